@@ -1,0 +1,1 @@
+//! Node.js binding of the [`zocket`] engine: converts and forwards, nothing else.
