@@ -1,1 +1,7 @@
 //! Node.js binding of the [`zocket`] engine: converts and forwards, nothing else.
+
+mod check;
+mod create;
+mod message;
+mod object;
+mod router;

@@ -1,0 +1,115 @@
+//! The message builder: `incoming`, `outgoing` and `use`.
+//!
+//! A builder owns nothing in Rust. Its middlewares are a JavaScript array that its functions are bound to, so the garbage
+//! collector frees them like any other value, and a worker that ends early leaves nothing behind.
+
+use napi::bindgen_prelude::{
+    Array, Function, JsObjectValue, JsValue, Object, Result, This, Unknown,
+};
+use napi::{Env, Error, Status};
+use napi_derive::napi;
+
+use crate::check::{SCHEMA, is_function, is_schema, object, unexpected};
+use crate::object::{copy_functions, plain};
+
+/// The `_direction` of a message that clients send.
+pub(crate) const INCOMING: &str = "in";
+/// The `_direction` of a message that the server sends.
+pub(crate) const OUTGOING: &str = "out";
+
+/// Makes a message builder whose incoming messages go through `middlewares`, an array nobody else may change.
+pub(crate) fn builder<'env>(env: &'env Env, middlewares: Array<'env>) -> Result<Object<'env>> {
+    let incoming: Function = env.create_function("incoming", incoming_c_callback)?;
+    let outgoing: Function = env.create_function("outgoing", outgoing_c_callback)?;
+    let with_middleware: Function = env.create_function("use", with_middleware_c_callback)?;
+    plain(
+        env,
+        &[
+            ("incoming", incoming.bind(middlewares)?.to_unknown()),
+            ("outgoing", outgoing.to_unknown()),
+            ("use", with_middleware.bind(middlewares)?.to_unknown()),
+        ],
+    )
+}
+
+/// Defines a message that clients send.
+#[napi(no_export, catch_unwind)]
+pub(crate) fn incoming<'env>(
+    env: &'env Env,
+    this: This<'env>,
+    definition: Unknown<'env>,
+) -> Result<Object<'env>> {
+    let payload = payload(env, "zo.message.incoming", definition)?;
+    let direction = env.create_string(INCOMING)?.to_unknown();
+    let middlewares = bound_middlewares(env, this)?.to_unknown();
+    plain(
+        env,
+        &[
+            ("payload", payload),
+            ("_direction", direction),
+            ("_middlewares", middlewares),
+        ],
+    )
+}
+
+/// Defines a message that the server sends.
+#[napi(no_export, catch_unwind)]
+pub(crate) fn outgoing<'env>(env: &'env Env, definition: Unknown<'env>) -> Result<Object<'env>> {
+    let payload = payload(env, "zo.message.outgoing", definition)?;
+    let direction = env.create_string(OUTGOING)?.to_unknown();
+    plain(env, &[("payload", payload), ("_direction", direction)])
+}
+
+/// Makes a builder whose incoming messages go through one more middleware.
+#[napi(no_export, catch_unwind)]
+pub(crate) fn with_middleware<'env>(
+    env: &'env Env,
+    this: This<'env>,
+    middleware: Unknown<'env>,
+) -> Result<Object<'env>> {
+    if !is_function(middleware)? {
+        return Err(unexpected(
+            *env,
+            "zo.message.use",
+            "a middleware (a function)",
+            middleware,
+        ));
+    }
+    let mut middlewares = bound_middlewares(env, this)?;
+    middlewares.insert(middleware)?;
+    builder(env, middlewares)
+}
+
+/// The schema of a definition as users write it: `{ payload: schema }`.
+fn payload<'env>(
+    env: &'env Env,
+    function: &str,
+    definition: Unknown<'env>,
+) -> Result<Unknown<'env>> {
+    let Some(definition) = object(definition)? else {
+        return Err(unexpected(
+            *env,
+            function,
+            "an object { payload: schema }",
+            definition,
+        ));
+    };
+    let payload: Unknown = definition.get_c_named_property_unchecked(c"payload")?;
+    if is_schema(payload)? {
+        Ok(payload)
+    } else {
+        Err(unexpected(
+            *env,
+            &format!("{function}: payload"),
+            SCHEMA,
+            payload,
+        ))
+    }
+}
+
+/// A copy of the middlewares a function is bound to.
+fn bound_middlewares<'env>(env: &'env Env, this: This<'env>) -> Result<Array<'env>> {
+    // Only a replaced `Function.prototype.bind` leads here with anything else.
+    copy_functions(env, this.object.to_unknown())?
+        .ok_or_else(|| Error::new(Status::InvalidArg, "the function lost its message builder"))
+}

@@ -1,0 +1,307 @@
+//! `zo.router`: walks routes and handlers once and leaves the flat table that the dispatcher and the engine number
+//! their routes by.
+
+use std::collections::BTreeMap;
+
+use napi::bindgen_prelude::{Array, Function, JsObjectValue, JsValue, Object, Result, Unknown};
+use napi::{Env, ValueType};
+use napi_derive::napi;
+
+use crate::check::{
+    SCHEMA, is_function, is_schema, is_undefined, plain_object, quote, shorten, type_error,
+    unexpected,
+};
+use crate::message::{INCOMING, OUTGOING};
+use crate::object::{copy_functions, define_hidden, entries, own, plain};
+
+/// How deep routes nest at most. No tree of a person gets there; one that contains itself always does.
+const MAX_DEPTH: usize = 64;
+/// How many messages a router holds at most, and how many groups of them.
+const MAX_ROUTES: usize = 65_536;
+/// How long a route's wire name is at most, in bytes of UTF-8. It travels with every message.
+const MAX_NAME: usize = 1_024;
+
+/// What a place in the tree of routes holds.
+enum Route<'env> {
+    Incoming {
+        schema: Unknown<'env>,
+        middlewares: Array<'env>,
+    },
+    Outgoing,
+    Group(Object<'env>),
+}
+
+/// Creates the application router from nested routes and the handlers of the incoming ones.
+///
+/// @throws `TypeError` naming the path of a wrong route or handler.
+#[napi(catch_unwind)]
+pub(crate) fn router<'env>(
+    env: &'env Env,
+    routes: Unknown<'env>,
+    handlers: Unknown<'env>,
+) -> Result<Object<'env>> {
+    let Some(route_group) = plain_object(routes)? else {
+        let expected = "a plain object of routes";
+        return Err(unexpected(*env, "zo.router: routes", expected, routes));
+    };
+    let handler_group = handler_group(*env, "", handlers)?;
+    let mut walk = Walk {
+        env,
+        incoming: env.create_array(0)?,
+        outgoing: env.create_array(0)?,
+        messages: 0,
+        groups: 0,
+    };
+    walk.group("", 0, &route_group, Some(&handler_group))?;
+    let table = plain(
+        env,
+        &[
+            ("incoming", walk.incoming.to_unknown()),
+            ("outgoing", walk.outgoing.to_unknown()),
+        ],
+    )?;
+    let mut result = plain(env, &[("routes", routes), ("handlers", handlers)])?;
+    define_hidden(&mut result, "_table", table.to_unknown())?;
+    Ok(result)
+}
+
+/// `router` as a property of what `zocket.create` returns.
+pub(crate) fn router_function(env: &Env) -> Result<Function<'_>> {
+    env.create_function("router", router_c_callback)
+}
+
+/// One pass over the routes with their handlers, and the table as far as it got.
+struct Walk<'env> {
+    env: &'env Env,
+    incoming: Array<'env>,
+    outgoing: Array<'env>,
+    messages: usize,
+    groups: usize,
+}
+
+impl<'env> Walk<'env> {
+    /// Walks one group. `prefix` is its path, empty for the root; without `handlers` all of it is left out.
+    fn group(
+        &mut self,
+        prefix: &str,
+        depth: usize,
+        routes: &Object<'env>,
+        handlers: Option<&Object<'env>>,
+    ) -> Result<()> {
+        self.count_group(prefix, depth)?;
+        let mut handlers = match handlers {
+            Some(handlers) => entries(*self.env, &place("handlers", prefix), handlers)?
+                .into_iter()
+                .collect(),
+            None => BTreeMap::new(),
+        };
+        for (key, value) in entries(*self.env, &place("routes", prefix), routes)? {
+            let name = self.name(prefix, &key)?;
+            let handler = match handlers.remove(&key) {
+                Some(handler) if !is_undefined(handler)? => Some(handler),
+                _ => None,
+            };
+            match self.classify(&name, value)? {
+                Route::Incoming {
+                    schema,
+                    middlewares,
+                } => self.add_incoming(&name, schema, middlewares, handler)?,
+                Route::Outgoing => self.add_outgoing(&name, handler)?,
+                Route::Group(routes) => {
+                    let handlers = handler
+                        .map(|handlers| handler_group(*self.env, &name, handlers))
+                        .transpose()?;
+                    self.group(&name, depth + 1, &routes, handlers.as_ref())?;
+                }
+            }
+        }
+        for (key, handler) in handlers {
+            if !is_undefined(handler)? {
+                let name = shorten(&join(prefix, &key));
+                let place = place("handlers", &name);
+                let message = format!("{place}: there is no incoming route {}", quote(&name));
+                return Err(type_error(*self.env, &message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Bounds the walk: neither a tree that contains itself nor one group reached by very many paths may hang or overflow it.
+    fn count_group(&mut self, prefix: &str, depth: usize) -> Result<()> {
+        self.groups += 1;
+        if depth > MAX_DEPTH {
+            let place = place("routes", &shorten(prefix));
+            let message = format!(
+                "{place}: expected at most {MAX_DEPTH} levels of nesting, got more; do the routes contain themselves?"
+            );
+            return Err(type_error(*self.env, &message));
+        }
+        if self.groups > MAX_ROUTES {
+            let message =
+                format!("zo.router: routes: expected at most {MAX_ROUTES} groups, got more");
+            return Err(type_error(*self.env, &message));
+        }
+        Ok(())
+    }
+
+    /// Checks a key and joins it to the path of its group: the wire name, if a message stands there.
+    fn name(&self, prefix: &str, key: &str) -> Result<String> {
+        if key.is_empty() || key.contains('.') || key.starts_with('$') {
+            let place = place("routes", prefix);
+            let key = quote(key);
+            let message = format!(
+                "{place}: expected keys that are not empty, hold no dot and do not start with $, got {key}"
+            );
+            return Err(type_error(*self.env, &message));
+        }
+        let name = join(prefix, key);
+        if name.len() > MAX_NAME {
+            let place = place("routes", &shorten(&name));
+            let length = name.len();
+            let message =
+                format!("{place}: expected a path of at most {MAX_NAME} bytes, got {length}");
+            return Err(type_error(*self.env, &message));
+        }
+        Ok(name)
+    }
+
+    /// Tells messages from groups. Only a message has a string for `_direction`; a group may hold a route of that name.
+    fn classify(&self, name: &str, value: Unknown<'env>) -> Result<Route<'env>> {
+        let place = place("routes", name);
+        let object = plain_object(value)?;
+        if let Some(object) = &object
+            && let Some(direction) = own(object, "_direction")?
+            && direction.get_type()? == ValueType::String
+        {
+            return self.message(&place, object, direction);
+        }
+        if is_schema(value)? {
+            let message = format!(
+                "{place}: expected a message definition, got a schema; wrap it: zo.message.incoming({{ payload: schema }})"
+            );
+            return Err(type_error(*self.env, &message));
+        }
+        object.map(Route::Group).ok_or_else(|| {
+            let expected = "a message definition or a plain object of nested routes";
+            unexpected(*self.env, &place, expected, value)
+        })
+    }
+
+    /// Checks a message definition again: it is an object users can write and change.
+    fn message(
+        &self,
+        place: &str,
+        definition: &Object<'env>,
+        direction: Unknown<'env>,
+    ) -> Result<Route<'env>> {
+        let schema: Unknown = definition.get_c_named_property_unchecked(c"payload")?;
+        if !is_schema(schema)? {
+            let place = format!("{place}.payload");
+            return Err(unexpected(*self.env, &place, SCHEMA, schema));
+        }
+        let text = direction.coerce_to_string()?.into_utf8()?;
+        match text.as_str()? {
+            OUTGOING => Ok(Route::Outgoing),
+            INCOMING => {
+                let value: Unknown = definition.get_c_named_property_unchecked(c"_middlewares")?;
+                let middlewares = copy_functions(self.env, value)?.ok_or_else(|| {
+                    let place = format!("{place}._middlewares");
+                    unexpected(
+                        *self.env,
+                        &place,
+                        "an array of nothing but functions",
+                        value,
+                    )
+                })?;
+                Ok(Route::Incoming {
+                    schema,
+                    middlewares,
+                })
+            }
+            _ => {
+                let place = format!("{place}._direction");
+                Err(unexpected(*self.env, &place, r#""in" or "out""#, direction))
+            }
+        }
+    }
+
+    /// Adds an incoming route to the table if it has a handler.
+    fn add_incoming(
+        &mut self,
+        name: &str,
+        schema: Unknown<'env>,
+        middlewares: Array<'env>,
+        handler: Option<Unknown<'env>>,
+    ) -> Result<()> {
+        self.count_message()?;
+        let Some(handler) = handler else {
+            return Ok(());
+        };
+        if !is_function(handler)? {
+            let place = place("handlers", name);
+            return Err(unexpected(
+                *self.env,
+                &place,
+                "a handler (a function)",
+                handler,
+            ));
+        }
+        let row = plain(
+            self.env,
+            &[
+                ("name", self.env.create_string(name)?.to_unknown()),
+                ("schema", schema),
+                ("middlewares", middlewares.to_unknown()),
+                ("handler", handler),
+            ],
+        )?;
+        self.incoming.insert(row)
+    }
+
+    /// Adds an outgoing route to the table. Nothing may handle it.
+    fn add_outgoing(&mut self, name: &str, handler: Option<Unknown<'env>>) -> Result<()> {
+        self.count_message()?;
+        if handler.is_some() {
+            let place = place("handlers", name);
+            let message = format!(
+                "{place}: {} is an outgoing route; only incoming routes have handlers",
+                quote(name)
+            );
+            return Err(type_error(*self.env, &message));
+        }
+        let name = self.env.create_string(name)?.to_unknown();
+        self.outgoing.insert(plain(self.env, &[("name", name)])?)
+    }
+
+    fn count_message(&mut self) -> Result<()> {
+        self.messages += 1;
+        if self.messages > MAX_ROUTES {
+            let message =
+                format!("zo.router: routes: expected at most {MAX_ROUTES} routes, got more");
+            return Err(type_error(*self.env, &message));
+        }
+        Ok(())
+    }
+}
+
+/// The handlers of a group, which have the shape of its routes.
+fn handler_group<'env>(env: Env, path: &str, value: Unknown<'env>) -> Result<Object<'env>> {
+    plain_object(value)?.ok_or_else(|| {
+        let place = place("handlers", path);
+        unexpected(env, &place, "a plain object of handlers", value)
+    })
+}
+
+/// Where something stands in one of the two arguments, as errors name it.
+fn place(argument: &str, path: &str) -> String {
+    format!("zo.router: {}", join(argument, path))
+}
+
+/// Joins two parts of a path, either of which may be empty.
+fn join(left: &str, right: &str) -> String {
+    if left.is_empty() || right.is_empty() {
+        format!("{left}{right}")
+    } else {
+        format!("{left}.{right}")
+    }
+}
