@@ -4,4 +4,5 @@ mod check;
 mod create;
 mod message;
 mod object;
+mod route;
 mod router;

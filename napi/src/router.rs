@@ -3,16 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use napi::bindgen_prelude::{Array, Function, JsObjectValue, JsValue, Object, Result, Unknown};
-use napi::{Env, ValueType};
+use napi::Env;
+use napi::bindgen_prelude::{Array, Function, JsValue, Object, Result, Unknown};
 use napi_derive::napi;
 
 use crate::check::{
-    SCHEMA, is_function, is_schema, is_undefined, plain_object, quote, shorten, type_error,
-    unexpected,
+    is_function, is_undefined, plain_object, quote, shorten, type_error, unexpected,
 };
-use crate::message::{INCOMING, OUTGOING};
-use crate::object::{copy_functions, define_hidden, entries, own, plain};
+use crate::object::{define_hidden, entries, plain};
+use crate::route::{Route, read_route};
 
 /// How deep routes nest at most. No tree of a person gets there; one that contains itself always does.
 const MAX_DEPTH: usize = 64;
@@ -20,16 +19,6 @@ const MAX_DEPTH: usize = 64;
 const MAX_ROUTES: usize = 65_536;
 /// How long a route's wire name is at most, in bytes of UTF-8. It travels with every message.
 const MAX_NAME: usize = 1_024;
-
-/// What a place in the tree of routes holds.
-enum Route<'env> {
-    Incoming {
-        schema: Unknown<'env>,
-        middlewares: Array<'env>,
-    },
-    Outgoing,
-    Group(Object<'env>),
-}
 
 /// Creates the application router from nested routes and the handlers of the incoming ones.
 ///
@@ -96,12 +85,12 @@ impl<'env> Walk<'env> {
             None => BTreeMap::new(),
         };
         for (key, value) in entries(*self.env, &place("routes", prefix), routes)? {
-            let name = self.name(prefix, &key)?;
+            let name = self.name("routes", prefix, &key)?;
             let handler = match handlers.remove(&key) {
                 Some(handler) if !is_undefined(handler)? => Some(handler),
                 _ => None,
             };
-            match self.classify(&name, value)? {
+            match read_route(self.env, &place("routes", &name), value)? {
                 Route::Incoming {
                     schema,
                     middlewares,
@@ -117,7 +106,7 @@ impl<'env> Walk<'env> {
         }
         for (key, handler) in handlers {
             if !is_undefined(handler)? {
-                let name = shorten(&join(prefix, &key));
+                let name = self.name("handlers", prefix, &key)?;
                 let place = place("handlers", &name);
                 let message = format!("{place}: there is no incoming route {}", quote(&name));
                 return Err(type_error(*self.env, &message));
@@ -145,9 +134,9 @@ impl<'env> Walk<'env> {
     }
 
     /// Checks a key and joins it to the path of its group: the wire name, if a message stands there.
-    fn name(&self, prefix: &str, key: &str) -> Result<String> {
+    fn name(&self, argument: &str, prefix: &str, key: &str) -> Result<String> {
         if key.is_empty() || key.contains('.') || key.starts_with('$') {
-            let place = place("routes", prefix);
+            let place = place(argument, prefix);
             let key = quote(key);
             let message = format!(
                 "{place}: expected keys that are not empty, hold no dot and do not start with $, got {key}"
@@ -156,73 +145,13 @@ impl<'env> Walk<'env> {
         }
         let name = join(prefix, key);
         if name.len() > MAX_NAME {
-            let place = place("routes", &shorten(&name));
+            let place = place(argument, &shorten(&name));
             let length = name.len();
             let message =
                 format!("{place}: expected a path of at most {MAX_NAME} bytes, got {length}");
             return Err(type_error(*self.env, &message));
         }
         Ok(name)
-    }
-
-    /// Tells messages from groups. Only a message has a string for `_direction`; a group may hold a route of that name.
-    fn classify(&self, name: &str, value: Unknown<'env>) -> Result<Route<'env>> {
-        let place = place("routes", name);
-        let object = plain_object(value)?;
-        if let Some(object) = &object
-            && let Some(direction) = own(object, "_direction")?
-            && direction.get_type()? == ValueType::String
-        {
-            return self.message(&place, object, direction);
-        }
-        if is_schema(value)? {
-            let message = format!(
-                "{place}: expected a message definition, got a schema; wrap it: zo.message.incoming({{ payload: schema }})"
-            );
-            return Err(type_error(*self.env, &message));
-        }
-        object.map(Route::Group).ok_or_else(|| {
-            let expected = "a message definition or a plain object of nested routes";
-            unexpected(*self.env, &place, expected, value)
-        })
-    }
-
-    /// Checks a message definition again: it is an object users can write and change.
-    fn message(
-        &self,
-        place: &str,
-        definition: &Object<'env>,
-        direction: Unknown<'env>,
-    ) -> Result<Route<'env>> {
-        let schema: Unknown = definition.get_c_named_property_unchecked(c"payload")?;
-        if !is_schema(schema)? {
-            let place = format!("{place}.payload");
-            return Err(unexpected(*self.env, &place, SCHEMA, schema));
-        }
-        let text = direction.coerce_to_string()?.into_utf8()?;
-        match text.as_str()? {
-            OUTGOING => Ok(Route::Outgoing),
-            INCOMING => {
-                let value: Unknown = definition.get_c_named_property_unchecked(c"_middlewares")?;
-                let middlewares = copy_functions(self.env, value)?.ok_or_else(|| {
-                    let place = format!("{place}._middlewares");
-                    unexpected(
-                        *self.env,
-                        &place,
-                        "an array of nothing but functions",
-                        value,
-                    )
-                })?;
-                Ok(Route::Incoming {
-                    schema,
-                    middlewares,
-                })
-            }
-            _ => {
-                let place = format!("{place}._direction");
-                Err(unexpected(*self.env, &place, r#""in" or "out""#, direction))
-            }
-        }
     }
 
     /// Adds an incoming route to the table if it has a handler.

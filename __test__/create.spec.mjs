@@ -1,0 +1,225 @@
+// `zocket.create` and the message builder: what they return, every way to use them wrongly, and what they leave in memory.
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { setFlagsFromString } from "node:v8";
+import { createContext, runInContext } from "node:vm";
+import { Worker } from "node:worker_threads";
+
+import { type } from "arktype";
+import * as v from "valibot";
+import { z } from "zod";
+
+import native from "../binding.js";
+import {
+  NO_FUNCTIONS,
+  NO_OBJECTS,
+  NO_SCHEMAS,
+  SCHEMA,
+  assertTypeError,
+  handle,
+  schema,
+} from "./_wrong.mjs";
+
+const { zocket } = native;
+const zo = zocket.create({ headers: schema });
+const { incoming, outgoing, use } = zo.message;
+const message = incoming({ payload: schema });
+const notice = outgoing({ payload: schema });
+
+describe("zocket.create", () => {
+  test("returns a plain object with the schema and the callbacks as given", () => {
+    const onConnect = () => ({ userId: "1" });
+    const onDisconnect = async () => {};
+    const created = zocket.create({ headers: schema, onConnect, onDisconnect });
+    assert.equal(Object.getPrototypeOf(created), Object.prototype);
+    const keys = ["message", "router", "headersSchema", "onConnect", "onDisconnect"];
+    assert.deepEqual(Object.keys(created), keys);
+    assert.equal(created.headersSchema, schema);
+    assert.equal(created.onConnect, onConnect);
+    assert.equal(created.onDisconnect, onDisconnect);
+    assert.equal(Object.getPrototypeOf(created.message), Object.prototype);
+    assert.deepEqual(Object.keys(created.message), ["incoming", "outgoing", "use"]);
+  });
+
+  test("takes callbacks that are left out or undefined as absent", () => {
+    for (const config of [{ headers: schema }, { headers: schema, onConnect: undefined }]) {
+      const created = zocket.create(config);
+      assert.equal(created.onConnect, undefined);
+      assert.equal(created.onDisconnect, undefined);
+    }
+  });
+
+  test("takes the schemas of zod, valibot and arktype, callable ones too", () => {
+    const arktype = type({ authorization: "string" });
+    assert.equal(typeof arktype, "function");
+    for (const headers of [
+      z.object({ authorization: z.string() }),
+      v.object({ authorization: v.string() }),
+      arktype,
+    ]) {
+      assert.equal(zocket.create({ headers }).headersSchema, headers);
+    }
+  });
+
+  test("reads a config whose properties are inherited", () => {
+    class Config {
+      get headers() {
+        return schema;
+      }
+      onConnect() {}
+    }
+    assert.equal(zocket.create(new Config()).onConnect, Config.prototype.onConnect);
+  });
+
+  test("refuses a config that is no object", () => {
+    const expected = "expected an object { headers, onConnect?, onDisconnect? }";
+    assertTypeError(() => zocket.create(), `zocket.create: config: ${expected}, got undefined`);
+    for (const [config, got] of NO_OBJECTS) {
+      assertTypeError(
+        () => zocket.create(config),
+        `zocket.create: config: ${expected}, got ${got}`,
+      );
+    }
+  });
+
+  test("refuses headers that are missing or no Standard Schema", () => {
+    const place = "zocket.create: config.headers";
+    assertTypeError(() => zocket.create({}), `${place}: expected ${SCHEMA}, got undefined`);
+    for (const [headers, got] of NO_SCHEMAS) {
+      assertTypeError(() => zocket.create({ headers }), `${place}: expected ${SCHEMA}, got ${got}`);
+    }
+  });
+
+  test("refuses callbacks that are no functions, null among them", () => {
+    for (const name of ["onConnect", "onDisconnect"]) {
+      for (const [callback, got] of NO_FUNCTIONS) {
+        if (callback === undefined) continue;
+        assertTypeError(
+          () => zocket.create({ headers: schema, [name]: callback }),
+          `zocket.create: config.${name}: expected a function, got ${got}`,
+        );
+      }
+    }
+  });
+});
+
+describe("the message builder", () => {
+  test("makes plain message definitions", () => {
+    assert.equal(Object.getPrototypeOf(message), Object.prototype);
+    assert.deepEqual(message, { payload: schema, _direction: "in", _middlewares: [] });
+    assert.equal(message.payload, schema);
+    assert.equal(Object.getPrototypeOf(notice), Object.prototype);
+    assert.deepEqual(notice, { payload: schema, _direction: "out" });
+  });
+
+  test("adds a middleware to a new builder and leaves the old one as it was", () => {
+    const [first, second, third] = [() => {}, async () => {}, () => ({})];
+    const one = use(first);
+    const two = one.use(second);
+    const other = one.use(third);
+    const middlewares = (builder) => builder.incoming({ payload: schema })._middlewares;
+    assert.deepEqual(middlewares(zo.message), []);
+    assert.deepEqual(middlewares(one), [first]);
+    assert.deepEqual(middlewares(two), [first, second]);
+    assert.deepEqual(middlewares(other), [first, third]);
+    assert.deepEqual(two.outgoing({ payload: schema }), notice);
+  });
+
+  test("does not let a changed definition reach the builder", () => {
+    const builder = use(handle);
+    builder.incoming({ payload: schema })._middlewares.push(() => {});
+    assert.deepEqual(builder.incoming({ payload: schema })._middlewares, [handle]);
+  });
+
+  test("has functions that work whatever `this` is", () => {
+    const builder = use(handle);
+    for (const receiver of [undefined, null, {}, [1, 2], "text"]) {
+      const definition = builder.incoming.call(receiver, { payload: schema });
+      assert.deepEqual(definition._middlewares, [handle]);
+      assert.deepEqual(builder.outgoing.call(receiver, { payload: schema }), notice);
+      const next = builder.use.call(receiver, handle).incoming({ payload: schema });
+      assert.deepEqual(next._middlewares, [handle, handle]);
+      assert.deepEqual(zo.router.call(receiver, { a: message }, {}).routes, { a: message });
+      assert.equal(zocket.create.call(receiver, { headers: schema }).headersSchema, schema);
+    }
+  });
+
+  test("refuses a definition that is no object or whose payload is no schema", () => {
+    for (const name of ["incoming", "outgoing"]) {
+      const place = `zo.message.${name}`;
+      for (const [definition, got] of NO_OBJECTS) {
+        assertTypeError(
+          () => zo.message[name](definition),
+          `${place}: expected an object { payload: schema }, got ${got}`,
+        );
+      }
+      for (const [payload, got] of NO_SCHEMAS) {
+        assertTypeError(
+          () => zo.message[name]({ payload }),
+          `${place}: payload: expected ${SCHEMA}, got ${got}`,
+        );
+      }
+      assertTypeError(
+        () => zo.message[name](z.string()),
+        `${place}: payload: expected ${SCHEMA}, got undefined`,
+      );
+    }
+  });
+
+  test("refuses a middleware that is no function", () => {
+    for (const [middleware, got] of NO_FUNCTIONS) {
+      assertTypeError(
+        () => use(middleware),
+        `zo.message.use: expected a middleware (a function), got ${got}`,
+      );
+    }
+  });
+});
+
+describe("memory and threads", () => {
+  test("lets go of schemas, middlewares and callbacks with their builder", async () => {
+    // Collected a few times with turns of the event loop between: Node-API frees functions in one of those.
+    setFlagsFromString("--expose-gc");
+    const collect = runInContext("gc", createContext());
+    const watched = (() => {
+      const values = [{ ...schema }, () => {}, () => {}, () => {}];
+      const [headers, middleware, onConnect, handler] = values;
+      const created = zocket.create({ headers, onConnect });
+      const definition = created.message.use(middleware).incoming({ payload: headers });
+      created.router({ a: definition }, { a: handler });
+      return values.map((value) => new WeakRef(value));
+    })();
+    for (let round = 0; round < 10 && watched.some((ref) => ref.deref()); round++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      collect();
+    }
+    assert.deepEqual(
+      watched.map((ref) => ref.deref()),
+      [undefined, undefined, undefined, undefined],
+    );
+  });
+
+  test("works in a worker and survives its early end", async () => {
+    const code = `
+      const { parentPort, workerData } = require("node:worker_threads");
+      const { zocket } = require(workerData);
+      const schema = { "~standard": { validate: (value) => ({ value }) } };
+      const zo = zocket.create({ headers: schema, onConnect() {} });
+      const a = zo.message.use(() => {}).incoming({ payload: schema });
+      parentPort.postMessage(zo.router({ a }, { a() {} })._table.incoming.length);
+      // The end comes in the middle of a call, with native frames on the stack.
+      zo.router(new Proxy({}, { ownKeys() { for (;;); } }), {});
+    `;
+    const workerData = fileURLToPath(new URL("../binding.js", import.meta.url));
+    for (let round = 0; round < 3; round++) {
+      const worker = new Worker(code, { eval: true, workerData });
+      const [count] = await new Promise((resolve, reject) => {
+        worker.once("message", (...values) => resolve(values));
+        worker.once("error", reject);
+      });
+      assert.equal(count, 1);
+      await worker.terminate();
+    }
+  });
+});
