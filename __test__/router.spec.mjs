@@ -242,7 +242,7 @@ describe("zo.router", () => {
     for (const [middlewares, got] of [
       ...NO_OBJECTS,
       [[handle, 1], "an array"],
-      [new Array(1), "an array"],
+      [Array(1), "an array"],
     ]) {
       if (Array.isArray(middlewares) && middlewares.length === 0) continue;
       assertTypeError(
