@@ -1,2 +1,53 @@
 //! WebSocket engine: connections, rooms and fan-out on I/O threads of its own.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`server`] | the public face: [`Server`] starts, [`ServerHandle`] takes events and hands in commands |
+//! | [`event`], [`command`] | the only way out and the only way in, with their forms on the border |
+//! | [`config`] | every limit and timeout |
+//! | [`protocol`] | what connections do with messages: our envelope, or a raw echo |
+//! | [`envelope`], [`routes`] | the JSON wrapper and the route names in it |
+//! | [`handshake`] | the upgrade request and its refusals |
+//! | `upgrade` | one socket from accept to the 101 |
+//! | `connection`, `transport`, `outbox` | one open connection: reading, what tungstenite sees, what waits to be written |
+//! | `shard`, `fan_out`, `registry`, `heartbeat` | one I/O thread, what it does with commands, who is in which room, who is silent |
+//! | `inbox`, `mailbox` | what waits for the owner, what waits for a shard |
+//! | `listener` | the accept loop |
+//! | `metrics` | counters |
 #![forbid(unsafe_code)]
+
+pub mod command;
+pub mod config;
+mod connection;
+pub mod envelope;
+mod error;
+pub mod event;
+mod fan_out;
+pub mod handshake;
+mod heartbeat;
+mod id;
+mod inbox;
+mod listener;
+mod mailbox;
+mod metrics;
+mod outbox;
+pub mod protocol;
+mod registry;
+pub mod routes;
+pub mod server;
+mod shard;
+mod transport;
+mod upgrade;
+
+pub use command::{Command, CommandWriter};
+pub use config::{Config, SlowClient};
+pub use error::{Error, Result};
+pub use event::{Event, EventSink};
+pub use handshake::{AllowedOrigins, Reason, Rules};
+pub use id::{ClientId, Handle, MAX_ROOM_NAME};
+pub use inbox::Batch;
+pub use mailbox::StopMode;
+pub use metrics::Snapshot;
+pub use protocol::{Echo, EnvelopeProtocol, Protocol};
+pub use routes::Routes;
+pub use server::{Server, ServerHandle};

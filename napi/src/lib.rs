@@ -2,7 +2,11 @@
 
 mod check;
 mod create;
+mod error;
+mod events;
 mod message;
 mod object;
+mod options;
 mod route;
 mod router;
+mod server;

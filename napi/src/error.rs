@@ -1,0 +1,34 @@
+//! Engine errors as JavaScript errors: a system failure is an `Error` with Node's own code for it.
+
+use std::{error::Error as _, io};
+
+use napi::{Env, Error, Status};
+
+use crate::check::type_error;
+
+/// Throws what kept a server from starting.
+pub(crate) fn throw(env: Env, error: &zocket::Error) -> Error {
+    let mut message = format!("createServer: {error}");
+    if let Some(source) = error.source() {
+        message = format!("{message}: {source}");
+    }
+    let code = match error {
+        zocket::Error::Config { .. } => return type_error(env, &message),
+        zocket::Error::Resolve { .. } => "ENOTFOUND",
+        zocket::Error::Bind { source, .. } => bind_code(source),
+        _ => "EAGAIN",
+    };
+    match env.throw_error(&message.replace('\0', "\\0"), Some(code)) {
+        Ok(()) => Error::new(Status::PendingException, message),
+        Err(error) => error,
+    }
+}
+
+fn bind_code(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "EADDRINUSE",
+        io::ErrorKind::AddrNotAvailable => "EADDRNOTAVAIL",
+        io::ErrorKind::PermissionDenied => "EACCES",
+        _ => "ELISTEN",
+    }
+}

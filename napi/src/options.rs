@@ -1,0 +1,173 @@
+//! `ServerOptions` as the engine's `Config`: every wrong option is a `TypeError` that names it.
+
+use std::time::Duration;
+
+use napi::{
+    Env, ValueType,
+    bindgen_prelude::{JsObjectValue, JsValue, Object, Result, Unknown},
+};
+use zocket::{AllowedOrigins, Config, SlowClient, config::MAX_IO_THREADS, config::MAX_PAYLOAD};
+
+use crate::check::{is_function, is_undefined, unexpected};
+
+/// Largest integer a double holds exactly.
+const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
+/// Longest time in milliseconds, as for JavaScript's own timers: about 24.8 days.
+const MAX_MILLISECONDS: f64 = 2_147_483_647.0;
+
+/// Reads and checks the options the engine is concerned with.
+pub(crate) fn config(env: Env, options: &Object<'_>) -> Result<Config> {
+    let options = Options { env, options };
+    let mut config = Config::default();
+    if let Some(port) = options.integer("port", 0.0, 65535.0, "an integer from 0 to 65535")? {
+        config.port = port as u16;
+    }
+    if let Some(hostname) =
+        options.text("hostname", "a host name or address", |it| !it.is_empty())?
+    {
+        config.hostname = Some(hostname);
+    }
+    if let Some(path) = options.text("path", "a path that starts with /", |it| {
+        it.starts_with('/')
+    })? {
+        config.rules.path = Some(path);
+    }
+    if let Some(origins) = options.origins()? {
+        config.rules.origins = origins;
+    }
+    let bytes = "a whole number of bytes";
+    let payload = "a whole number of bytes from 1 to 268435456";
+    if let Some(max) = options.integer("maxPayload", 1.0, MAX_PAYLOAD as f64, payload)? {
+        config.max_payload = max as usize;
+    }
+    if let Some(max) = options.integer("maxBackpressure", 0.0, MAX_SAFE_INTEGER, bytes)? {
+        config.max_backpressure = max as usize;
+    }
+    let policy = r#""disconnect" or "drop""#;
+    let is_policy = |it: &str| matches!(it, "disconnect" | "drop");
+    if let Some(policy) = options.text("slowClient", policy, is_policy)? {
+        config.slow_client = if policy == "drop" {
+            SlowClient::Drop
+        } else {
+            SlowClient::Disconnect
+        };
+    }
+    if let Some(interval) = options.duration("heartbeatInterval", 0.0)? {
+        config.heartbeat_interval = (!interval.is_zero()).then_some(interval);
+    }
+    if let Some(timeout) = options.duration("handshakeTimeout", 1.0)? {
+        config.handshake_timeout = timeout;
+    }
+    let count = "a whole number of connections from 1, or Infinity";
+    if let Some(max) = options.integer("maxConnections", 1.0, f64::INFINITY, count)? {
+        config.max_connections = max.is_finite().then_some(max as usize);
+    }
+    let threads = "a whole number of threads from 1 to 256";
+    if let Some(threads) = options.integer("ioThreads", 1.0, MAX_IO_THREADS as f64, threads)? {
+        config.io_threads = threads as usize;
+    }
+    Ok(config)
+}
+
+struct Options<'a> {
+    env: Env,
+    options: &'a Object<'a>,
+}
+
+impl Options<'_> {
+    /// The option, unless it is left out.
+    fn get(&self, name: &str) -> Result<Option<Unknown<'_>>> {
+        let value: Unknown<'_> = self.options.get_named_property_unchecked(name)?;
+        Ok(if is_undefined(value)? {
+            None
+        } else {
+            Some(value)
+        })
+    }
+
+    fn wrong(&self, name: &str, expected: &str, got: Unknown<'_>) -> napi::Error {
+        unexpected(
+            self.env,
+            &format!("createServer: options.{name}"),
+            expected,
+            got,
+        )
+    }
+
+    fn number(
+        &self,
+        name: &str,
+        expected: &str,
+        is_right: impl Fn(f64) -> bool,
+    ) -> Result<Option<f64>> {
+        let Some(value) = self.get(name)? else {
+            return Ok(None);
+        };
+        if value.get_type()? == ValueType::Number {
+            let number = value.coerce_to_number()?.get_double()?;
+            if is_right(number) {
+                return Ok(Some(number));
+            }
+        }
+        Err(self.wrong(name, expected, value))
+    }
+
+    fn integer(&self, name: &str, min: f64, max: f64, expected: &str) -> Result<Option<f64>> {
+        let is_whole = |number: f64| number.fract() == 0.0 || number.is_infinite();
+        self.number(name, expected, |it| is_whole(it) && it >= min && it <= max)
+    }
+
+    fn duration(&self, name: &str, min: f64) -> Result<Option<Duration>> {
+        let expected = if min > 0.0 {
+            "a number of milliseconds from 1 to 2147483647"
+        } else {
+            "a number of milliseconds from 0 (off) to 2147483647"
+        };
+        let is_right = |it: f64| (it == 0.0 || it >= 1.0) && it >= min && it <= MAX_MILLISECONDS;
+        let milliseconds = self.number(name, expected, is_right)?;
+        Ok(milliseconds.map(|it| Duration::from_secs_f64(it / 1000.0)))
+    }
+
+    fn text(
+        &self,
+        name: &str,
+        expected: &str,
+        is_right: impl Fn(&str) -> bool,
+    ) -> Result<Option<String>> {
+        let Some(value) = self.get(name)? else {
+            return Ok(None);
+        };
+        if value.get_type()? == ValueType::String {
+            let text = value.coerce_to_string()?.into_utf8()?.into_owned()?;
+            if is_right(&text) {
+                return Ok(Some(text));
+            }
+        }
+        Err(self.wrong(name, expected, value))
+    }
+
+    fn origins(&self) -> Result<Option<AllowedOrigins>> {
+        let name = "allowedOrigins";
+        let Some(value) = self.get(name)? else {
+            return Ok(None);
+        };
+        if is_function(value)? {
+            return Ok(Some(AllowedOrigins::Owner));
+        }
+        if !value.is_array()? {
+            return Err(self.wrong(name, "an array of origins or a function", value));
+        }
+        let array = value.coerce_to_object()?;
+        let length = array.get_array_length()?;
+        let mut origins = Vec::with_capacity(length as usize);
+        for index in 0..length {
+            let origin: Unknown<'_> = array.get_element(index)?;
+            if origin.get_type()? != ValueType::String {
+                let place = format!("{name}[{index}]");
+                return Err(self.wrong(&place, "an origin such as https://example.com", origin));
+            }
+            origins.push(origin.coerce_to_string()?.into_utf8()?.into_owned()?);
+        }
+        Ok(Some(AllowedOrigins::List(origins)))
+    }
+}

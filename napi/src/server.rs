@@ -1,0 +1,221 @@
+//! The server class: start, take the inbox, hand over commands, stop.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
+
+use napi::{
+    Env, JsString, Status,
+    bindgen_prelude::{Function, Object, Result},
+    threadsafe_function::ThreadsafeFunction,
+};
+use napi_derive::napi;
+use zocket::{EnvelopeProtocol, Routes, Server, ServerHandle, StopMode, server::refusal_names};
+
+use crate::{
+    error,
+    events::{Bell, Sink},
+    options,
+};
+
+/// Strong, so that it keeps Node alive for as long as it exists. It is never called.
+type Hold = ThreadsafeFunction<(), (), (), Status, false, false>;
+
+/// The counters of the native side; see `ZocketServer.metrics()` for their meaning.
+#[napi(object)]
+pub struct NativeMetrics {
+    /// Upgrades answered with 101.
+    pub accepted: f64,
+    /// Upgrades refused, by reason.
+    pub refused: HashMap<String, f64>,
+    /// Messages read.
+    pub received: f64,
+    /// Messages answered with `$error` natively, by code.
+    pub bad: HashMap<String, f64>,
+    /// Messages sent, once for each client.
+    pub sent: f64,
+    /// Messages the system took.
+    pub written: f64,
+    /// Messages that wait.
+    pub queued: f64,
+    /// Messages given up.
+    pub dropped: f64,
+    /// Bytes read.
+    pub bytes_in: f64,
+    /// Bytes written.
+    pub bytes_out: f64,
+    /// Rooms with a member.
+    pub rooms: f64,
+}
+
+/// A listening server and its I/O threads. Internal: `createServer` is what to use.
+#[napi]
+pub struct NativeServer {
+    server: Arc<ServerHandle>,
+    bell: Arc<Bell>,
+    hold: Option<Hold>,
+}
+
+#[napi]
+impl NativeServer {
+    /// Binds at once; `bell` is called when there is something to take.
+    ///
+    /// @throws `TypeError` for a wrong option, `Error` with a `code` when the address cannot be listened on.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(
+        env: Env,
+        options: Object<'_>,
+        incoming: Vec<String>,
+        outgoing: Vec<String>,
+        bell: Function<'_, (), ()>,
+    ) -> Result<Self> {
+        let config = options::config(env, &options)?;
+        let routes = Arc::new(Routes::new(incoming, outgoing));
+        let bell = Bell::new(&bell)?;
+        let protocol = EnvelopeProtocol::new(routes.clone());
+        let server = Server::bind(config, routes, protocol, Sink(bell.clone()))
+            .map_err(|failure| error::throw(env, &failure))?;
+        let server = Arc::new(server);
+        env.add_env_cleanup_hook(Arc::downgrade(&server), end_with_environment)?;
+        let mut this = Self {
+            server,
+            bell,
+            hold: None,
+        };
+        this.refer(env)?;
+        Ok(this)
+    }
+
+    /// The port that is listened on.
+    #[napi(getter, catch_unwind)]
+    pub fn port(&self) -> u32 {
+        u32::from(self.server.address().port())
+    }
+
+    /// The address that is listened on.
+    #[napi(getter, catch_unwind)]
+    pub fn hostname(&self) -> String {
+        self.server.address().ip().to_string()
+    }
+
+    /// How many I/O threads there are.
+    #[napi(getter, catch_unwind)]
+    pub fn shards(&self) -> u32 {
+        self.server.shards()
+    }
+
+    /// The oldest events of a shard as JSON text: at most 256 KiB or 1,000, at least one, `null` if there are none.
+    /// Taking from shard 0 answers the bell, so take from it first.
+    #[napi(catch_unwind)]
+    pub fn take<'env>(&self, env: &'env Env, shard: u32) -> Result<Option<JsString<'env>>> {
+        if shard == 0 {
+            self.server.answer();
+        }
+        let Some(batch) = self.server.take(shard) else {
+            return Ok(None);
+        };
+        let bytes = batch.as_bytes();
+        // One-byte strings are half the size for V8 and quicker to make and to parse.
+        let text = if bytes.is_ascii() {
+            env.create_string_latin1(bytes)?
+        } else {
+            env.create_string(String::from_utf8_lossy(bytes))?
+        };
+        self.server.recycle(shard, batch);
+        Ok(Some(text))
+    }
+
+    /// Hands over the first `length` bytes of `commands`.
+    #[napi(catch_unwind)]
+    pub fn submit(&self, commands: &[u8], length: u32) {
+        if let Some(commands) = commands.get(..length as usize) {
+            self.server.submit(commands);
+        }
+    }
+
+    /// How many upgrades have been answered with 101 so far.
+    #[napi(catch_unwind)]
+    pub fn opened(&self) -> f64 {
+        number(self.server.opened())
+    }
+
+    /// The counters now.
+    #[napi(catch_unwind)]
+    pub fn metrics(&self) -> NativeMetrics {
+        let metrics = self.server.metrics();
+        let some = |pairs: Vec<(&str, u64)>| {
+            let counted = pairs.into_iter().filter(|(_, count)| *count > 0);
+            counted
+                .map(|(name, count)| (name.to_owned(), number(count)))
+                .collect()
+        };
+        NativeMetrics {
+            accepted: number(metrics.accepted),
+            refused: some(refusal_names().into_iter().zip(metrics.refused).collect()),
+            received: number(metrics.received),
+            bad: some(vec![
+                ("BAD_MESSAGE", metrics.bad_message),
+                ("NO_ROUTE", metrics.no_route),
+            ]),
+            sent: number(metrics.sent),
+            written: number(metrics.written),
+            queued: number(metrics.queued),
+            dropped: number(metrics.dropped),
+            bytes_in: number(metrics.bytes_in),
+            bytes_out: number(metrics.bytes_out),
+            rooms: number(metrics.rooms),
+        }
+    }
+
+    /// Closes every connection, or cuts them off when `force` is true.
+    #[napi(catch_unwind)]
+    pub fn stop(&self, force: bool) {
+        self.server.stop(if force {
+            StopMode::Terminate
+        } else {
+            StopMode::Close
+        });
+    }
+
+    /// Keeps Node alive from now on.
+    #[napi(js_name = "ref", catch_unwind)]
+    pub fn refer(&mut self, env: Env) -> Result<()> {
+        if self.hold.is_none() {
+            let idle = env.create_function_from_closure::<(), (), _>("hold", |_| Ok(()))?;
+            let hold = idle
+                .build_threadsafe_function::<()>()
+                .callee_handled::<false>()
+                .build_callback(|_| Ok(()))?;
+            self.hold = Some(hold);
+        }
+        Ok(())
+    }
+
+    /// Lets Node exit although the server listens.
+    #[napi(catch_unwind)]
+    pub fn unref(&mut self) {
+        self.hold = None;
+    }
+
+    /// Waits for the I/O threads, which have ended, and lets go of the bell.
+    #[napi(catch_unwind)]
+    pub fn dispose(&mut self) {
+        self.server.join();
+        self.bell.release();
+        self.hold = None;
+    }
+}
+
+/// A worker that is terminated, or a process that exits, leaves no thread that could ring it.
+fn end_with_environment(server: Weak<ServerHandle>) {
+    if let Some(server) = server.upgrade() {
+        server.stop(StopMode::Terminate);
+        server.join();
+    }
+}
+
+/// Counters stay exact in a double up to 2^53.
+fn number(count: u64) -> f64 {
+    count as f64
+}

@@ -1,0 +1,501 @@
+//! What the owner tells the engine, and its binary form: the only way in.
+//!
+//! Commands are little-endian `u32` words. Each starts with its opcode and its whole length in
+//! words; text and payloads are padded with zeros to whole words.
+//!
+//! | opcode | words after the first two |
+//! |---|---|
+//! | 1 admit | handle |
+//! | 2 refuse | handle, HTTP status, reason, body bytes, body |
+//! | 3 release | handle |
+//! | 4 join, 5 leave | handle, name bytes, name |
+//! | 6 to | route, count, payload bytes, handles, payload |
+//! | 7 rooms | route, count, payload bytes, (name bytes, name) for each room, payload |
+//! | 8 broadcast | route, payload bytes, payload |
+//! | 9 close | handle, close code |
+//! | 10 pause, 11 resume | handle |
+//!
+//! A payload length of [`NO_PAYLOAD`] means that the envelope has none.
+
+use crate::id::{Handle, MAX_ROOM_NAME};
+
+/// Payload length that says there is no payload.
+pub const NO_PAYLOAD: u32 = u32::MAX;
+
+/// Most bytes of one outgoing payload: an outbox counts frame lengths in 31 bits.
+const MAX_OUTGOING: usize = 1 << 30;
+
+/// One order from the owner, borrowed from the buffer it came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command<'a> {
+    /// Send the 101 and start reading messages.
+    Admit(Handle),
+    /// Answer the upgrade with an HTTP status; releases the handle.
+    Refuse {
+        /// Whose upgrade.
+        handle: Handle,
+        /// 400 to 599.
+        status: u16,
+        /// Index into [`Reason::ALL`](crate::handshake::Reason::ALL).
+        reason: u32,
+        /// JSON text if it starts with `{`, plain text otherwise; empty for a default.
+        body: &'a [u8],
+    },
+    /// The owner has seen the end of this connection: its number may be used again.
+    Release(Handle),
+    /// Put a client into a room.
+    Join(Handle, &'a [u8]),
+    /// Take a client out of a room.
+    Leave(Handle, &'a [u8]),
+    /// Send to single clients.
+    To {
+        /// Number of the outgoing route.
+        route: u32,
+        /// JSON text.
+        payload: Option<&'a [u8]>,
+        /// Who gets it; doubles count once.
+        clients: Handles<'a>,
+    },
+    /// Send to everybody in any of some rooms, once.
+    Rooms {
+        /// Number of the outgoing route.
+        route: u32,
+        /// JSON text.
+        payload: Option<&'a [u8]>,
+        /// Which rooms.
+        rooms: RoomNames<'a>,
+    },
+    /// Send to every open client.
+    Broadcast {
+        /// Number of the outgoing route.
+        route: u32,
+        /// JSON text.
+        payload: Option<&'a [u8]>,
+    },
+    /// Start the closing handshake with this code.
+    Close(Handle, u16),
+    /// Stop reading from this client.
+    Pause(Handle),
+    /// Read from it again.
+    Resume(Handle),
+}
+
+/// The handles of a [`Command::To`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Handles<'a>(&'a [u8]);
+
+impl Iterator for Handles<'_> {
+    type Item = Handle;
+
+    fn next(&mut self) -> Option<Handle> {
+        let (word, rest) = self.0.split_first_chunk::<4>()?;
+        self.0 = rest;
+        Some(Handle(u32::from_le_bytes(*word)))
+    }
+}
+
+/// The room names of a [`Command::Rooms`]; checked when the command was decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoomNames<'a> {
+    words: &'a [u8],
+    count: u32,
+}
+
+impl RoomNames<'_> {
+    /// How many rooms are named, doubles included.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+}
+
+impl<'a> Iterator for RoomNames<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.count = self.count.checked_sub(1)?;
+        let mut words = Words(self.words);
+        let name = words.room_name()?;
+        self.words = words.0;
+        Some(name)
+    }
+}
+
+/// Walks the commands of one buffer. Ends early at the first that makes no sense; `None` then
+/// comes with bytes left, which [`is_done`](Self::is_done) tells.
+#[derive(Debug)]
+pub struct Commands<'a>(&'a [u8]);
+
+impl<'a> Commands<'a> {
+    /// The commands in `bytes`.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// Whether every byte was understood.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'a> Iterator for Commands<'a> {
+    type Item = Command<'a>;
+
+    fn next(&mut self) -> Option<Command<'a>> {
+        let mut head = Words(self.0);
+        let opcode = head.word()?;
+        let bytes = (head.word()? as usize).checked_mul(4)?;
+        if bytes < 8 || bytes > self.0.len() {
+            return None;
+        }
+        let (whole, rest) = self.0.split_at(bytes);
+        let command = decode(opcode, Words(&whole[8..]))?;
+        self.0 = rest;
+        Some(command)
+    }
+}
+
+fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
+    Some(match opcode {
+        1 => Command::Admit(words.handle()?),
+        2 => {
+            let handle = words.handle()?;
+            let status = u16::try_from(words.word()?).ok()?;
+            let reason = words.word()?;
+            let length = words.word()? as usize;
+            Command::Refuse {
+                handle,
+                status,
+                reason,
+                body: words.padded(length)?,
+            }
+        }
+        3 => Command::Release(words.handle()?),
+        4 => Command::Join(words.handle()?, words.room_name()?),
+        5 => Command::Leave(words.handle()?, words.room_name()?),
+        6 => {
+            let route = words.word()?;
+            let count = words.word()? as usize;
+            let length = words.word()?;
+            let clients = Handles(words.take(count.checked_mul(4)?)?);
+            Command::To {
+                route,
+                payload: words.payload(length)?,
+                clients,
+            }
+        }
+        7 => {
+            let route = words.word()?;
+            let count = words.word()?;
+            let length = words.word()?;
+            let rooms = RoomNames {
+                words: words.0,
+                count,
+            };
+            for _ in 0..count {
+                words.room_name()?;
+            }
+            Command::Rooms {
+                route,
+                payload: words.payload(length)?,
+                rooms,
+            }
+        }
+        8 => {
+            let route = words.word()?;
+            let length = words.word()?;
+            Command::Broadcast {
+                route,
+                payload: words.payload(length)?,
+            }
+        }
+        9 => Command::Close(words.handle()?, u16::try_from(words.word()?).ok()?),
+        10 => Command::Pause(words.handle()?),
+        11 => Command::Resume(words.handle()?),
+        _ => return None,
+    })
+}
+
+/// What is left of one command.
+struct Words<'a>(&'a [u8]);
+
+impl<'a> Words<'a> {
+    fn word(&mut self) -> Option<u32> {
+        let (word, rest) = self.0.split_first_chunk::<4>()?;
+        self.0 = rest;
+        Some(u32::from_le_bytes(*word))
+    }
+
+    fn handle(&mut self) -> Option<Handle> {
+        self.word().map(Handle)
+    }
+
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn padded(&mut self, length: usize) -> Option<&'a [u8]> {
+        let whole = self.take(length.checked_next_multiple_of(4)?)?;
+        whole.get(..length)
+    }
+
+    fn room_name(&mut self) -> Option<&'a [u8]> {
+        let length = self.word()? as usize;
+        if length > MAX_ROOM_NAME {
+            None
+        } else {
+            self.padded(length)
+        }
+    }
+
+    #[expect(
+        clippy::option_option,
+        reason = "outer: understood; inner: the envelope has a payload"
+    )]
+    fn payload(&mut self, length: u32) -> Option<Option<&'a [u8]>> {
+        if length == NO_PAYLOAD {
+            return Some(None);
+        }
+        let length = length as usize;
+        if length > MAX_OUTGOING {
+            None
+        } else {
+            self.padded(length).map(Some)
+        }
+    }
+}
+
+/// Writes commands in their binary form, for owners in Rust.
+#[derive(Debug, Default)]
+pub struct CommandWriter(Vec<u8>);
+
+impl CommandWriter {
+    /// A writer with nothing in it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What was written, ready for [`ServerHandle::submit`](crate::ServerHandle::submit).
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Forgets what was written.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// See [`Command::Admit`].
+    pub fn admit(&mut self, handle: Handle) -> &mut Self {
+        self.command(1, |out| push(out, handle.0))
+    }
+
+    /// See [`Command::Refuse`].
+    pub fn refuse(&mut self, handle: Handle, status: u16, reason: u32, body: &[u8]) -> &mut Self {
+        self.command(2, |out| {
+            push(out, handle.0);
+            push(out, u32::from(status));
+            push(out, reason);
+            push_text(out, body);
+        })
+    }
+
+    /// See [`Command::Release`].
+    pub fn release(&mut self, handle: Handle) -> &mut Self {
+        self.command(3, |out| push(out, handle.0))
+    }
+
+    /// See [`Command::Join`].
+    pub fn join(&mut self, handle: Handle, room: &[u8]) -> &mut Self {
+        self.command(4, |out| {
+            push(out, handle.0);
+            push_text(out, room);
+        })
+    }
+
+    /// See [`Command::Leave`].
+    pub fn leave(&mut self, handle: Handle, room: &[u8]) -> &mut Self {
+        self.command(5, |out| {
+            push(out, handle.0);
+            push_text(out, room);
+        })
+    }
+
+    /// See [`Command::To`].
+    pub fn to(&mut self, route: u32, payload: Option<&[u8]>, clients: &[Handle]) -> &mut Self {
+        self.command(6, |out| {
+            push(out, route);
+            push_length(out, clients.len());
+            push_payload_length(out, payload);
+            for client in clients {
+                push(out, client.0);
+            }
+            push_padded(out, payload.unwrap_or_default());
+        })
+    }
+
+    /// See [`Command::Rooms`].
+    pub fn rooms(&mut self, route: u32, payload: Option<&[u8]>, rooms: &[&[u8]]) -> &mut Self {
+        self.command(7, |out| {
+            push(out, route);
+            push_length(out, rooms.len());
+            push_payload_length(out, payload);
+            for room in rooms {
+                push_text(out, room);
+            }
+            push_padded(out, payload.unwrap_or_default());
+        })
+    }
+
+    /// See [`Command::Broadcast`].
+    pub fn broadcast(&mut self, route: u32, payload: Option<&[u8]>) -> &mut Self {
+        self.command(8, |out| {
+            push(out, route);
+            push_payload_length(out, payload);
+            push_padded(out, payload.unwrap_or_default());
+        })
+    }
+
+    /// See [`Command::Close`].
+    pub fn close(&mut self, handle: Handle, code: u16) -> &mut Self {
+        self.command(9, |out| {
+            push(out, handle.0);
+            push(out, u32::from(code));
+        })
+    }
+
+    /// See [`Command::Pause`].
+    pub fn pause(&mut self, handle: Handle) -> &mut Self {
+        self.command(10, |out| push(out, handle.0))
+    }
+
+    /// See [`Command::Resume`].
+    pub fn resume(&mut self, handle: Handle) -> &mut Self {
+        self.command(11, |out| push(out, handle.0))
+    }
+
+    fn command(&mut self, opcode: u32, rest: impl FnOnce(&mut Vec<u8>)) -> &mut Self {
+        let start = self.0.len();
+        push(&mut self.0, opcode);
+        push(&mut self.0, 0);
+        rest(&mut self.0);
+        let words = u32::try_from((self.0.len() - start) / 4).expect("a command is under 16 GiB");
+        self.0[start + 4..start + 8].copy_from_slice(&words.to_le_bytes());
+        self
+    }
+}
+
+fn push(out: &mut Vec<u8>, word: u32) {
+    out.extend_from_slice(&word.to_le_bytes());
+}
+
+fn push_length(out: &mut Vec<u8>, length: usize) {
+    push(
+        out,
+        u32::try_from(length).expect("a command is under 4 GiB"),
+    );
+}
+
+fn push_payload_length(out: &mut Vec<u8>, payload: Option<&[u8]>) {
+    match payload {
+        Some(payload) => push_length(out, payload.len()),
+        None => push(out, NO_PAYLOAD),
+    }
+}
+
+fn push_text(out: &mut Vec<u8>, text: &[u8]) {
+    push_length(out, text.len());
+    push_padded(out, text);
+}
+
+fn push_padded(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(bytes);
+    out.resize(out.len().next_multiple_of(4), 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let mut writer = CommandWriter::new();
+        writer
+            .admit(Handle(7))
+            .refuse(Handle(8), 403, 1, b"no")
+            .join(Handle(7), b"lobby")
+            .to(2, Some(b"{}"), &[Handle(1), Handle(2)])
+            .rooms(1, None, &[b"a", b"", b"four"])
+            .broadcast(0, Some(b"12345"))
+            .close(Handle(7), 1000)
+            .release(Handle(7));
+        let mut commands = Commands::new(writer.bytes());
+        assert_eq!(commands.next(), Some(Command::Admit(Handle(7))));
+        let refuse = Command::Refuse {
+            handle: Handle(8),
+            status: 403,
+            reason: 1,
+            body: b"no",
+        };
+        assert_eq!(commands.next(), Some(refuse));
+        assert_eq!(commands.next(), Some(Command::Join(Handle(7), b"lobby")));
+        let Some(Command::To {
+            route: 2,
+            payload: Some(b"{}"),
+            clients,
+        }) = commands.next()
+        else {
+            panic!("not a To")
+        };
+        assert_eq!(clients.collect::<Vec<_>>(), [Handle(1), Handle(2)]);
+        let Some(Command::Rooms {
+            route: 1,
+            payload: None,
+            rooms,
+        }) = commands.next()
+        else {
+            panic!("not a Rooms")
+        };
+        assert_eq!(rooms.collect::<Vec<_>>(), [&b"a"[..], b"", b"four"]);
+        let broadcast = Command::Broadcast {
+            route: 0,
+            payload: Some(b"12345"),
+        };
+        assert_eq!(commands.next(), Some(broadcast));
+        assert_eq!(commands.next(), Some(Command::Close(Handle(7), 1000)));
+        assert_eq!(commands.next(), Some(Command::Release(Handle(7))));
+        assert_eq!(commands.next(), None);
+        assert!(commands.is_done());
+    }
+
+    #[test]
+    fn nonsense_ends_the_buffer_without_a_panic() {
+        for bytes in [
+            &[0_u8; 3][..],
+            &[1, 0, 0, 0, 0, 0, 0, 0],
+            &[1, 0, 0, 0, 2, 0, 0, 0],
+            &[1, 0, 0, 0, 255, 255, 255, 255],
+            &[
+                6, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 4, 0, 0, 0,
+            ],
+            &[99, 0, 0, 0, 2, 0, 0, 0],
+        ] {
+            let mut commands = Commands::new(bytes);
+            assert_eq!(commands.next(), None);
+            assert!(!commands.is_done());
+        }
+    }
+
+    #[test]
+    fn a_room_name_past_the_limit_is_nonsense() {
+        let mut writer = CommandWriter::new();
+        writer.join(Handle(0), &[b'x'; MAX_ROOM_NAME + 1]);
+        assert_eq!(Commands::new(writer.bytes()).next(), None);
+    }
+}

@@ -1,0 +1,107 @@
+//! Every limit and timeout of a server, with unit, default and trade-off.
+
+use std::{num::NonZeroUsize, thread, time::Duration};
+
+use crate::{
+    error::{Error, Result},
+    handshake::Rules,
+};
+
+/// What happens to a client that reads slower than it is sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SlowClient {
+    /// The connection is cut, so the client can come back and start afresh.
+    #[default]
+    Disconnect,
+    /// Further messages for it are dropped and counted until it has caught up.
+    Drop,
+}
+
+/// How a server listens and what it puts up with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Host name or address to listen on; `None` is all interfaces, IPv6 and IPv4.
+    pub hostname: Option<String>,
+    /// TCP port; 0 asks the system for any free one. Default 3000.
+    pub port: u16,
+    /// Which upgrade requests are let through to the owner.
+    pub rules: Rules,
+    /// Bytes of one incoming message; a larger one closes the connection with 1009. Default 1 MiB.
+    pub max_payload: usize,
+    /// Bytes that may wait for one client before [`SlowClient`] applies to the next message. Default 1 MiB.
+    pub max_backpressure: usize,
+    /// What happens past `max_backpressure`.
+    pub slow_client: SlowClient,
+    /// Silence before a ping; twice this without a byte ends the connection. `None` turns it off. Default 30 s.
+    pub heartbeat_interval: Option<Duration>,
+    /// From TCP accept to the 101, the owner's admission included. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// Connections at once, pending upgrades included; further ones get 503. Default none.
+    pub max_connections: Option<usize>,
+    /// Threads for WebSocket I/O. Default: one a core, at most 4.
+    pub io_threads: usize,
+    /// Handshakes in progress at once. Past it nothing is accepted, so the rest waits in the
+    /// system's backlog. Default 4,096.
+    pub max_pending_handshakes: usize,
+    /// Bytes of events one I/O thread keeps for a slow owner before it stops reading. Default 4 MiB.
+    pub max_inbox: usize,
+    /// Time a stopping server gives clients for the closing handshake. Default 5 s.
+    pub close_timeout: Duration,
+}
+
+/// Largest number of I/O threads that can be asked for.
+pub const MAX_IO_THREADS: usize = 256;
+
+/// Largest `max_payload`: V8 cannot hold a longer string than about twice this.
+pub const MAX_PAYLOAD: usize = 256 * 1024 * 1024;
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            hostname: None,
+            port: 3000,
+            rules: Rules::default(),
+            max_payload: 1024 * 1024,
+            max_backpressure: 1024 * 1024,
+            slow_client: SlowClient::default(),
+            heartbeat_interval: Some(Duration::from_secs(30)),
+            handshake_timeout: Duration::from_secs(10),
+            max_connections: None,
+            io_threads: thread::available_parallelism()
+                .map_or(1, NonZeroUsize::get)
+                .min(4),
+            max_pending_handshakes: 4096,
+            max_inbox: 4 * 1024 * 1024,
+            close_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Config {
+    /// Refuses limits that no server could work with.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the first field that is out of range.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |field, expected| Err(Error::Config { field, expected });
+        if self.max_payload == 0 || self.max_payload > MAX_PAYLOAD {
+            return wrong("max_payload", "1 to 268435456 bytes");
+        }
+        if self.io_threads == 0 || self.io_threads > MAX_IO_THREADS {
+            return wrong("io_threads", "1 to 256");
+        }
+        if self.max_pending_handshakes == 0 {
+            return wrong("max_pending_handshakes", "at least 1");
+        }
+        if self.handshake_timeout.is_zero() {
+            return wrong("handshake_timeout", "longer than zero");
+        }
+        if self
+            .heartbeat_interval
+            .is_some_and(|interval| interval.is_zero())
+        {
+            return wrong("heartbeat_interval", "longer than zero");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,41 @@
+//! What can go wrong when a server is set up, and whose fault it is.
+
+use std::{io, net::SocketAddr};
+
+/// Result of the engine's set-up calls.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failure to start a server.
+///
+/// Faults of peers never surface here: they close one connection and are counted in the metrics.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The host name does not resolve to an address; the caller's or the system's fault.
+    #[error("cannot resolve host name {hostname:?}")]
+    Resolve {
+        /// The name as configured.
+        hostname: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// The address cannot be listened on: in use, not ours, or not permitted.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// The address that was tried last.
+        address: SocketAddr,
+        /// What the system said; its kind tells a port in use from the rest.
+        source: io::Error,
+    },
+    /// A limit in the [`Config`](crate::Config) makes no sense; the caller's fault.
+    #[error("{field} must be {expected}")]
+    Config {
+        /// The field of `Config`.
+        field: &'static str,
+        /// What it should have been.
+        expected: &'static str,
+    },
+    /// The system would not start an I/O thread or its event loop.
+    #[error("cannot start an I/O thread")]
+    Thread(#[source] io::Error),
+}

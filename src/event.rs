@@ -1,0 +1,235 @@
+//! What the engine tells its owner, and how it reads on the border.
+//!
+//! Events travel as JSON text: one flat array of triples `handle, code, value`, so that the owner
+//! parses a whole batch at once.
+//!
+//! | code | value | meaning |
+//! |---|---|---|
+//! | 0 and up | payload or `null` | a message for incoming route `code >> 1`; with `code & 1` it had no payload |
+//! | −1 | `{"id","headers","origin"}` | an upgrade waits for admission; `origin` is text only if the owner decides origins |
+//! | −2 | `1` or `0` | the connection ended, after its 101 or before |
+//! | −3 | `{"code","route"?,"message"}` | a bad message, already answered with `$error` |
+//! | −4 | `{"code","message","id"?}` | something else went wrong |
+//! | −5 | `null` | the shard has stopped; the handle is its number |
+//! | −6 | text | the shard's thread panicked; the handle is its number |
+
+use crate::{
+    envelope::push_json_string,
+    handshake::UpgradeRequest,
+    id::{ClientId, Handle},
+};
+
+/// Wakes the owner of a server: the only way out of the engine.
+pub trait EventSink: Send + Sync + 'static {
+    /// There is something to take. Called from I/O threads, at most once until the owner has
+    /// answered with [`ServerHandle::answer`](crate::ServerHandle::answer). Must not block.
+    fn ring(&self);
+}
+
+impl<F: Fn() + Send + Sync + 'static> EventSink for F {
+    fn ring(&self) {
+        self();
+    }
+}
+
+/// A fault that is about no message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultCode {
+    /// A client was cut off because it read too slowly.
+    SlowClient,
+    /// An upgrade from an origin that is not allowed was refused.
+    Origin,
+    /// The engine or the system failed.
+    Internal,
+}
+
+impl FaultCode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::SlowClient => "SLOW_CLIENT",
+            Self::Origin => "ORIGIN",
+            Self::Internal => "INTERNAL",
+        }
+    }
+}
+
+/// One thing that happened, borrowed from where it happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A message for an incoming route.
+    Message {
+        /// Number of the incoming route.
+        route: u32,
+        /// JSON text, or `None` when the envelope had no payload.
+        payload: Option<&'a str>,
+    },
+    /// An upgrade request that awaits admission.
+    Upgrade {
+        /// The id the client will have.
+        id: ClientId,
+        /// What it asked for.
+        request: &'a UpgradeRequest,
+    },
+    /// The connection is over.
+    Closed {
+        /// Whether the 101 had been sent.
+        opened: bool,
+    },
+    /// A message that was answered with `$error`.
+    Bad {
+        /// The `$error` payload, JSON text.
+        payload: &'a [u8],
+    },
+    /// A fault that is about no message.
+    Fault {
+        /// What kind.
+        code: FaultCode,
+        /// For people.
+        message: &'a str,
+        /// The client it is about.
+        id: Option<ClientId>,
+    },
+    /// The shard has no connection left and takes no more commands.
+    Stopped,
+    /// The shard's thread panicked.
+    Died {
+        /// The panic's text.
+        message: &'a str,
+    },
+}
+
+impl Event<'_> {
+    /// An upper estimate of the bytes [`write`](Self::write) appends, exact enough to cut batches.
+    pub(crate) fn size_hint(&self) -> usize {
+        match self {
+            Self::Message { payload, .. } => 24 + payload.map_or(4, str::len),
+            Self::Bad { payload } => 24 + payload.len(),
+            _ => 256,
+        }
+    }
+
+    /// Appends `handle,code,value`.
+    pub(crate) fn write(&self, handle: Handle, out: &mut Vec<u8>) {
+        push_number(out, u64::from(handle.0));
+        match self {
+            Self::Message { route, payload } => {
+                out.push(b',');
+                push_number(out, u64::from(*route) << 1 | u64::from(payload.is_none()));
+                out.push(b',');
+                out.extend_from_slice(payload.unwrap_or("null").as_bytes());
+            }
+            Self::Upgrade { id, request } => {
+                out.extend_from_slice(b",-1,{\"id\":\"");
+                out.extend_from_slice(id.to_string().as_bytes());
+                out.extend_from_slice(b"\",\"headers\":");
+                request.write_headers_json(out);
+                out.extend_from_slice(b",\"origin\":");
+                match &request.origin {
+                    Some(origin) => push_json_string(out, origin),
+                    None => out.extend_from_slice(b"null"),
+                }
+                out.push(b'}');
+            }
+            Self::Closed { opened } => {
+                out.extend_from_slice(if *opened { b",-2,1" } else { b",-2,0" });
+            }
+            Self::Bad { payload } => {
+                out.extend_from_slice(b",-3,");
+                out.extend_from_slice(payload);
+            }
+            Self::Fault { code, message, id } => {
+                out.extend_from_slice(b",-4,{\"code\":\"");
+                out.extend_from_slice(code.name().as_bytes());
+                out.extend_from_slice(b"\",\"message\":");
+                push_json_string(out, message);
+                if let Some(id) = id {
+                    out.extend_from_slice(b",\"id\":\"");
+                    out.extend_from_slice(id.to_string().as_bytes());
+                    out.push(b'"');
+                }
+                out.push(b'}');
+            }
+            Self::Stopped => out.extend_from_slice(b",-5,null"),
+            Self::Died { message } => {
+                out.extend_from_slice(b",-6,");
+                push_json_string(out, message);
+            }
+        }
+    }
+}
+
+/// Decimal digits without the machinery of `fmt`: it runs twice a message.
+fn push_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0_u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(handle: u32, event: &Event<'_>) -> String {
+        let mut out = Vec::new();
+        event.write(Handle(handle), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_message_names_its_route_and_says_whether_a_payload_is_missing() {
+        let with = Event::Message {
+            route: 3,
+            payload: Some("{\"a\":1}"),
+        };
+        assert_eq!(text(70, &with), "70,6,{\"a\":1}");
+        assert_eq!(
+            text(
+                0,
+                &Event::Message {
+                    route: 0,
+                    payload: None
+                }
+            ),
+            "0,1,null"
+        );
+    }
+
+    #[test]
+    fn every_event_is_a_triple_of_json() {
+        let id = ClientId::random();
+        let events = [
+            Event::Closed { opened: true },
+            Event::Bad {
+                payload: b"{\"code\":\"NO_ROUTE\"}",
+            },
+            Event::Fault {
+                code: FaultCode::SlowClient,
+                message: "\"slow\"",
+                id: Some(id),
+            },
+            Event::Fault {
+                code: FaultCode::Internal,
+                message: "x",
+                id: None,
+            },
+            Event::Stopped,
+            Event::Died {
+                message: "line\nbreak",
+            },
+        ];
+        for event in &events {
+            let parsed: serde_json::Value =
+                serde_json::from_str(&format!("[{}]", text(u32::MAX, event))).unwrap();
+            assert_eq!(parsed.as_array().unwrap().len(), 3, "{event:?}");
+            assert!(parsed[1].as_i64().unwrap() < 0);
+        }
+    }
+}

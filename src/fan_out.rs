@@ -1,0 +1,278 @@
+//! Applies the owner's commands on one shard: admissions, rooms, and sends.
+//!
+//! A message for many is encoded once. Consecutive messages for the same audience are joined into
+//! one buffer first, so that a burst costs each receiver one entry and one write.
+
+use std::rc::Rc;
+
+use crate::{
+    command::{Command, Commands, Handles, RoomNames},
+    connection::{Connection, Flush, Order, State},
+    envelope::encode_frame,
+    event::FaultCode,
+    handshake::{Reason, Refusal},
+    id::Handle,
+    outbox::Frames,
+    registry::Change,
+    shard::Shard,
+};
+
+/// Who a run of messages is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Audience<'a> {
+    Room(&'a [u8]),
+    Everybody,
+}
+
+/// Consecutive messages for one audience.
+struct Run<'a> {
+    audience: Audience<'a>,
+    frames: Frames,
+}
+
+impl Shard {
+    /// Applies the commands in a buffer, in order.
+    pub(crate) fn apply(&self, bytes: &[u8]) {
+        let mut commands = Commands::new(bytes);
+        let mut run: Option<Run<'_>> = None;
+        for command in &mut commands {
+            let (route, payload, audience) = match command {
+                Command::Broadcast { route, payload } => (route, payload, Audience::Everybody),
+                Command::Rooms {
+                    route,
+                    payload,
+                    mut rooms,
+                } if rooms.count() == 1 => (
+                    route,
+                    payload,
+                    Audience::Room(rooms.next().unwrap_or_default()),
+                ),
+                other => {
+                    self.finish(run.take());
+                    self.obey(other);
+                    continue;
+                }
+            };
+            if run.as_ref().is_some_and(|run| run.audience != audience) {
+                self.finish(run.take());
+            }
+            let run = run.get_or_insert_with(|| Run {
+                audience,
+                frames: Frames::default(),
+            });
+            self.encode(route, payload, &mut run.frames);
+        }
+        self.finish(run);
+        if !commands.is_done() {
+            self.fault(FaultCode::Internal, "a command buffer made no sense", None);
+        }
+    }
+
+    fn obey(&self, command: Command<'_>) {
+        match command {
+            Command::Admit(handle) => {
+                if let Some(connection) = self.connection(handle) {
+                    self.admit(&connection);
+                }
+            }
+            Command::Refuse {
+                handle,
+                status,
+                reason,
+                body,
+            } => {
+                self.refuse(handle, status, reason, body);
+            }
+            Command::Release(handle) => {
+                // A live connection keeps its number, whatever the owner believes.
+                if self
+                    .connection(handle)
+                    .is_some_and(|it| it.state() == State::Ended)
+                {
+                    self.release(handle);
+                }
+            }
+            Command::Join(handle, room) => {
+                if let Some(connection) = self.connection(handle) {
+                    let change = self
+                        .registry
+                        .borrow_mut()
+                        .join(self.slot(&connection), room);
+                    if change == Change::Opened {
+                        self.rooms().opened(room);
+                    }
+                }
+            }
+            Command::Leave(handle, room) => {
+                if let Some(connection) = self.connection(handle) {
+                    let change = self
+                        .registry
+                        .borrow_mut()
+                        .leave(self.slot(&connection), room);
+                    if change == Change::Emptied {
+                        self.rooms().emptied(room);
+                    }
+                }
+            }
+            Command::To {
+                route,
+                payload,
+                clients,
+            } => self.send_to(route, payload, clients),
+            Command::Rooms {
+                route,
+                payload,
+                rooms,
+            } => self.send_to_rooms(route, payload, rooms),
+            Command::Broadcast { .. } => {}
+            Command::Close(handle, code) => {
+                if let Some(connection) = self.connection(handle) {
+                    connection.order(Order::Close(code));
+                }
+            }
+            Command::Pause(handle) => {
+                if let Some(connection) = self.connection(handle) {
+                    connection.pause(true);
+                }
+            }
+            Command::Resume(handle) => {
+                if let Some(connection) = self.connection(handle) {
+                    connection.pause(false);
+                }
+            }
+        }
+    }
+
+    fn refuse(&self, handle: Handle, status: u16, reason: u32, body: &[u8]) {
+        let Some(connection) = self.connection(handle) else {
+            return;
+        };
+        if connection.state() != State::Pending {
+            return;
+        }
+        let reason = Reason::from_index(reason).unwrap_or(Reason::Connect);
+        self.metrics().refuse(reason);
+        self.release(handle);
+        connection.end();
+        let mut refusal = Refusal::new(status, reason);
+        if !body.is_empty() {
+            refusal = refusal.with_body(body.to_vec());
+        }
+        connection.order(Order::Refuse(refusal.to_response()));
+    }
+
+    fn send_to(&self, route: u32, payload: Option<&[u8]>, mut clients: Handles<'_>) {
+        let Some(prefix) = self.routes().prefix(route) else {
+            return;
+        };
+        let mut rest = clients;
+        if let (Some(only), None) = (rest.next(), rest.next()) {
+            if let Some(connection) = self.connection(only) {
+                self.send_one(&connection, |out| encode_frame(out, prefix, payload));
+            }
+            return;
+        }
+        let number = self.next_fan_out();
+        let mut frames = Frames::default();
+        self.encode(route, payload, &mut frames);
+        let to = clients
+            .by_ref()
+            .filter_map(|handle| self.connection(handle));
+        self.deliver(frames, to.filter(|connection| connection.mark(number)));
+    }
+
+    fn send_to_rooms(&self, route: u32, payload: Option<&[u8]>, rooms: RoomNames<'_>) {
+        let number = self.next_fan_out();
+        let mut frames = Frames::default();
+        self.encode(route, payload, &mut frames);
+        let registry = self.registry.borrow();
+        let members = rooms.flat_map(|room| registry.members(room));
+        let to = members.filter_map(|&slot| self.in_slot(slot));
+        let slow = self.queue(frames, to.filter(|connection| connection.mark(number)));
+        drop(registry);
+        self.punish_all(slow);
+    }
+
+    fn next_fan_out(&self) -> u32 {
+        // 0 is what a connection starts with.
+        let number = self.fan_out.get().wrapping_add(1).max(1);
+        self.fan_out.set(number);
+        number
+    }
+
+    fn encode(&self, route: u32, payload: Option<&[u8]>, frames: &mut Frames) {
+        if let Some(prefix) = self.routes().prefix(route) {
+            frames.push(|out| encode_frame(out, prefix, payload));
+        }
+    }
+
+    fn finish(&self, run: Option<Run<'_>>) {
+        let Some(Run { audience, frames }) = run else {
+            return;
+        };
+        let registry = self.registry.borrow();
+        let members = match audience {
+            Audience::Room(name) => registry.members(name),
+            Audience::Everybody => registry.open(),
+        };
+        let slow = self.queue(
+            frames,
+            members.iter().filter_map(|&slot| self.in_slot(slot)),
+        );
+        drop(registry);
+        self.punish_all(slow);
+    }
+
+    fn deliver(&self, frames: Frames, to: impl Iterator<Item = Rc<Connection>>) {
+        let slow = self.queue(frames, to);
+        self.punish_all(slow);
+    }
+
+    /// Queues frames for many; returns those that were too slow. They are dealt with afterwards,
+    /// since that changes the registry.
+    fn queue(
+        &self,
+        frames: Frames,
+        to: impl Iterator<Item = Rc<Connection>>,
+    ) -> Vec<Rc<Connection>> {
+        let mut slow = Vec::new();
+        if frames.is_empty() {
+            return slow;
+        }
+        let limit = self.config().max_backpressure;
+        let count = frames.count();
+        let frames = Rc::new(frames);
+        let (mut sent, mut dropped) = (0, 0);
+        for connection in to {
+            sent += count;
+            if connection.state() != State::Open {
+                dropped += count;
+                continue;
+            }
+            let mut taken = connection
+                .outbox()
+                .borrow_mut()
+                .push_shared(&frames, 0, limit);
+            if taken < count && connection.flush(self.metrics()) != Flush::Broken {
+                taken += connection
+                    .outbox()
+                    .borrow_mut()
+                    .push_shared(&frames, taken, limit);
+            }
+            self.touch(&connection);
+            if taken < count {
+                dropped += count - taken;
+                slow.push(connection);
+            }
+        }
+        self.metrics().sent.add(sent as u64);
+        self.metrics().dropped.add(dropped as u64);
+        slow
+    }
+
+    fn punish_all(&self, slow: Vec<Rc<Connection>>) {
+        for connection in slow {
+            self.punish(&connection);
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! What happened on one shard since the owner last looked.
+//!
+//! The shard appends to a batch of its own ([`InboxWriter`]) and publishes it when its other ready
+//! tasks have had their turn; the owner takes published batches. The lock is held for a push or a
+//! pop, never for a message. Bounded in bytes: past `limit` the shard stops reading sockets, so
+//! that TCP slows the clients down and nothing is lost. Events that are no messages always fit;
+//! connections bound their number.
+
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use crate::{
+    event::{Event, EventSink},
+    id::Handle,
+};
+
+/// Bytes of one batch; a single larger message still gets one of its own.
+const BATCH_BYTES: usize = 256 * 1024;
+/// Events of one batch, so that the owner's event loop breathes.
+const BATCH_EVENTS: usize = 1000;
+/// Buffers up to this size are used again.
+const REUSED_BYTES: usize = BATCH_BYTES * 2;
+
+/// Rings the owner, unless it has been rung and has not answered yet.
+pub(crate) struct Bell {
+    ringing: AtomicBool,
+    sink: Box<dyn EventSink>,
+}
+
+impl Bell {
+    pub(crate) fn new(sink: impl EventSink) -> Self {
+        Self {
+            ringing: AtomicBool::new(false),
+            sink: Box::new(sink),
+        }
+    }
+
+    pub(crate) fn ring(&self) {
+        if !self.ringing.swap(true, Ordering::SeqCst) {
+            self.sink.ring();
+        }
+    }
+
+    pub(crate) fn answer(&self) {
+        self.ringing.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Events on their way to the owner, taken in one go.
+#[derive(Debug, Default)]
+pub struct Batch {
+    text: Vec<u8>,
+    events: usize,
+}
+
+impl Batch {
+    /// One JSON array of triples; see [`event`](crate::event).
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.text
+    }
+
+    fn push(&mut self, handle: Handle, event: &Event<'_>) {
+        self.text.push(if self.events == 0 { b'[' } else { b',' });
+        event.write(handle, &mut self.text);
+        self.events += 1;
+    }
+
+    fn has_room_for(&self, bytes: usize, events: usize) -> bool {
+        self.events == 0
+            || (self.text.len() + bytes <= BATCH_BYTES && self.events + events <= BATCH_EVENTS)
+    }
+
+    fn append(&mut self, other: &Self) {
+        if other.events > 0 {
+            self.text.push(b',');
+            self.text.extend_from_slice(&other.text[1..]);
+            self.events += other.events;
+        }
+    }
+}
+
+/// The shared side.
+pub(crate) struct Inbox {
+    /// Published batches and an empty one to use again; held by the shard to publish, by the owner to take.
+    queue: Mutex<Queue>,
+    /// Bytes in `queue`, readable without it.
+    bytes: AtomicUsize,
+    /// The shard has stopped reading and wants to hear when there is room.
+    waiting: AtomicBool,
+    limit: usize,
+    bell: Arc<Bell>,
+}
+
+#[derive(Default)]
+struct Queue {
+    batches: VecDeque<Batch>,
+    spare: Batch,
+}
+
+/// What a take leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Drained {
+    /// The shard waits for room, and now there is some.
+    Wake,
+    /// Nobody waits.
+    Quiet,
+}
+
+impl Inbox {
+    pub(crate) fn new(limit: usize, bell: Arc<Bell>) -> Self {
+        Self {
+            queue: Mutex::default(),
+            bytes: AtomicUsize::new(0),
+            waiting: AtomicBool::new(false),
+            limit,
+            bell,
+        }
+    }
+
+    /// The oldest batch. Rings again when there are more.
+    pub(crate) fn take(&self) -> (Option<Batch>, Drained) {
+        let mut queue = self.lock();
+        let Some(mut batch) = queue.batches.pop_front() else {
+            return (None, Drained::Quiet);
+        };
+        let more = !queue.batches.is_empty();
+        drop(queue);
+        let left = self.bytes.fetch_sub(batch.text.len(), Ordering::SeqCst) - batch.text.len();
+        batch.text.push(b']');
+        if more {
+            self.bell.ring();
+        }
+        let wake = left <= self.limit / 2 && self.waiting.swap(false, Ordering::SeqCst);
+        (
+            Some(batch),
+            if wake { Drained::Wake } else { Drained::Quiet },
+        )
+    }
+
+    /// Gives a taken batch's memory back for the next one.
+    pub(crate) fn recycle(&self, mut batch: Batch) {
+        if batch.text.capacity() <= REUSED_BYTES {
+            batch.text.clear();
+            batch.events = 0;
+            self.lock().spare = batch;
+        }
+    }
+
+    /// Publishes one event from outside the shard's own thread.
+    pub(crate) fn publish_one(&self, handle: Handle, event: &Event<'_>) {
+        let mut batch = Batch::default();
+        batch.push(handle, event);
+        self.publish(&mut batch);
+    }
+
+    fn publish(&self, batch: &mut Batch) {
+        self.bytes.fetch_add(batch.text.len(), Ordering::SeqCst);
+        let mut queue = self.lock();
+        match queue.batches.back_mut() {
+            Some(last) if last.has_room_for(batch.text.len(), batch.events) => {
+                last.append(batch);
+                batch.text.clear();
+                batch.events = 0;
+            }
+            _ => {
+                let spare = mem::take(&mut queue.spare);
+                queue.batches.push_back(mem::replace(batch, spare));
+            }
+        }
+        drop(queue);
+        self.bell.ring();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The shard's side: the batch that is being written.
+pub(crate) struct InboxWriter {
+    batch: Batch,
+    inbox: Arc<Inbox>,
+}
+
+impl InboxWriter {
+    pub(crate) fn new(inbox: Arc<Inbox>) -> Self {
+        Self {
+            batch: Batch::default(),
+            inbox,
+        }
+    }
+
+    /// Appends an event; true when it is the first since the last publish.
+    pub(crate) fn push(&mut self, handle: Handle, event: &Event<'_>) -> bool {
+        if !self.batch.has_room_for(event.size_hint(), 1) {
+            self.publish();
+        }
+        self.batch.push(handle, event);
+        self.batch.events == 1
+    }
+
+    pub(crate) fn publish(&mut self) {
+        if self.batch.events > 0 {
+            self.inbox.publish(&mut self.batch);
+        }
+    }
+
+    /// Whether the shard should stop reading. When it says so, a wake follows once there is room.
+    pub(crate) fn is_full(&self) -> bool {
+        let over =
+            || self.inbox.bytes.load(Ordering::SeqCst) + self.batch.text.len() > self.inbox.limit;
+        if !over() {
+            return false;
+        }
+        self.inbox.waiting.store(true, Ordering::SeqCst);
+        // The owner may have drained between the look and the store, and then wakes nobody.
+        over() || !self.inbox.waiting.swap(false, Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inbox(limit: usize) -> (Arc<Inbox>, InboxWriter) {
+        let inbox = Arc::new(Inbox::new(limit, Arc::new(Bell::new(|| ()))));
+        (inbox.clone(), InboxWriter::new(inbox))
+    }
+
+    fn message(payload: &str) -> Event<'_> {
+        Event::Message {
+            route: 0,
+            payload: Some(payload),
+        }
+    }
+
+    #[test]
+    fn batches_join_until_they_hold_a_thousand_events() {
+        let (inbox, mut writer) = inbox(usize::MAX);
+        for n in 0..2500 {
+            writer.push(Handle(n), &message("1"));
+            if n % 7 == 0 {
+                writer.publish();
+            }
+        }
+        writer.publish();
+        let mut handles = Vec::new();
+        while let (Some(batch), _) = inbox.take() {
+            let parsed: Vec<i64> = serde_json::from_slice(batch.as_bytes()).unwrap();
+            assert!(parsed.len() <= 3 * BATCH_EVENTS);
+            handles.extend(parsed.chunks(3).map(|triple| triple[0]));
+            inbox.recycle(batch);
+        }
+        assert_eq!(handles, (0..2500).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_batch_stays_under_its_bytes_unless_one_message_is_larger() {
+        let (inbox, mut writer) = inbox(usize::MAX);
+        let large = "1".repeat(BATCH_BYTES * 2);
+        let middling = "1".repeat(100 * 1024);
+        for payload in [&middling, &middling, &middling, &large, &middling] {
+            writer.push(Handle(0), &message(payload));
+        }
+        writer.publish();
+        let mut sizes = Vec::new();
+        while let (Some(batch), _) = inbox.take() {
+            sizes.push(batch.as_bytes().len() / 1024);
+        }
+        assert_eq!(sizes, [200, 100, 512, 100]);
+    }
+
+    #[test]
+    fn a_full_inbox_says_when_there_is_room_again() {
+        let (inbox, mut writer) = inbox(100);
+        writer.push(Handle(0), &message(&"1".repeat(80)));
+        writer.publish();
+        assert!(!writer.is_full());
+        writer.push(Handle(0), &message(&"1".repeat(80)));
+        assert!(writer.is_full());
+        writer.publish();
+        assert_eq!(inbox.take().1, Drained::Wake);
+        assert!(!writer.is_full());
+        assert_eq!(inbox.take().1, Drained::Quiet);
+    }
+}

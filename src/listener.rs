@@ -1,0 +1,133 @@
+//! The accept loop: deals sockets round the shards, accepts no more than may be pending, and
+//! survives a system that runs out of descriptors.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use tokio::{
+    net::TcpListener,
+    sync::Semaphore,
+    time::{Instant, sleep},
+};
+
+use crate::{
+    config::Config,
+    error::{Error, Result},
+    event::FaultCode,
+    mailbox::{Accepted, Mail, Mailbox},
+    shard::Shard,
+};
+
+/// Connections the system keeps for us; it cuts this down to what it allows.
+const BACKLOG: i32 = 4096;
+/// Pause after an accept error, which is most often a lack of descriptors.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// Listens on the configured address.
+pub(crate) fn bind(config: &Config) -> Result<StdListener> {
+    let Some(hostname) = &config.hostname else {
+        // IPv6 that takes IPv4 too, and plain IPv4 where the system has no IPv6.
+        let v6 = SocketAddr::from(([0_u16; 8], config.port));
+        let error = match listen(v6) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => error,
+        };
+        if matches!(
+            error.kind(),
+            io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied
+        ) {
+            return Err(Error::Bind {
+                address: v6,
+                source: error,
+            });
+        }
+        let v4 = SocketAddr::from(([0_u8; 4], config.port));
+        return listen(v4).map_err(|source| Error::Bind {
+            address: v4,
+            source,
+        });
+    };
+    let resolved = (hostname.as_str(), config.port).to_socket_addrs();
+    let unresolved = |source| Error::Resolve {
+        hostname: hostname.clone(),
+        source,
+    };
+    let mut last = None;
+    for address in resolved.map_err(unresolved)? {
+        match listen(address) {
+            Ok(listener) => return Ok(listener),
+            Err(source) => last = Some(Error::Bind { address, source }),
+        }
+    }
+    Err(last.unwrap_or_else(|| unresolved(io::ErrorKind::NotFound.into())))
+}
+
+fn listen(address: SocketAddr) -> io::Result<StdListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    // On Windows the option would let two servers share a port.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Accepts until it is aborted.
+pub(crate) async fn run(shard: Rc<Shard>, listener: TcpListener, shards: Vec<Arc<Mailbox>>) {
+    let pending = Arc::new(Semaphore::new(shard.config().max_pending_handshakes));
+    let mut failing = false;
+    for target in (0..shards.len()).cycle() {
+        let Ok(permit) = pending.clone().acquire_owned().await else {
+            return;
+        };
+        let stream = loop {
+            match listener.accept().await {
+                Ok((stream, _)) => break stream,
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    if !failing {
+                        failing = true;
+                        let message = format!("cannot accept connections: {error}");
+                        shard.fault(FaultCode::Internal, &message, None);
+                    }
+                    sleep(RETRY).await;
+                }
+            }
+        };
+        failing = false;
+        let at = Instant::now();
+        if target == 0 {
+            shard.serve(stream, at, permit);
+        } else if let Ok(stream) = stream.into_std() {
+            shards[target].post(Mail::Socket(Accepted {
+                stream,
+                at: at.into_std(),
+                permit,
+            }));
+        }
+    }
+}
+
+/// The client's fault, over with its connection.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
+}

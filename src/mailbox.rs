@@ -1,0 +1,119 @@
+//! What waits for one shard: commands, sockets and signals from other threads.
+//!
+//! Bounded in bytes of commands: past the bound the owner waits in [`Mailbox::commands`], shortly,
+//! since a shard waits neither for peers nor for its owner.
+
+use std::{
+    mem,
+    net::TcpStream,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+
+/// Bytes of commands that may wait for one shard.
+const LIMIT: usize = 8 * 1024 * 1024;
+
+/// One thing for a shard to do.
+pub(crate) enum Mail {
+    /// A buffer of commands, shared with the other shards.
+    Commands(Arc<[u8]>),
+    /// An accepted socket.
+    Socket(Accepted),
+    /// The inbox has room again.
+    Drained,
+    /// Close every connection, or cut them off.
+    Stop(StopMode),
+}
+
+/// A socket fresh from the listener.
+pub(crate) struct Accepted {
+    pub(crate) stream: TcpStream,
+    pub(crate) at: Instant,
+    /// Held until the handshake is over, so that pending ones are limited.
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// How a server stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopMode {
+    /// Send what is queued, close with 1001, wait for the closing handshakes.
+    Close,
+    /// Cut every connection off.
+    Terminate,
+}
+
+#[derive(Default)]
+struct State {
+    mail: Vec<Mail>,
+    bytes: usize,
+    /// The shard is gone: what still comes is thrown away and nobody waits.
+    closed: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct Mailbox {
+    /// Held by the owner and the listener to post, by the shard to take everything.
+    state: Mutex<State>,
+    room: Condvar,
+    arrived: Notify,
+}
+
+impl Mailbox {
+    /// Posts commands; waits while the shard is too far behind.
+    pub(crate) fn commands(&self, bytes: Arc<[u8]>) {
+        let state = self.lock();
+        let mut state = self
+            .room
+            .wait_while(state, |state| state.bytes > LIMIT && !state.closed)
+            .unwrap_or_else(PoisonError::into_inner);
+        if !state.closed {
+            state.bytes += bytes.len();
+            state.mail.push(Mail::Commands(bytes));
+            drop(state);
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Posts anything else, at once.
+    pub(crate) fn post(&self, mail: Mail) {
+        let mut state = self.lock();
+        if !state.closed {
+            state.mail.push(mail);
+            drop(state);
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Waits for mail and takes all of it, in order.
+    ///
+    /// # Cancel safety
+    /// Safe: nothing is taken before it returns.
+    pub(crate) async fn take(&self, into: &mut Vec<Mail>) {
+        loop {
+            let mut state = self.lock();
+            if !state.mail.is_empty() {
+                mem::swap(&mut state.mail, into);
+                state.bytes = 0;
+                drop(state);
+                self.room.notify_all();
+                return;
+            }
+            drop(state);
+            self.arrived.notified().await;
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.mail.clear();
+        drop(state);
+        self.room.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

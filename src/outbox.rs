@@ -1,0 +1,285 @@
+//! Encoded frames that wait for one connection.
+//!
+//! Frames for one client are appended to a buffer of the outbox's own; frames for many are shared.
+//! Bounded in bytes by the caller's limit, measured before a message is added; what then happens
+//! is the caller's decision. Every message that entered leaves as written or as dropped.
+
+use std::{collections::VecDeque, io::IoSlice, rc::Rc};
+
+/// An own buffer takes no more frames past this, so that a long queue is freed as it is written.
+const OWN_BYTES: usize = 64 * 1024;
+/// Most buffers handed to the system in one call.
+pub(crate) const SLICES: usize = 16;
+/// Marks the length of a frame that is no message.
+const CONTROL: u32 = 1 << 31;
+/// Queues up to this many entries keep their memory when they run empty.
+const KEPT_ENTRIES: usize = 4;
+
+/// Whole frames, encoded once for many outboxes.
+#[derive(Debug, Default)]
+pub(crate) struct Frames {
+    bytes: Vec<u8>,
+    lengths: Vec<u32>,
+}
+
+impl Frames {
+    /// Appends frames: `write` appends one to the buffer it is given and returns its length.
+    pub(crate) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>) -> usize) {
+        let length = write(&mut self.bytes);
+        self.lengths.push(frame_length(length));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lengths.is_empty()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.lengths.len()
+    }
+}
+
+fn frame_length(length: usize) -> u32 {
+    u32::try_from(length)
+        .ok()
+        .filter(|length| length & CONTROL == 0)
+        .expect("payloads are limited to 1 GiB where they enter")
+}
+
+#[derive(Debug)]
+enum Chunk {
+    Own(Vec<u8>),
+    Shared { frames: Rc<Frames>, end: usize },
+}
+
+impl Chunk {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared { frames, end } => &frames.bytes[..*end],
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    chunks: VecDeque<Chunk>,
+    /// Bytes of the first chunk that are written.
+    front: usize,
+    /// What is left of each frame, oldest first.
+    lengths: VecDeque<u32>,
+    bytes: usize,
+    messages: usize,
+}
+
+impl Outbox {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Queues a message of this connection's own.
+    pub(crate) fn push_message(&mut self, write: impl FnOnce(&mut Vec<u8>) -> usize) {
+        let length = self.push_own(write);
+        self.lengths.push_back(frame_length(length));
+        self.messages += 1;
+    }
+
+    /// Queues bytes that are no message: a control frame, or the handshake's answer.
+    pub(crate) fn push_control(&mut self, bytes: &[u8]) {
+        let length = self.push_own(|out| {
+            out.extend_from_slice(bytes);
+            bytes.len()
+        });
+        self.lengths.push_back(frame_length(length) | CONTROL);
+    }
+
+    /// Queues shared messages while fewer than or exactly `limit` bytes wait; returns how many it took.
+    pub(crate) fn push_shared(&mut self, frames: &Rc<Frames>, from: usize, limit: usize) -> usize {
+        let mut taken = 0;
+        let mut bytes = 0;
+        for &length in &frames.lengths[from..] {
+            if self.bytes + bytes > limit {
+                break;
+            }
+            bytes += length as usize;
+            taken += 1;
+            self.lengths.push_back(length);
+        }
+        if taken > 0 {
+            let start: usize = frames.lengths[..from]
+                .iter()
+                .map(|&length| length as usize)
+                .sum();
+            if start == 0 {
+                self.chunks.push_back(Chunk::Shared {
+                    frames: frames.clone(),
+                    end: bytes,
+                });
+            } else {
+                self.chunks
+                    .push_back(Chunk::Own(frames.bytes[start..start + bytes].to_vec()));
+            }
+            self.bytes += bytes;
+            self.messages += taken;
+        }
+        taken
+    }
+
+    fn push_own(&mut self, write: impl FnOnce(&mut Vec<u8>) -> usize) -> usize {
+        let length = match self.chunks.back_mut() {
+            Some(Chunk::Own(bytes)) if bytes.len() < OWN_BYTES => write(bytes),
+            _ => {
+                let mut bytes = Vec::new();
+                let length = write(&mut bytes);
+                self.chunks.push_back(Chunk::Own(bytes));
+                length
+            }
+        };
+        self.bytes += length;
+        length
+    }
+
+    /// The oldest bytes, as the system takes them; returns how many of `slices` are filled.
+    pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES]) -> usize {
+        let mut skip = self.front;
+        let mut filled = 0;
+        for (slot, chunk) in slices.iter_mut().zip(&self.chunks) {
+            *slot = IoSlice::new(&chunk.bytes()[skip..]);
+            skip = 0;
+            filled += 1;
+        }
+        filled
+    }
+
+    /// Forgets what the system took; returns how many messages that completes.
+    pub(crate) fn advance(&mut self, written: usize) -> usize {
+        self.bytes -= written;
+        let mut left = written + self.front;
+        while let Some(chunk) = self.chunks.front() {
+            let length = chunk.bytes().len();
+            if left < length {
+                break;
+            }
+            left -= length;
+            self.chunks.pop_front();
+        }
+        self.front = left;
+        let completed = self.complete(written);
+        if self.is_empty() {
+            self.shrink();
+        }
+        completed
+    }
+
+    fn complete(&mut self, mut written: usize) -> usize {
+        let mut completed = 0;
+        while let Some(entry) = self.lengths.front_mut() {
+            let length = (*entry & !CONTROL) as usize;
+            if written < length {
+                // What is left is less than the length was, so it fits and leaves the mark alone.
+                *entry -= u32::try_from(written).unwrap_or(0);
+                break;
+            }
+            written -= length;
+            completed += usize::from(*entry & CONTROL == 0);
+            self.lengths.pop_front();
+        }
+        self.messages -= completed;
+        completed
+    }
+
+    fn shrink(&mut self) {
+        if self.chunks.capacity() > KEPT_ENTRIES {
+            self.chunks = VecDeque::new();
+        }
+        if self.lengths.capacity() > KEPT_ENTRIES {
+            self.lengths = VecDeque::new();
+        }
+    }
+
+    /// Gives everything up; returns how many messages that loses.
+    pub(crate) fn clear(&mut self) -> usize {
+        let lost = self.messages;
+        *self = Self::default();
+        lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(bytes: &[u8]) -> impl FnOnce(&mut Vec<u8>) -> usize {
+        move |out| {
+            out.extend_from_slice(bytes);
+            bytes.len()
+        }
+    }
+
+    fn drain(outbox: &mut Outbox, step: usize) -> (Vec<u8>, Vec<usize>) {
+        let mut out = Vec::new();
+        let mut completed = Vec::new();
+        while !outbox.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let filled = outbox.slices(&mut slices);
+            let all: Vec<u8> = slices[..filled]
+                .iter()
+                .flat_map(|slice| slice.to_vec())
+                .collect();
+            let n = step.min(all.len());
+            out.extend_from_slice(&all[..n]);
+            completed.push(outbox.advance(n));
+        }
+        (out, completed)
+    }
+
+    #[test]
+    fn bytes_leave_in_order_whatever_the_system_takes_at_a_time() {
+        for step in 1..20 {
+            let mut shared = Frames::default();
+            shared.push(frame(b"shared-1"));
+            shared.push(frame(b"shared-2"));
+            let mut outbox = Outbox::default();
+            outbox.push_message(frame(b"own-1"));
+            outbox.push_control(b"ping");
+            outbox.push_shared(&Rc::new(shared), 0, usize::MAX);
+            outbox.push_message(frame(b"own-2"));
+            let (out, completed) = drain(&mut outbox, step);
+            assert_eq!(out, b"own-1pingshared-1shared-2own-2");
+            assert_eq!(completed.iter().sum::<usize>(), 4);
+            assert_eq!(outbox.clear(), 0);
+        }
+    }
+
+    #[test]
+    fn a_message_counts_as_written_with_its_last_byte() {
+        let mut outbox = Outbox::default();
+        outbox.push_message(frame(b"abcd"));
+        outbox.push_message(frame(b"efgh"));
+        assert_eq!(outbox.advance(3), 0);
+        assert_eq!(outbox.advance(1), 1);
+        assert_eq!(outbox.advance(3), 0);
+        assert_eq!(outbox.clear(), 1);
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn shared_messages_are_taken_while_the_limit_is_not_passed() {
+        let mut frames = Frames::default();
+        for _ in 0..4 {
+            frames.push(frame(b"12345"));
+        }
+        let frames = Rc::new(frames);
+        let mut outbox = Outbox::default();
+        // 0, 5 and 10 bytes wait before each of the first three: none is more than 10.
+        assert_eq!(outbox.push_shared(&frames, 0, 10), 3);
+        assert_eq!(outbox.push_shared(&frames, 3, 10), 0);
+        outbox.advance(10);
+        assert_eq!(outbox.push_shared(&frames, 3, 10), 1);
+        assert_eq!(drain(&mut outbox, 100).0, b"1234512345");
+    }
+}

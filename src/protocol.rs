@@ -1,0 +1,147 @@
+//! What a server does with upgrades and messages: the trait, our envelope, and a raw echo.
+
+use std::{rc::Rc, sync::Arc};
+
+use tokio_tungstenite::tungstenite::{
+    Utf8Bytes,
+    protocol::frame::{
+        Frame,
+        coding::{Data, OpCode},
+    },
+};
+
+use crate::{
+    connection::Connection,
+    envelope::{self, error_payload},
+    event::Event,
+    routes::{ERROR_ROUTE, Routes},
+    shard::Shard,
+};
+
+/// A complete message as it came.
+#[derive(Debug)]
+pub enum Message {
+    /// Text, already checked to be UTF-8.
+    Text(Utf8Bytes),
+    /// Bytes.
+    Binary(tokio_tungstenite::tungstenite::Bytes),
+}
+
+/// Who decides about an upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Nobody: it is admitted at once.
+    Immediate,
+    /// The owner, with a command, once it has seen the event.
+    Owner,
+}
+
+/// What a connection hands upgrades and messages to. One value serves all connections of a server.
+pub trait Protocol: Send + Sync + 'static {
+    /// Whether upgrades wait for the owner.
+    fn admission(&self) -> Admission;
+    /// One complete message of an open connection.
+    fn message(&self, message: Message, exchange: &mut Exchange<'_>);
+}
+
+/// What a protocol may do about one message.
+pub struct Exchange<'a> {
+    pub(crate) shard: &'a Shard,
+    pub(crate) connection: &'a Rc<Connection>,
+}
+
+impl Exchange<'_> {
+    /// Tells the owner.
+    pub fn tell(&mut self, event: &Event<'_>) {
+        self.shard.tell(self.connection.handle(), event);
+    }
+
+    /// Queues a whole frame for the sender of the message; `write` appends it and returns its length.
+    pub fn reply(&mut self, write: impl FnOnce(&mut Vec<u8>) -> usize) {
+        self.shard.send_one(self.connection, write);
+    }
+}
+
+/// Messages are JSON envelopes for named routes; bad ones are answered with `$error`.
+#[derive(Debug)]
+pub struct EnvelopeProtocol {
+    routes: Arc<Routes>,
+}
+
+impl EnvelopeProtocol {
+    /// The protocol for these routes.
+    #[must_use]
+    pub fn new(routes: Arc<Routes>) -> Self {
+        Self { routes }
+    }
+
+    fn refuse(&self, exchange: &mut Exchange<'_>, payload: &[u8]) {
+        let prefix = self.routes.prefix(ERROR_ROUTE).unwrap_or_default();
+        exchange.reply(|out| envelope::encode_frame(out, prefix, Some(payload)));
+        exchange.tell(&Event::Bad { payload });
+    }
+}
+
+impl Protocol for EnvelopeProtocol {
+    fn admission(&self) -> Admission {
+        Admission::Owner
+    }
+
+    fn message(&self, message: Message, exchange: &mut Exchange<'_>) {
+        let parsed = match &message {
+            Message::Text(text) => envelope::parse(text),
+            Message::Binary(bytes) => str::from_utf8(bytes)
+                .map_err(|_| envelope::BadEnvelope::Utf8)
+                .and_then(envelope::parse),
+        };
+        match parsed {
+            Ok(parsed) => {
+                if let Some(route) = self.routes.incoming(&parsed.kind) {
+                    exchange.tell(&Event::Message {
+                        route,
+                        payload: parsed.payload,
+                    });
+                } else {
+                    exchange.shard.metrics().no_route.add(1);
+                    let message = "there is no such route";
+                    self.refuse(
+                        exchange,
+                        &error_payload("NO_ROUTE", Some(&parsed.kind), message),
+                    );
+                }
+            }
+            Err(bad) => {
+                exchange.shard.metrics().bad_message.add(1);
+                self.refuse(
+                    exchange,
+                    &error_payload("BAD_MESSAGE", None, &bad.to_string()),
+                );
+            }
+        }
+    }
+}
+
+/// Sends every message back as it came, admits everybody: for conformance suites and benchmarks.
+#[derive(Debug, Default)]
+pub struct Echo;
+
+impl Protocol for Echo {
+    fn admission(&self) -> Admission {
+        Admission::Immediate
+    }
+
+    fn message(&self, message: Message, exchange: &mut Exchange<'_>) {
+        let frame = match message {
+            Message::Text(text) => Frame::message(text, OpCode::Data(Data::Text), true),
+            Message::Binary(bytes) => Frame::message(bytes, OpCode::Data(Data::Binary), true),
+        };
+        exchange.reply(|out| {
+            let start = out.len();
+            // Writing to memory cannot fail; a failure would leave the frame out whole.
+            if frame.format(out).is_err() {
+                out.truncate(start);
+            }
+            out.len() - start
+        });
+    }
+}

@@ -1,0 +1,259 @@
+//! The engine's public face: starts the threads, takes events out, hands commands in, stops.
+
+use std::{
+    any::Any,
+    io,
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize, mpsc::sync_channel},
+    thread::{self, JoinHandle},
+};
+
+use tokio::runtime::{Builder, LocalOptions};
+
+use crate::{
+    config::Config,
+    error::{Error, Result},
+    event::{Event, EventSink},
+    handshake::Reason,
+    id::Handle,
+    inbox::{Batch, Bell, Drained, Inbox, InboxWriter},
+    listener,
+    mailbox::{Mail, StopMode},
+    metrics::{Metrics, RoomDirectory, Snapshot},
+    protocol::Protocol,
+    routes::Routes,
+    shard::{Shard, Shared},
+};
+
+/// Starts servers.
+#[derive(Debug)]
+pub struct Server;
+
+/// A running server. Dropping it cuts every connection off and waits for the threads.
+pub struct ServerHandle {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    inboxes: Vec<Arc<Inbox>>,
+    bell: Arc<Bell>,
+    /// Held only to join; nobody else waits for it.
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Server {
+    /// Listens and starts the I/O threads. `sink` is rung when there are events to take.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a limit that makes no sense, [`Error::Resolve`] and [`Error::Bind`]
+    /// for an address that cannot be listened on, [`Error::Thread`] when the system has no threads.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::Arc;
+    /// use zocket::{Config, Echo, Routes, Server, StopMode};
+    ///
+    /// let config = Config { hostname: Some("127.0.0.1".into()), port: 0, ..Config::default() };
+    /// let routes = Arc::new(Routes::new(vec![], vec![]));
+    /// let server = Server::bind(config, routes, Echo, || ())?;
+    /// println!("listening on {}", server.address());
+    /// server.stop(StopMode::Close);
+    /// server.join();
+    /// # Ok::<(), zocket::Error>(())
+    /// ```
+    pub fn bind(
+        config: Config,
+        routes: Arc<Routes>,
+        protocol: impl Protocol,
+        sink: impl EventSink,
+    ) -> Result<ServerHandle> {
+        config.check()?;
+        let listener = listener::bind(&config)?;
+        let address = listener.local_addr().map_err(Error::Thread)?;
+        let shards = config.io_threads;
+        let limit = config.max_inbox;
+        let shared = Arc::new(Shared {
+            config,
+            protocol: Box::new(protocol),
+            routes,
+            rooms: RoomDirectory::default(),
+            connections: AtomicUsize::new(0),
+            mailboxes: (0..shards).map(|_| Arc::default()).collect(),
+            metrics: (0..shards).map(|_| Metrics::default()).collect(),
+        });
+        let bell = Arc::new(Bell::new(sink));
+        let inboxes = (0..shards)
+            .map(|_| Arc::new(Inbox::new(limit, bell.clone())))
+            .collect();
+        let handle = ServerHandle {
+            address,
+            shared,
+            inboxes,
+            bell,
+            threads: Mutex::new(Vec::new()),
+        };
+        let mut listener = Some(listener);
+        for (index, inbox) in handle.inboxes.iter().enumerate() {
+            // On an error the handle is dropped, which ends the threads that have started.
+            let thread = start(index, handle.shared.clone(), inbox.clone(), listener.take())
+                .map_err(Error::Thread)?;
+            handle
+                .threads
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(thread);
+        }
+        Ok(handle)
+    }
+}
+
+fn start(
+    index: usize,
+    shared: Arc<Shared>,
+    inbox: Arc<Inbox>,
+    listener: Option<std::net::TcpListener>,
+) -> io::Result<JoinHandle<()>> {
+    let index = u32::try_from(index).unwrap_or(u32::MAX);
+    let (started, starting) = sync_channel(1);
+    let thread = thread::Builder::new()
+        .name(format!("zocket-io-{index}"))
+        .spawn(move || {
+            // The runtime is not `Send`, so its own thread builds it and tells how that went.
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default());
+            let runtime = match runtime {
+                Ok(runtime) => {
+                    let _ = started.send(Ok(()));
+                    runtime
+                }
+                Err(error) => {
+                    let _ = started.send(Err(error));
+                    return;
+                }
+            };
+            let mailbox = shared.mailboxes[index as usize].clone();
+            let writer = InboxWriter::new(inbox.clone());
+            let shard = Shard::run(index, shared, writer, listener);
+            let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(shard)));
+            mailbox.close();
+            let message = match &outcome {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error.to_string(),
+                Err(panic) => panic_text(&**panic).to_owned(),
+            };
+            inbox.publish_one(Handle(index), &Event::Died { message: &message });
+        })?;
+    starting
+        .recv()
+        .unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))?;
+    Ok(thread)
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("unknown panic")
+}
+
+impl ServerHandle {
+    /// The address that is listened on, with the port that was chosen.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many I/O threads there are; events and handles tell them apart.
+    #[must_use]
+    pub fn shards(&self) -> u32 {
+        u32::try_from(self.inboxes.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The owner has heard the bell and is about to take: what comes from now on rings again.
+    pub fn answer(&self) {
+        self.bell.answer();
+    }
+
+    /// The oldest events of a shard: at most 256 KiB or 1,000, at least one. When more are left
+    /// the bell rings again.
+    #[must_use]
+    pub fn take(&self, shard: u32) -> Option<Batch> {
+        let inbox = self.inboxes.get(shard as usize)?;
+        let (batch, drained) = inbox.take();
+        if drained == Drained::Wake {
+            self.shared.mailboxes[shard as usize].post(Mail::Drained);
+        }
+        batch
+    }
+
+    /// Gives a batch's memory back.
+    pub fn recycle(&self, shard: u32, batch: Batch) {
+        if let Some(inbox) = self.inboxes.get(shard as usize) {
+            inbox.recycle(batch);
+        }
+    }
+
+    /// Hands commands over; every shard applies them in order. Waits while a shard is more than
+    /// 8 MiB behind. See [`command`](crate::command) for the form.
+    pub fn submit(&self, commands: &[u8]) {
+        let commands: Arc<[u8]> = commands.into();
+        for mailbox in &self.shared.mailboxes {
+            mailbox.commands(commands.clone());
+        }
+    }
+
+    /// How many upgrades have been answered with 101.
+    #[must_use]
+    pub fn opened(&self) -> u64 {
+        self.shared
+            .metrics
+            .iter()
+            .map(|metrics| metrics.opened.get())
+            .sum()
+    }
+
+    /// The counters now.
+    #[must_use]
+    pub fn metrics(&self) -> Snapshot {
+        let mut snapshot = Snapshot {
+            rooms: self.shared.rooms.count(),
+            ..Snapshot::default()
+        };
+        for metrics in &self.shared.metrics {
+            snapshot.add(metrics);
+        }
+        snapshot
+    }
+
+    /// Refuses what is new and closes what is open, or cuts it off; also after an earlier, milder
+    /// call. Each shard ends with [`Event::Stopped`].
+    pub fn stop(&self, mode: StopMode) {
+        for mailbox in &self.shared.mailboxes {
+            mailbox.post(Mail::Stop(mode));
+        }
+    }
+
+    /// Waits for the threads to end, after a [`stop`](Self::stop).
+    pub fn join(&self) {
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // A panic in it has been told as an event.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for ServerHandle {
+    fn drop(&mut self) {
+        self.stop(StopMode::Terminate);
+        self.join();
+    }
+}
+
+/// Names of the refusals, in the order of [`Snapshot::refused`].
+#[must_use]
+pub fn refusal_names() -> [&'static str; Reason::ALL.len()] {
+    Reason::ALL.map(Reason::name)
+}

@@ -1,0 +1,507 @@
+//! One I/O thread: owns its connections and its share of every room, does what its mail says, and
+//! writes each connection it touched once.
+//!
+//! Nothing here is shared with another thread but the inbox, the mailbox and the counters.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    mem,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Poll,
+};
+
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, OwnedSemaphorePermit},
+    task::{AbortHandle, spawn_local},
+    time::{Instant, sleep_until},
+};
+
+use crate::{
+    config::{Config, SlowClient},
+    connection::{Connection, Flush, Order, State},
+    event::{Event, FaultCode},
+    heartbeat,
+    id::{ClientId, Handle},
+    inbox::InboxWriter,
+    listener,
+    mailbox::{Accepted, Mail, Mailbox, StopMode},
+    metrics::{Metrics, RoomDirectory},
+    protocol::{Admission, Protocol},
+    registry::Registry,
+    routes::Routes,
+    upgrade,
+};
+
+/// Bytes of the buffer all connections of a shard are read through.
+pub(crate) const SCRATCH: usize = 64 * 1024;
+
+/// What the shards of one server share.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) protocol: Box<dyn Protocol>,
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) rooms: RoomDirectory,
+    /// Connections from their upgrade to their end.
+    pub(crate) connections: AtomicUsize,
+    /// One a shard; the listener deals sockets into them.
+    pub(crate) mailboxes: Vec<Arc<Mailbox>>,
+    pub(crate) metrics: Vec<Metrics>,
+}
+
+/// A connection's place under `max_connections`, given back when dropped.
+pub(crate) struct Place(Arc<Shared>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+pub(crate) struct Shard {
+    index: u32,
+    shared: Arc<Shared>,
+    inbox: RefCell<InboxWriter>,
+    /// The inbox has its first event since it was published.
+    unpublished: Notify,
+    slots: RefCell<Slots>,
+    pub(crate) registry: RefCell<Registry>,
+    /// Connections to flush at the end of the batch.
+    touched: RefCell<Vec<Rc<Connection>>>,
+    /// Connections that stopped reading because the inbox is full.
+    waiting: RefCell<Vec<Rc<Connection>>>,
+    scratch: Cell<Vec<u8>>,
+    tick: Cell<u32>,
+    /// Number of the last fan-out with several rooms.
+    pub(crate) fan_out: Cell<u32>,
+    listener: RefCell<Option<AbortHandle>>,
+    stopping: Cell<Option<StopMode>>,
+    stop_signal: Notify,
+    /// Tasks that serve sockets.
+    tasks: Cell<usize>,
+    idle: Notify,
+}
+
+/// Connections by slot number.
+#[derive(Default)]
+struct Slots {
+    connections: Vec<Option<Rc<Connection>>>,
+    free: Vec<u32>,
+}
+
+impl Shard {
+    /// Runs a shard on the current thread's runtime until it has stopped.
+    pub(crate) async fn run(
+        index: u32,
+        shared: Arc<Shared>,
+        inbox: InboxWriter,
+        listener: Option<std::net::TcpListener>,
+    ) -> std::io::Result<()> {
+        let shard = Rc::new(Self {
+            index,
+            shared,
+            inbox: RefCell::new(inbox),
+            unpublished: Notify::new(),
+            slots: RefCell::default(),
+            registry: RefCell::default(),
+            touched: RefCell::default(),
+            waiting: RefCell::default(),
+            scratch: Cell::default(),
+            tick: Cell::new(0),
+            fan_out: Cell::new(0),
+            listener: RefCell::default(),
+            stopping: Cell::new(None),
+            stop_signal: Notify::new(),
+            tasks: Cell::new(0),
+            idle: Notify::new(),
+        });
+        if let Some(listener) = listener {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let mailboxes = shard.shared.mailboxes.clone();
+            let task = spawn_local(listener::run(shard.clone(), listener, mailboxes));
+            *shard.listener.borrow_mut() = Some(task.abort_handle());
+        }
+        if let Some(every) = shard.config().heartbeat_interval {
+            spawn_local(heartbeat::run(shard.clone(), every));
+        }
+        spawn_local(shard.clone().publish());
+        shard.work().await;
+        Ok(())
+    }
+
+    /// Publishes events once the tasks that were ready with the first have had their turn: the
+    /// owner is rung once for all of them.
+    async fn publish(self: Rc<Self>) {
+        loop {
+            self.unpublished.notified().await;
+            self.inbox.borrow_mut().publish();
+        }
+    }
+
+    async fn work(self: &Rc<Self>) {
+        let mailbox = self.shared.mailboxes[self.index as usize].clone();
+        let mut mail = Vec::new();
+        let mut close_deadline = None;
+        while self.stopping.get().is_none() || self.tasks.get() > 0 {
+            tokio::select! {
+                () = mailbox.take(&mut mail) => {
+                    for mail in mail.drain(..) {
+                        self.read_mail(mail, &mut close_deadline);
+                    }
+                    self.flush_touched();
+                }
+                () = self.idle.notified() => {}
+                () = until(close_deadline) => {
+                    close_deadline = None;
+                    self.stop(StopMode::Terminate);
+                }
+            }
+        }
+        self.tell(Handle(self.index), &Event::Stopped);
+        self.inbox.borrow_mut().publish();
+    }
+
+    fn read_mail(self: &Rc<Self>, mail: Mail, close_deadline: &mut Option<Instant>) {
+        match mail {
+            Mail::Commands(bytes) => self.apply(&bytes),
+            Mail::Socket(Accepted { stream, at, permit }) => {
+                // A socket the runtime refuses is closed; its client sees that.
+                if let Ok(stream) = TcpStream::from_std(stream) {
+                    self.serve(stream, at.into(), permit);
+                }
+            }
+            Mail::Drained => {
+                for connection in self.waiting.take() {
+                    connection.wake();
+                }
+            }
+            Mail::Stop(mode) => {
+                close_deadline.get_or_insert(Instant::now() + self.config().close_timeout);
+                self.stop(mode);
+            }
+        }
+    }
+
+    /// Serves a socket in a task of its own.
+    pub(crate) fn serve(
+        self: &Rc<Self>,
+        stream: TcpStream,
+        accepted: Instant,
+        permit: OwnedSemaphorePermit,
+    ) {
+        let deadline = accepted + self.config().handshake_timeout;
+        self.tasks.set(self.tasks.get() + 1);
+        let shard = self.clone();
+        spawn_local(async move {
+            upgrade::serve(shard.clone(), stream, deadline, permit).await;
+            shard.tasks.set(shard.tasks.get() - 1);
+            if shard.tasks.get() == 0 {
+                shard.idle.notify_one();
+            }
+        });
+    }
+
+    fn stop(self: &Rc<Self>, mode: StopMode) {
+        if self.stopping.get() == Some(StopMode::Terminate) || self.stopping.get() == Some(mode) {
+            return;
+        }
+        self.stopping.set(Some(mode));
+        if let Some(listener) = self.listener.take() {
+            listener.abort();
+        }
+        self.stop_signal.notify_waiters();
+        for connection in self.connections() {
+            match mode {
+                StopMode::Close => connection.order(Order::Close(1001)),
+                StopMode::Terminate => self.cut(&connection),
+            }
+        }
+    }
+
+    // What tasks ask for.
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    pub(crate) fn protocol(&self) -> &dyn Protocol {
+        &*self.shared.protocol
+    }
+
+    pub(crate) fn routes(&self) -> &Routes {
+        &self.shared.routes
+    }
+
+    pub(crate) fn rooms(&self) -> &RoomDirectory {
+        &self.shared.rooms
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.shared.metrics[self.index as usize]
+    }
+
+    pub(crate) fn tick(&self) -> u32 {
+        self.tick.get()
+    }
+
+    pub(crate) fn next_tick(&self) -> u32 {
+        self.tick.set(self.tick.get().wrapping_add(1));
+        self.tick.get()
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.get().is_some()
+    }
+
+    /// Resolves when the server stops.
+    pub(crate) async fn stopping(&self) {
+        if !self.is_stopping() {
+            self.stop_signal.notified().await;
+        }
+    }
+
+    /// The shard's read buffer; to be given back before anything is awaited.
+    pub(crate) fn take_scratch(&self) -> Vec<u8> {
+        let scratch = self.scratch.take();
+        if scratch.is_empty() {
+            vec![0; SCRATCH]
+        } else {
+            scratch
+        }
+    }
+
+    /// Takes the read buffer back; any other buffer is freed.
+    pub(crate) fn return_scratch(&self, scratch: Vec<u8>) {
+        if scratch.len() == SCRATCH {
+            self.scratch.set(scratch);
+        }
+    }
+
+    /// Appends an event for the owner.
+    pub(crate) fn tell(&self, handle: Handle, event: &Event<'_>) {
+        if self.inbox.borrow_mut().push(handle, event) {
+            self.unpublished.notify_one();
+        }
+    }
+
+    pub(crate) fn fault(&self, code: FaultCode, message: &str, id: Option<ClientId>) {
+        self.tell(Handle::NONE, &Event::Fault { code, message, id });
+    }
+
+    pub(crate) fn is_inbox_full(&self) -> bool {
+        self.inbox.borrow().is_full()
+    }
+
+    /// Whether the inbox is full; the connection is woken when it is not any more.
+    pub(crate) fn waits_for_inbox(&self, connection: &Rc<Connection>) -> bool {
+        let full = self.is_inbox_full();
+        if full {
+            let mut waiting = self.waiting.borrow_mut();
+            if !waiting.iter().any(|other| Rc::ptr_eq(other, connection)) {
+                waiting.push(connection.clone());
+            }
+        }
+        full
+    }
+
+    pub(crate) async fn inbox_room(&self, connection: &Rc<Connection>) {
+        poll_fn(|cx| {
+            connection.register(cx);
+            if self.waits_for_inbox(connection) {
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
+        })
+        .await;
+    }
+
+    // Connections.
+
+    /// A place among the server's connections, if one is left.
+    pub(crate) fn find_place(&self) -> Option<Place> {
+        let limit = self.config().max_connections.unwrap_or(usize::MAX);
+        let place = Place(self.shared.clone());
+        // Dropping the place gives back what a full house counted.
+        (self.shared.connections.fetch_add(1, Ordering::Relaxed) < limit).then_some(place)
+    }
+
+    /// Gives a new connection a number.
+    pub(crate) fn register(&self, create: impl FnOnce(Handle) -> Rc<Connection>) -> Rc<Connection> {
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots.free.pop().unwrap_or_else(|| {
+            slots.connections.push(None);
+            u32::try_from(slots.connections.len() - 1).expect("descriptors are far fewer than 2^32")
+        });
+        let shards = u32::try_from(self.shared.mailboxes.len()).unwrap_or(u32::MAX);
+        let connection = create(Handle::new(slot, self.index, shards));
+        slots.connections[slot as usize] = Some(connection.clone());
+        connection
+    }
+
+    /// The connection of that number, if it is ours and has not been released.
+    pub(crate) fn connection(&self, handle: Handle) -> Option<Rc<Connection>> {
+        let shards = u32::try_from(self.shared.mailboxes.len()).unwrap_or(u32::MAX);
+        if handle.shard(shards) != self.index {
+            return None;
+        }
+        self.slots
+            .borrow()
+            .connections
+            .get(handle.slot(shards))?
+            .clone()
+    }
+
+    /// The connection in a slot of this shard.
+    pub(crate) fn in_slot(&self, slot: u32) -> Option<Rc<Connection>> {
+        self.slots.borrow().connections.get(slot as usize)?.clone()
+    }
+
+    /// The slot of one of this shard's connections.
+    pub(crate) fn slot(&self, connection: &Connection) -> u32 {
+        connection.handle().0 / u32::try_from(self.shared.mailboxes.len()).unwrap_or(u32::MAX)
+    }
+
+    /// All connections the owner knows of.
+    pub(crate) fn connections(&self) -> Vec<Rc<Connection>> {
+        self.slots
+            .borrow()
+            .connections
+            .iter()
+            .flatten()
+            .cloned()
+            .collect()
+    }
+
+    /// Lets a number be used again.
+    pub(crate) fn release(&self, handle: Handle) {
+        let Some(connection) = self.connection(handle) else {
+            return;
+        };
+        let slot = self.slot(&connection);
+        let mut slots = self.slots.borrow_mut();
+        slots.connections[slot as usize] = None;
+        slots.free.push(slot);
+    }
+
+    /// Pending to open.
+    pub(crate) fn admit(&self, connection: &Rc<Connection>) {
+        if connection.state() != State::Pending {
+            return;
+        }
+        self.registry.borrow_mut().insert(self.slot(connection));
+        connection.heard(self.tick());
+        // Counted before the 101 leaves: who has seen it is counted.
+        self.metrics().opened.add(1);
+        connection.open();
+        self.touch(connection);
+        if self.stopping.get() == Some(StopMode::Close) {
+            connection.order(Order::Close(1001));
+        }
+    }
+
+    /// The end of a connection as far as anybody but its own task is concerned. Idempotent.
+    pub(crate) fn end(&self, connection: &Connection) {
+        let opened = !matches!(connection.state(), State::Pending);
+        if !connection.end() {
+            return;
+        }
+        self.registry
+            .borrow_mut()
+            .remove(self.slot(connection), |room| {
+                self.shared.rooms.emptied(room)
+            });
+        match self.protocol().admission() {
+            Admission::Owner => self.tell(connection.handle(), &Event::Closed { opened }),
+            // The owner has never heard of it, so it would not release it either.
+            Admission::Immediate => self.release(connection.handle()),
+        }
+    }
+
+    /// Ends a connection at once; what waits for it is lost and counted.
+    pub(crate) fn cut(&self, connection: &Rc<Connection>) {
+        self.end(connection);
+        connection.order(Order::Terminate);
+    }
+
+    // Writing.
+
+    /// Queues a message for one client; `write` appends the frame and returns its length.
+    pub(crate) fn send_one(
+        &self,
+        connection: &Rc<Connection>,
+        write: impl FnOnce(&mut Vec<u8>) -> usize,
+    ) {
+        self.metrics().sent.add(1);
+        if connection.state() == State::Open && self.has_room(connection) {
+            connection.outbox().borrow_mut().push_message(write);
+            self.touch(connection);
+        } else {
+            self.metrics().dropped.add(1);
+        }
+    }
+
+    /// Whether another message may wait for this client; if not, `slowClient` has been applied.
+    fn has_room(&self, connection: &Rc<Connection>) -> bool {
+        let limit = self.config().max_backpressure;
+        if connection.outbox().borrow().bytes() <= limit {
+            return true;
+        }
+        // It may only look slow because this batch is large.
+        if connection.flush(self.metrics()) != Flush::Broken
+            && connection.outbox().borrow().bytes() <= limit
+        {
+            return true;
+        }
+        self.punish(connection);
+        false
+    }
+
+    /// Applies `slowClient`.
+    pub(crate) fn punish(&self, connection: &Rc<Connection>) {
+        if self.config().slow_client == SlowClient::Disconnect {
+            let message = "the client reads too slowly and was disconnected";
+            self.fault(FaultCode::SlowClient, message, Some(connection.id()));
+            self.cut(connection);
+        }
+    }
+
+    /// Lists a connection for the flush at the end of the batch.
+    pub(crate) fn touch(&self, connection: &Rc<Connection>) {
+        if connection.list() {
+            self.touched.borrow_mut().push(connection.clone());
+        }
+    }
+
+    /// Writes every connection of the batch once.
+    pub(crate) fn flush_touched(&self) {
+        let mut touched = mem::take(&mut *self.touched.borrow_mut());
+        for connection in touched.drain(..) {
+            connection.unlist();
+            self.flush_or_cut(&connection);
+        }
+        // The list's memory serves the next batch, unless that has begun.
+        let mut next = self.touched.borrow_mut();
+        if next.is_empty() {
+            *next = touched;
+        }
+    }
+
+    pub(crate) fn flush_or_cut(&self, connection: &Rc<Connection>) {
+        if connection.flush(self.metrics()) == Flush::Broken {
+            self.cut(connection);
+        }
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,249 @@
+//! One socket from TCP accept to the 101 or a refusal: reads the head with a deadline, waits for
+//! admission, and notices a client that leaves meanwhile.
+
+use std::{future::poll_fn, pin::Pin, rc::Rc, task::Poll, time::Duration};
+
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, ReadBuf},
+    net::{TcpStream, tcp::OwnedReadHalf},
+    time::{Instant, timeout, timeout_at},
+};
+
+use crate::{
+    connection::{self, Connection, Order, State},
+    event::{Event, FaultCode},
+    handshake::{self, Head, MAX_HEAD, Reason, Refusal, UpgradeRequest},
+    id::ClientId,
+    protocol::Admission,
+    shard::Shard,
+};
+
+/// Bytes of messages kept from before the 101; more waits in the system.
+const MAX_EARLY: usize = 64 * 1024;
+/// How long a refusal may take to be read.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Serves one accepted socket to its end.
+pub(crate) async fn serve(shard: Rc<Shard>, stream: TcpStream, deadline: Instant, permit: Permit) {
+    // A socket that cannot be told so is slower, not wrong.
+    let _ = stream.set_nodelay(true);
+    // Boxed, so that an open connection does not carry the handshake's memory along.
+    if let Some(open) = Box::pin(open(&shard, stream, deadline, permit)).await {
+        connection::run(&shard, open.connection, open.reader, open.early).await;
+    }
+}
+
+/// Held while a handshake is pending.
+pub(crate) type Permit = tokio::sync::OwnedSemaphorePermit;
+
+struct Open {
+    connection: Rc<Connection>,
+    reader: OwnedReadHalf,
+    early: Vec<u8>,
+}
+
+async fn open(
+    shard: &Rc<Shard>,
+    mut stream: TcpStream,
+    deadline: Instant,
+    permit: Permit,
+) -> Option<Open> {
+    let (request, early) = tokio::select! {
+        head = timeout_at(deadline, read_head(shard, &mut stream)) => match head {
+            Ok(Some((Ok(request), early))) => (request, early),
+            Ok(Some((Err(refusal), _))) => {
+                if refusal.reason == Reason::Origin {
+                    let message = "the request's origin is not allowed";
+                    shard.fault(FaultCode::Origin, message, None);
+                }
+                return refuse(shard, stream, &refusal).await;
+            }
+            Ok(None) => return None,
+            Err(_) => return refuse(shard, stream, &Refusal::new(408, Reason::Timeout)).await,
+        },
+        () = shard.stopping() => {
+            return refuse(shard, stream, &Refusal::new(503, Reason::Stop)).await;
+        }
+    };
+    if shard.is_stopping() {
+        return refuse(shard, stream, &Refusal::new(503, Reason::Stop)).await;
+    }
+    let Some(place) = shard.find_place() else {
+        return refuse(shard, stream, &Refusal::new(503, Reason::MaxConnections)).await;
+    };
+    let id = ClientId::random();
+    let welcome = handshake::switching_protocols(&request.accept);
+    let (reader, writer) = stream.into_split();
+    let connection = shard.register(|handle| Connection::new(handle, id, writer, welcome, place));
+    let mut pending = Pending {
+        shard,
+        connection,
+        reader,
+        early,
+        gone: false,
+    };
+    let verdict = pending.admission(&request, deadline).await;
+    drop(request);
+    drop(permit);
+    pending.conclude(verdict).await
+}
+
+/// The head and what came behind it; `None` if the client left.
+async fn read_head(
+    shard: &Shard,
+    stream: &mut TcpStream,
+) -> Option<(Result<UpgradeRequest, Refusal>, Vec<u8>)> {
+    let mut bytes = Vec::with_capacity(1024);
+    loop {
+        match handshake::parse(&bytes, &shard.config().rules) {
+            Head::Complete { length, request } => {
+                bytes.drain(..length.min(bytes.len()));
+                return Some((request, bytes));
+            }
+            Head::Partial => {}
+        }
+        bytes.reserve(1024);
+        match (&mut *stream)
+            .take((MAX_HEAD + MAX_EARLY) as u64)
+            .read_buf(&mut bytes)
+            .await
+        {
+            Ok(0) | Err(_) => return None,
+            Ok(_) => {}
+        }
+    }
+}
+
+/// What became of an upgrade.
+enum Verdict {
+    Admitted,
+    Refused(Vec<u8>),
+    /// Nobody decided in time, or the server stops.
+    TimedOut(Reason),
+    Gone,
+}
+
+struct Pending<'a> {
+    shard: &'a Rc<Shard>,
+    connection: Rc<Connection>,
+    reader: OwnedReadHalf,
+    early: Vec<u8>,
+    gone: bool,
+}
+
+impl Pending<'_> {
+    async fn admission(&mut self, request: &UpgradeRequest, deadline: Instant) -> Verdict {
+        if self.shard.protocol().admission() == Admission::Immediate {
+            self.shard.admit(&self.connection);
+            return Verdict::Admitted;
+        }
+        // A full inbox takes no more upgrades; the deadline goes on.
+        let asked = timeout_at(deadline, self.shard.inbox_room(&self.connection)).await;
+        if asked.is_err() {
+            self.shard.release(self.connection.handle());
+            self.connection.end();
+            return Verdict::TimedOut(Reason::Timeout);
+        }
+        self.shard.tell(
+            self.connection.handle(),
+            &Event::Upgrade {
+                id: self.connection.id(),
+                request,
+            },
+        );
+        let shard = self.shard;
+        tokio::select! {
+            verdict = timeout_at(deadline, self.verdict()) => {
+                verdict.unwrap_or(Verdict::TimedOut(Reason::Timeout))
+            }
+            () = shard.stopping() => Verdict::TimedOut(Reason::Stop),
+        }
+    }
+
+    /// Waits for the owner, keeps early bytes, and notices when the client leaves.
+    async fn verdict(&mut self) -> Verdict {
+        poll_fn(|cx| {
+            self.connection.register(cx);
+            match self.connection.take_order() {
+                Some(Order::Refuse(response)) => return Poll::Ready(Verdict::Refused(response)),
+                Some(_) => return Poll::Ready(Verdict::Gone),
+                None if self.connection.state() != State::Pending => {
+                    return Poll::Ready(Verdict::Admitted);
+                }
+                None => {}
+            }
+            while self.early.len() < MAX_EARLY && !self.gone {
+                let mut chunk = [0_u8; 1024];
+                let mut buffer = ReadBuf::new(&mut chunk);
+                match tokio::io::AsyncRead::poll_read(Pin::new(&mut self.reader), cx, &mut buffer) {
+                    Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                        self.early.extend_from_slice(buffer.filled());
+                    }
+                    Poll::Ready(_) => return Poll::Ready(Verdict::Gone),
+                    Poll::Pending => break,
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    async fn conclude(self, verdict: Verdict) -> Option<Open> {
+        let Self {
+            shard,
+            connection,
+            reader,
+            early,
+            ..
+        } = self;
+        let response = match verdict {
+            Verdict::Admitted => {
+                return Some(Open {
+                    connection,
+                    reader,
+                    early,
+                });
+            }
+            Verdict::Gone => {
+                shard.end(&connection);
+                connection.abandon(shard.metrics());
+                return None;
+            }
+            Verdict::Refused(response) => response,
+            Verdict::TimedOut(reason) => {
+                if connection.state() == State::Open {
+                    // Admitted in the same moment: the 101 is on its way, so it is not too late.
+                    return Some(Open {
+                        connection,
+                        reader,
+                        early,
+                    });
+                }
+                shard.end(&connection);
+                shard.metrics().refuse(reason);
+                Refusal::new(503, reason).to_response()
+            }
+        };
+        connection.push_control(&response);
+        connection::linger(shard, &connection, reader).await;
+        None
+    }
+}
+
+async fn refuse(shard: &Shard, mut stream: TcpStream, refusal: &Refusal) -> Option<Open> {
+    shard.metrics().refuse(refusal.reason);
+    let answer = async {
+        stream.write_all(&refusal.to_response()).await?;
+        stream.shutdown().await?;
+        // Closing with unread bytes would reset the connection and take the answer with it.
+        let mut discarded = [0_u8; 4096];
+        while stream.read(&mut discarded).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    if timeout(LINGER, answer).await.is_err() {
+        // Whoever does not read a refusal gets a reset.
+        let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+    }
+    None
+}

@@ -1,0 +1,237 @@
+//! Admission, refusal, heartbeats, stopping.
+
+mod support;
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::json;
+use support::{CLOSED, ECHO, Owner, UPGRADE, closed, config, text, wait_for};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_tungstenite::{
+    connect_async,
+    tungstenite::{Error, Message},
+};
+use zocket::{Config, StopMode};
+
+async fn refused(url: String) -> (u16, String) {
+    match connect_async(url).await {
+        Err(Error::Http(response)) => {
+            let body = response.body().clone().unwrap_or_default();
+            (response.status().as_u16(), String::from_utf8(body).unwrap())
+        }
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_has_its_status_and_body_and_no_end_is_told() {
+    let mut owner = Owner::start(config());
+    let connecting = tokio::spawn(refused(owner.url()));
+    let upgrade = owner.next();
+    assert_eq!(upgrade.code, UPGRADE);
+    owner.submit(|it| {
+        it.refuse(upgrade.handle, 403, 1, b"{\"error\":\"no\"}");
+    });
+    assert_eq!(
+        connecting.await.unwrap(),
+        (403, "{\"error\":\"no\"}".into())
+    );
+    assert_eq!(owner.server.metrics().refused[1], 1);
+    assert_eq!(owner.next_within(Duration::from_millis(50)), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_before_its_admission_ends_unopened() {
+    let mut owner = Owner::start(config());
+    let connecting = tokio::spawn(connect_async(owner.url()));
+    let upgrade = owner.next();
+    connecting.abort();
+    let _ = connecting.await;
+    let end = owner.next();
+    assert_eq!(
+        (end.handle, end.code, end.value),
+        (upgrade.handle, CLOSED, json!(0))
+    );
+    // Too late, and harmless.
+    owner.submit(|it| {
+        it.admit(upgrade.handle)
+            .to(ECHO, None, &[upgrade.handle])
+            .release(upgrade.handle);
+    });
+    wait_for(&owner.server, |it| it.sent == 1 && it.dropped == 1);
+    assert_eq!(owner.server.opened(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admission_that_does_not_come_ends_with_503() {
+    let mut owner = Owner::start(Config {
+        handshake_timeout: Duration::from_millis(100),
+        ..config()
+    });
+    let connecting = tokio::spawn(refused(owner.url()));
+    assert_eq!(owner.next().code, UPGRADE);
+    let end = owner.next();
+    assert_eq!((end.code, end.value), (CLOSED, json!(0)));
+    assert_eq!(connecting.await.unwrap().0, 503);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_request_ends_with_408() {
+    let owner = Owner::start(Config {
+        handshake_timeout: Duration::from_millis(100),
+        ..config()
+    });
+    let mut stream = tokio::net::TcpStream::connect(owner.server.address())
+        .await
+        .unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n")
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn past_the_limit_of_connections_upgrades_get_503_until_one_leaves() {
+    let mut owner = Owner::start(Config {
+        max_connections: Some(2),
+        ..config()
+    });
+    let (first, handle) = owner.client().await;
+    let pending = tokio::spawn(connect_async(owner.url()));
+    owner.next();
+    assert_eq!(refused(owner.url()).await.0, 503);
+    drop(first);
+    assert_eq!(owner.next_of(CLOSED).handle, handle);
+    owner.client().await;
+    pending.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_client_is_pinged_and_one_that_never_answers_is_ended() {
+    let interval = Some(Duration::from_millis(60));
+    let mut owner = Owner::start(Config {
+        heartbeat_interval: interval,
+        ..config()
+    });
+    let (mut alive, _) = owner.client().await;
+    let (_silent, silent) = owner.client().await;
+    let reading = tokio::spawn(async move {
+        let mut pings = 0;
+        while pings < 5 {
+            // Reading is what answers a ping.
+            pings += usize::from(matches!(alive.next().await, Some(Ok(Message::Ping(_)))));
+            alive.flush().await.unwrap();
+        }
+        alive
+    });
+    let end = owner.next();
+    assert_eq!((end.handle, end.code), (silent, CLOSED));
+    let alive = reading.await.unwrap();
+    assert_eq!(owner.next_within(Duration::from_millis(10)), None);
+    drop(alive);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_silence_of_a_client_that_is_not_read_does_not_end_it() {
+    let interval = Some(Duration::from_millis(20));
+    let mut owner = Owner::start(Config {
+        heartbeat_interval: interval,
+        ..config()
+    });
+    let (mut socket, handle) = owner.client().await;
+    owner.submit(|it| {
+        it.pause(handle);
+    });
+    assert_eq!(owner.next_within(Duration::from_millis(200)), None);
+    owner.submit(|it| {
+        it.resume(handle).to(ECHO, None, &[handle]);
+    });
+    assert_eq!(text(&mut socket).await, r#"{"type":"echo"}"#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stop_sends_what_is_queued_closes_with_1001_and_frees_the_port() {
+    let mut owner = Owner::start(Config {
+        io_threads: 2,
+        ..config()
+    });
+    let address = owner.server.address();
+    let (mut a, first) = owner.client().await;
+    let (mut b, _) = owner.client().await;
+    let pending = tokio::spawn(refused(owner.url()));
+    owner.next();
+    owner.submit(|it| {
+        for _ in 0..100 {
+            it.broadcast(ECHO, Some(b"1"));
+        }
+        it.to(ECHO, Some(b"2"), &[first]);
+    });
+    let reading = tokio::spawn(async move {
+        for socket in [&mut a, &mut b] {
+            for _ in 0..100 {
+                assert_eq!(text(socket).await, r#"{"type":"echo","payload":1}"#);
+            }
+        }
+        assert_eq!(text(&mut a).await, r#"{"type":"echo","payload":2}"#);
+        for socket in [&mut a, &mut b] {
+            assert_eq!(closed(socket).await, Some(1001));
+        }
+    });
+    let events = owner.stop(StopMode::Close);
+    assert_eq!(
+        events.iter().filter(|event| event.code == CLOSED).count(),
+        3
+    );
+    reading.await.unwrap();
+    assert_eq!(pending.await.unwrap().0, 503);
+    std::net::TcpListener::bind(address).unwrap();
+    // Harmless afterwards.
+    owner.submit(|it| {
+        it.broadcast(ECHO, None);
+    });
+    owner.server.stop(StopMode::Terminate);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stop_cuts_off_who_does_not_answer_the_close() {
+    let mut owner = Owner::start(Config {
+        close_timeout: Duration::from_millis(100),
+        ..config()
+    });
+    let (_never_reads, handle) = owner.client().await;
+    let events = owner.stop(StopMode::Close);
+    assert_eq!((events[0].handle, events[0].code), (handle, CLOSED));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn terminate_cuts_off_at_once_also_after_a_milder_stop() {
+    let mut owner = Owner::start(Config {
+        close_timeout: Duration::from_secs(3600),
+        ..config()
+    });
+    let (mut socket, _) = owner.client().await;
+    owner.server.stop(StopMode::Close);
+    assert_eq!(owner.next_within(Duration::from_millis(50)), None);
+    owner.stop(StopMode::Terminate);
+    // The close frame of the first stop may still have come through.
+    let code = closed(&mut socket).await;
+    assert!(matches!(code, None | Some(1001)), "{code:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owner_can_close_one_client() {
+    let mut owner = Owner::start(config());
+    let (mut socket, handle) = owner.client().await;
+    owner.submit(|it| {
+        it.to(ECHO, None, &[handle])
+            .close(handle, 4001)
+            .to(ECHO, None, &[handle]);
+    });
+    assert_eq!(text(&mut socket).await, r#"{"type":"echo"}"#);
+    assert_eq!(closed(&mut socket).await, Some(4001));
+    assert_eq!(owner.next_of(CLOSED).value, json!(1));
+}

@@ -1,0 +1,219 @@
+//! An owner written in Rust: takes events, admits clients, keeps what it saw for the test to look at.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Condvar, Mutex},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Error, Message},
+};
+use zocket::{
+    CommandWriter, Config, EnvelopeProtocol, Handle, Routes, Server, ServerHandle, StopMode,
+};
+
+pub type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
+
+/// How long a test waits for something before it gives up.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+
+pub const ECHO: u32 = 0;
+
+/// One event as the border carries it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    pub handle: Handle,
+    pub code: i64,
+    pub value: Value,
+}
+
+#[derive(Default)]
+struct Rung {
+    count: Mutex<u64>,
+    changed: Condvar,
+}
+
+/// A server with the incoming routes `echo`, `nothing` and the outgoing routes `echo`, `news`.
+pub struct Owner {
+    pub server: ServerHandle,
+    rung: Arc<Rung>,
+    heard: u64,
+    events: VecDeque<Told>,
+}
+
+pub fn config() -> Config {
+    Config {
+        hostname: Some("127.0.0.1".into()),
+        port: 0,
+        io_threads: 1,
+        ..Config::default()
+    }
+}
+
+impl Owner {
+    pub fn start(config: Config) -> Self {
+        let rung = Arc::new(Rung::default());
+        let bell = rung.clone();
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        let routes = Arc::new(Routes::new(
+            names(&["echo", "nothing"]),
+            names(&["echo", "news"]),
+        ));
+        let server = Server::bind(
+            config,
+            routes.clone(),
+            EnvelopeProtocol::new(routes),
+            move || {
+                *bell.count.lock().unwrap() += 1;
+                bell.changed.notify_all();
+            },
+        )
+        .unwrap();
+        Self {
+            server,
+            rung,
+            heard: 0,
+            events: VecDeque::new(),
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("ws://{}", self.server.address())
+    }
+
+    pub fn submit(&self, write: impl FnOnce(&mut CommandWriter)) {
+        let mut writer = CommandWriter::new();
+        write(&mut writer);
+        self.server.submit(writer.bytes());
+    }
+
+    /// The next event; panics when none comes.
+    pub fn next(&mut self) -> Told {
+        self.next_within(DEADLINE).expect("an event in time")
+    }
+
+    /// The next event, if one comes in time.
+    pub fn next_within(&mut self, limit: Duration) -> Option<Told> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Some(event);
+            }
+            let mut count = self.rung.count.lock().unwrap();
+            while *count == self.heard {
+                let left = deadline.checked_duration_since(Instant::now())?;
+                count = self.rung.changed.wait_timeout(count, left).unwrap().0;
+            }
+            self.heard = *count;
+            drop(count);
+            self.server.answer();
+            for shard in 0..self.server.shards() {
+                if let Some(batch) = self.server.take(shard) {
+                    let values: Vec<Value> = serde_json::from_slice(batch.as_bytes()).unwrap();
+                    self.server.recycle(shard, batch);
+                    self.events.extend(values.chunks(3).map(|triple| Told {
+                        handle: Handle(u32::try_from(triple[0].as_u64().unwrap()).unwrap()),
+                        code: triple[1].as_i64().unwrap(),
+                        value: triple[2].clone(),
+                    }));
+                }
+            }
+        }
+    }
+
+    /// The next event with this code; those before it are thrown away.
+    pub fn next_of(&mut self, code: i64) -> Told {
+        loop {
+            let event = self.next();
+            if event.code == code {
+                return event;
+            }
+        }
+    }
+
+    /// Connects a client and admits it.
+    pub async fn client(&mut self) -> (Socket, Handle) {
+        let url = self.url();
+        let connecting = tokio::spawn(async move { connect_async(url).await.unwrap().0 });
+        let handle = self.admit();
+        (connecting.await.unwrap(), handle)
+    }
+
+    /// Admits whoever asks next.
+    pub fn admit(&mut self) -> Handle {
+        let handle = self.next_of(UPGRADE).handle;
+        self.submit(|it| {
+            it.admit(handle);
+        });
+        handle
+    }
+
+    /// Stops and waits for every shard to say so; returns the events before that.
+    pub fn stop(&mut self, mode: StopMode) -> Vec<Told> {
+        self.server.stop(mode);
+        let mut seen = Vec::new();
+        let mut left = self.server.shards();
+        while left > 0 {
+            let event = self.next();
+            left -= u32::from(event.code == STOPPED);
+            seen.push(event);
+        }
+        self.server.join();
+        seen
+    }
+}
+
+pub const UPGRADE: i64 = -1;
+pub const CLOSED: i64 = -2;
+pub const BAD: i64 = -3;
+pub const FAULT: i64 = -4;
+pub const STOPPED: i64 = -5;
+
+/// The next message's text, whatever else comes before it.
+pub async fn text(socket: &mut Socket) -> String {
+    use futures_util::StreamExt;
+    loop {
+        let message = tokio::time::timeout(DEADLINE, socket.next())
+            .await
+            .expect("in time");
+        if let Message::Text(text) = message.expect("open").expect("sound") {
+            return text.to_string();
+        }
+    }
+}
+
+/// Waits for the end of the connection; the close code if there was one.
+pub async fn closed(socket: &mut Socket) -> Option<u16> {
+    use futures_util::StreamExt;
+    let mut code = None;
+    loop {
+        match tokio::time::timeout(DEADLINE, socket.next())
+            .await
+            .expect("in time")
+        {
+            None => return code,
+            Some(Ok(Message::Close(frame))) => code = frame.map(|frame| u16::from(frame.code)),
+            Some(Ok(_)) => {}
+            Some(Err(Error::ConnectionClosed | Error::AlreadyClosed)) => return code,
+            Some(Err(_)) => return None,
+        }
+    }
+}
+
+/// Waits until the counters satisfy a condition.
+pub fn wait_for(server: &ServerHandle, what: impl Fn(&zocket::Snapshot) -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !what(&server.metrics()) {
+        assert!(
+            Instant::now() < deadline,
+            "counters stay at {:?}",
+            server.metrics()
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
