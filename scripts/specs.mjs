@@ -1,0 +1,60 @@
+// Runs the specs of `__test__/` with Node's own test runner. Node 20 reads no TypeScript, so esbuild turns it into
+// JavaScript first, in an ignored folder as deep as `__test__`: paths that lead out of it stay true.
+import { readdirSync, rmSync } from "node:fs";
+import path from "node:path";
+
+import { root, run } from "./steps.mjs";
+
+const FROM = path.join(root, "__test__");
+const TO = path.join(root, ".specs");
+
+/** Keeps the package under test, and everything else outside `__test__`, out of the bundle: one copy, as built. */
+const outsideStaysOutside = {
+  name: "outside-stays-outside",
+  setup(build) {
+    build.onResolve({ filter: /^\.\.?\// }, ({ path: wanted, resolveDir }) => {
+      const target = path.resolve(resolveDir, wanted);
+      if (target.startsWith(FROM + path.sep)) return undefined;
+      const relative = path.relative(TO, target).replaceAll(path.sep, "/");
+      return { path: relative, external: true };
+    });
+  },
+};
+
+/** The specs' names, sorted: `chat-page` is not one of them, as it needs a browser. */
+export function specNames() {
+  return readdirSync(FROM)
+    .filter((name) => /\.spec\.(ts|mjs)$/.test(name) && name !== PAGE)
+    .sort();
+}
+
+export const PAGE = "chat-page.spec.ts";
+
+/** Runs these specs; their own output ends with the runner's counts. */
+export async function runSpecs(names, env) {
+  // Imported only now: it may just have been installed.
+  const { build } = await import("esbuild");
+  rmSync(TO, { recursive: true, force: true });
+  await build({
+    absWorkingDir: root,
+    // All TypeScript, not the specs alone: some start another file in a process or worker of its own.
+    entryPoints: readdirSync(FROM)
+      .filter((name) => name.endsWith(".ts") && !name.endsWith(".d.ts") && !name.endsWith("-d.ts"))
+      .map((name) => path.join(FROM, name)),
+    outdir: TO,
+    outExtension: { ".js": ".mjs" },
+    bundle: true,
+    packages: "external",
+    platform: "node",
+    format: "esm",
+    target: "node20.19",
+    sourcemap: "inline",
+    logLevel: "warning",
+    plugins: [outsideStaysOutside],
+  });
+  const files = names.map((name) =>
+    name.endsWith(".ts") ? path.join(TO, name.replace(/ts$/, "mjs")) : path.join(FROM, name),
+  );
+  const flags = ["--enable-source-maps", "--test", "--test-reporter=spec", "--test-timeout=120000"];
+  await run(process.execPath, [...flags, ...files], { env });
+}

@@ -1,0 +1,90 @@
+// `npm test`: every test there is, a heading for each kind and a summary at the end.
+import { existsSync } from "node:fs";
+import path from "node:path";
+import { parseArgs } from "node:util";
+
+import { findBrowser } from "./browser.mjs";
+import { prepare } from "./prepare.mjs";
+import { PAGE, runSpecs, specNames } from "./specs.mjs";
+import { COMPILERS, StepError, helpOr, main, paint, root, run, step, tool } from "./steps.mjs";
+
+const HELP = `Usage: npm test [-- --only KIND] [--help]
+
+Installs and builds what is missing or older than its sources, then runs the tests.
+
+Options:
+  --only KIND  one kind alone; may be given several times. Kinds:
+                 cargo   the engine's tests (cargo test)
+                 specs   the specs of __test__/, with Node's test runner
+                 types   the type tests and the examples, with every TypeScript we support
+                 page    the chat page in a headless Chromium; skipped where there is none
+
+Environment:
+  CHROMIUM       the browser to use for the page
+  ZOCKET_PYTHON  a Python that has "websockets", for the specs that use a client in another language`;
+
+/** What a kind throws when it cannot run here, which is no failure. */
+class Skipped extends Error {}
+
+const KINDS = {
+  cargo: ["Engine: cargo test", () => run("cargo", ["test", "--quiet", "--package", "zocket"])],
+  specs: ["Specs: node --test", () => runSpecs(specNames())],
+  types: ["Types: tsc", checkTypes],
+  page: ["Chat page: headless Chromium", testPage],
+};
+
+async function checkTypes() {
+  for (const project of ["__test__/tsconfig.json", "examples/tsconfig.json"]) {
+    for (const [version, compiler] of Object.entries(COMPILERS)) {
+      if (!existsSync(path.join(root, "node_modules", compiler))) continue;
+      console.log(`${project} with TypeScript ${version}`);
+      await tool(compiler, "--project", project, "--noEmit");
+    }
+  }
+}
+
+async function testPage() {
+  const browser = findBrowser();
+  if (!browser) throw new Skipped("no Chromium found; CHROMIUM names one");
+  await runSpecs([PAGE], { CHROMIUM: browser });
+}
+
+const { only } = helpOr(() => {
+  const parsed = parseArgs({
+    options: {
+      help: { type: "boolean", short: "h" },
+      only: { type: "string", multiple: true, default: Object.keys(KINDS) },
+    },
+  });
+  const unknown = parsed.values.only.find((kind) => !Object.hasOwn(KINDS, kind));
+  if (unknown !== undefined) throw new Error(`There is no kind of test called "${unknown}".`);
+  return parsed;
+}, HELP);
+
+await main(async () => {
+  await prepare();
+  const results = [];
+  for (const kind of only) {
+    const [title, work] = KINDS[kind];
+    let result = "passed";
+    await step(title, async () => {
+      try {
+        await work();
+      } catch (error) {
+        if (!(error instanceof Skipped)) throw error;
+        result = `skipped: ${error.message}`;
+        console.log(result);
+      }
+    }).catch((error) => {
+      // One kind that fails does not keep the others from being run.
+      if (!(error instanceof StepError)) console.error(error);
+      result = "FAILED";
+    });
+    results.push([title, result]);
+  }
+
+  console.log(paint("bold", "\n== Summary"));
+  for (const [title, result] of results) console.log(`${title}: ${result}`);
+  const failed = results.filter(([, result]) => result === "FAILED").length;
+  if (failed > 0) throw new StepError(`${failed} of ${results.length} kinds of tests failed.`);
+});
