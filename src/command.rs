@@ -26,7 +26,7 @@ pub const NO_PAYLOAD: u32 = u32::MAX;
 const MAX_OUTGOING: usize = 1 << 30;
 
 /// One order from the owner, borrowed from the buffer it came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command<'a> {
     /// Send the 101 and start reading messages.
     Admit(Handle),
@@ -81,7 +81,7 @@ pub enum Command<'a> {
 }
 
 /// The handles of a [`Command::To`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handles<'a>(&'a [u8]);
 
 impl Iterator for Handles<'_> {
@@ -95,17 +95,21 @@ impl Iterator for Handles<'_> {
 }
 
 /// The room names of a [`Command::Rooms`]; checked when the command was decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomNames<'a> {
     words: &'a [u8],
     count: u32,
 }
 
-impl RoomNames<'_> {
-    /// How many rooms are named, doubles included.
+impl<'a> RoomNames<'a> {
+    /// The room, if it is a single one.
     #[must_use]
-    pub fn count(&self) -> u32 {
-        self.count
+    pub fn only(&self) -> Option<&'a [u8]> {
+        if self.count == 1 {
+            self.clone().next()
+        } else {
+            None
+        }
     }
 }
 

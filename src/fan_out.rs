@@ -41,12 +41,15 @@ impl Shard {
                 Command::Rooms {
                     route,
                     payload,
-                    mut rooms,
-                } if rooms.count() == 1 => (
-                    route,
-                    payload,
-                    Audience::Room(rooms.next().unwrap_or_default()),
-                ),
+                    rooms,
+                } => {
+                    let Some(name) = rooms.only() else {
+                        self.finish(run.take());
+                        self.send_to_rooms(route, payload, rooms);
+                        continue;
+                    };
+                    (route, payload, Audience::Room(name))
+                }
                 other => {
                     self.finish(run.take());
                     self.obey(other);
@@ -119,12 +122,8 @@ impl Shard {
                 payload,
                 clients,
             } => self.send_to(route, payload, clients),
-            Command::Rooms {
-                route,
-                payload,
-                rooms,
-            } => self.send_to_rooms(route, payload, rooms),
-            Command::Broadcast { .. } => {}
+            // These two join runs instead.
+            Command::Rooms { .. } | Command::Broadcast { .. } => {}
             Command::Close(handle, code) => {
                 if let Some(connection) = self.connection(handle) {
                     connection.order(Order::Close(code));
@@ -165,7 +164,7 @@ impl Shard {
         let Some(prefix) = self.routes().prefix(route) else {
             return;
         };
-        let mut rest = clients;
+        let mut rest = clients.clone();
         if let (Some(only), None) = (rest.next(), rest.next()) {
             if let Some(connection) = self.connection(only) {
                 self.send_one(&connection, |out| encode_frame(out, prefix, payload));

@@ -9,7 +9,8 @@
 //! | [`envelope`], [`routes`] | the JSON wrapper and the route names in it |
 //! | [`handshake`] | the upgrade request and its refusals |
 //! | `upgrade` | one socket from accept to the 101 |
-//! | `connection`, `transport`, `outbox` | one open connection: reading, what tungstenite sees, what waits to be written |
+//! | `connection`, `outbox` | one connection as its shard sees it, what waits to be written |
+//! | `session`, `transport` | its task: reading and closing, and what tungstenite sees |
 //! | `shard`, `fan_out`, `registry`, `heartbeat` | one I/O thread, what it does with commands, who is in which room, who is silent |
 //! | `inbox`, `mailbox` | what waits for the owner, what waits for a shard |
 //! | `listener` | the accept loop |
@@ -35,6 +36,7 @@ pub mod protocol;
 mod registry;
 pub mod routes;
 pub mod server;
+mod session;
 mod shard;
 mod transport;
 mod upgrade;

@@ -91,18 +91,21 @@ impl Mailbox {
     /// # Cancel safety
     /// Safe: nothing is taken before it returns.
     pub(crate) async fn take(&self, into: &mut Vec<Mail>) {
-        loop {
-            let mut state = self.lock();
-            if !state.mail.is_empty() {
-                mem::swap(&mut state.mail, into);
-                state.bytes = 0;
-                drop(state);
-                self.room.notify_all();
-                return;
-            }
-            drop(state);
+        while !self.take_now(into) {
             self.arrived.notified().await;
         }
+    }
+
+    fn take_now(&self, into: &mut Vec<Mail>) -> bool {
+        let mut state = self.lock();
+        if state.mail.is_empty() {
+            return false;
+        }
+        mem::swap(&mut state.mail, into);
+        state.bytes = 0;
+        drop(state);
+        self.room.notify_all();
+        true
     }
 
     pub(crate) fn close(&self) {

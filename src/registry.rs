@@ -92,30 +92,34 @@ impl Registry {
     }
 
     pub(crate) fn join(&mut self, slot: u32, name: &[u8]) -> Change {
-        let Some(client) = self.clients.get_mut(slot as usize) else {
-            return Change::None;
-        };
-        if client.place.is_none() {
+        let is_open = |client: &Client| client.place.is_some();
+        if !self.clients.get(slot as usize).is_some_and(is_open) {
             return Change::None;
         }
-        let (id, change) = match self.names.get(name) {
-            Some(&id) => (id, Change::None),
-            None => {
-                let id = self.free.pop().unwrap_or_else(|| {
-                    self.rooms.push(Room::default());
-                    count(self.rooms.len() - 1)
-                });
-                self.rooms[id as usize].name = name.into();
-                self.names.insert(name.into(), id);
-                (id, Change::Opened)
-            }
+        let (id, change) = if let Some(&id) = self.names.get(name) {
+            (id, Change::None)
+        } else {
+            (self.open_room(name), Change::Opened)
         };
         let members = &mut self.rooms[id as usize].members;
-        client.rooms.entry(id).or_insert_with(|| {
-            members.push(slot);
-            count(members.len() - 1)
-        });
+        self.clients[slot as usize]
+            .rooms
+            .entry(id)
+            .or_insert_with(|| {
+                members.push(slot);
+                count(members.len() - 1)
+            });
         change
+    }
+
+    fn open_room(&mut self, name: &[u8]) -> RoomId {
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.rooms.push(Room::default());
+            count(self.rooms.len() - 1)
+        });
+        self.rooms[id as usize].name = name.into();
+        self.names.insert(name.into(), id);
+        id
     }
 
     pub(crate) fn leave(&mut self, slot: u32, name: &[u8]) -> Change {

@@ -133,8 +133,8 @@ fn start(
             };
             let mailbox = shared.mailboxes[index as usize].clone();
             let writer = InboxWriter::new(inbox.clone());
-            let shard = Shard::run(index, shared, writer, listener);
-            let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(shard)));
+            let running = Shard::run(index, shared, writer, listener);
+            let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(running)));
             mailbox.close();
             let message = match &outcome {
                 Ok(Ok(())) => return,

@@ -102,7 +102,7 @@ impl Shard {
         inbox: InboxWriter,
         listener: Option<std::net::TcpListener>,
     ) -> std::io::Result<()> {
-        let shard = Rc::new(Self {
+        let this = Rc::new(Self {
             index,
             shared,
             inbox: RefCell::new(inbox),
@@ -122,15 +122,15 @@ impl Shard {
         });
         if let Some(listener) = listener {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            let mailboxes = shard.shared.mailboxes.clone();
-            let task = spawn_local(listener::run(shard.clone(), listener, mailboxes));
-            *shard.listener.borrow_mut() = Some(task.abort_handle());
+            let mailboxes = this.shared.mailboxes.clone();
+            let task = spawn_local(listener::run(this.clone(), listener, mailboxes));
+            *this.listener.borrow_mut() = Some(task.abort_handle());
         }
-        if let Some(every) = shard.config().heartbeat_interval {
-            spawn_local(heartbeat::run(shard.clone(), every));
+        if let Some(every) = this.config().heartbeat_interval {
+            spawn_local(heartbeat::run(this.clone(), every));
         }
-        spawn_local(shard.clone().publish());
-        shard.work().await;
+        spawn_local(this.clone().publish());
+        this.work().await;
         Ok(())
     }
 
@@ -217,6 +217,8 @@ impl Shard {
         self.stop_signal.notify_waiters();
         for connection in self.connections() {
             match mode {
+                // Pending upgrades hear the signal.
+                StopMode::Close if connection.state() == State::Pending => {}
                 StopMode::Close => connection.order(Order::Close(1001)),
                 StopMode::Terminate => self.cut(&connection),
             }
@@ -414,7 +416,7 @@ impl Shard {
         self.registry
             .borrow_mut()
             .remove(self.slot(connection), |room| {
-                self.shared.rooms.emptied(room)
+                self.shared.rooms.emptied(room);
             });
         match self.protocol().admission() {
             Admission::Owner => self.tell(connection.handle(), &Event::Closed { opened }),

@@ -11,11 +11,12 @@ use tokio::{
 };
 
 use crate::{
-    connection::{self, Connection, Order, State},
+    connection::{Connection, Order, State},
     event::{Event, FaultCode},
     handshake::{self, Head, MAX_HEAD, Reason, Refusal, UpgradeRequest},
     id::ClientId,
     protocol::Admission,
+    session,
     shard::Shard,
 };
 
@@ -30,7 +31,7 @@ pub(crate) async fn serve(shard: Rc<Shard>, stream: TcpStream, deadline: Instant
     let _ = stream.set_nodelay(true);
     // Boxed, so that an open connection does not carry the handshake's memory along.
     if let Some(open) = Box::pin(open(&shard, stream, deadline, permit)).await {
-        connection::run(&shard, open.connection, open.reader, open.early).await;
+        session::run(&shard, open.connection, open.reader, open.early).await;
     }
 }
 
@@ -81,7 +82,6 @@ async fn open(
         connection,
         reader,
         early,
-        gone: false,
     };
     let verdict = pending.admission(&request, deadline).await;
     drop(request);
@@ -129,7 +129,6 @@ struct Pending<'a> {
     connection: Rc<Connection>,
     reader: OwnedReadHalf,
     early: Vec<u8>,
-    gone: bool,
 }
 
 impl Pending<'_> {
@@ -165,15 +164,16 @@ impl Pending<'_> {
     async fn verdict(&mut self) -> Verdict {
         poll_fn(|cx| {
             self.connection.register(cx);
+            if self.connection.state() == State::Open {
+                // What else it was told is for its session.
+                return Poll::Ready(Verdict::Admitted);
+            }
             match self.connection.take_order() {
                 Some(Order::Refuse(response)) => return Poll::Ready(Verdict::Refused(response)),
                 Some(_) => return Poll::Ready(Verdict::Gone),
-                None if self.connection.state() != State::Pending => {
-                    return Poll::Ready(Verdict::Admitted);
-                }
                 None => {}
             }
-            while self.early.len() < MAX_EARLY && !self.gone {
+            while self.early.len() < MAX_EARLY {
                 let mut chunk = [0_u8; 1024];
                 let mut buffer = ReadBuf::new(&mut chunk);
                 match tokio::io::AsyncRead::poll_read(Pin::new(&mut self.reader), cx, &mut buffer) {
@@ -226,7 +226,7 @@ impl Pending<'_> {
             }
         };
         connection.push_control(&response);
-        connection::linger(shard, &connection, reader).await;
+        session::linger(shard, &connection, reader).await;
         None
     }
 }

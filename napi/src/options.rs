@@ -11,7 +11,7 @@ use zocket::{AllowedOrigins, Config, SlowClient, config::MAX_IO_THREADS, config:
 use crate::check::{is_function, is_undefined, unexpected};
 
 /// Largest integer a double holds exactly.
-const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
+const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 /// Longest time in milliseconds, as for JavaScript's own timers: about 24.8 days.
 const MAX_MILLISECONDS: f64 = 2_147_483_647.0;
 
@@ -19,38 +19,30 @@ const MAX_MILLISECONDS: f64 = 2_147_483_647.0;
 pub(crate) fn config(env: Env, options: &Object<'_>) -> Result<Config> {
     let options = Options { env, options };
     let mut config = Config::default();
-    if let Some(port) = options.integer("port", 0.0, 65535.0, "an integer from 0 to 65535")? {
-        config.port = port as u16;
+    if let Some(port) = options.whole("port", 0, u16::MAX.into(), "an integer from 0 to 65535")? {
+        config.port = u16::try_from(port).unwrap_or_default();
     }
-    if let Some(hostname) =
-        options.text("hostname", "a host name or address", |it| !it.is_empty())?
-    {
-        config.hostname = Some(hostname);
-    }
-    if let Some(path) = options.text("path", "a path that starts with /", |it| {
+    config.hostname = options.text("hostname", "a host name or address", |it| !it.is_empty())?;
+    config.rules.path = options.text("path", "a path that starts with /", |it| {
         it.starts_with('/')
-    })? {
-        config.rules.path = Some(path);
-    }
+    })?;
     if let Some(origins) = options.origins()? {
         config.rules.origins = origins;
     }
-    let bytes = "a whole number of bytes";
     let payload = "a whole number of bytes from 1 to 268435456";
-    if let Some(max) = options.integer("maxPayload", 1.0, MAX_PAYLOAD as f64, payload)? {
-        config.max_payload = max as usize;
+    if let Some(max) = options.whole("maxPayload", 1, MAX_PAYLOAD as u64, payload)? {
+        config.max_payload = size(max);
     }
-    if let Some(max) = options.integer("maxBackpressure", 0.0, MAX_SAFE_INTEGER, bytes)? {
-        config.max_backpressure = max as usize;
+    let bytes = "a whole number of bytes";
+    if let Some(max) = options.whole("maxBackpressure", 0, MAX_SAFE_INTEGER, bytes)? {
+        config.max_backpressure = size(max);
     }
     let policy = r#""disconnect" or "drop""#;
-    let is_policy = |it: &str| matches!(it, "disconnect" | "drop");
-    if let Some(policy) = options.text("slowClient", policy, is_policy)? {
-        config.slow_client = if policy == "drop" {
-            SlowClient::Drop
-        } else {
-            SlowClient::Disconnect
-        };
+    match options.text("slowClient", policy, |it| {
+        matches!(it, "disconnect" | "drop")
+    })? {
+        Some(policy) if policy == "drop" => config.slow_client = SlowClient::Drop,
+        _ => {}
     }
     if let Some(interval) = options.duration("heartbeatInterval", 0.0)? {
         config.heartbeat_interval = (!interval.is_zero()).then_some(interval);
@@ -58,15 +50,20 @@ pub(crate) fn config(env: Env, options: &Object<'_>) -> Result<Config> {
     if let Some(timeout) = options.duration("handshakeTimeout", 1.0)? {
         config.handshake_timeout = timeout;
     }
-    let count = "a whole number of connections from 1, or Infinity";
-    if let Some(max) = options.integer("maxConnections", 1.0, f64::INFINITY, count)? {
-        config.max_connections = max.is_finite().then_some(max as usize);
+    let count = "a whole number of connections from 1";
+    if let Some(max) = options.whole("maxConnections", 1, MAX_SAFE_INTEGER, count)? {
+        config.max_connections = Some(size(max));
     }
     let threads = "a whole number of threads from 1 to 256";
-    if let Some(threads) = options.integer("ioThreads", 1.0, MAX_IO_THREADS as f64, threads)? {
-        config.io_threads = threads as usize;
+    if let Some(threads) = options.whole("ioThreads", 1, MAX_IO_THREADS as u64, threads)? {
+        config.io_threads = size(threads);
     }
     Ok(config)
+}
+
+/// A limit that does not fit the platform's memory is none.
+fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 struct Options<'a> {
@@ -98,7 +95,7 @@ impl Options<'_> {
         &self,
         name: &str,
         expected: &str,
-        is_right: impl Fn(f64) -> bool,
+        mut is_right: impl FnMut(f64) -> bool,
     ) -> Result<Option<f64>> {
         let Some(value) = self.get(name)? else {
             return Ok(None);
@@ -112,9 +109,13 @@ impl Options<'_> {
         Err(self.wrong(name, expected, value))
     }
 
-    fn integer(&self, name: &str, min: f64, max: f64, expected: &str) -> Result<Option<f64>> {
-        let is_whole = |number: f64| number.fract() == 0.0 || number.is_infinite();
-        self.number(name, expected, |it| is_whole(it) && it >= min && it <= max)
+    fn whole(&self, name: &str, min: u64, max: u64, expected: &str) -> Result<Option<u64>> {
+        let mut whole = None;
+        self.number(name, expected, |it| {
+            whole = exact(it).filter(|it| (min..=max).contains(it));
+            whole.is_some()
+        })?;
+        Ok(whole)
     }
 
     fn duration(&self, name: &str, min: f64) -> Result<Option<Duration>> {
@@ -170,4 +171,16 @@ impl Options<'_> {
         }
         Ok(Some(AllowedOrigins::List(origins)))
     }
+}
+
+/// The number as an integer if it is one that a double holds exactly.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "the range is checked first"
+)]
+fn exact(number: f64) -> Option<u64> {
+    let in_range = number >= 0.0 && number <= MAX_SAFE_INTEGER as f64;
+    (in_range && number.fract() == 0.0).then_some(number as u64)
 }

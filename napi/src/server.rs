@@ -77,7 +77,7 @@ impl NativeServer {
         let server = Server::bind(config, routes, protocol, Sink(bell.clone()))
             .map_err(|failure| error::throw(env, &failure))?;
         let server = Arc::new(server);
-        env.add_env_cleanup_hook(Arc::downgrade(&server), end_with_environment)?;
+        env.add_env_cleanup_hook(Arc::downgrade(&server), |server| end(&server))?;
         let mut this = Self {
             server,
             bell,
@@ -208,14 +208,17 @@ impl NativeServer {
 }
 
 /// A worker that is terminated, or a process that exits, leaves no thread that could ring it.
-fn end_with_environment(server: Weak<ServerHandle>) {
+fn end(server: &Weak<ServerHandle>) {
     if let Some(server) = server.upgrade() {
         server.stop(StopMode::Terminate);
         server.join();
     }
 }
 
-/// Counters stay exact in a double up to 2^53.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counters stay exact in a double up to 2^53"
+)]
 fn number(count: u64) -> f64 {
     count as f64
 }

@@ -1,0 +1,284 @@
+//! The task of one open connection: reads messages and hands them on, closes, lingers.
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, ReadBuf},
+    net::tcp::OwnedReadHalf,
+    task::yield_now,
+    time::timeout,
+};
+use tokio_tungstenite::tungstenite::{
+    self,
+    protocol::{CloseFrame, Role, WebSocket, WebSocketConfig, frame::coding::CloseCode},
+};
+
+use crate::{
+    connection::{Connection, Flush, Order, State},
+    protocol::{Exchange, Message},
+    shard::{SCRATCH, Shard},
+    transport::{Arrived, Transport},
+};
+
+/// What tungstenite keeps for each connection; larger messages grow it for as long as they last.
+const READ_BUFFER: usize = 512;
+/// Room for tungstenite's own frames; the transport takes them at once, so one is all there is.
+const WRITE_BUFFER: usize = 1024;
+/// How long an ended connection is flushed and read on, so that a close frame arrives instead of a reset.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Why a connection is over.
+#[derive(Debug)]
+enum End {
+    /// The closing handshake is complete.
+    Closed,
+    /// The peer broke the protocol; it is told with this close code.
+    Fault(u16, &'static str),
+    /// The peer is gone, or was cut off.
+    Gone,
+}
+
+/// What woke the task.
+enum Wake {
+    /// There is something to read, and whether it filled the scratch.
+    Input {
+        full: bool,
+    },
+    Order(Order),
+    Gone,
+}
+
+struct Task<'a> {
+    shard: &'a Rc<Shard>,
+    connection: Rc<Connection>,
+    reader: OwnedReadHalf,
+    socket: WebSocket<Transport>,
+    /// Reading stopped with messages left: go on without waiting for the socket.
+    unread: bool,
+}
+
+/// Serves an open connection to its end, with the bytes that came before the 101.
+pub(crate) async fn run(
+    shard: &Rc<Shard>,
+    connection: Rc<Connection>,
+    reader: OwnedReadHalf,
+    early: Vec<u8>,
+) {
+    let limits = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(WRITE_BUFFER)
+        .max_message_size(Some(shard.config().max_payload))
+        .max_frame_size(Some(shard.config().max_payload));
+    let transport = Transport {
+        arrived: Arrived::new(early),
+        connection: connection.clone(),
+    };
+    let socket = WebSocket::from_raw_socket(transport, Role::Server, Some(limits));
+    let mut task = Task {
+        shard,
+        connection,
+        reader,
+        socket,
+        unread: true,
+    };
+    let end = task.serve().await;
+    let Task {
+        connection, reader, ..
+    } = task;
+    shard.end(&connection);
+    match end {
+        End::Gone => connection.cut(),
+        End::Closed => linger(shard, &connection, reader).await,
+        End::Fault(code, reason) => {
+            connection.push_control(&close_frame(code, reason));
+            linger(shard, &connection, reader).await;
+        }
+    }
+    connection.abandon(shard.metrics());
+}
+
+impl Task<'_> {
+    async fn serve(&mut self) -> End {
+        loop {
+            match poll_fn(|cx| self.poll_wake(cx)).await {
+                Wake::Input { full } => {
+                    if let Some(end) = self.read_messages() {
+                        return end;
+                    }
+                    if full {
+                        // More may follow at once; others have their turn first.
+                        yield_now().await;
+                    }
+                }
+                Wake::Order(Order::Close(code)) => {
+                    if let Some(end) = self.close(code) {
+                        return end;
+                    }
+                }
+                Wake::Order(_) | Wake::Gone => return End::Gone,
+            }
+        }
+    }
+
+    fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+        self.connection.register(cx);
+        if let Some(order) = self.connection.take_order() {
+            return Poll::Ready(Wake::Order(order));
+        }
+        if self
+            .connection
+            .poll_flush(cx, self.shard.metrics())
+            .is_ready()
+        {
+            return Poll::Ready(Wake::Gone);
+        }
+        if self.connection.is_paused() || self.shard.waits_for_inbox(&self.connection) {
+            return Poll::Pending;
+        }
+        if self.unread {
+            return Poll::Ready(Wake::Input { full: false });
+        }
+        let mut scratch = self.shard.take_scratch();
+        let mut buffer = ReadBuf::new(&mut scratch);
+        let polled = Pin::new(&mut self.reader).poll_read(cx, &mut buffer);
+        let read = buffer.filled().len();
+        match polled {
+            Poll::Ready(Ok(())) if read > 0 => {
+                self.shard.metrics().bytes_in.add(read as u64);
+                self.connection.heard(self.shard.tick());
+                self.socket.get_mut().arrived.lend(scratch, read);
+                Poll::Ready(Wake::Input {
+                    full: read == SCRATCH,
+                })
+            }
+            Poll::Ready(_) => {
+                self.shard.return_scratch(scratch);
+                Poll::Ready(Wake::Gone)
+            }
+            Poll::Pending => {
+                self.shard.return_scratch(scratch);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Takes as many messages as there are.
+    fn read_messages(&mut self) -> Option<End> {
+        self.unread = false;
+        let end = loop {
+            if self.connection.is_paused() || self.shard.is_inbox_full() {
+                self.unread = true;
+                break None;
+            }
+            match self.socket.read() {
+                Ok(tungstenite::Message::Text(text)) => self.deliver(Message::Text(text)),
+                Ok(tungstenite::Message::Binary(bytes)) => self.deliver(Message::Binary(bytes)),
+                Ok(_) => {}
+                Err(tungstenite::Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    break None;
+                }
+                Err(error) => break Some(end_of(&error)),
+            }
+            if self.connection.state() == State::Ended {
+                break Some(End::Gone);
+            }
+        };
+        self.shard
+            .return_scratch(self.socket.get_mut().arrived.settle());
+        if !self.connection.outbox().borrow().is_empty()
+            && self.connection.flush(self.shard.metrics()) == Flush::Broken
+        {
+            return Some(End::Gone);
+        }
+        end
+    }
+
+    fn deliver(&mut self, message: Message) {
+        self.shard.metrics().received.add(1);
+        let mut exchange = Exchange {
+            shard: self.shard,
+            connection: &self.connection,
+        };
+        self.shard.protocol().message(message, &mut exchange);
+    }
+
+    fn close(&mut self, code: u16) -> Option<End> {
+        if !self.connection.start_closing() {
+            return None;
+        }
+        let frame = CloseFrame {
+            code: CloseCode::from(code),
+            reason: "".into(),
+        };
+        match self.socket.close(Some(frame)) {
+            Ok(()) if self.connection.flush(self.shard.metrics()) != Flush::Broken => None,
+            _ => Some(End::Gone),
+        }
+    }
+}
+
+/// The close code RFC 6455 7.4.1 gives for what tungstenite found.
+fn end_of(error: &tungstenite::Error) -> End {
+    match error {
+        tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => End::Closed,
+        tungstenite::Error::Utf8(_) => End::Fault(1007, "invalid UTF-8"),
+        tungstenite::Error::Capacity(_) => End::Fault(1009, "message too large"),
+        tungstenite::Error::Protocol(_) => End::Fault(1002, "protocol error"),
+        _ => End::Gone,
+    }
+}
+
+/// A whole close frame (RFC 6455 5.5.1), for connections tungstenite must not be asked about again.
+fn close_frame(code: u16, reason: &str) -> Vec<u8> {
+    let length = u8::try_from(2 + reason.len()).expect("reasons are short literals");
+    let mut frame = vec![0x88, length];
+    frame.extend_from_slice(&code.to_be_bytes());
+    frame.extend_from_slice(reason.as_bytes());
+    frame
+}
+
+/// Sends what is queued, then a FIN, and discards what still comes: closing a socket with unread
+/// bytes would reset it and take the close frame with it.
+pub(crate) async fn linger(shard: &Rc<Shard>, connection: &Connection, mut reader: OwnedReadHalf) {
+    let work = async {
+        if connection.flush(shard.metrics()) == Flush::Broken {
+            return;
+        }
+        let mut closed = false;
+        poll_fn(|cx| {
+            connection.register(cx);
+            if matches!(connection.take_order(), Some(Order::Terminate))
+                || connection.poll_flush(cx, shard.metrics()).is_ready()
+            {
+                return Poll::Ready(());
+            }
+            if !closed && connection.outbox().borrow().is_empty() {
+                connection.shut_down();
+                closed = true;
+            }
+            let mut scratch = shard.take_scratch();
+            let polled = loop {
+                let mut buffer = ReadBuf::new(&mut scratch);
+                match Pin::new(&mut reader).poll_read(cx, &mut buffer) {
+                    Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                    Poll::Ready(_) => break Poll::Ready(()),
+                    Poll::Pending => break Poll::Pending,
+                }
+            };
+            shard.return_scratch(scratch);
+            polled
+        })
+        .await;
+    };
+    if timeout(LINGER, work).await.is_err() {
+        connection.cut();
+    }
+}
