@@ -91,7 +91,7 @@ impl Protocol for EnvelopeProtocol {
         let parsed = match &message {
             Message::Text(text) => envelope::parse(text),
             Message::Binary(bytes) => str::from_utf8(bytes)
-                .map_err(|_| envelope::BadEnvelope::Utf8)
+                .map_err(|_| envelope::BadEnvelope::NotUtf8)
                 .and_then(envelope::parse),
         };
         match parsed {

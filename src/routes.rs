@@ -1,29 +1,68 @@
-//! stub
-#![allow(missing_docs, clippy::all, clippy::pedantic, unused)]
+//! The table of route names: finds the number of an incoming type, and holds the start of every outgoing envelope.
+//!
+//! Numbers are positions in the two lists the owner hands over; what stands behind a number is the owner's business.
+
+use rustc_hash::FxHashMap;
+
+use crate::envelope::push_json_string;
+
+/// The outgoing route number that stands for the library's own `$error`.
+pub const ERROR_ROUTE: u32 = u32::MAX;
+
+/// Both directions' route names. Never changes once made, so one is shared by all shards.
 #[derive(Debug)]
 pub struct Routes {
-    i: Vec<String>,
-    o: Vec<Vec<u8>>,
+    // The keys come from the owner and peers only look names up, so a fast hash without a random seed is safe.
+    numbers: FxHashMap<Box<str>, u32>,
+    names: Vec<String>,
+    prefixes: Vec<Box<[u8]>>,
+    error_prefix: Box<[u8]>,
 }
+
 impl Routes {
+    /// Makes the table; a route's number is its position in its list.
+    #[must_use]
     pub fn new(incoming: Vec<String>, outgoing: Vec<String>) -> Routes {
+        let numbers = (0..)
+            .zip(&incoming)
+            .map(|(route, name)| (name.as_str().into(), route))
+            .collect();
         Routes {
-            i: incoming,
-            o: outgoing
-                .iter()
-                .map(|o| format!("{{\"type\":\"{o}\"").into_bytes())
+            numbers,
+            names: incoming,
+            prefixes: outgoing
+                .into_iter()
+                .map(|name| envelope_prefix(&name))
                 .collect(),
+            error_prefix: envelope_prefix("$error"),
         }
     }
+
+    /// The number of the incoming route of this name.
+    #[must_use]
     pub fn incoming(&self, name: &str) -> Option<u32> {
-        self.i.iter().position(|n| n == name).map(|n| n as u32)
+        self.numbers.get(name).copied()
     }
+
+    /// The name of an incoming route.
+    #[must_use]
+    pub fn incoming_name(&self, route: u32) -> Option<&str> {
+        self.names.get(route as usize).map(String::as_str)
+    }
+
+    /// The start of an outgoing route's envelope, `{"type":"chat.message"`, for
+    /// [`encode_frame`](crate::envelope::encode_frame).
+    #[must_use]
     pub fn prefix(&self, route: u32) -> Option<&[u8]> {
-        if route == ERROR_ROUTE {
-            Some(b"{\"type\":\"$error\"")
-        } else {
-            self.o.get(route as usize).map(|v| &v[..])
+        match route {
+            ERROR_ROUTE => Some(&self.error_prefix),
+            _ => self.prefixes.get(route as usize).map(Box::as_ref),
         }
     }
 }
-pub const ERROR_ROUTE: u32 = u32::MAX;
+
+fn envelope_prefix(name: &str) -> Box<[u8]> {
+    let mut prefix = br#"{"type":"#.to_vec();
+    push_json_string(&mut prefix, name);
+    prefix.into()
+}
