@@ -16,8 +16,9 @@ await main(async () => {
   await step("Conformance: Autobahn", () =>
     run("bash", ["tests/conformance/conformance.sh", "--quick"]),
   );
+  // In the profile of the tests, so that nothing is compiled a third time.
   await step("Benchmarks compile", () =>
-    run("cargo", ["bench", "--quiet", "--package", "zocket", "--no-run"]),
+    run("cargo", ["bench", "--quiet", "--package", "zocket", "--no-run", "--profile=dev"]),
   );
   await step("Docs", () =>
     run("cargo", ["doc", "--quiet", "--workspace", "--no-deps"], {
