@@ -49,7 +49,8 @@ pub(crate) enum Order {
 pub(crate) struct Connection {
     handle: Handle,
     id: ClientId,
-    writer: OwnedWriteHalf,
+    /// Gone once the connection's task is over: the number may outlive the socket.
+    writer: RefCell<Option<OwnedWriteHalf>>,
     outbox: RefCell<Outbox>,
     state: Cell<State>,
     order: RefCell<Option<Order>>,
@@ -92,7 +93,7 @@ impl Connection {
         Rc::new(Self {
             handle,
             id,
-            writer,
+            writer: RefCell::new(Some(writer)),
             outbox: RefCell::default(),
             state: Cell::new(State::Pending),
             order: RefCell::default(),
@@ -234,6 +235,10 @@ impl Connection {
 
     /// Hands what waits to the system, as much as it takes.
     pub(crate) fn flush(&self, metrics: &Metrics) -> Flush {
+        let writer = self.writer.borrow();
+        let Some(writer) = &*writer else {
+            return Flush::Broken;
+        };
         let mut outbox = self.outbox.borrow_mut();
         loop {
             if outbox.is_empty() {
@@ -244,8 +249,8 @@ impl Connection {
             }
             let mut slices = [IoSlice::new(&[]); SLICES];
             let written = match outbox.slices(&mut slices) {
-                1 => self.writer.try_write(&slices[0]),
-                filled => self.writer.try_write_vectored(&slices[..filled]),
+                1 => writer.try_write(&slices[0]),
+                filled => writer.try_write_vectored(&slices[..filled]),
             };
             match written {
                 Ok(written) => {
@@ -268,7 +273,7 @@ impl Connection {
     /// Polls the blocked socket on; `Ready` when it is broken.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>, metrics: &Metrics) -> Poll<()> {
         while self.blocked.get() {
-            match self.writer.as_ref().poll_write_ready(cx) {
+            match self.poll_writable(cx) {
                 Poll::Ready(Ok(())) => {
                     if self.flush(metrics) == Flush::Broken {
                         return Poll::Ready(());
@@ -281,19 +286,31 @@ impl Connection {
         Poll::Pending
     }
 
-    /// Gives up what waits, and counts it.
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &*self.writer.borrow() {
+            Some(writer) => writer.as_ref().poll_write_ready(cx),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    /// Closes the socket for good; what still waits is counted as dropped.
     pub(crate) fn abandon(&self, metrics: &Metrics) {
         metrics.dropped.add(self.outbox.borrow_mut().clear() as u64);
+        self.writer.take();
     }
 
     /// Makes the end of the socket a reset, so that the system keeps nothing for a peer that does not read.
     pub(crate) fn cut(&self) {
-        // Failing leaves an ordinary close, which is no worse for anybody but the system's memory.
-        let _ = SockRef::from(self.writer.as_ref()).set_linger(Some(Duration::ZERO));
+        if let Some(writer) = &*self.writer.borrow() {
+            // Failing leaves an ordinary close, which is no worse for anybody but the system's memory.
+            let _ = SockRef::from(writer.as_ref()).set_linger(Some(Duration::ZERO));
+        }
     }
 
     pub(crate) fn shut_down(&self) {
-        // A peer that is already gone needs no FIN.
-        let _ = SockRef::from(self.writer.as_ref()).shutdown(Shutdown::Write);
+        if let Some(writer) = &*self.writer.borrow() {
+            // A peer that is already gone needs no FIN.
+            let _ = SockRef::from(writer.as_ref()).shutdown(Shutdown::Write);
+        }
     }
 }

@@ -57,7 +57,7 @@ enum Wake {
 
 struct Task<'a> {
     shard: &'a Rc<Shard>,
-    connection: Rc<Connection>,
+    connection: &'a Rc<Connection>,
     reader: OwnedReadHalf,
     socket: WebSocket<Transport>,
     /// Reading stopped with messages left: go on without waiting for the socket.
@@ -67,7 +67,7 @@ struct Task<'a> {
 /// Serves an open connection to its end, with the bytes that came before the 101.
 pub(crate) async fn run(
     shard: &Rc<Shard>,
-    connection: Rc<Connection>,
+    connection: &Rc<Connection>,
     reader: OwnedReadHalf,
     early: Vec<u8>,
 ) {
@@ -90,19 +90,16 @@ pub(crate) async fn run(
         unread: true,
     };
     let end = task.serve().await;
-    let Task {
-        connection, reader, ..
-    } = task;
-    shard.end(&connection);
+    let reader = task.reader;
+    shard.end(connection);
     match end {
         End::Gone => connection.cut(),
-        End::Closed => linger(shard, &connection, reader).await,
+        End::Closed => linger(shard, connection, reader).await,
         End::Fault(code, reason) => {
             connection.push_control(&close_frame(code, reason));
-            linger(shard, &connection, reader).await;
+            linger(shard, connection, reader).await;
         }
     }
-    connection.abandon(shard.metrics());
 }
 
 impl Task<'_> {
@@ -140,7 +137,7 @@ impl Task<'_> {
         {
             return Poll::Ready(Wake::Gone);
         }
-        if self.connection.is_paused() || self.shard.waits_for_inbox(&self.connection) {
+        if self.connection.is_paused() || self.shard.waits_for_inbox(self.connection) {
             return Poll::Pending;
         }
         if self.unread {
@@ -205,7 +202,7 @@ impl Task<'_> {
         self.shard.metrics().received.add(1);
         let mut exchange = Exchange {
             shard: self.shard,
-            connection: &self.connection,
+            connection: self.connection,
         };
         self.shard.protocol().message(message, &mut exchange);
     }

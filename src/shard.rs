@@ -195,14 +195,9 @@ impl Shard {
         permit: OwnedSemaphorePermit,
     ) {
         let deadline = accepted + self.config().handshake_timeout;
-        self.tasks.set(self.tasks.get() + 1);
-        let shard = self.clone();
+        let counted = Counted::new(self.clone());
         spawn_local(async move {
-            upgrade::serve(shard.clone(), stream, deadline, permit).await;
-            shard.tasks.set(shard.tasks.get() - 1);
-            if shard.tasks.get() == 0 {
-                shard.idle.notify_one();
-            }
+            upgrade::serve(&counted.0, stream, deadline, permit).await;
         });
     }
 
@@ -497,6 +492,26 @@ impl Shard {
     pub(crate) fn flush_or_cut(&self, connection: &Rc<Connection>) {
         if connection.flush(self.metrics()) == Flush::Broken {
             self.cut(connection);
+        }
+    }
+}
+
+/// Counts a task that serves a socket, also when it panics.
+struct Counted(Rc<Shard>);
+
+impl Counted {
+    fn new(shard: Rc<Shard>) -> Self {
+        shard.tasks.set(shard.tasks.get() + 1);
+        Self(shard)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let left = self.0.tasks.get() - 1;
+        self.0.tasks.set(left);
+        if left == 0 {
+            self.0.idle.notify_one();
         }
     }
 }

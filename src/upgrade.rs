@@ -1,12 +1,13 @@
 //! One socket from TCP accept to the 101 or a refusal: reads the head with a deadline, waits for
 //! admission, and notices a client that leaves meanwhile.
 
-use std::{future::poll_fn, pin::Pin, rc::Rc, task::Poll, time::Duration};
+use std::{future::poll_fn, pin::Pin, rc::Rc, task::Poll, thread, time::Duration};
 
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadBuf},
     net::{TcpStream, tcp::OwnedReadHalf},
+    sync::OwnedSemaphorePermit,
     time::{Instant, timeout, timeout_at},
 };
 
@@ -26,20 +27,40 @@ const MAX_EARLY: usize = 64 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Serves one accepted socket to its end.
-pub(crate) async fn serve(shard: Rc<Shard>, stream: TcpStream, deadline: Instant, permit: Permit) {
+pub(crate) async fn serve(
+    shard: &Rc<Shard>,
+    stream: TcpStream,
+    deadline: Instant,
+    permit: OwnedSemaphorePermit,
+) {
     // A socket that cannot be told so is slower, not wrong.
     let _ = stream.set_nodelay(true);
     // Boxed, so that an open connection does not carry the handshake's memory along.
-    if let Some(open) = Box::pin(open(&shard, stream, deadline, permit)).await {
-        session::run(&shard, open.connection, open.reader, open.early).await;
+    if let Some(open) = Box::pin(open(shard, stream, deadline, permit)).await {
+        session::run(shard, &open.registered.connection, open.reader, open.early).await;
     }
 }
 
-/// Held while a handshake is pending.
-pub(crate) type Permit = tokio::sync::OwnedSemaphorePermit;
+/// A connection that has a number, and so an end the owner hears of, whatever becomes of its task.
+struct Registered {
+    shard: Rc<Shard>,
+    connection: Rc<Connection>,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let message = "the task of a connection panicked";
+            self.shard
+                .fault(FaultCode::Internal, message, Some(self.connection.id()));
+        }
+        self.shard.end(&self.connection);
+        self.connection.abandon(self.shard.metrics());
+    }
+}
 
 struct Open {
-    connection: Rc<Connection>,
+    registered: Registered,
     reader: OwnedReadHalf,
     early: Vec<u8>,
 }
@@ -48,7 +69,7 @@ async fn open(
     shard: &Rc<Shard>,
     mut stream: TcpStream,
     deadline: Instant,
-    permit: Permit,
+    permit: OwnedSemaphorePermit,
 ) -> Option<Open> {
     let (request, early) = tokio::select! {
         head = timeout_at(deadline, read_head(shard, &mut stream)) => match head {
@@ -77,9 +98,13 @@ async fn open(
     let welcome = handshake::switching_protocols(&request.accept);
     let (reader, writer) = stream.into_split();
     let connection = shard.register(|handle| Connection::new(handle, id, writer, welcome, place));
+    let registered = Registered {
+        shard: shard.clone(),
+        connection,
+    };
     let mut pending = Pending {
         shard,
-        connection,
+        registered,
         reader,
         early,
     };
@@ -126,7 +151,7 @@ enum Verdict {
 
 struct Pending<'a> {
     shard: &'a Rc<Shard>,
-    connection: Rc<Connection>,
+    registered: Registered,
     reader: OwnedReadHalf,
     early: Vec<u8>,
 }
@@ -134,20 +159,20 @@ struct Pending<'a> {
 impl Pending<'_> {
     async fn admission(&mut self, request: &UpgradeRequest, deadline: Instant) -> Verdict {
         if self.shard.protocol().admission() == Admission::Immediate {
-            self.shard.admit(&self.connection);
+            self.shard.admit(&self.registered.connection);
             return Verdict::Admitted;
         }
         // A full inbox takes no more upgrades; the deadline goes on.
-        let asked = timeout_at(deadline, self.shard.inbox_room(&self.connection)).await;
+        let asked = timeout_at(deadline, self.shard.inbox_room(&self.registered.connection)).await;
         if asked.is_err() {
-            self.shard.release(self.connection.handle());
-            self.connection.end();
+            self.shard.release(self.registered.connection.handle());
+            self.registered.connection.end();
             return Verdict::TimedOut(Reason::Timeout);
         }
         self.shard.tell(
-            self.connection.handle(),
+            self.registered.connection.handle(),
             &Event::Upgrade {
-                id: self.connection.id(),
+                id: self.registered.connection.id(),
                 request,
             },
         );
@@ -163,12 +188,12 @@ impl Pending<'_> {
     /// Waits for the owner, keeps early bytes, and notices when the client leaves.
     async fn verdict(&mut self) -> Verdict {
         poll_fn(|cx| {
-            self.connection.register(cx);
-            if self.connection.state() == State::Open {
+            self.registered.connection.register(cx);
+            if self.registered.connection.state() == State::Open {
                 // What else it was told is for its session.
                 return Poll::Ready(Verdict::Admitted);
             }
-            match self.connection.take_order() {
+            match self.registered.connection.take_order() {
                 Some(Order::Refuse(response)) => return Poll::Ready(Verdict::Refused(response)),
                 Some(_) => return Poll::Ready(Verdict::Gone),
                 None => {}
@@ -192,41 +217,30 @@ impl Pending<'_> {
     async fn conclude(self, verdict: Verdict) -> Option<Open> {
         let Self {
             shard,
-            connection,
+            registered,
             reader,
             early,
-            ..
         } = self;
+        let connection = &registered.connection;
         let response = match verdict {
-            Verdict::Admitted => {
+            Verdict::Refused(response) => response,
+            // Admitted in the same moment: the 101 is on its way, so it is not too late.
+            Verdict::TimedOut(reason) if connection.state() != State::Open => {
+                shard.end(connection);
+                shard.metrics().refuse(reason);
+                Refusal::new(503, reason).to_response()
+            }
+            Verdict::Admitted | Verdict::TimedOut(_) => {
                 return Some(Open {
-                    connection,
+                    registered,
                     reader,
                     early,
                 });
             }
-            Verdict::Gone => {
-                shard.end(&connection);
-                connection.abandon(shard.metrics());
-                return None;
-            }
-            Verdict::Refused(response) => response,
-            Verdict::TimedOut(reason) => {
-                if connection.state() == State::Open {
-                    // Admitted in the same moment: the 101 is on its way, so it is not too late.
-                    return Some(Open {
-                        connection,
-                        reader,
-                        early,
-                    });
-                }
-                shard.end(&connection);
-                shard.metrics().refuse(reason);
-                Refusal::new(503, reason).to_response()
-            }
+            Verdict::Gone => return None,
         };
         connection.push_control(&response);
-        session::linger(shard, &connection, reader).await;
+        session::linger(shard, connection, reader).await;
         None
     }
 }

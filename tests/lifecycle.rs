@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
-use support::{CLOSED, ECHO, Owner, UPGRADE, closed, config, text, wait_for};
+use support::{CLOSED, ECHO, FAULT, Owner, UPGRADE, closed, config, text, wait_for};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::{
     connect_async,
@@ -234,4 +234,43 @@ async fn the_owner_can_close_one_client() {
     assert_eq!(text(&mut socket).await, r#"{"type":"echo"}"#);
     assert_eq!(closed(&mut socket).await, Some(4001));
     assert_eq!(owner.next_of(CLOSED).value, json!(1));
+}
+
+/// Panics on the message "boom".
+struct Fragile;
+
+impl zocket::Protocol for Fragile {
+    fn admission(&self) -> zocket::protocol::Admission {
+        zocket::protocol::Admission::Owner
+    }
+
+    fn message(
+        &self,
+        message: zocket::protocol::Message,
+        exchange: &mut zocket::protocol::Exchange<'_>,
+    ) {
+        match message {
+            zocket::protocol::Message::Text(text) if text.as_str() == "boom" => panic!("boom"),
+            _ => exchange.tell(&zocket::Event::Message {
+                route: 0,
+                payload: None,
+            }),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_ends_one_connection_and_is_told() {
+    let mut owner = Owner::start_with(config(), Fragile);
+    let (mut broken, handle) = owner.client().await;
+    let (mut other, _) = owner.client().await;
+    broken.send(Message::text("boom")).await.unwrap();
+    let fault = owner.next_of(FAULT);
+    assert_eq!(fault.value["code"], json!("INTERNAL"));
+    let end = owner.next();
+    assert_eq!((end.handle, end.code), (handle, CLOSED));
+    assert_eq!(closed(&mut broken).await, None);
+    other.send(Message::text("fine")).await.unwrap();
+    assert_eq!(owner.next().code, 1);
+    owner.stop(StopMode::Terminate);
 }

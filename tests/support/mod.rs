@@ -14,7 +14,8 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message},
 };
 use zocket::{
-    CommandWriter, Config, EnvelopeProtocol, Handle, Routes, Server, ServerHandle, StopMode,
+    CommandWriter, Config, EnvelopeProtocol, Handle, Protocol, Routes, Server, ServerHandle,
+    StopMode,
 };
 
 pub type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
@@ -46,6 +47,11 @@ pub struct Owner {
     events: VecDeque<Told>,
 }
 
+fn routes() -> Routes {
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+    Routes::new(names(&["echo", "nothing"]), names(&["echo", "news"]))
+}
+
 pub fn config() -> Config {
     Config {
         hostname: Some("127.0.0.1".into()),
@@ -57,22 +63,17 @@ pub fn config() -> Config {
 
 impl Owner {
     pub fn start(config: Config) -> Self {
+        let routes = Arc::new(routes());
+        Self::start_with(config, EnvelopeProtocol::new(routes))
+    }
+
+    pub fn start_with(config: Config, protocol: impl Protocol) -> Self {
         let rung = Arc::new(Rung::default());
         let bell = rung.clone();
-        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-        let routes = Arc::new(Routes::new(
-            names(&["echo", "nothing"]),
-            names(&["echo", "news"]),
-        ));
-        let server = Server::bind(
-            config,
-            routes.clone(),
-            EnvelopeProtocol::new(routes),
-            move || {
-                *bell.count.lock().unwrap() += 1;
-                bell.changed.notify_all();
-            },
-        )
+        let server = Server::bind(config, Arc::new(routes()), protocol, move || {
+            *bell.count.lock().unwrap() += 1;
+            bell.changed.notify_all();
+        })
         .unwrap();
         Self {
             server,
