@@ -66,3 +66,58 @@ fn envelope_prefix(name: &str) -> Box<[u8]> {
     push_json_string(&mut prefix, name);
     prefix.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn routes() -> Routes {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        Routes::new(
+            names(&["chat.message", "__proto__", "é\u{fffd}"]),
+            names(&["chat.onMessage", "q\"\\\n"]),
+        )
+    }
+
+    #[test]
+    fn incoming_names_and_numbers_belong_together() {
+        let routes = routes();
+        for (number, name) in (0..).zip(["chat.message", "__proto__", "é\u{fffd}"]) {
+            assert_eq!(routes.incoming(name), Some(number));
+            assert_eq!(routes.incoming_name(number), Some(name));
+        }
+    }
+
+    #[test]
+    fn names_that_are_no_incoming_routes_have_no_number() {
+        for name in [
+            "",
+            "chat",
+            "chat.onMessage",
+            "Chat.message",
+            "chat.message ",
+            "$error",
+        ] {
+            assert_eq!(routes().incoming(name), None);
+        }
+        assert_eq!(routes().incoming_name(3), None);
+        assert_eq!(routes().incoming_name(ERROR_ROUTE), None);
+    }
+
+    #[test]
+    fn an_outgoing_prefix_is_the_start_of_an_envelope() {
+        let routes = routes();
+        assert_eq!(routes.prefix(0), Some(&br#"{"type":"chat.onMessage""#[..]));
+        assert_eq!(routes.prefix(1), Some(&br#"{"type":"q\"\\\n""#[..]));
+        assert_eq!(routes.prefix(2), None);
+    }
+
+    #[test]
+    fn the_error_route_exists_without_being_listed() {
+        let routes = Routes::new(vec![], vec![]);
+        assert_eq!(
+            routes.prefix(ERROR_ROUTE),
+            Some(&br#"{"type":"$error""#[..])
+        );
+    }
+}

@@ -114,3 +114,148 @@ fn separator(name: &str) -> &'static str {
 fn latin1(value: &[u8]) -> String {
     value.iter().copied().map(char::from).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merge(fields: &[(&'static str, &'static [u8])], query: &str) -> Vec<(String, String)> {
+        let fields: Vec<_> = (fields.iter())
+            .map(|&(name, value)| Header { name, value })
+            .collect();
+        Fields::new(&fields).merge(&[], query)
+    }
+
+    fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+        (expected.iter())
+            .map(|&(name, value)| (name.into(), value.into()))
+            .collect()
+    }
+
+    #[test]
+    fn names_are_in_lower_case_and_repeats_are_joined() {
+        assert_eq!(
+            merge(
+                &[("X-A", b"1"), ("Host", b"h"), ("x-a", b""), ("X-a", b"2")],
+                ""
+            ),
+            pairs(&[("x-a", "1, , 2"), ("host", "h")])
+        );
+    }
+
+    #[test]
+    fn cookies_are_joined_as_cookies_are() {
+        assert_eq!(
+            merge(&[("Cookie", b"a=1"), ("cookie", b"b=2")], ""),
+            pairs(&[("cookie", "a=1; b=2")])
+        );
+    }
+
+    #[test]
+    fn values_are_decoded_byte_by_byte() {
+        assert_eq!(
+            merge(&[("a", b"\xe4\xff\t!")], ""),
+            pairs(&[("a", "äÿ\t!")])
+        );
+    }
+
+    #[test]
+    fn query_parameters_come_after_the_fields_decoded() {
+        assert_eq!(
+            merge(
+                &[("a", b"1")],
+                "b=x+y%20z&C%2b=%C3%A4%F0%9F%98%80&d&=e&&f=g=h&i=%zz%"
+            ),
+            pairs(&[
+                ("a", "1"),
+                ("b", "x y z"),
+                ("c+", "ä😀"),
+                ("d", ""),
+                ("", "e"),
+                ("f", "g=h"),
+                ("i", "%zz%"),
+            ])
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_become_replacement_characters() {
+        assert_eq!(
+            merge(&[], "a=%ff&b=%00%0d%0a"),
+            pairs(&[("a", "\u{fffd}"), ("b", "\0\r\n")])
+        );
+    }
+
+    #[test]
+    fn the_last_of_several_parameters_wins_whatever_its_letter_case() {
+        assert_eq!(
+            merge(&[], "Token=1&b=2&TOKEN=3&tok%65n=4"),
+            pairs(&[("token", "4"), ("b", "2")])
+        );
+    }
+
+    #[test]
+    fn a_field_wins_over_every_parameter_of_its_name() {
+        assert_eq!(
+            merge(
+                &[("Authorization", b"real")],
+                "authorization=1&AUTHORIZATION=2"
+            ),
+            pairs(&[("authorization", "real")])
+        );
+        assert_eq!(merge(&[("a", b"")], "a=1"), pairs(&[("a", "")]));
+    }
+
+    #[test]
+    fn a_cookie_never_comes_from_the_query() {
+        // The last one is the Kelvin sign, whose lower case is a plain `k`.
+        let query = "cookie=1&Cookie=2&%63ookie=3&coo%E2%84%AAie=4";
+        assert_eq!(merge(&[], query), []);
+    }
+
+    #[test]
+    fn names_that_mean_something_to_javascript_are_just_names() {
+        assert_eq!(
+            merge(&[("constructor", b"1")], "__proto__=2&toString=3"),
+            pairs(&[("constructor", "1"), ("__proto__", "2"), ("tostring", "3")])
+        );
+    }
+
+    #[test]
+    fn a_withheld_field_leaves_its_name_to_the_query() {
+        let header = |name, value| Header { name, value };
+        let fields = [
+            header("Cookie", &b"c"[..]),
+            header("AUTHORIZATION", b"real"),
+            header("a", b"1"),
+        ];
+        assert_eq!(
+            Fields::new(&fields).merge(&["cookie", "authorization"], "authorization=mine&cookie=x"),
+            pairs(&[("a", "1"), ("authorization", "mine")])
+        );
+    }
+
+    #[test]
+    fn tokens_are_found_in_lists_and_repeats_in_any_letter_case() {
+        let header = |value| Header {
+            name: "Connection",
+            value,
+        };
+        for (values, expected) in [
+            (&[&b"upgrade"[..]][..], true),
+            (&[b"keep-alive, \tUPGRADE ,x"], true),
+            (&[b"close", b"Upgrade"], true),
+            (&[b",,upgrade"], true),
+            (&[b""], false),
+            (&[b"upgrades"], false),
+            (&[b"up, grade"], false),
+            (&[b"keep-alive upgrade"], false),
+            (&[b"\"upgrade\""], false),
+            (&[], false),
+        ] {
+            let fields: Vec<_> = values.iter().map(|&value| header(value)).collect();
+            let found = Fields::new(&fields).has_token("connection", "upgrade");
+            assert_eq!(found, expected, "{values:?}");
+        }
+    }
+}

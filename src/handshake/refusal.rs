@@ -197,3 +197,98 @@ fn phrase(status: u16) -> &'static str {
         _ => "Server Error",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(refusal: &Refusal) -> String {
+        String::from_utf8(refusal.to_response()).unwrap()
+    }
+
+    #[test]
+    fn the_reasons_keep_the_numbers_and_names_the_owner_knows() {
+        let names = Reason::ALL.map(Reason::name);
+        assert_eq!(
+            names,
+            [
+                "HEADERS",
+                "CONNECT",
+                "ORIGIN",
+                "STOP",
+                "NOT_UPGRADE",
+                "VERSION",
+                "MALFORMED",
+                "HEAD_TOO_LARGE",
+                "PATH",
+                "MAX_CONNECTIONS",
+                "TIMEOUT"
+            ]
+        );
+        for (index, reason) in (0..).zip(Reason::ALL) {
+            assert_eq!(Reason::from_index(index), Some(reason));
+            assert_eq!(reason as u32, index);
+        }
+        assert_eq!(Reason::from_index(11), None);
+        assert_eq!(Reason::from_index(u32::MAX), None);
+    }
+
+    #[test]
+    fn a_refusal_is_a_whole_response_that_ends_the_connection() {
+        assert_eq!(
+            response(&Refusal::new(404, Reason::Path)),
+            "HTTP/1.1 404 Not Found\r\n\
+             Connection: close\r\n\
+             Content-Type: text/plain; charset=utf-8\r\n\
+             Content-Length: 31\r\n\r\n\
+             There is nothing at this path.\n"
+        );
+    }
+
+    #[test]
+    fn a_body_that_starts_like_an_object_is_json() {
+        let refusal = Refusal::new(400, Reason::Headers).with_body(b"{\"error\":1}".to_vec());
+        let response = response(&refusal);
+        assert!(response.contains("\r\nContent-Type: application/json\r\n"));
+        assert!(response.ends_with("\r\nContent-Length: 11\r\n\r\n{\"error\":1}"));
+    }
+
+    #[test]
+    fn any_other_body_is_plain_text_counted_in_bytes() {
+        let refusal = Refusal::new(403, Reason::Connect).with_body("[né]".into());
+        let response = response(&refusal);
+        assert!(response.contains("\r\nContent-Type: text/plain; charset=utf-8\r\n"));
+        assert!(response.ends_with("\r\nContent-Length: 5\r\n\r\n[né]"));
+    }
+
+    #[test]
+    fn every_426_names_the_protocol_and_only_a_wrong_version_names_the_version() {
+        let plain = response(&Refusal::new(426, Reason::NotUpgrade));
+        assert!(plain.starts_with("HTTP/1.1 426 Upgrade Required\r\n"));
+        assert!(plain.contains("\r\nConnection: close, upgrade\r\nUpgrade: websocket\r\n"));
+        assert!(!plain.contains("Sec-WebSocket-Version"));
+        let version = response(&Refusal::new(426, Reason::Version));
+        assert!(version.contains("\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"));
+    }
+
+    #[test]
+    fn a_status_without_a_phrase_gets_that_of_its_class() {
+        for (status, line) in [
+            (418, "HTTP/1.1 418 Client Error\r\n"),
+            (499, "HTTP/1.1 499 Client Error\r\n"),
+            (599, "HTTP/1.1 599 Server Error\r\n"),
+            (503, "HTTP/1.1 503 Service Unavailable\r\n"),
+        ] {
+            assert!(response(&Refusal::new(status, Reason::Connect)).starts_with(line));
+        }
+    }
+
+    #[test]
+    fn every_reason_has_something_to_say() {
+        for reason in Reason::ALL {
+            let response = response(&Refusal::new(400, reason));
+            let (_, body) = response.split_once("\r\n\r\n").unwrap();
+            assert!(body.len() > 10 && body.is_ascii() && body.ends_with('\n'));
+        }
+    }
+}
