@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    io,
+    io, mem,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
@@ -29,6 +29,8 @@ use crate::{
 
 /// What tungstenite keeps for each connection; larger messages grow it for as long as they last.
 const READ_BUFFER: usize = 512;
+/// A frame larger than this makes tungstenite start afresh after its message, so that the memory is given back.
+const KEPT_BUFFER: u64 = 4096;
 /// Room for tungstenite's own frames; the transport takes them at once, so one is all there is.
 const WRITE_BUFFER: usize = 1024;
 /// How long an ended connection is flushed and read on, so that a close frame arrives instead of a reset.
@@ -71,17 +73,7 @@ pub(crate) async fn run(
     reader: OwnedReadHalf,
     early: Vec<u8>,
 ) {
-    let limits = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
-        .max_write_buffer_size(WRITE_BUFFER)
-        .max_message_size(Some(shard.config().max_payload))
-        .max_frame_size(Some(shard.config().max_payload));
-    let transport = Transport {
-        arrived: Arrived::new(early),
-        connection: connection.clone(),
-    };
-    let socket = WebSocket::from_raw_socket(transport, Role::Server, Some(limits));
+    let socket = web_socket(shard, connection, Arrived::new(early));
     let mut task = Task {
         shard,
         connection,
@@ -100,6 +92,23 @@ pub(crate) async fn run(
             linger(shard, connection, reader).await;
         }
     }
+}
+
+/// tungstenite at the start of a message.
+fn web_socket(
+    shard: &Shard,
+    connection: &Rc<Connection>,
+    arrived: Arrived,
+) -> WebSocket<Transport> {
+    let max_payload = Some(shard.config().max_payload);
+    let limits = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(WRITE_BUFFER)
+        .max_message_size(max_payload)
+        .max_frame_size(max_payload);
+    let transport = Transport::new(connection.clone(), arrived);
+    WebSocket::from_raw_socket(transport, Role::Server, Some(limits))
 }
 
 impl Task<'_> {
@@ -188,8 +197,14 @@ impl Task<'_> {
                 break Some(End::Gone);
             }
         };
-        self.shard
-            .return_scratch(self.socket.get_mut().arrived.settle());
+        let transport = self.socket.get_mut();
+        self.shard.return_scratch(transport.arrived.settle());
+        // Stopped early it may still owe a pong.
+        let is_settled = !self.unread && self.connection.state() == State::Open;
+        if is_settled && transport.has_outgrown(KEPT_BUFFER) {
+            let arrived = mem::take(&mut transport.arrived);
+            self.socket = web_socket(self.shard, self.connection, arrived);
+        }
         if !self.connection.outbox().borrow().is_empty()
             && self.connection.flush(self.shard.metrics()) == Flush::Broken
         {

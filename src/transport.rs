@@ -41,21 +41,128 @@ impl Arrived {
     }
 }
 
+/// Follows frame headers (RFC 6455 5.2) as bytes pass.
+///
+/// tungstenite keeps the memory of the largest frame it has read. Serving it one frame at a time
+/// tells when it holds nothing, so that memory can be given back.
+#[derive(Debug, Default)]
+struct Frame {
+    header: [u8; MAX_HEADER],
+    have: usize,
+    /// Bytes of payload to come; `None` while the header is incomplete.
+    left: Option<u64>,
+    /// A fragmented message is under way.
+    fragmented: bool,
+}
+
+/// Two bytes, eight of length, four of mask.
+const MAX_HEADER: usize = 14;
+
+impl Frame {
+    /// How many of `bytes` belong to the frame under way; passes over them.
+    fn pass(&mut self, bytes: &[u8]) -> usize {
+        let mut passed = 0;
+        while self.left.is_none() {
+            let need = self.header_length();
+            if self.have == need {
+                self.left = Some(self.payload_length());
+                break;
+            }
+            let n = (need - self.have).min(bytes.len() - passed);
+            if n == 0 {
+                return passed;
+            }
+            self.header[self.have..self.have + n].copy_from_slice(&bytes[passed..passed + n]);
+            self.have += n;
+            passed += n;
+        }
+        let left = self.left.unwrap_or(0);
+        let rest = bytes.len() - passed;
+        let n = usize::try_from(left).map_or(rest, |left| left.min(rest));
+        passed += n;
+        self.left = Some(left - n as u64);
+        if left == n as u64 {
+            self.finish();
+        }
+        passed
+    }
+
+    fn header_length(&self) -> usize {
+        if self.have < 2 {
+            return 2;
+        }
+        let extended = match self.header[1] & 0x7f {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        2 + extended + if self.header[1] & 0x80 == 0 { 0 } else { 4 }
+    }
+
+    fn payload_length(&self) -> u64 {
+        let [_, _, length @ ..] = self.header;
+        match self.header[1] & 0x7f {
+            126 => u64::from(u16::from_be_bytes([length[0], length[1]])),
+            127 => length[..8]
+                .iter()
+                .fold(0, |sum, &byte| sum << 8 | u64::from(byte)),
+            short => u64::from(short),
+        }
+    }
+
+    fn finish(&mut self) {
+        let is_data = self.header[0] & 0x08 == 0;
+        if is_data {
+            self.fragmented = self.header[0] & 0x80 == 0;
+        }
+        self.have = 0;
+        self.left = None;
+    }
+
+    fn is_between_messages(&self) -> bool {
+        self.have == 0 && !self.fragmented
+    }
+}
+
 /// One connection as tungstenite sees it.
 pub(crate) struct Transport {
     pub(crate) arrived: Arrived,
-    pub(crate) connection: Rc<Connection>,
+    connection: Rc<Connection>,
+    frame: Frame,
+    /// The most that was missing of a frame after a read: what tungstenite has grown by.
+    largest: u64,
+}
+
+impl Transport {
+    pub(crate) fn new(connection: Rc<Connection>, arrived: Arrived) -> Self {
+        Self {
+            arrived,
+            connection,
+            frame: Frame::default(),
+            largest: 0,
+        }
+    }
+
+    /// Whether tungstenite is between two messages and has grown to more than `limit` bytes.
+    pub(crate) fn has_outgrown(&self, limit: u64) -> bool {
+        self.largest > limit && self.frame.is_between_messages()
+    }
 }
 
 impl Read for Transport {
+    /// Never more than to the end of a frame.
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let rest = &self.arrived.bytes[self.arrived.at..self.arrived.end];
         if rest.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let n = rest.len().min(into.len());
+        let n = self.frame.pass(&rest[..rest.len().min(into.len())]);
         into[..n].copy_from_slice(&rest[..n]);
         self.arrived.at += n;
+        if let Some(left) = self.frame.left {
+            // Its buffer has been grown for the whole frame by now.
+            self.largest = self.largest.max(left);
+        }
         Ok(n)
     }
 }
@@ -70,5 +177,59 @@ impl Write for Transport {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(first: u8, length: usize) -> Vec<u8> {
+        let mut frame = vec![first];
+        match u16::try_from(length) {
+            Ok(short @ 0..126) => frame.push(0x80 | short as u8),
+            Ok(middle) => {
+                frame.push(0x80 | 126);
+                frame.extend_from_slice(&middle.to_be_bytes());
+            }
+            Err(_) => {
+                frame.push(0x80 | 127);
+                frame.extend_from_slice(&(length as u64).to_be_bytes());
+            }
+        }
+        frame.resize(frame.len() + 4 + length, 0);
+        frame
+    }
+
+    #[test]
+    fn a_frame_is_passed_to_its_end_and_no_further_in_pieces_of_any_size() {
+        let lengths = [0, 1, 125, 126, 65535, 65536, 3];
+        let bytes: Vec<u8> = lengths.iter().flat_map(|&n| frame(0x81, n)).collect();
+        for piece in [1, 2, 7, 512, 100_000] {
+            let mut walk = Frame::default();
+            let (mut at, mut ends) = (0, Vec::new());
+            while at < bytes.len() {
+                let n = walk.pass(&bytes[at..bytes.len().min(at + piece)]);
+                assert!(n > 0);
+                at += n;
+                if walk.is_between_messages() {
+                    ends.push(at);
+                }
+            }
+            let expected = lengths.iter().scan(0, |end, &n| {
+                *end += frame(0x81, n).len();
+                Some(*end)
+            });
+            assert_eq!(ends, expected.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn between_fragments_and_control_frames_a_message_is_still_under_way() {
+        let mut walk = Frame::default();
+        for (first, between) in [(0x01, false), (0x89, false), (0x00, false), (0x80, true)] {
+            walk.pass(&frame(first, 5));
+            assert_eq!(walk.is_between_messages(), between);
+        }
     }
 }
