@@ -1,0 +1,47 @@
+// The application every peer serves: an echo, and rooms to join and to publish to. Payloads are
+// checked with zod on the way in. What a library brings itself (envelope, routing, rooms) is used;
+// what it does not bring stands here, so that every peer does the same work.
+import { z } from "zod";
+
+export const schemas = {
+  echo: z.object({ n: z.number(), text: z.string() }),
+  join: z.object({ room: z.string() }),
+  publish: z.object({ n: z.number(), room: z.string(), text: z.string() }),
+};
+
+export const encode = (type, payload) => JSON.stringify({ type, payload });
+
+/**
+ * One message of a library that knows no envelope: parsed, routed, checked, handled.
+ * `client` has `send(text)`, `join(room)` and `publish(room, text)`.
+ */
+export function receive(text, client) {
+  let message;
+  try {
+    message = JSON.parse(text);
+  } catch {
+    return client.send(encode("$error", { code: "BAD_MESSAGE" }));
+  }
+  const type = message?.type;
+  if (typeof type !== "string" || !Object.hasOwn(schemas, type)) {
+    return client.send(encode("$error", { code: "NO_ROUTE" }));
+  }
+  const checked = schemas[type].safeParse(message.payload);
+  if (!checked.success) {
+    return client.send(encode("$error", { code: "INVALID_PAYLOAD", issues: checked.error.issues }));
+  }
+  const payload = checked.data;
+  if (type === "echo") {
+    client.send(encode("echoed", payload));
+  } else if (type === "join") {
+    client.join(payload.room);
+    client.send(encode("joined", payload));
+  } else {
+    client.publish(payload.room, encode("news", { n: payload.n, text: payload.text }));
+  }
+}
+
+/** The line the runner waits for. */
+export function listening(port) {
+  console.log(`listening on 127.0.0.1:${port}`);
+}

@@ -1,0 +1,30 @@
+// The application on ws. Rooms are sets of sockets, and a publication is encoded once.
+import { WebSocketServer } from "ws";
+
+import { listening, receive } from "./application.mjs";
+
+const rooms = new Map();
+const asText = { binary: false };
+
+const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
+server.on("listening", () => listening(server.address().port));
+server.on("connection", (socket) => {
+  const joined = new Set();
+  const client = {
+    send: (text) => socket.send(text),
+    join(room) {
+      if (!rooms.has(room)) rooms.set(room, new Set());
+      rooms.get(room).add(socket);
+      joined.add(room);
+    },
+    publish(room, text) {
+      const bytes = Buffer.from(text);
+      for (const member of rooms.get(room) ?? []) member.send(bytes, asText);
+    },
+  };
+  socket.on("message", (message) => receive(message.toString(), client));
+  socket.on("close", () => {
+    for (const room of joined) rooms.get(room).delete(socket);
+  });
+  socket.on("error", () => {});
+});

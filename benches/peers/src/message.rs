@@ -1,0 +1,137 @@
+//! The messages of the application: what is sent, and what must come back for it.
+
+use crate::{Fault, dialect::Dialect, frame};
+
+/// Numbers of messages have this many digits, so that every message has the same length.
+const FIRST: u64 = 1_000_000_000;
+const DIGITS: usize = 10;
+/// Bytes of a payload around its text.
+pub(crate) const SMALLEST: usize = r#"{"n":1000000000,"text":""}"#.len();
+
+/// A message whose number changes and nothing else.
+#[derive(Debug)]
+pub(crate) struct Template {
+    text: Vec<u8>,
+    digits: usize,
+    /// The frame, masked, and where its content begins.
+    frame: Vec<u8>,
+    content: usize,
+}
+
+impl Template {
+    /// `extra` stands in the payload in front of the text.
+    pub(crate) fn new(dialect: Dialect, name: &str, extra: &str, bytes: usize) -> Self {
+        let before = dialect.before(name);
+        let filler = filler(bytes - SMALLEST);
+        let text = format!(
+            "{before}{{\"n\":{FIRST},{extra}\"text\":\"{filler}\"}}{}",
+            dialect.after()
+        )
+        .into_bytes();
+        let mut masked = Vec::new();
+        frame::write(frame::TEXT, &text, &mut masked);
+        Self {
+            digits: before.len() + r#"{"n":"#.len(),
+            content: masked.len() - text.len(),
+            frame: masked,
+            text,
+        }
+    }
+
+    /// Appends message `number` as a frame.
+    pub(crate) fn write(&self, number: u64, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&self.frame);
+        let digits = &mut out[start + self.content + self.digits..][..DIGITS];
+        let mut left = FIRST + number;
+        for (at, byte) in digits.iter_mut().enumerate().rev() {
+            let digit = b'0' + u8::try_from(left % 10).expect("a digit");
+            *byte = digit ^ frame::MASK[(self.digits + at) % 4];
+            left /= 10;
+        }
+    }
+
+    /// Message `number` as text.
+    pub(crate) fn text(&self, number: u64) -> Vec<u8> {
+        let mut text = self.text.clone();
+        let digits = (FIRST + number).to_string();
+        text[self.digits..self.digits + DIGITS].copy_from_slice(digits.as_bytes());
+        text
+    }
+
+    /// The number of a message that must be this one byte for byte, the number aside.
+    pub(crate) fn number(&self, text: &[u8]) -> Result<u64, Fault> {
+        let end = self.digits + DIGITS;
+        if text.len() == self.text.len()
+            && text[..self.digits] == self.text[..self.digits]
+            && text[end..] == self.text[end..]
+            && text[self.digits..end].iter().all(u8::is_ascii_digit)
+        {
+            let number = text[self.digits..end]
+                .iter()
+                .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+            if let Some(number) = number.checked_sub(FIRST) {
+                return Ok(number);
+            }
+        }
+        Err(format!("expected {}, got {}", shown(&self.text), shown(text)).into())
+    }
+}
+
+/// The start of a message, for people.
+fn shown(text: &[u8]) -> String {
+    String::from_utf8_lossy(&text[..text.len().min(200)]).into_owned()
+}
+
+/// Words of lower-case letters, the same at every run.
+fn filler(length: usize) -> String {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    (0..length)
+        .map(|_| {
+            // xorshift64: the text only has to be neither constant nor different from run to run.
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            b"abcdefghijklmnopqrstuvwxyz      "[usize::from(state.to_le_bytes()[4]) % 32] as char
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Frame, MASK};
+
+    #[test]
+    fn a_message_has_the_size_asked_for_and_its_number_comes_back() {
+        for bytes in [26, 64, 16_384] {
+            let sent = Template::new(Dialect::Json, "echo", "", bytes);
+            assert_eq!(
+                sent.text.len() - r#"{"type":"echo","payload":}"#.len(),
+                bytes
+            );
+            let mut out = Vec::new();
+            sent.write(1_234_567, &mut out);
+            // Without the mask it reads like a server's frame.
+            let content = sent.content;
+            for (at, byte) in out[content..].iter_mut().enumerate() {
+                *byte ^= MASK[at % 4];
+            }
+            out[1] &= 0x7f;
+            out.drain(content - 4..content);
+            let mut left = out.as_slice();
+            let Some(Frame::Text(text)) = frame::read(&mut left).unwrap() else {
+                panic!("no text frame")
+            };
+            assert_eq!(sent.number(text).unwrap(), 1_234_567);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_differs_in_one_byte_is_a_fault() {
+        let sent = Template::new(Dialect::Json, "echo", "", 64);
+        let mut text = sent.text.clone();
+        *text.last_mut().unwrap() = b']';
+        assert!(sent.number(&text).is_err());
+    }
+}
