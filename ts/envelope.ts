@@ -1,0 +1,40 @@
+// Owns the wire shapes: the envelope around every message and what a `$error` carries. Shared with the browser, so it
+// imports nothing and holds nothing but types and constants.
+
+/** The JSON object around every message, in both directions. */
+export interface Envelope {
+  /** The route's wire name. Names that start with `$` belong to the library. */
+  readonly type: string;
+  /** What the schema validates. Missing when there is nothing to send; `null` is not missing. */
+  readonly payload?: unknown;
+}
+
+/** The wire name of the reply that a bad message gets. */
+export const ERROR_TYPE = "$error";
+
+/**
+ * Why a message was refused: `BAD_MESSAGE` it is no envelope, `NO_ROUTE` no handler has that name, `INVALID_PAYLOAD` the
+ * schema refused it, `REJECTED` a middleware threw, `HANDLER_ERROR` the handler threw.
+ */
+export type MessageErrorCode =
+  "BAD_MESSAGE" | "NO_ROUTE" | "INVALID_PAYLOAD" | "REJECTED" | "HANDLER_ERROR";
+
+/** One complaint of a schema, as it comes through JSON. */
+export interface Issue {
+  /** What is wrong, in the schema's words. */
+  readonly message: string;
+  /** Where in the payload. */
+  readonly path?: readonly (string | number | { readonly key: string | number })[];
+}
+
+/** The payload of a `$error`. Test `code`, never `message`. */
+export interface ErrorPayload {
+  /** Why the message was refused. */
+  readonly code: MessageErrorCode;
+  /** The wire name of the message, if it had one. */
+  readonly route?: string;
+  /** The reason, for people. */
+  readonly message: string;
+  /** What the schema found, for `INVALID_PAYLOAD`. */
+  readonly issues?: readonly Issue[];
+}

@@ -1,0 +1,44 @@
+// The public types, and those that the run time shares with them. Types only; the files in types/ hold one idea each.
+export type { StandardSchemaV1 } from "@standard-schema/spec";
+export type { MessageBuilder, MiddlewareFn, MiddlewareResult } from "./types/builder.js";
+export type {
+  ClientCloseEvent,
+  ClientError,
+  ClientOn,
+  ClientOptions,
+  ClientSend,
+  Unsubscribe,
+  WebSocketClass,
+  WebSocketLike,
+  ZocketClient,
+} from "./types/client.js";
+export type {
+  DisconnectContext,
+  FluentSender,
+  OutgoingArguments,
+  OutgoingName,
+  RoomOperations,
+  Sender,
+  UntypedSender,
+  ZocketContext,
+} from "./types/context.js";
+export type { Jsonify } from "./types/json.js";
+export type {
+  AnyMessage,
+  Direction,
+  IncomingMessage,
+  MessageDef,
+  Middlewares,
+  OutgoingMessage,
+} from "./types/message.js";
+export type { AppRouter, HandlerFn, Handlers } from "./types/router.js";
+export type { AnyRouter, AnyRoutes, IncomingRoute, RoutesOf, RouteTable } from "./types/routes.js";
+export type {
+  ErrorCode,
+  ErrorInfo,
+  RefusalReason,
+  ServerMetrics,
+  ServerOptions,
+  ZocketServer,
+} from "./types/server.js";
+export type { Zocket } from "./types/zocket.js";

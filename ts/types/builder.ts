@@ -1,0 +1,39 @@
+// The message builder and its middlewares: what `zo.message` is.
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+
+import type { ZocketContext } from "./context.js";
+import type { IncomingMessage, OutgoingMessage } from "./message.js";
+import type { Added, Merge } from "./shape.js";
+
+/**
+ * A step between validation and handler; what it returns is added to the context of the steps after it and of the
+ * handler, and what it throws keeps the message from the handler.
+ */
+export type MiddlewareFn<TContext = ZocketContext, TAdditions = object | void> = (message: {
+  /** The context with what earlier middlewares added. */
+  readonly ctx: TContext;
+  /** The validated payload, of any message that the middleware is used for. */
+  readonly payload: unknown;
+}) => TAdditions | Promise<TAdditions>;
+
+/** What a middleware may return: an object without the names that zocket itself puts into the context, or nothing. */
+export type MiddlewareResult =
+  | (object & { readonly clientId?: never; readonly send?: never; readonly rooms?: never })
+  | void
+  | undefined;
+
+/** Makes message definitions. */
+export interface MessageBuilder<TUserContext = {}, TAdditions = {}> {
+  /** Defines a message that clients send. */
+  readonly incoming: <TSchema extends StandardSchemaV1>(definition: {
+    readonly payload: TSchema;
+  }) => IncomingMessage<TSchema, TAdditions>;
+  /** Defines a message that the server sends. */
+  readonly outgoing: <TSchema extends StandardSchemaV1>(definition: {
+    readonly payload: TSchema;
+  }) => OutgoingMessage<TSchema>;
+  /** Returns a builder whose incoming messages go through one more middleware; this one stays as it is. */
+  readonly use: <TAdded extends MiddlewareResult>(
+    middleware: MiddlewareFn<ZocketContext<Merge<Added<TUserContext>, TAdditions>>, TAdded>,
+  ) => MessageBuilder<TUserContext, Merge<TAdditions, Added<TAdded>>>;
+}

@@ -1,0 +1,137 @@
+// The client: what `createZocketClient` takes and returns.
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+
+import type { Issue, MessageErrorCode } from "../envelope.js";
+import type { Jsonify } from "./json.js";
+import type { IncomingMessage, MessageDef } from "./message.js";
+import type { KeyOf, RoutesOf } from "./routes.js";
+import type { PayloadArguments } from "./shape.js";
+
+/** Options of `createZocketClient`. */
+export interface ClientOptions {
+  /**
+   * What the server's headers schema gets. Sent as query parameters, as browsers cannot set headers; `undefined` is left
+   * out.
+   * @default {}
+   */
+  readonly headers?: Readonly<Record<string, string | undefined>> | undefined;
+  /**
+   * Longest time in ms between two attempts to connect.
+   * @default 10_000
+   */
+  readonly maxReconnectionDelay?: number | undefined;
+  /**
+   * Time in ms before the first new attempt, give or take a quarter.
+   * @default 1_000
+   */
+  readonly minReconnectionDelay?: number | undefined;
+  /**
+   * How much longer each wait is than the one before.
+   * @default 1.3
+   */
+  readonly reconnectionDelayGrowFactor?: number | undefined;
+  /**
+   * How many attempts may follow a failed one; the count starts anew at each open.
+   * @default Infinity
+   */
+  readonly maxRetries?: number | undefined;
+  /**
+   * Logs what the connection does to `console.debug`.
+   * @default false
+   */
+  readonly debug?: boolean | undefined;
+  /** Called each time the connection is open. */
+  readonly onOpen?: (() => void) | undefined;
+  /** Called each time the connection ended. */
+  readonly onClose?: ((event: ClientCloseEvent) => void) | undefined;
+  /**
+   * The class to use, with the interface of a browser's WebSocket, such as the one that the package `ws` exports. Needed
+   * where there is no global one, as on Node 20.
+   * @default globalThis.WebSocket
+   */
+  readonly WebSocket?: WebSocketClass | undefined;
+}
+
+/** A class with the interface of a browser's WebSocket. */
+export type WebSocketClass = new (url: string) => WebSocketLike;
+
+/** What the client uses of a WebSocket. */
+export interface WebSocketLike {
+  binaryType: string;
+  readonly readyState: number;
+  send(text: string): void;
+  close(code?: number, reason?: string): void;
+  addEventListener(type: "open" | "error", listener: () => void): void;
+  addEventListener(type: "message", listener: (event: { readonly data: unknown }) => void): void;
+  addEventListener(type: "close", listener: (event: ClientCloseEvent) => void): void;
+}
+
+/** How a connection ended. */
+export interface ClientCloseEvent {
+  /** The close code; 1006 where the connection broke or never came to be. */
+  readonly code: number;
+  /** The reason that came with the code. */
+  readonly reason: string;
+  /** Whether there was a closing handshake. */
+  readonly wasClean: boolean;
+}
+
+/** Something the server refused, or that the client could not keep. Test `code`, never `message`. */
+export interface ClientError {
+  /** The code of a `$error`, or `QUEUE_FULL`: a message sent while not open was dropped. */
+  readonly code: MessageErrorCode | "QUEUE_FULL";
+  /** The wire name of the message, if it had one. */
+  readonly route?: string;
+  /** The reason, for people. */
+  readonly message: string;
+  /** What the schema found, for `INVALID_PAYLOAD`. */
+  readonly issues?: readonly Issue[];
+}
+
+/** Ends a subscription. */
+export type Unsubscribe = () => void;
+
+/** Names that JavaScript itself looks up on any value, so that no route on the client can have them. */
+type Unroutable = "then" | "toJSON" | "toString" | "valueOf";
+
+/** The incoming routes as functions: `send.chat.message(payload)`. */
+export type ClientSend<TRouter> = ClientSendOf<RoutesOf<TRouter>>;
+
+type ClientSendOf<TRoutes> = {
+  readonly [
+    TKey in keyof TRoutes as Exclude<KeyOf<TKey, TRoutes[TKey], "in">, Unroutable>
+  ]: TRoutes[TKey] extends IncomingMessage<infer TSchema, unknown>
+    ? (...args: PayloadArguments<StandardSchemaV1.InferInput<TSchema>>) => void
+    : ClientSendOf<TRoutes[TKey]>;
+};
+
+/** The outgoing routes as functions: `on.chat.onMessage(listener)` returns a function that ends the subscription. */
+export type ClientOn<TRouter> = ClientOnOf<RoutesOf<TRouter>>;
+
+type ClientOnOf<TRoutes> = {
+  readonly [
+    TKey in keyof TRoutes as Exclude<KeyOf<TKey, TRoutes[TKey], "out">, Unroutable>
+  ]: TRoutes[TKey] extends MessageDef<infer TSchema, "out">
+    ? (listener: (payload: Jsonify<StandardSchemaV1.InferOutput<TSchema>>) => void) => Unsubscribe
+    : ClientOnOf<TRoutes[TKey]>;
+};
+
+/** A client that connects, and connects again when the connection is lost, until it is closed. */
+export interface ZocketClient<TRouter> {
+  /** Sends messages; while the connection is not open they wait, 1 MiB at most. */
+  readonly send: ClientSend<TRouter>;
+  /** Subscribes to messages. */
+  readonly on: ClientOn<TRouter>;
+  /** Calls the listener each time the connection is open. */
+  onOpen(listener: () => void): Unsubscribe;
+  /** Calls the listener each time the connection ended. */
+  onClose(listener: (event: ClientCloseEvent) => void): Unsubscribe;
+  /** Calls the listener for each message that the server refused or the queue could not hold. */
+  onError(listener: (error: ClientError) => void): Unsubscribe;
+  /** Closes the connection and ends reconnecting. */
+  close(): void;
+  /** Closes the connection with 1000 and connects at once, also after `close()`. */
+  reconnect(): void;
+  /** 0 connecting, 1 open, 2 closing, 3 closed. */
+  readonly readyState: 0 | 1 | 2 | 3;
+}

@@ -1,0 +1,51 @@
+// Routes: message definitions under their names, and what can be told from them.
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+
+import type { AnyMessage, Direction } from "./message.js";
+
+/** Message definitions under their names, nested to any depth. */
+export interface AnyRoutes {
+  readonly [name: string]: AnyMessage | AnyRoutes;
+}
+
+/** What clients and senders are typed by: what `zo.router` returned, or its routes. */
+export type AnyRouter =
+  | AnyRoutes
+  | { readonly routes: AnyRoutes; readonly handlers: object; readonly _table: RouteTable };
+
+/** The routes of an {@link AnyRouter}. */
+export type RoutesOf<TRouter> = TRouter extends {
+  readonly routes: infer TRoutes;
+  readonly _table: RouteTable;
+}
+  ? TRoutes
+  : TRouter;
+
+/** @internal The flat form of a router. A route's number is its place in its array. */
+export interface RouteTable {
+  /** The incoming routes that have a handler. */
+  readonly incoming: readonly IncomingRoute[];
+  /** The outgoing routes. */
+  readonly outgoing: readonly { readonly name: string }[];
+}
+
+/** @internal One incoming route with everything the dispatcher calls for it. */
+export interface IncomingRoute {
+  readonly name: string;
+  readonly schema: StandardSchemaV1;
+  readonly middlewares: readonly ((message: { ctx: object; payload: unknown }) => unknown)[];
+  readonly handler: (message: { payload: unknown; ctx: object }) => unknown;
+}
+
+/** Whether a message, or any message in a group, goes that way. */
+type Has<TRoute, TDirection extends Direction> = TRoute extends { readonly _direction: Direction }
+  ? TRoute["_direction"] extends TDirection
+    ? true
+    : false
+  : true extends { [TKey in keyof TRoute]: Has<TRoute[TKey], TDirection> }[keyof TRoute]
+    ? true
+    : false;
+
+/** `TKey` if there are messages of that direction under it, so that it stays in a mapped type. */
+export type KeyOf<TKey, TRoute, TDirection extends Direction> =
+  Has<TRoute, TDirection> extends true ? TKey : never;

@@ -1,0 +1,166 @@
+// The server as its owner sees it: options, counters, errors, the running server.
+import type { MessageErrorCode } from "../envelope.js";
+import type { OutgoingArguments, OutgoingName, Sender } from "./context.js";
+import type { RoutesOf } from "./routes.js";
+
+/** Options of `createServer`. */
+export interface ServerOptions {
+  /**
+   * The TCP port; 0 takes any free one.
+   * @default 3000
+   */
+  readonly port?: number | undefined;
+  /**
+   * The host name or address to listen on.
+   * @default all interfaces
+   */
+  readonly hostname?: string | undefined;
+  /**
+   * Only upgrade requests for exactly this path are taken, the query aside; others get 404.
+   * @default any path
+   */
+  readonly path?: string | undefined;
+  /**
+   * Exact origins that may connect, or a function of the origin's string. A request with another `Origin` gets 403.
+   * @default any origin, but requests from another site come without `cookie` and `authorization`
+   */
+  readonly allowedOrigins?: readonly string[] | ((origin: string) => boolean) | undefined;
+  /**
+   * Longest message in bytes; a longer one closes the connection with 1009.
+   * @default 1_048_576
+   */
+  readonly maxPayload?: number | undefined;
+  /**
+   * Bytes that may wait for one slow client, measured before a message is added; past it `slowClient` applies.
+   * @default 1_048_576
+   */
+  readonly maxBackpressure?: number | undefined;
+  /**
+   * What a client that reads too slowly gets: its connection ended, or new messages dropped and counted.
+   * @default "disconnect"
+   */
+  readonly slowClient?: "disconnect" | "drop" | undefined;
+  /**
+   * Silence in ms after which a client is pinged; nothing read for twice as long ends the connection. 0 turns it off.
+   * @default 30_000
+   */
+  readonly heartbeatInterval?: number | undefined;
+  /**
+   * Time in ms from TCP accept to upgrade, `onConnect` included.
+   * @default 10_000
+   */
+  readonly handshakeTimeout?: number | undefined;
+  /**
+   * How many connections there may be, pending ones included; further upgrades get 503.
+   * @default none
+   */
+  readonly maxConnections?: number | undefined;
+  /**
+   * Threads for WebSocket I/O.
+   * @default the number of cores, at most 4
+   */
+  readonly ioThreads?: number | undefined;
+  /**
+   * Gets everything that went wrong and that no handler saw. `error` is whatever was thrown.
+   * @default logs: faults of the application as they come, faults of clients as a count
+   */
+  readonly onError?: ((error: unknown, info: ErrorInfo) => void) | undefined;
+}
+
+/**
+ * Where an error came from: a code of a `$error`; `HEADERS` the headers schema threw, `CONNECT` and `DISCONNECT` the
+ * callbacks failed, `ORIGIN` the `allowedOrigins` function threw, `SLOW_CLIENT` a client read too slowly, `STOP`
+ * something outlasted `stop()`, `INTERNAL` a fault of the library.
+ */
+export type ErrorCode =
+  | MessageErrorCode
+  | "HEADERS"
+  | "CONNECT"
+  | "DISCONNECT"
+  | "ORIGIN"
+  | "SLOW_CLIENT"
+  | "STOP"
+  | "INTERNAL";
+
+/** What `onError` is told about an error. */
+export interface ErrorInfo {
+  /** Where the error came from. */
+  readonly code: ErrorCode;
+  /** The client it is about, if it is about one. */
+  readonly clientId?: string;
+  /** The wire name of the message it is about, if it is about one. */
+  readonly route?: string;
+}
+
+/** Why an upgrade was refused. */
+export type RefusalReason =
+  | "HEADERS"
+  | "CONNECT"
+  | "ORIGIN"
+  | "STOP"
+  | "NOT_UPGRADE"
+  | "VERSION"
+  | "MALFORMED"
+  | "HEAD_TOO_LARGE"
+  | "PATH"
+  | "MAX_CONNECTIONS"
+  | "TIMEOUT";
+
+/** Counters since the server started. `sent = written + queued + dropped` always holds. */
+export interface ServerMetrics {
+  /** Connections that are open now. */
+  readonly connections: number;
+  /** Upgrades that were accepted. */
+  readonly accepted: number;
+  /** Upgrades that were refused, by reason. */
+  readonly refused: Readonly<Partial<Record<RefusalReason, number>>>;
+  /** Messages that came in. */
+  readonly received: number;
+  /** Messages that got a `$error`, by code. */
+  readonly bad: Readonly<Partial<Record<MessageErrorCode, number>>>;
+  /** Messages sent, once per client each was meant for. */
+  readonly sent: number;
+  /** Of those: given to the operating system. */
+  readonly written: number;
+  /** Of those: waiting. */
+  readonly queued: number;
+  /** Of those: dropped for a slow client, or waiting when its connection ended. */
+  readonly dropped: number;
+  /** Bytes read from connections. */
+  readonly bytesIn: number;
+  /** Bytes written to connections. */
+  readonly bytesOut: number;
+  /** Rooms with at least one client. */
+  readonly rooms: number;
+}
+
+/** A server that listens. */
+export interface ZocketServer<TRouter = {}> {
+  /** The port it listens on. */
+  readonly port: number;
+  /** The address it listens on. */
+  readonly hostname: string;
+  /** The address for clients: `ws://host:port`. */
+  readonly url: string;
+  /** Sends messages from outside a handler. */
+  readonly send: Sender<TRouter>;
+  /** Sends a message to everybody in a room: `publish("lobby", "chat.onMessage", payload)`. */
+  publish<TName extends OutgoingName<RoutesOf<TRouter>>>(
+    room: string,
+    route: TName,
+    ...args: OutgoingArguments<RoutesOf<TRouter>, TName>
+  ): void;
+  /** How many clients are connected. */
+  clientCount(): number;
+  /** The server's counters, as they are now. */
+  metrics(): ServerMetrics;
+  /**
+   * Stops listening, sends what is queued, closes the connections and waits for `onDisconnect`; `true` cuts the clients
+   * off at once.
+   */
+  stop(force?: boolean): Promise<void>;
+  /** Lets the server keep Node alive, as it does from the start. */
+  ref(): void;
+  /** Lets Node exit although the server listens. */
+  unref(): void;
+}

@@ -1,0 +1,38 @@
+// Small helpers that shape object types, so that hovers show plain objects.
+
+/** The same type with its properties written out. */
+export type Simplify<TObject> = { [TKey in keyof TObject]: TObject[TKey] } & {};
+
+type OptionalKeys<TObject> = {
+  [TKey in keyof TObject]-?: {} extends Pick<TObject, TKey> ? TKey : never;
+}[keyof TObject];
+
+/** `{ ...TBase, ...TOver }`: an optional property of the second leaves what the first had as a possibility. */
+export type Merge<TBase, TOver> = TBase extends unknown
+  ? TOver extends unknown
+    ? Simplify<
+        Omit<TBase, keyof TOver> &
+          Omit<TOver, OptionalKeys<TOver> & keyof TBase> & {
+            [TKey in OptionalKeys<TOver> & keyof TBase]:
+              TBase[TKey] | Exclude<TOver[TKey], undefined>;
+          }
+      >
+    : never
+  : never;
+
+/**
+ * What a callback's result puts into a context: nothing for `void`, optional properties where the result may be
+ * nothing, unknown ones for `any`.
+ */
+export type Added<TResult> = 0 extends 1 & TResult
+  ? Record<string, unknown>
+  : [TResult] extends [object]
+    ? TResult
+    : [Extract<TResult, object>] extends [never]
+      ? {}
+      : Partial<Extract<TResult, object>>;
+
+/** The arguments of a function that takes one payload, which may be left out if it may be `undefined`. */
+export type PayloadArguments<TPayload> = undefined extends TPayload
+  ? [payload?: TPayload]
+  : [payload: TPayload];

@@ -1,0 +1,47 @@
+// What `zocket.create` returns.
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+
+import type { DisconnectContext } from "./context.js";
+import type { MessageBuilder } from "./builder.js";
+import type { AppRouter, Handlers } from "./router.js";
+import type { AnyRoutes } from "./routes.js";
+
+/** A zocket instance: the message builder and the router, with the headers schema and the callbacks it was made with. */
+export interface Zocket<THeadersSchema extends StandardSchemaV1, TUserContext = {}> {
+  /** Makes message definitions. */
+  readonly message: Checked<TUserContext, MessageBuilder<TUserContext>>;
+  /** Creates the application router from nested routes and the handlers of the incoming ones. */
+  readonly router: Checked<
+    TUserContext,
+    <TRoutes extends AnyRoutes>(
+      routes: TRoutes,
+      handlers: NoInfer<Handlers<TRoutes, TUserContext>>,
+    ) => AppRouter<TRoutes, TUserContext>
+  >;
+  /** The headers schema as given. */
+  readonly headersSchema: THeadersSchema;
+  /** The callback as given. */
+  readonly onConnect:
+    | ((
+        headers: StandardSchemaV1.InferOutput<THeadersSchema>,
+        clientId: string,
+      ) => TUserContext | Promise<TUserContext>)
+    | undefined;
+  /** The callback as given. */
+  readonly onDisconnect:
+    ((ctx: DisconnectContext<TUserContext>, clientId: string) => void | Promise<void>) | undefined;
+}
+
+type Reserved = "clientId" | "send" | "rooms";
+
+/**
+ * `TMember`, or the reason why this user context cannot be used. It stands at what `create` returns, because a check of
+ * its own would be a constraint on its type parameter and keep generic callers out.
+ */
+type Checked<TUserContext, TMember> = 0 extends 1 & TUserContext
+  ? TMember
+  : TUserContext extends object | void | undefined
+    ? keyof TUserContext & Reserved extends never
+      ? TMember
+      : `onConnect returns \`${keyof TUserContext & Reserved}\`, a name that zocket itself puts into ctx`
+    : "onConnect returns something that is neither an object nor nothing";
