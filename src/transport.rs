@@ -186,14 +186,14 @@ mod tests {
 
     fn frame(first: u8, length: usize) -> Vec<u8> {
         let mut frame = vec![first];
-        match u16::try_from(length) {
-            Ok(short @ 0..126) => frame.push(0x80 | short as u8),
-            Ok(middle) => {
-                frame.push(0x80 | 126);
+        match (u8::try_from(length), u16::try_from(length)) {
+            (Ok(short @ 0..126), _) => frame.push(0x80 | short),
+            (_, Ok(middle)) => {
+                frame.push(0xfe);
                 frame.extend_from_slice(&middle.to_be_bytes());
             }
-            Err(_) => {
-                frame.push(0x80 | 127);
+            _ => {
+                frame.push(0xff);
                 frame.extend_from_slice(&(length as u64).to_be_bytes());
             }
         }

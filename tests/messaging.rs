@@ -2,11 +2,24 @@
 
 mod support;
 
-use futures_util::SinkExt;
+use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use support::{BAD, CLOSED, ECHO, Owner, UPGRADE, closed, config, text, wait_for};
-use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_tungstenite::tungstenite::{
+    Message,
+    protocol::{
+        CloseFrame,
+        frame::{
+            Frame,
+            coding::{Data, OpCode},
+        },
+    },
+};
 use zocket::{Config, StopMode};
+
+/// Messages of a flood, more than the inbox of its test holds.
+const COUNT: u64 = 2000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_reaches_the_owner_and_its_answer_the_client() {
@@ -91,10 +104,6 @@ async fn a_message_past_the_limit_closes_with_1009_and_broken_text_with_1007() {
     assert_eq!(closed(&mut socket).await, Some(1009));
     assert_eq!(owner.next_of(CLOSED).value, json!(1));
     let (mut socket, _) = owner.client().await;
-    use tokio_tungstenite::tungstenite::protocol::frame::{
-        Frame,
-        coding::{Data, OpCode},
-    };
     let broken = Frame::message(vec![0xff], OpCode::Data(Data::Text), true);
     socket.send(Message::Frame(broken)).await.unwrap();
     assert_eq!(closed(&mut socket).await, Some(1007));
@@ -145,7 +154,6 @@ async fn a_flood_of_pings_is_answered() {
         .await
         .unwrap();
     assert_eq!(owner.next().code, 1);
-    use futures_util::StreamExt;
     for _ in 0..100 {
         assert_eq!(
             socket.next().await.unwrap().unwrap(),
@@ -156,7 +164,6 @@ async fn a_flood_of_pings_is_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_sent_before_the_admission_are_kept() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut owner = Owner::start(config());
     let mut stream = tokio::net::TcpStream::connect(owner.server.address())
         .await
@@ -228,7 +235,6 @@ async fn an_owner_that_does_not_look_stops_the_reading_and_nothing_is_lost() {
     });
     let (mut socket, _) = owner.client().await;
     let message = format!(r#"{{"type":"echo","payload":"{}"}}"#, "x".repeat(10_000));
-    const COUNT: u64 = 2000;
     let sending = tokio::spawn(async move {
         for _ in 0..COUNT {
             socket.feed(Message::text(message.clone())).await.unwrap();

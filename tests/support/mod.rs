@@ -1,6 +1,10 @@
 //! An owner written in Rust: takes events, admits clients, keeps what it saw for the test to look at.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file is a crate that uses its own part"
+)]
 
 use std::{
     collections::VecDeque,
@@ -197,10 +201,9 @@ pub async fn closed(socket: &mut Socket) -> Option<u16> {
             .await
             .expect("in time")
         {
-            None => return code,
+            None | Some(Err(Error::ConnectionClosed | Error::AlreadyClosed)) => return code,
             Some(Ok(Message::Close(frame))) => code = frame.map(|frame| u16::from(frame.code)),
             Some(Ok(_)) => {}
-            Some(Err(Error::ConnectionClosed | Error::AlreadyClosed)) => return code,
             Some(Err(_)) => return None,
         }
     }
