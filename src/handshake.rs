@@ -52,7 +52,8 @@ pub enum Head {
     Partial,
     /// The head is complete, or nothing that may follow can make it right.
     Complete {
-        /// Bytes the head takes; what follows them came early and belongs to the WebSocket connection.
+        /// Bytes the head takes; what follows them came early and belongs to the WebSocket connection. All bytes if
+        /// the end of the head was not looked for any more.
         length: usize,
         /// The request, or what to answer instead of upgrading.
         request: Result<UpgradeRequest, Refusal>,
@@ -93,14 +94,12 @@ impl UpgradeRequest {
 /// Costs one pass over at most [`MAX_HEAD`] bytes, so it may be called after every read.
 #[must_use]
 pub fn parse(bytes: &[u8], rules: &Rules) -> Head {
-    let seen = &bytes[..bytes.len().min(MAX_HEAD)];
-    let (length, request) = match head::find_end(seen) {
-        End::At(length) => (length, check(&seen[..length], rules)),
-        End::Never => (seen.len(), Err(Refusal::new(400, Reason::Malformed))),
-        End::NotYet if seen.len() == MAX_HEAD => {
-            (MAX_HEAD, Err(Refusal::new(431, Reason::HeadTooLarge)))
-        }
+    let refuse = |status, reason| (bytes.len(), Err(Refusal::new(status, reason)));
+    let (length, request) = match head::find_end(bytes) {
+        End::At(length) => (length, check(&bytes[..length], rules)),
         End::NotYet => return Head::Partial,
+        End::TooLarge => refuse(431, Reason::HeadTooLarge),
+        End::Malformed => refuse(400, Reason::Malformed),
     };
     Head::Complete { length, request }
 }
@@ -117,17 +116,15 @@ pub fn switching_protocols(accept: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-fn check(head: &[u8], rules: &Rules) -> Result<UpgradeRequest, Refusal> {
-    let malformed = || Refusal::new(400, Reason::Malformed);
+fn malformed() -> Refusal {
+    Refusal::new(400, Reason::Malformed)
+}
 
+fn check(head: &[u8], rules: &Rules) -> Result<UpgradeRequest, Refusal> {
     let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut request = httparse::Request::new(&mut slots);
-    match request.parse(head) {
-        Ok(httparse::Status::Complete(_)) => {}
-        Err(httparse::Error::TooManyHeaders) => {
-            return Err(Refusal::new(431, Reason::HeadTooLarge));
-        }
-        Ok(httparse::Status::Partial) | Err(_) => return Err(malformed()),
+    if !request.parse(head).is_ok_and(|status| status.is_complete()) {
+        return Err(malformed());
     }
     let (Some(method), Some(target), Some(version)) =
         (request.method, request.path, request.version)
@@ -135,43 +132,61 @@ fn check(head: &[u8], rules: &Rules) -> Result<UpgradeRequest, Refusal> {
         return Err(malformed());
     };
     let fields = Fields::new(request.headers);
+    let (key, host) = check_upgrade(method, version, &fields)?;
+    let target = Target::parse(target).ok_or_else(malformed)?;
+    apply(rules, &fields, key, &host, &target)
+}
 
+/// What RFC 6455, section 4.2.1, and the RFCs of HTTP demand; gives the key and the host.
+fn check_upgrade<'a>(
+    method: &str,
+    version: u8,
+    fields: &Fields<'a>,
+) -> Result<(&'a [u8], Authority<'a>), Refusal> {
     if method != "GET"
         || !fields.has_token("upgrade", "websocket")
         || !fields.has_token("connection", "upgrade")
     {
         return Err(Refusal::new(426, Reason::NotUpgrade));
     }
-    if fields.only("sec-websocket-version").ok_or_else(malformed)? != b"13" {
+    let protocol = fields.only("sec-websocket-version");
+    if protocol.ok_or_else(malformed)? != b"13" {
         return Err(Refusal::new(426, Reason::Version));
     }
-    let key = fields.only("sec-websocket-key").ok_or_else(malformed)?;
-    let host = fields
-        .only("host")
-        .and_then(Authority::parse)
-        .ok_or_else(malformed)?;
-    if !is_key(key) || version < 1 || fields.count("authorization") > 1 || fields.announce_a_body()
-    {
-        return Err(malformed());
+    let key = fields.only("sec-websocket-key").filter(|key| is_key(key));
+    let host = fields.only("host").and_then(Authority::parse);
+    match (key, host) {
+        (Some(key), Some(host))
+            if version >= 1 && fields.count("authorization") <= 1 && !fields.announce_a_body() =>
+        {
+            Ok((key, host))
+        }
+        _ => Err(malformed()),
     }
-    let target = Target::parse(target).ok_or_else(malformed)?;
+}
 
+fn apply(
+    rules: &Rules,
+    fields: &Fields,
+    key: &[u8],
+    host: &Authority,
+    target: &Target,
+) -> Result<UpgradeRequest, Refusal> {
     if rules.path.as_ref().is_some_and(|path| path != target.path) {
         return Err(Refusal::new(404, Reason::Path));
     }
     let origin = fields.joined("origin");
-    if let (AllowedOrigins::List(allowed), Some(origin)) = (&rules.origins, &origin)
-        && !allowed.contains(origin)
-    {
-        return Err(Refusal::new(403, Reason::Origin));
-    }
-    // Browsers send these two along with any page's request, so another site must not profit from them.
-    let withheld: &[&str] = match (&rules.origins, &origin) {
-        (AllowedOrigins::Any, Some(origin)) if !host.is_host_of(origin) => {
-            &["cookie", "authorization"]
+    let mut withheld: &[&str] = &[];
+    match (&rules.origins, &origin) {
+        (AllowedOrigins::List(allowed), Some(origin)) if !allowed.contains(origin) => {
+            return Err(Refusal::new(403, Reason::Origin));
         }
-        _ => &[],
-    };
+        // Browsers send these two along with any page's request, so another site must not profit from them.
+        (AllowedOrigins::Any, Some(origin)) if !host.is_host_of(origin) => {
+            withheld = &["cookie", "authorization"];
+        }
+        _ => {}
+    }
     Ok(UpgradeRequest {
         accept: derive_accept_key(key),
         path: target.path.to_owned(),
@@ -329,8 +344,8 @@ mod tests {
     }
 
     #[test]
-    fn blank_lines_before_the_request_are_skipped() {
-        let bytes = [b"\r\n\r\n", &with(&[])[..]].concat();
+    fn a_blank_line_before_the_request_is_skipped() {
+        let bytes = [b"\r\n", &with(&[])[..]].concat();
         assert_eq!(accepted(&bytes, &Rules::default()).path, "/chat");
     }
 
@@ -356,7 +371,7 @@ mod tests {
     fn a_hundred_fields_are_the_most() {
         let filler = vec!["a: b"; MAX_FIELDS - 5];
         accepted(&with(&filler), &Rules::default());
-        let filler = vec!["a: b"; MAX_FIELDS - 4];
+        let filler = vec!["malformed"; MAX_FIELDS - 4];
         assert_eq!(refused(&with(&filler)), TOO_LARGE);
     }
 
