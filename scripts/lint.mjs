@@ -8,7 +8,11 @@ await main(async () => {
   );
   await step("oxlint", () => tool("oxlint/bin/oxlint", "--deny-warnings"));
   await step("tsc", () => tool("typescript/bin/tsc", "--project", "tsconfig.json", "--noEmit"));
-  await step("clippy", () =>
-    run("cargo", ["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny=warnings"]),
-  );
+  await step("clippy", async () => {
+    // The binding has no tests, and in a test build nothing registers its functions: all of it would be dead code.
+    const packages = [["--workspace"], ["--package", "zocket", "--all-targets"]];
+    for (const selection of packages) {
+      await run("cargo", ["clippy", "--quiet", ...selection, "--", "--deny=warnings"]);
+    }
+  });
 });
