@@ -9,17 +9,18 @@ export const root = path.join(here, "..", "..");
 
 const require = createRequire(import.meta.url);
 const app = (name) => path.join(here, "apps", name);
+/** What `--install` fills: peers the package itself does not need. */
+export const optional = path.join(here, "optional");
 
-/** The version of an installed package; `undefined` when it is not installed. */
-function version(name) {
-  const places = require.resolve.paths(name) ?? [];
-  const file = places.map((place) => path.join(place, name, "package.json")).find(existsSync);
-  return file && require(file).version;
+/** The version of a package installed in this folder; `undefined` when it is not there. */
+function version(name, folder = optional) {
+  const file = path.join(folder, "node_modules", name, "package.json");
+  return existsSync(file) ? require(file).version : undefined;
 }
 
 const bun = () =>
   ["bun-linux-x64", "bun-linux-aarch64", "bun-darwin-aarch64", "bun-darwin-x64"]
-    .map((name) => path.join(here, "node_modules", "@oven", name, "bin", "bun"))
+    .map((name) => path.join(optional, "node_modules", "@oven", name, "bin", "bun"))
     .find(existsSync);
 
 /**
@@ -34,7 +35,7 @@ export const PEERS = {
   },
   ws: {
     what: "ws",
-    version: () => version("ws"),
+    version: () => version("ws", root),
     command: (node) => [node, app("ws.mjs")],
   },
   engine: {
@@ -47,17 +48,17 @@ export const PEERS = {
   uws: {
     what: "uWebSockets.js",
     version: () => version("@trufflesuite/uws-js-unofficial"),
-    command: (node) => [node, app("uws.mjs")],
+    command: (node) => [node, path.join(optional, "uws.mjs")],
   },
   bun: {
     what: "Bun's own server",
     version: () => version("bun"),
-    command: () => [bun(), app("bun.mjs")],
+    command: () => [bun(), path.join(optional, "bun.mjs")],
   },
   socketio: {
     what: "Socket.IO over WebSocket alone",
     version: () => version("socket.io"),
-    command: (node) => [node, app("socketio.mjs")],
+    command: (node) => [node, path.join(optional, "socketio.mjs")],
     dialect: "socketio",
   },
 };

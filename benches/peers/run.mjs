@@ -6,7 +6,7 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 
 import { load, memory } from "./measure.mjs";
-import { CASES, PEERS, here, root } from "./peers.mjs";
+import { CASES, PEERS, optional, root } from "./peers.mjs";
 import { DISTURBED, figures, record, short, tables } from "./report.mjs";
 
 const HELP = `Compares this package with other WebSocket servers under load.
@@ -18,7 +18,7 @@ usage: npm run bench:peers -- [options]
   --rounds N       how often every case is measured for every peer               [5]
   --seconds N      the measured window                                           [3]
   --node PATH      the Node.js that runs the servers                             [this one]
-  --install        install uws, bun and socketio (npm, into benches/peers)
+  --install        install uws, bun and socketio (npm, into benches/peers/optional)
   --priority       above everything else on the machine (nice -15; needs root)
   --no-record      write no record to benches/record (--quick writes none either)
   --help
@@ -49,7 +49,8 @@ if (options.help) {
 }
 
 async function main() {
-  if (options.install) run("npm", ["ci", "--no-audit", "--no-fund", "--prefix", here]);
+  if (options.install)
+    run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", optional]);
   const rounds = positive("rounds", options.quick ? 2 : 5);
   const seconds = positive("seconds", options.quick ? 1.5 : 3);
   const warmUp = options.quick ? 0.7 : 1;

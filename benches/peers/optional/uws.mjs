@@ -1,0 +1,21 @@
+// The application on uWebSockets.js, with its topics as rooms.
+import uws from "@trufflesuite/uws-js-unofficial";
+
+import { listening, receive } from "../apps/application.mjs";
+
+const decoder = new TextDecoder();
+
+const app = uws
+  .App()
+  .ws("/*", {
+    maxBackpressure: 1024 * 1024,
+    open(socket) {
+      socket.client = {
+        send: (text) => socket.send(text),
+        join: (room) => socket.subscribe(room),
+        publish: (room, text) => app.publish(room, text),
+      };
+    },
+    message: (socket, message) => receive(decoder.decode(message), socket.client),
+  })
+  .listen("127.0.0.1", 0, (socket) => listening(uws.us_socket_local_port(socket)));
