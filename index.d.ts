@@ -1,0 +1,135 @@
+import type {
+  AnyRouter,
+  AnyRoutes,
+  AppRouter,
+  ClientOptions,
+  DisconnectContext,
+  ServerOptions,
+  StandardSchemaV1,
+  Zocket,
+  ZocketClient,
+  ZocketServer,
+} from "./dist/types.js";
+
+// Making messages and routers
+export type {
+  AnyMessage,
+  AnyRouter,
+  AnyRoutes,
+  AppRouter,
+  DisconnectContext,
+  FluentSender,
+  HandlerFn,
+  Handlers,
+  IncomingMessage,
+  MessageBuilder,
+  MessageDef,
+  MiddlewareFn,
+  OutgoingMessage,
+  RoomOperations,
+  Sender,
+  StandardSchemaV1,
+  Zocket,
+  ZocketContext,
+} from "./dist/types.js";
+
+// Serving
+export type {
+  ErrorCode,
+  ErrorInfo,
+  RefusalReason,
+  ServerMetrics,
+  ServerOptions,
+  ZocketServer,
+} from "./dist/types.js";
+
+// The client
+export type {
+  ClientCloseEvent,
+  ClientError,
+  ClientOn,
+  ClientOptions,
+  ClientSend,
+  Jsonify,
+  Unsubscribe,
+  WebSocketClass,
+  WebSocketLike,
+  ZocketClient,
+} from "./dist/types.js";
+
+// The wire
+export type { ErrorPayload, Issue, MessageErrorCode } from "./dist/envelope.js";
+
+export namespace zocket {
+  /**
+   * Creates a Zocket server instance with configuration for headers, connection lifecycle, and context.
+   *
+   * `onConnect` stands before `onDisconnect`, as TypeScript infers the user context in that order.
+   *
+   * @example
+   * ```ts
+   * const zo = zocket.create({
+   *   headers: z.object({ authorization: z.string() }),
+   *   onConnect: async (headers, clientId) => {
+   *     const user = await validateToken(headers.authorization);
+   *     return { userId: user.id, username: user.name };
+   *   },
+   *   onDisconnect: async (ctx, clientId) => {
+   *     await database.updateLastSeen(ctx.userId);
+   *   },
+   * });
+   * ```
+   *
+   * @throws `TypeError` if `headers` is no Standard Schema or a callback is no function.
+   */
+  function create<THeadersSchema extends StandardSchemaV1, TUserContext = {}>(config: {
+    /** Schema for validating client headers: Zod, Valibot, ArkType or any other Standard Schema. */
+    headers: THeadersSchema;
+    /** Called when a client connects; what it returns becomes part of `ctx`, and what it throws refuses the client. */
+    onConnect?: (
+      headers: StandardSchemaV1.InferOutput<THeadersSchema>,
+      clientId: string,
+    ) => TUserContext | Promise<TUserContext>;
+    /** Called exactly once when a client that connected is gone, whatever the reason. */
+    onDisconnect?: (ctx: DisconnectContext<TUserContext>, clientId: string) => void | Promise<void>;
+  }): Zocket<THeadersSchema, TUserContext>;
+}
+
+/**
+ * Starts to listen at once, and returns the server.
+ *
+ * @example
+ * ```ts
+ * const server = createServer(appRouter, zo, { port: 3000 });
+ * server.send.chat.onMessage({ text: "The server is up" }).broadcast();
+ * process.once("SIGTERM", () => server.stop());
+ * ```
+ *
+ * @throws `TypeError` naming a wrong option; `Error` with a `code` such as `EADDRINUSE` if it cannot listen.
+ */
+export function createServer<
+  TRoutes extends AnyRoutes,
+  THeadersSchema extends StandardSchemaV1,
+  TUserContext,
+>(
+  appRouter: AppRouter<TRoutes, TUserContext>,
+  zo: Zocket<THeadersSchema, TUserContext>,
+  options?: ServerOptions,
+): ZocketServer<TRoutes>;
+
+/**
+ * Connects to a server and returns a client typed by its router; also in `@zocket/core/client`, without anything native.
+ *
+ * @example
+ * ```ts
+ * const client = createZocketClient<AppRouter>("ws://localhost:3000", {
+ *   headers: { authorization: token },
+ * });
+ * client.on.chat.onMessage(({ text }) => console.log(text));
+ * client.send.chat.message({ text: "Hello" });
+ * ```
+ */
+export function createZocketClient<TRouter extends AnyRouter>(
+  url: string | URL,
+  options?: ClientOptions,
+): ZocketClient<TRouter>;

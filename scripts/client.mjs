@@ -1,0 +1,11 @@
+// `npm run build:client`: the client as ESM, in dist/esm. As CommonJS it is built with the rest of ts/.
+import { writeFileSync } from "node:fs";
+import path from "node:path";
+
+import { main, root, tool } from "./steps.mjs";
+
+await main(async () => {
+  await tool("typescript/bin/tsc", "--project", "ts/client/tsconfig.json");
+  // The package is CommonJS; this tells Node and TypeScript that this folder is not.
+  writeFileSync(path.join(root, "dist", "esm", "package.json"), '{ "type": "module" }\n');
+});

@@ -1,0 +1,25 @@
+// The objects behind `client.send` and `client.on`. The client has types of the routes and no table of them, so every
+// name is a route until it is called.
+
+/** Names that JavaScript looks up by itself on any value: `await`, `JSON.stringify`, text. They are never routes. */
+const NEVER_ROUTES = new Set(["then", "toJSON", "toString", "valueOf"]);
+
+/**
+ * An object on which `a.b.c(argument)` calls `call("a.b.c", argument)`. Reading the same name twice gives the same
+ * function.
+ */
+export function routes(call: (route: string, argument: unknown) => unknown, route = ""): object {
+  const inner = new Map<string, object>();
+  return new Proxy(() => {}, {
+    get(target, key): unknown {
+      if (typeof key === "symbol" || NEVER_ROUTES.has(key)) return Reflect.get(target, key);
+      let found = inner.get(key);
+      if (!found) {
+        found = routes(call, route === "" ? key : `${route}.${key}`);
+        inner.set(key, found);
+      }
+      return found;
+    },
+    apply: (_target, _this, [argument]: unknown[]) => call(route, argument),
+  });
+}
