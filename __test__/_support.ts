@@ -10,7 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { createServer, zocket, type ServerOptions, type ZocketServer } from "@zocket/core";
+import { createServer, zocket, type ServerOptions } from "@zocket/core";
 import { WebSocket, type ClientOptions, type RawData } from "ws";
 
 /** Longest wait for anything that is to happen, in ms. Reaching it is always a failure. */
@@ -116,13 +116,8 @@ export interface Recorded {
   order: ("connect" | "message" | "disconnect" | "error")[];
 }
 
-export interface App extends Recorded {
-  server: ZocketServer;
-  port: number;
-  url: string;
-  /** Sends `said` to everybody, from outside a handler. */
-  shout(payload: unknown): void;
-}
+/** A running application. */
+export type App = ReturnType<typeof launch>;
 
 /** Starts the application on a free port of 127.0.0.1: `say` comes back as `said`, `join` joins a room. */
 export function serve(t: TestContext, given: Given = {}): App {
@@ -131,7 +126,7 @@ export function serve(t: TestContext, given: Given = {}): App {
   return app;
 }
 
-function launch(given: Given): App {
+function launch(given: Given) {
   const seen: Recorded = { connects: [], messages: [], disconnects: [], errors: [], order: [] };
   const zo = zocket.create({
     headers: given.headers ?? (anything<Headers>() as StandardSchemaV1<unknown, Headers>),
@@ -176,6 +171,7 @@ function launch(given: Given): App {
     },
     ...given.options,
   });
+  /** Sends `said` to everybody, from outside a handler. */
   const shout = (payload: unknown) => server.send.said(payload).broadcast();
   return { ...seen, server, port: server.port, url: `ws://127.0.0.1:${server.port}`, shout };
 }
@@ -291,7 +287,7 @@ export function frame(payload: string | Uint8Array, opcode = 1, final = true): B
       ? Buffer.of(0x80 | bytes.length)
       : Buffer.of(0x80 | 126, bytes.length >> 8, bytes.length & 0xff);
   assert.ok(bytes.length < 65_536, "longer frames are not needed here");
-  const masked = bytes.map((byte, index) => byte ^ (mask[index % 4] as number));
+  const masked: Uint8Array = bytes.map((byte, index) => byte ^ (mask[index % 4] as number));
   return Buffer.concat([Buffer.of((final ? 0x80 : 0) | opcode), length, mask, masked]);
 }
 
@@ -308,7 +304,7 @@ export class Raw {
 
   constructor(t: TestContext, port: number, ...first: (string | Uint8Array)[]) {
     this.socket = connect(port, "127.0.0.1");
-    this.socket.on("data", (bytes) => (this.#bytes = Buffer.concat([this.#bytes, bytes])));
+    this.socket.on("data", (bytes: Buffer) => (this.#bytes = Buffer.concat([this.#bytes, bytes])));
     this.socket.on("error", () => {});
     this.ended = new Promise((resolve) => {
       this.socket.on("close", () => {
