@@ -1,0 +1,133 @@
+// The package as it is loaded: `import` and `require` alike, and the client's entry without anything native.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { createRequire } from "node:module";
+import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import { build } from "esbuild";
+
+const require = createRequire(import.meta.url);
+const root = fileURLToPath(new URL("../", import.meta.url));
+
+/** Runs a program in the package's folder and returns what it printed. */
+function run(program: string, type: "module" | "commonjs"): string {
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [`--input-type=${type}`, "--eval", program],
+    { cwd: root, encoding: "utf8" },
+  );
+  assert.equal(status, 0, stderr);
+  return stdout.trim();
+}
+
+const names = (module: object) =>
+  Object.keys(module)
+    .filter((name) => name !== "default" && name !== "module.exports")
+    .sort();
+
+describe("@zocket/core", () => {
+  const expected = ["createServer", "createZocketClient", "zocket"];
+
+  test("exports the same names to import and to require, and no others", async () => {
+    const imported = (await import("@zocket/core")) as object;
+    const required = require("@zocket/core") as object;
+    assert.deepEqual(names(imported), expected);
+    assert.deepEqual(names(required), expected);
+    for (const name of expected) {
+      assert.equal(imported[name as never], required[name as never], name);
+      assert.notEqual(imported[name as never], undefined, name);
+    }
+  });
+
+  test("works in a program of either kind, from create to stop", () => {
+    const program = `
+      const headers = { "~standard": { version: 1, vendor: "x", validate: (value) => ({ value }) } };
+      const zo = zocket.create({ headers });
+      const app = zo.router({ say: zo.message.incoming({ payload: headers }) }, {});
+      const server = createServer(app, zo, { port: 0 });
+      console.log(server.port > 0, server.url.endsWith(":" + server.port));
+      server.stop();`;
+    const names = "{ createServer, zocket }";
+    assert.equal(run(`import ${names} from "@zocket/core";${program}`, "module"), "true true");
+    assert.equal(
+      run(`const ${names} = require("@zocket/core");${program}`, "commonjs"),
+      "true true",
+    );
+  });
+
+  test("built for a browser is the client alone", async () => {
+    const { metafile, outputFiles } = await build({
+      stdin: {
+        contents:
+          'export * from "@zocket/core"; export { createZocketClient } from "@zocket/core";',
+        resolveDir: root,
+      },
+      bundle: true,
+      platform: "browser",
+      format: "esm",
+      metafile: true,
+      write: false,
+      logLevel: "silent",
+    });
+    const inputs = Object.keys(metafile.inputs);
+    assert.deepEqual(
+      inputs.filter((input) => /binding|native|server|\.node$/.test(input)),
+      [],
+    );
+    const [output] = outputFiles;
+    const code = Buffer.from(output?.text ?? "").toString("base64");
+    const client = (await import(`data:text/javascript;base64,${code}`)) as object;
+    assert.ok(names(client).includes("createZocketClient"), names(client).join());
+    assert.equal(names(client).includes("createServer"), false);
+  });
+});
+
+describe("@zocket/core/client", () => {
+  const expected = ["createZocketClient"];
+
+  test("exports the same names to import and to require", async () => {
+    const imported = (await import("@zocket/core/client")) as object;
+    const required = require("@zocket/core/client") as object;
+    assert.deepEqual(names(imported), expected);
+    assert.deepEqual(names(required), expected);
+  });
+
+  test("loads and works where nothing native can be loaded, and without Node's own modules", () => {
+    const guard = `process.dlopen = () => { throw new Error("something native is loaded"); };`;
+    const use = `
+      class Fake { constructor(url) { console.log(url); } addEventListener() {} close() {} }
+      createZocketClient("ws://localhost:1", { WebSocket: Fake, headers: { a: "b" } }).close();`;
+    const imported = `${guard}
+      const { createZocketClient } = await import("@zocket/core/client");${use}`;
+    const required = `${guard}
+      const { createZocketClient } = require("@zocket/core/client");${use}
+      const builtin = require("node:module").prototype.require;`;
+    for (const printed of [run(imported, "module"), run(required, "commonjs")]) {
+      assert.match(printed, /^ws:\/\/localhost:1\/?\?a=b$/);
+    }
+    // The guard is one: the server's entry does load something native.
+    assert.throws(() => run(`${guard} require("@zocket/core");`, "commonjs"), /something native/);
+  });
+
+  test("bundles to a few kilobytes for a browser", async () => {
+    const { outputFiles, metafile } = await build({
+      stdin: {
+        contents: 'export { createZocketClient } from "@zocket/core/client";',
+        resolveDir: root,
+      },
+      bundle: true,
+      minify: true,
+      platform: "browser",
+      format: "esm",
+      metafile: true,
+      write: false,
+      logLevel: "silent",
+    });
+    assert.ok((outputFiles[0]?.text.length ?? Infinity) < 16 * 1024);
+    assert.deepEqual(
+      Object.keys(metafile.inputs).filter((input) => input.includes("node_modules")),
+      [],
+    );
+  });
+});

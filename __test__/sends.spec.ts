@@ -1,0 +1,550 @@
+// A message's way out: `send.a.b(payload)` then `to`, `toRoom` or `broadcast`, from handlers and from outside.
+import assert from "node:assert/strict";
+import { describe, test, type TestContext } from "node:test";
+
+import { createServer, zocket, type ServerOptions, type ZocketContext } from "@zocket/core";
+
+import {
+  anything,
+  incoming,
+  outgoing,
+  Queue,
+  schema,
+  serve,
+  syncHandlers,
+  syncRoutes,
+  Talker,
+  until,
+  zo,
+} from "./_talk.ts";
+
+const routes = {
+  ...syncRoutes,
+  go: incoming({ payload: anything }),
+  onSaid: outgoing({ payload: anything }),
+  deep: {
+    er: {
+      onSaid: outgoing({ payload: anything }),
+      still: { go: incoming({ payload: anything }), onSaid: outgoing({ payload: anything }) },
+    },
+  },
+};
+const handlers = { ...syncHandlers };
+/** The type of `ctx` in the handlers here. */
+type Ctx = ZocketContext<{}, typeof routes>;
+
+/** A server whose `go` lets the test do something with the context of the client that said it. */
+function listen(t: TestContext, options: ServerOptions = {}) {
+  const contexts = new Queue<Ctx>("a context");
+  const app = zo.router(routes, {
+    ...handlers,
+    go: ({ ctx }) => contexts.push(ctx),
+  });
+  const started = serve(t, (onError) => createServer(app, zo, { port: 0, onError, ...options }));
+  const { url } = started.server;
+  /** A client and a context of it that outlived its handler. */
+  const meet = async (...rooms: string[]) => {
+    const talker = await Talker.meet(t, url);
+    talker.say("go");
+    const ctx = await contexts.next();
+    assert.equal(ctx.clientId, talker.id);
+    for (const room of rooms) ctx.rooms.join(room);
+    return { talker, ctx, id: talker.id };
+  };
+  return { ...started, url, meet };
+}
+
+/** What each client got so far, as the payloads alone. */
+async function payloads(...clients: { talker: Talker }[]): Promise<unknown[][]> {
+  const all: unknown[][] = [];
+  for (const { talker } of clients) {
+    all.push((await talker.sync()).map(({ payload }) => payload));
+  }
+  return all;
+}
+
+describe("to", () => {
+  test("reaches the client of one id, and nobody else", async (t) => {
+    const { meet } = listen(t);
+    const [a, b, c] = [await meet(), await meet(), await meet()];
+    a.ctx.send.onSaid("hi").to(b.id);
+    assert.deepEqual(await b.talker.sync(), [{ type: "onSaid", payload: "hi" }]);
+    assert.deepEqual(await payloads(a, c), [[], []]);
+  });
+
+  test("reaches every client of an array once, doubles and the sender among them", async (t) => {
+    const { meet } = listen(t);
+    const [a, b, c] = [await meet(), await meet(), await meet()];
+    a.ctx.send.onSaid(1).to([b.id, a.id, b.id, a.id, b.id]);
+    assert.deepEqual(await payloads(a, b, c), [[1], [1], []]);
+  });
+
+  test("takes ids nobody has, and none at all", async (t) => {
+    const { meet, problems, server } = listen(t);
+    const a = await meet();
+    const { onSaid } = a.ctx.send;
+    const unknown = ["", "nobody", "__proto__", "constructor", a.id.toUpperCase(), ` ${a.id}`];
+    for (const id of unknown) onSaid("lost").to(id);
+    onSaid("lost").to([]);
+    onSaid("lost").to(unknown);
+    onSaid("found").to([...unknown, a.id]);
+    assert.deepEqual(await payloads(a), [["found"]]);
+    assert.deepEqual(problems.drain(), []);
+    assert.equal(server.metrics().dropped, 0);
+  });
+
+  test("does not reach who left, and the id is nobody else's afterwards", async (t) => {
+    const { meet, server } = listen(t);
+    const [a, b] = [await meet(), await meet()];
+    await b.talker.leave();
+    await until(() => server.clientCount() === 1, "it is gone");
+    const c = await meet();
+    a.ctx.send.onSaid("hi").to([b.id, a.id]);
+    assert.deepEqual(await payloads(a, c), [["hi"], []]);
+  });
+
+  test("reaches ten thousand ids of which two are real, across every shard", async (t) => {
+    const { meet } = listen(t, { ioThreads: 3 });
+    const clients = await Promise.all(Array.from({ length: 7 }, () => meet()));
+    const ids = Array.from({ length: 10_000 }, (_, number) => `nobody-${number}`);
+    ids.splice(5000, 0, clients[1]?.id ?? "", clients[6]?.id ?? "");
+    clients[0]?.ctx.send.onSaid("hi").to(ids);
+    assert.deepEqual(await payloads(...clients), [[], ["hi"], [], [], [], [], ["hi"]]);
+  });
+});
+
+describe("toRoom", () => {
+  test("reaches the members of one room, the sender no exception", async (t) => {
+    const { meet } = listen(t);
+    const [a, b, c] = [await meet("red"), await meet("red", "blue"), await meet("blue")];
+    a.ctx.send.onSaid("red").toRoom("red");
+    c.ctx.send.onSaid("also red").toRoom("red");
+    const both = ["red", "also red"];
+    assert.deepEqual(await payloads(a, b, c), [both, both, []]);
+  });
+
+  test("reaches a client once, whichever of three rooms it is in", async (t) => {
+    const { meet } = listen(t, { ioThreads: 2 });
+    const rooms = ["r1", "r2", "r3"];
+    const subsets = Array.from({ length: 8 }, (_, bits) => rooms.filter((_, n) => bits & (1 << n)));
+    const clients = await Promise.all(
+      [...subsets, ...subsets].map(async (inside) => ({ ...(await meet(...inside)), inside })),
+    );
+    const [sender] = clients as [(typeof clients)[0]];
+    for (const call of subsets) {
+      for (const list of [call, call.toReversed(), [...call, ...call], ["empty", ...call]]) {
+        sender.ctx.send.onSaid(call).toRoom(list);
+      }
+      const got = await payloads(...clients);
+      for (const [index, { inside }] of clients.entries()) {
+        const times = call.some((room) => inside.includes(room)) ? 4 : 0;
+        const where = `in ${inside.join() || "none"}, sent to ${call.join() || "none"}`;
+        assert.equal(got[index]?.length, times, where);
+      }
+    }
+  });
+
+  test("takes rooms nobody is in, and none at all", async (t) => {
+    const { meet, problems } = listen(t);
+    const a = await meet("red");
+    a.ctx.send.onSaid("lost").toRoom("empty");
+    a.ctx.send.onSaid("lost").toRoom([]);
+    a.ctx.send.onSaid("lost").toRoom(["empty", "__proto__"]);
+    a.ctx.rooms.leave("red");
+    a.ctx.send.onSaid("lost").toRoom("red");
+    assert.deepEqual(await payloads(a), [[]]);
+    assert.deepEqual(problems.drain(), []);
+  });
+
+  test("takes no client id for a room, and no room for a client id", async (t) => {
+    const { meet } = listen(t);
+    const a = await meet("red");
+    a.ctx.send.onSaid("lost").toRoom(a.id);
+    a.ctx.send.onSaid("lost").to("red");
+    assert.deepEqual(await payloads(a), [[]]);
+  });
+
+  test("on the line after a join reaches who joined, on the line after a leave who left no more", async (t) => {
+    const { meet } = listen(t);
+    const [a, b] = [await meet(), await meet("red")];
+    for (let round = 0; round < 50; round++) {
+      a.ctx.rooms.join("red");
+      a.ctx.send.onSaid(`${round} in`).toRoom("red");
+      a.ctx.rooms.leave("red");
+      a.ctx.send.onSaid(`${round} out`).toRoom("red");
+    }
+    const [gotA, gotB] = await payloads(a, b);
+    assert.deepEqual(
+      gotA,
+      Array.from({ length: 50 }, (_, round) => `${round} in`),
+    );
+    assert.equal(gotB?.length, 100);
+  });
+});
+
+describe("broadcast", () => {
+  test("reaches every client once, in rooms or not, the sender no exception", async (t) => {
+    const { meet } = listen(t, { ioThreads: 3 });
+    const clients = await Promise.all(
+      Array.from({ length: 8 }, (_, n) => meet(`room${n % 3}`, "all")),
+    );
+    clients[0]?.ctx.send.onSaid("hi").broadcast();
+    assert.deepEqual(
+      await payloads(...clients),
+      Array.from({ length: 8 }, () => ["hi"]),
+    );
+  });
+});
+
+describe("two sends to one client", () => {
+  test("arrive in order, whichever of the three was used", async (t) => {
+    const { meet } = listen(t, { ioThreads: 2 });
+    const clients = await Promise.all(Array.from({ length: 4 }, () => meet("all")));
+    const ids = clients.map(({ id }) => id);
+    const numbers = Array.from({ length: 3000 }, (_, number) => number);
+    for (const number of numbers) {
+      const { ctx } = clients[number % 4] as { ctx: Ctx };
+      const said = ctx.send.onSaid(number);
+      if (number % 5 === 0) said.to(ids);
+      else if (number % 5 === 1) said.toRoom("all");
+      else if (number % 5 === 2) said.broadcast();
+      else if (number % 5 === 3) said.toRoom(["all", "none", "other"]);
+      else for (const id of ids) said.to(id);
+    }
+    assert.deepEqual(await payloads(...clients), [numbers, numbers, numbers, numbers]);
+  });
+
+  test("arrive in order across routes and sizes", async (t) => {
+    const { meet } = listen(t);
+    const a = await meet();
+    for (let round = 0; round < 20; round++) {
+      a.ctx.send.onSaid("x".repeat(200_000)).to(a.id);
+      a.ctx.send.deep.er.onSaid(round).broadcast();
+      a.ctx.send.deep.er.still.onSaid("").to(a.id);
+    }
+    const types = (await a.talker.sync()).map(({ type }) => type);
+    const once = ["onSaid", "deep.er.onSaid", "deep.er.still.onSaid"];
+    assert.deepEqual(types, Array.from({ length: 20 }, () => once).flat());
+  });
+});
+
+describe("a payload", () => {
+  test("is serialised as it is at the call of send, whatever becomes of it", async (t) => {
+    const { meet } = listen(t);
+    const a = await meet();
+    const payload = { list: [1], text: "before" };
+    const said = a.ctx.send.onSaid(payload);
+    payload.list.push(2);
+    payload.text = "after";
+    said.to(a.id);
+    a.ctx.send.onSaid(payload).to(a.id);
+    assert.deepEqual(await payloads(a), [
+      [
+        { list: [1], text: "before" },
+        { list: [1, 2], text: "after" },
+      ],
+    ]);
+  });
+
+  test("that JSON cannot hold throws at the call of send, and nothing is sent", async (t) => {
+    const { meet, server } = listen(t);
+    const a = await meet();
+    const cycle: unknown[] = [];
+    cycle.push(cycle);
+    const throwing = {
+      toJSON() {
+        throw new RangeError("mine");
+      },
+    };
+    const { sent } = server.metrics();
+    assert.throws(() => a.ctx.send.onSaid(cycle), TypeError);
+    assert.throws(() => a.ctx.send.onSaid({ deep: [1n] }), TypeError);
+    assert.throws(() => a.ctx.send.onSaid(throwing), { message: "mine" });
+    assert.throws(() => server.send.onSaid(1n), TypeError);
+    assert.throws(() => server.publish("red", "onSaid", cycle), TypeError);
+    assert.throws(() => a.ctx.rooms.broadcast("red", "onSaid", 1n), TypeError);
+    assert.deepEqual(await payloads(a), [[]]);
+    // The answer to the sync alone.
+    assert.equal(server.metrics().sent, sent + 1);
+  });
+
+  test("that throws inside a handler is a HANDLER_ERROR, and the client is served on", async (t) => {
+    const app = zo.router(
+      {
+        ...syncRoutes,
+        big: incoming({ payload: anything }),
+        onSaid: outgoing({ payload: anything }),
+      },
+      { ...syncHandlers, big: ({ ctx }) => ctx.send.onSaid(1n).broadcast() },
+    );
+    const { server, problems } = serve(t, (onError) => createServer(app, zo, { port: 0, onError }));
+    const talker = await Talker.open(t, server.url);
+    talker.say("big");
+    const answer = (await talker.expect("$error")) as { code: string };
+    assert.equal(answer.code, "HANDLER_ERROR");
+    assert.ok((await problems.next()).error instanceof TypeError);
+    assert.deepEqual(await talker.sync(), []);
+  });
+
+  test("that is undefined, or that JSON leaves out, is no payload key; null is one", async (t) => {
+    const { meet } = listen(t);
+    const a = await meet();
+    for (const payload of [undefined, () => {}, Symbol("s"), { toJSON: () => undefined }]) {
+      a.ctx.send.onSaid(payload).to(a.id);
+      assert.equal(await a.talker.nextText(), '{"type":"onSaid"}');
+    }
+    a.ctx.send.onSaid(null).to(a.id);
+    assert.equal(await a.talker.nextText(), '{"type":"onSaid","payload":null}');
+  });
+
+  test("is what JSON.stringify makes of it", async (t) => {
+    const { meet } = listen(t);
+    const a = await meet();
+    const list = [
+      -0,
+      NaN,
+      Infinity,
+      "text",
+      [undefined, () => {}],
+      new Date(0),
+      new Map([[1, 2]]),
+      { a: undefined, b: 1 },
+      Object(1),
+      new Uint8Array(2),
+      { toJSON: () => "from toJSON" },
+    ];
+    for (const payload of list) {
+      a.ctx.send.onSaid(payload).to(a.id);
+      const expected = `{"type":"onSaid","payload":${JSON.stringify(payload)}}`;
+      assert.equal(await a.talker.nextText(), expected);
+    }
+  });
+
+  test("is not validated: what the schema would refuse or change goes out as it is", async (t) => {
+    const never = outgoing({
+      payload: schema<string>(() => {
+        throw new Error("not to be called");
+      }),
+    });
+    const app = zo.router({ ...syncRoutes, onNever: never }, syncHandlers);
+    const { server } = serve(t, (onError) => createServer(app, zo, { port: 0, onError }));
+    const talker = await Talker.meet(t, server.url);
+    server.send.onNever(42 as never).broadcast();
+    assert.equal(await talker.expect("onNever"), 42);
+  });
+
+  test("of 8 MiB arrives whole at everybody", async (t) => {
+    const { meet } = listen(t, { maxBackpressure: 64 * 1024 * 1024 });
+    const [a, b] = [await meet(), await meet()];
+    const text = "é漢😀x".repeat(1024 * 1024);
+    a.ctx.send.onSaid(text).broadcast();
+    for (const { talker } of [a, b]) assert.ok((await talker.expect("onSaid")) === text);
+  });
+});
+
+describe("what send returned", () => {
+  test("may be sent several times, in several ways, and once its handler is long gone", async (t) => {
+    const { meet } = listen(t);
+    const [a, b] = [await meet("red"), await meet()];
+    const said = a.ctx.send.onSaid("again");
+    said.to(a.id);
+    said.toRoom("red");
+    said.broadcast();
+    said.to(b.id);
+    assert.deepEqual(await payloads(a, b), [
+      ["again", "again", "again"],
+      ["again", "again"],
+    ]);
+    said.broadcast();
+    assert.deepEqual(await payloads(a, b), [["again"], ["again"]]);
+  });
+
+  test("is sent by functions taken off it, and send's functions may be taken off too", async (t) => {
+    const { meet } = listen(t);
+    const a = await meet("red");
+    const { onSaid } = a.ctx.send;
+    const { to, toRoom, broadcast } = onSaid("free");
+    to(a.id);
+    toRoom("red");
+    broadcast();
+    const { send } = a.ctx;
+    const { onSaid: deepSaid } = send.deep.er.still;
+    deepSaid("deep").broadcast();
+    const { join, has, leave } = a.ctx.rooms;
+    join("blue");
+    assert.equal(has("blue"), true);
+    leave("blue");
+    assert.equal(has("blue"), false);
+    assert.deepEqual(await payloads(a), [["free", "free", "free", "deep"]]);
+  });
+
+  test("nothing happens while it is not sent", async (t) => {
+    const { meet, server } = listen(t);
+    const a = await meet();
+    a.ctx.send.onSaid("never");
+    server.send.onSaid("never");
+    assert.deepEqual(await payloads(a), [[]]);
+  });
+});
+
+describe("from outside a handler", () => {
+  test("server.send reaches ids, rooms and everybody", async (t) => {
+    const { meet, server } = listen(t);
+    const [a, b] = [await meet("red"), await meet()];
+    server.send.onSaid(1).to(a.id);
+    server.send.onSaid(2).to([a.id, b.id]);
+    server.send.onSaid(3).toRoom("red");
+    server.send.onSaid(4).toRoom(["red", "blue"]);
+    server.send.deep.er.onSaid(5).broadcast();
+    assert.deepEqual(await payloads(a, b), [
+      [1, 2, 3, 4, 5],
+      [2, 5],
+    ]);
+  });
+
+  test("publish reaches a room by a route's name, and joins in the order with send", async (t) => {
+    const { meet, server } = listen(t);
+    const [a, b] = [await meet("red"), await meet("blue")];
+    server.publish("red", "onSaid", 1);
+    server.send.onSaid(2).broadcast();
+    server.publish("red", "deep.er.still.onSaid", { n: 3 });
+    server.publish("empty", "onSaid", 4);
+    assert.deepEqual(await a.talker.sync(), [
+      { type: "onSaid", payload: 1 },
+      { type: "onSaid", payload: 2 },
+      { type: "deep.er.still.onSaid", payload: { n: 3 } },
+    ]);
+    assert.deepEqual(await payloads(b), [[2]]);
+  });
+
+  test("a route that is none of ours, or no outgoing one, is a TypeError that names it", async (t) => {
+    const { meet, server } = listen(t);
+    const a = await meet("red");
+    type Untyped = (room: string, route: string, payload: unknown) => void;
+    const publish = server.publish as Untyped;
+    const broadcast = a.ctx.rooms.broadcast as Untyped;
+    for (const route of ["nowhere", "go", "$error", "__proto__", "deep", "deep.er"]) {
+      const named = (error: unknown) => error instanceof TypeError && error.message.includes(route);
+      assert.throws(() => publish("red", route, 1), named, route);
+      assert.throws(() => broadcast("red", route, 1), named, route);
+    }
+    assert.deepEqual(await payloads(a), [[]]);
+  });
+
+  test("after stop everything is harmless", async (t) => {
+    const { meet, server, problems } = listen(t);
+    const a = await meet("red");
+    await server.stop();
+    server.send.onSaid(1).broadcast();
+    server.publish("red", "onSaid", 1);
+    a.ctx.rooms.join("blue");
+    a.ctx.send.onSaid(1).to(a.id);
+    assert.deepEqual(problems.drain(), []);
+  });
+});
+
+describe("a kept ctx", () => {
+  test("works after its handler returned", async (t) => {
+    const { meet } = listen(t);
+    const [a, b] = [await meet(), await meet()];
+    a.ctx.rooms.join("red");
+    await a.talker.sync();
+    a.ctx.send.onSaid("kept").toRoom("red");
+    a.ctx.send.onSaid("kept").to(b.id);
+    assert.deepEqual(await payloads(a, b), [["kept"], ["kept"]]);
+  });
+
+  test("once its client is gone: joins do nothing, sends to others work", async (t) => {
+    const { meet, server, problems } = listen(t);
+    const [a, b] = [await meet("red"), await meet("red")];
+    await a.talker.leave();
+    await until(() => server.clientCount() === 1, "it is gone");
+    a.ctx.rooms.join("blue");
+    a.ctx.rooms.leave("red");
+    assert.equal(a.ctx.rooms.has("blue"), false);
+    assert.equal(server.metrics().rooms, 1);
+    a.ctx.send.onSaid("to").to([a.id, b.id]);
+    a.ctx.send.onSaid("room").toRoom(["red", "blue"]);
+    a.ctx.send.onSaid("all").broadcast();
+    assert.deepEqual(await payloads(b), [["to", "room", "all"]]);
+    assert.deepEqual(problems.drain(), []);
+  });
+
+  test("joins nobody else, when another client has taken the place of the one that is gone", async (t) => {
+    const { meet, server } = listen(t, { ioThreads: 1 });
+    const gone = await meet();
+    await gone.talker.leave();
+    await until(() => server.clientCount() === 0, "it is gone");
+    const next = await meet();
+    gone.ctx.rooms.join("red");
+    gone.ctx.send.onSaid("lost").toRoom("red");
+    gone.ctx.send.onSaid("lost").to(gone.id);
+    assert.deepEqual(await payloads(next), [[]]);
+  });
+});
+
+describe("nested routers", () => {
+  test("have their wire names from their path, in both directions, and no handler is mixed up", async (t) => {
+    const leaf = () => ({
+      go: incoming({ payload: anything }),
+      onGone: outgoing({ payload: anything }),
+    });
+    const nested = { a: { a: leaf(), b: { a: leaf(), go: leaf() } }, b: leaf(), ...leaf() };
+    type Any = { payload: unknown; ctx: { clientId: string; send: unknown } };
+    const answer = (path: string[]) => (given: Any) => {
+      let at = given.ctx.send as Record<string, never>;
+      for (const key of path) at = at[key] as never;
+      type Said = (payload: unknown) => { to(id: string): void };
+      const said = (at as never as { onGone: Said }).onGone;
+      said([path.join("/"), given.payload]).to(given.ctx.clientId);
+    };
+    const app = zo.router(nested, {
+      a: {
+        a: { go: answer(["a", "a"]) },
+        b: { a: { go: answer(["a", "b", "a"]) }, go: { go: answer(["a", "b", "go"]) } },
+      },
+      b: { go: answer(["b"]) },
+      go: answer([]),
+    });
+    const { server } = serve(t, (onError) => createServer(app, zo, { port: 0, onError }));
+    const talker = await Talker.open(t, server.url);
+    for (const path of ["a.a", "a.b.a", "a.b.go", "b", ""]) {
+      const dot = path === "" ? "" : ".";
+      talker.say(`${path}${dot}go`, path);
+      const payload = [path.replaceAll(".", "/"), path];
+      assert.deepEqual(await talker.next(), { type: `${path}${dot}onGone`, payload });
+    }
+  });
+});
+
+test("two servers in one process know nothing of each other's clients and rooms", async (t) => {
+  const [left, right] = [listen(t), listen(t)];
+  const [a, b] = [await left.meet("red"), await right.meet("red")];
+  a.ctx.send.onSaid("left").toRoom("red");
+  a.ctx.send.onSaid("left").broadcast();
+  a.ctx.send.onSaid("left").to([a.id, b.id]);
+  assert.deepEqual(await payloads(a, b), [["left", "left", "left"], []]);
+});
+
+test("onConnect's context can send nothing: a client is reachable from its first message on, not before its 101", async (t) => {
+  const own = zocket.create({
+    headers: anything,
+    onConnect: (_headers, clientId) => {
+      server.send.onSaid("too early").to(clientId);
+      server.send.onSaid("too early").broadcast();
+      return { clientOf: clientId };
+    },
+  });
+  const { message } = own;
+  const app = own.router(
+    {
+      sync: message.incoming({ payload: anything }),
+      onSync: message.outgoing({ payload: anything }),
+      onSaid: message.outgoing({ payload: anything }),
+    },
+    syncHandlers,
+  );
+  const { server } = serve(t, (onError) => createServer(app, own, { port: 0, onError }));
+  const talker = await Talker.open(t, server.url);
+  assert.deepEqual(await talker.sync(), []);
+});
