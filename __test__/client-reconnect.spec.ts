@@ -50,13 +50,12 @@ function counting() {
 }
 
 /** An address where nobody listens any more. */
-async function deadUrl(t: TestContext): Promise<string> {
+async function deadUrl(): Promise<string> {
   const { createServer } = await import("node:net");
   const listener = createServer().listen(0, "127.0.0.1");
   await new Promise((resolve) => listener.once("listening", resolve));
   const { port } = listener.address() as { port: number };
   await new Promise((resolve) => listener.close(resolve));
-  t.diagnostic(`nobody listens on ${port}`);
   return `ws://127.0.0.1:${port}`;
 }
 
@@ -116,7 +115,7 @@ describe("a lost connection", () => {
 
 describe("the delays between attempts", () => {
   test("grow by the factor up to the maximum, jittered by a quarter, and never above it", async (t) => {
-    const url = await deadUrl(t);
+    const url = await deadUrl();
     const asked = delays(t);
     const { made, Counted } = counting();
     const [min, max, factor] = [100, 2000, 1.5];
@@ -146,7 +145,7 @@ describe("the delays between attempts", () => {
   });
 
   test("are by default 1 s at first and 10 s at most", async (t) => {
-    const url = await deadUrl(t);
+    const url = await deadUrl();
     const asked: number[] = [];
     const real = globalThis.setTimeout;
     t.mock.method(globalThis, "setTimeout", (run: () => void, ms = 0, ...args: []) => {
@@ -306,7 +305,7 @@ describe("close", () => {
   });
 
   test("between two attempts ends the waiting", async (t) => {
-    const url = await deadUrl(t);
+    const url = await deadUrl();
     const { made, Counted } = counting();
     const client = open(t, url, { WebSocket: Counted });
     await until(() => made.length >= 3, "three attempts");
@@ -428,7 +427,7 @@ describe("reconnect", () => {
 describe("maxRetries", () => {
   for (const maxRetries of [0, 1, 3]) {
     test(`of ${maxRetries} means ${maxRetries + 1} attempts when none succeeds`, async (t) => {
-      const url = await deadUrl(t);
+      const url = await deadUrl();
       const { made, Counted } = counting();
       const client = open(t, url, { WebSocket: Counted, maxRetries });
       await until(() => client.readyState === 3 && made.length > maxRetries, "it gave up");

@@ -1,0 +1,61 @@
+// What the specs over a message's way out share.
+import assert from "node:assert/strict";
+import type { TestContext } from "node:test";
+
+import { createServer, type ServerOptions, type ZocketContext } from "@zocket/core";
+
+import {
+  anything,
+  incoming,
+  outgoing,
+  Queue,
+  serve,
+  syncHandlers,
+  syncRoutes,
+  Talker,
+  zo,
+} from "./_talk.ts";
+
+const routes = {
+  ...syncRoutes,
+  go: incoming({ payload: anything }),
+  onSaid: outgoing({ payload: anything }),
+  deep: {
+    er: {
+      onSaid: outgoing({ payload: anything }),
+      still: { go: incoming({ payload: anything }), onSaid: outgoing({ payload: anything }) },
+    },
+  },
+};
+/** The type of `ctx` in the handlers here. */
+export type Ctx = ZocketContext<{}, typeof routes>;
+
+/** A server whose `go` lets the test do something with the context of the client that said it. */
+export function listen(t: TestContext, options: ServerOptions = {}) {
+  const contexts = new Queue<Ctx>("a context");
+  const app = zo.router(routes, {
+    ...syncHandlers,
+    go: ({ ctx }) => contexts.push(ctx),
+  });
+  const started = serve(t, (onError) => createServer(app, zo, { port: 0, onError, ...options }));
+  const { url } = started.server;
+  /** A client and a context of it that outlived its handler. */
+  const meet = async (...rooms: string[]) => {
+    const talker = await Talker.meet(t, url);
+    talker.say("go");
+    const ctx = await contexts.next();
+    assert.equal(ctx.clientId, talker.id);
+    for (const room of rooms) ctx.rooms.join(room);
+    return { talker, ctx, id: talker.id };
+  };
+  return { ...started, url, meet };
+}
+
+/** What each client got so far, as the payloads alone. */
+export async function payloads(...clients: { talker: Talker }[]): Promise<unknown[][]> {
+  const all: unknown[][] = [];
+  for (const { talker } of clients) {
+    all.push((await talker.sync()).map(({ payload }) => payload));
+  }
+  return all;
+}
