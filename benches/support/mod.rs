@@ -99,7 +99,7 @@ fn answer_all(
     commands: &mut CommandWriter,
     admit: &Sender<Handle>,
 ) -> Served {
-    let mut served = Served::Open;
+    let mut outcome = Served::Open;
     server.answer();
     while let Some(batch) = server.take(0) {
         let events: Vec<&RawValue> =
@@ -118,7 +118,7 @@ fn answer_all(
                 "-2" => {
                     commands.release(handle);
                 }
-                "-5" => served = Served::Stopped,
+                "-5" => outcome = Served::Stopped,
                 code => panic!("event {code}: {}", event[2]),
             }
         }
@@ -126,7 +126,7 @@ fn answer_all(
     }
     server.submit(commands.bytes());
     commands.clear();
-    served
+    outcome
 }
 
 /// A blocking client that compares what it gets byte by byte.
