@@ -3,7 +3,7 @@
 //! A message for many is encoded once. Consecutive messages for the same audience are joined into
 //! one buffer first, so that a burst costs each receiver one entry and one write.
 
-use std::rc::Rc;
+use std::{mem, rc::Rc};
 
 use crate::{
     command::{Command, Commands, Handles, RoomNames},
@@ -242,6 +242,7 @@ impl Shard {
         let count = frames.count();
         let frames = Rc::new(frames);
         let (mut sent, mut dropped) = (0, 0);
+        let metrics = self.metrics();
         for connection in to {
             sent += count;
             if connection.state() != State::Open {
@@ -252,11 +253,16 @@ impl Shard {
                 .outbox()
                 .borrow_mut()
                 .push_shared(&frames, 0, limit);
-            if taken < count && connection.flush(self.metrics()) != Flush::Broken {
-                taken += connection
-                    .outbox()
-                    .borrow_mut()
-                    .push_shared(&frames, taken, limit);
+            if taken < count {
+                // The flush counts what it writes, and a snapshot may be taken at any time: what is written has been
+                // sent before.
+                metrics.sent.add(mem::take(&mut sent) as u64);
+                if connection.flush(metrics) != Flush::Broken {
+                    taken += connection
+                        .outbox()
+                        .borrow_mut()
+                        .push_shared(&frames, taken, limit);
+                }
             }
             self.touch(&connection);
             if taken < count {
@@ -264,8 +270,8 @@ impl Shard {
                 slow.push(connection);
             }
         }
-        self.metrics().sent.add(sent as u64);
-        self.metrics().dropped.add(dropped as u64);
+        metrics.sent.add(sent as u64);
+        metrics.dropped.add(dropped as u64);
         slow
     }
 
