@@ -71,7 +71,7 @@ describe("stop()", () => {
     assert.equal(app.disconnects.length, 0);
     admission.open({ user: "late" });
     await soon("stop", stopped);
-    assert.equal(app.disconnects.length, 5);
+    await until("onDisconnect", () => app.disconnects.length === 5);
     assert.ok(app.disconnects.every(({ ctx }) => ctx.user === "late"));
     assert.deepEqual(app.server.metrics().refused, { STOP: 5 });
     assert.equal(app.server.metrics().accepted, 0);
@@ -262,7 +262,7 @@ describe("stop(true)", () => {
     await raw.ended;
     admission.open({});
     await soon("stop", stopped);
-    assert.equal(app.disconnects.length, 1);
+    await until("onDisconnect", () => app.disconnects.length === 1);
   });
 
   test("in mid-traffic ends everything, and the books are right", async (t) => {
