@@ -27,6 +27,7 @@ export type {
   MiddlewareFn,
   OutgoingMessage,
   RoomOperations,
+  Rooms,
   Sender,
   StandardSchemaV1,
   Zocket,
@@ -35,9 +36,11 @@ export type {
 
 // Serving
 export type {
+  AnyServer,
   ErrorCode,
   ErrorInfo,
   RefusalReason,
+  RoutedServer,
   ServerMetrics,
   ServerOptions,
   ZocketServer,

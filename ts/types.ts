@@ -15,9 +15,9 @@ export type {
 export type {
   DisconnectContext,
   FluentSender,
-  OutgoingArguments,
-  OutgoingName,
+  OutgoingPayloads,
   RoomOperations,
+  Rooms,
   Sender,
   UntypedSender,
   ZocketContext,
@@ -34,9 +34,11 @@ export type {
 export type { AppRouter, HandlerFn, Handlers } from "./types/router.js";
 export type { AnyRouter, AnyRoutes, IncomingRoute, RoutesOf, RouteTable } from "./types/routes.js";
 export type {
+  AnyServer,
   ErrorCode,
   ErrorInfo,
   RefusalReason,
+  RoutedServer,
   ServerMetrics,
   ServerOptions,
   ZocketServer,

@@ -17,10 +17,15 @@ export type MiddlewareFn<TContext = ZocketContext, TAdditions = object | void> =
 }) => TAdditions | Promise<TAdditions>;
 
 /** What a middleware may return: an object without the names that zocket itself puts into the context, or nothing. */
-export type MiddlewareResult =
-  | (object & { readonly clientId?: never; readonly send?: never; readonly rooms?: never })
-  | void
-  | undefined;
+export type MiddlewareResult = (object & NotTaken) | void | undefined;
+
+interface NotTaken {
+  readonly clientId?: never;
+  readonly send?: never;
+  readonly rooms?: never;
+  /** A promise is no result: what it resolves to is. */
+  readonly then?: never;
+}
 
 /** Makes message definitions. */
 export interface MessageBuilder<TUserContext = {}, TAdditions = {}> {

@@ -95,26 +95,28 @@ export type Unsubscribe = () => void;
 type Unroutable = "then" | "toJSON" | "toString" | "valueOf";
 
 /** The incoming routes as functions: `send.chat.message(payload)`. */
-export type ClientSend<TRouter> = ClientSendOf<RoutesOf<TRouter>>;
+export type ClientSend<TRouter> = ClientSendAt<RoutesOf<TRouter>>;
 
-type ClientSendOf<TRoutes> = {
-  readonly [
-    TKey in keyof TRoutes as Exclude<KeyOf<TKey, TRoutes[TKey], "in">, Unroutable>
-  ]: TRoutes[TKey] extends IncomingMessage<infer TSchema, unknown>
+type ClientSendAt<TRoute> =
+  TRoute extends IncomingMessage<infer TSchema, unknown>
     ? (...args: PayloadArguments<StandardSchemaV1.InferInput<TSchema>>) => void
-    : ClientSendOf<TRoutes[TKey]>;
-};
+    : {
+        readonly [
+          TKey in keyof TRoute as Exclude<KeyOf<TKey, TRoute[TKey], "in">, Unroutable>
+        ]: ClientSendAt<TRoute[TKey]>;
+      };
 
 /** The outgoing routes as functions: `on.chat.onMessage(listener)` returns a function that ends the subscription. */
-export type ClientOn<TRouter> = ClientOnOf<RoutesOf<TRouter>>;
+export type ClientOn<TRouter> = ClientOnAt<RoutesOf<TRouter>>;
 
-type ClientOnOf<TRoutes> = {
-  readonly [
-    TKey in keyof TRoutes as Exclude<KeyOf<TKey, TRoutes[TKey], "out">, Unroutable>
-  ]: TRoutes[TKey] extends MessageDef<infer TSchema, "out">
+type ClientOnAt<TRoute> =
+  TRoute extends MessageDef<infer TSchema, "out">
     ? (listener: (payload: Jsonify<StandardSchemaV1.InferOutput<TSchema>>) => void) => Unsubscribe
-    : ClientOnOf<TRoutes[TKey]>;
-};
+    : {
+        readonly [
+          TKey in keyof TRoute as Exclude<KeyOf<TKey, TRoute[TKey], "out">, Unroutable>
+        ]: ClientOnAt<TRoute[TKey]>;
+      };
 
 /** A client that connects, and connects again when the connection is lost, until it is closed. */
 export interface ZocketClient<TRouter> {

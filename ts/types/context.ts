@@ -13,7 +13,7 @@ export type ZocketContext<TUserContext = {}, TRouter = AnyRoutes> = Simplify<
     /** Sends messages to any clients. */
     readonly send: Sender<TRouter>;
     /** The rooms of this client. */
-    readonly rooms: RoomOperations<TRouter>;
+    readonly rooms: Rooms<OutgoingPayloads<RoutesOf<TRouter>>>;
   }
 >;
 
@@ -59,7 +59,10 @@ export interface FluentSender {
 }
 
 /** The rooms of one client. */
-export interface RoomOperations<TRouter = AnyRoutes> {
+export type RoomOperations<TRouter = AnyRoutes> = Rooms<OutgoingPayloads<RoutesOf<TRouter>>>;
+
+/** {@link RoomOperations} by the payloads that `broadcast` takes, under their wire names. */
+export interface Rooms<TPayloads> {
   /** Joins a room, at once. */
   join(roomId: string): void;
   /** Leaves a room, at once. */
@@ -69,40 +72,37 @@ export interface RoomOperations<TRouter = AnyRoutes> {
   /** The rooms the client is in: a live view. */
   readonly current: ReadonlySet<string>;
   /** Sends a message to everybody in a room: `broadcast("lobby", "chat.onMessage", payload)`. */
-  broadcast<TName extends OutgoingName<RoutesOf<TRouter>>>(
+  broadcast<TName extends keyof TPayloads & string>(
     roomId: string,
     route: TName,
-    ...args: OutgoingArguments<RoutesOf<TRouter>, TName>
+    ...args: PayloadArguments<TPayloads[TName]>
   ): void;
 }
 
-/** The wire names of the outgoing routes. */
-export type OutgoingName<TRoutes> = string extends keyof TRoutes
-  ? string
-  : { [TKey in keyof TRoutes]: OutgoingNameAt<TKey, TRoutes[TKey]> }[keyof TRoutes];
+/** The payloads of the outgoing routes under their wire names. */
+export type OutgoingPayloads<TRoutes> = string extends keyof TRoutes
+  ? Record<string, unknown>
+  : { [TName in OutgoingName<TRoutes>]: OutgoingPayload<TRoutes, TName> };
 
-type OutgoingNameAt<TKey, TRoute> = TKey extends string | number
-  ? TRoute extends { readonly _direction: infer TDirection extends string }
+type OutgoingName<TRoutes> = {
+  [TKey in keyof TRoutes & (string | number)]: TRoutes[TKey] extends {
+    readonly _direction: infer TDirection extends string;
+  }
     ? TDirection extends "out"
       ? `${TKey}`
       : never
-    : `${TKey}.${OutgoingName<TRoute>}`
-  : never;
+    : `${TKey}.${OutgoingName<TRoutes[TKey]>}`;
+}[keyof TRoutes & (string | number)];
 
-/** The payload argument of an outgoing route, found by its wire name. */
-export type OutgoingArguments<TRoutes, TName> = string extends keyof TRoutes
-  ? [payload?: unknown]
-  : TName extends `${infer TKey}.${infer TRest}`
-    ? OutgoingArguments<At<TRoutes, TKey>, TRest>
-    : At<TRoutes, TName> extends MessageDef<infer TSchema, "out">
-      ? PayloadArguments<StandardSchemaV1.InferOutput<TSchema>>
-      : never;
+type OutgoingPayload<TRoutes, TName> = TName extends `${infer TKey}.${infer TRest}`
+  ? OutgoingPayload<At<TRoutes, TKey>, TRest>
+  : At<TRoutes, TName> extends MessageDef<infer TSchema, "out">
+    ? StandardSchemaV1.InferOutput<TSchema>
+    : never;
 
 /** What stands under a key; a numeric key is found by its text. */
-type At<TRoutes, TKey> = {
-  [TOwn in keyof TRoutes as `${TOwn & (string | number)}`]: TRoutes[TOwn];
-} extends infer TByText
-  ? TKey extends keyof TByText
-    ? TByText[TKey]
-    : never
-  : never;
+type At<TRoutes, TKey> = TKey extends keyof TRoutes
+  ? TRoutes[TKey]
+  : TKey extends `${infer TNumber extends number}`
+    ? TRoutes[TNumber & keyof TRoutes]
+    : never;

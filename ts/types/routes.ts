@@ -42,9 +42,11 @@ type Has<TRoute, TDirection extends Direction> = TRoute extends { readonly _dire
   ? TRoute["_direction"] extends TDirection
     ? true
     : false
-  : true extends { [TKey in keyof TRoute]: Has<TRoute[TKey], TDirection> }[keyof TRoute]
+  : string extends keyof TRoute
     ? true
-    : false;
+    : true extends { [TKey in keyof TRoute]: Has<TRoute[TKey], TDirection> }[keyof TRoute]
+      ? true
+      : false;
 
 /** `TKey` if there are messages of that direction under it, so that it stays in a mapped type. */
 export type KeyOf<TKey, TRoute, TDirection extends Direction> =

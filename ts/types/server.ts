@@ -1,7 +1,8 @@
 // The server as its owner sees it: options, counters, errors, the running server.
 import type { MessageErrorCode } from "../envelope.js";
-import type { OutgoingArguments, OutgoingName, Sender } from "./context.js";
+import type { OutgoingPayloads, Sender } from "./context.js";
 import type { RoutesOf } from "./routes.js";
+import type { PayloadArguments } from "./shape.js";
 
 /** Options of `createServer`. */
 export interface ServerOptions {
@@ -134,22 +135,19 @@ export interface ServerMetrics {
   readonly rooms: number;
 }
 
-/** A server that listens. */
-export interface ZocketServer<TRouter = {}> {
+/** A server that listens; without the routes it stands for any server, and has no `send` and no `publish`. */
+export type ZocketServer<TRouter = never> = [TRouter] extends [never]
+  ? AnyServer
+  : RoutedServer<RoutesOf<TRouter>>;
+
+/** What every server has. */
+export interface AnyServer {
   /** The port it listens on. */
   readonly port: number;
   /** The address it listens on. */
   readonly hostname: string;
   /** The address for clients: `ws://host:port`. */
   readonly url: string;
-  /** Sends messages from outside a handler. */
-  readonly send: Sender<TRouter>;
-  /** Sends a message to everybody in a room: `publish("lobby", "chat.onMessage", payload)`. */
-  publish<TName extends OutgoingName<RoutesOf<TRouter>>>(
-    room: string,
-    route: TName,
-    ...args: OutgoingArguments<RoutesOf<TRouter>, TName>
-  ): void;
   /** How many clients are connected. */
   clientCount(): number;
   /** The server's counters, as they are now. */
@@ -163,4 +161,16 @@ export interface ZocketServer<TRouter = {}> {
   ref(): void;
   /** Lets Node exit although the server listens. */
   unref(): void;
+}
+
+/** A server that can send the outgoing routes. */
+export interface RoutedServer<TRoutes> extends AnyServer {
+  /** Sends messages from outside a handler. */
+  readonly send: Sender<TRoutes>;
+  /** Sends a message to everybody in a room: `publish("lobby", "chat.onMessage", payload)`. */
+  publish<TName extends keyof OutgoingPayloads<TRoutes> & string>(
+    room: string,
+    route: TName,
+    ...args: PayloadArguments<OutgoingPayloads<TRoutes>[TName]>
+  ): void;
 }

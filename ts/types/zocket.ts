@@ -32,16 +32,19 @@ export interface Zocket<THeadersSchema extends StandardSchemaV1, TUserContext = 
     ((ctx: DisconnectContext<TUserContext>, clientId: string) => void | Promise<void>) | undefined;
 }
 
-type Reserved = "clientId" | "send" | "rooms";
+/** The names in a user context that zocket itself puts into `ctx`. */
+type Taken<TUserContext> = TUserContext extends object
+  ? keyof TUserContext & ("clientId" | "send" | "rooms")
+  : never;
 
 /**
- * `TMember`, or the reason why this user context cannot be used. It stands at what `create` returns, because a check of
- * its own would be a constraint on its type parameter and keep generic callers out.
+ * `TMember`, or the reason why this user context cannot be used. It stands in what `create` returns, because in `create`
+ * it would be a constraint on a type parameter.
  */
 type Checked<TUserContext, TMember> = 0 extends 1 & TUserContext
   ? TMember
-  : TUserContext extends object | void | undefined
-    ? keyof TUserContext & Reserved extends never
+  : [TUserContext] extends [object | void | undefined]
+    ? [Taken<TUserContext>] extends [never]
       ? TMember
-      : `onConnect returns \`${keyof TUserContext & Reserved}\`, a name that zocket itself puts into ctx`
+      : `onConnect returns \`${Taken<TUserContext>}\`, a name that zocket itself puts into ctx`
     : "onConnect returns something that is neither an object nor nothing";

@@ -1,0 +1,224 @@
+// Types of the client: what it sends, what it receives as JSON makes it, its events and options.
+import { expectTypeOf } from "expect-type";
+import { WebSocket as WsWebSocket } from "ws";
+import { z } from "zod";
+
+import {
+  createZocketClient,
+  zocket,
+  type ClientError,
+  type ClientOn,
+  type ClientSend,
+  type Jsonify,
+  type ZocketClient,
+} from "@zocket/core";
+import * as alone from "@zocket/core/client";
+
+const zo = zocket.create({ headers: z.object({ authorization: z.string() }) });
+const { incoming, outgoing } = zo.message;
+
+class Money {
+  amount = 1;
+  format(): string {
+    return "";
+  }
+  toJSON(): { amount: Date } {
+    return { amount: new Date() };
+  }
+}
+
+const routes = {
+  ping: incoming({ payload: z.undefined() }),
+  onPong: outgoing({ payload: z.void() }),
+  chat: {
+    message: zo.message
+      .use(() => ({ role: "admin" }))
+      .incoming({
+        payload: z.object({
+          at: z.string().transform((it) => new Date(it)),
+          mood: z.enum(["good", "bad"]).default("good"),
+          topic: z.string().optional(),
+        }),
+      }),
+    onMessage: outgoing({
+      payload: z.object({
+        at: z.date(),
+        topic: z.string().optional(),
+        kind: z.string().default(""),
+        shout: z.string().transform((it) => it.length),
+      }),
+    }),
+  },
+  // Names that JavaScript looks up by itself.
+  then: incoming({ payload: z.string() }),
+  toJSON: outgoing({ payload: z.string() }),
+  a: {
+    b: {
+      c: {
+        d: {
+          e: {
+            f: { g: incoming({ payload: z.number() }), onG: outgoing({ payload: z.number() }) },
+          },
+        },
+      },
+    },
+  },
+};
+const router = zo.router(routes, {});
+
+const client = createZocketClient<typeof router>("ws://localhost:3000");
+expectTypeOf(client).not.toBeAny();
+expectTypeOf(client).toEqualTypeOf<ZocketClient<typeof router>>();
+expectTypeOf(client.send).toEqualTypeOf<ClientSend<typeof routes>>();
+expectTypeOf(client.on).toEqualTypeOf<ClientOn<typeof routes>>();
+const byRoutes = createZocketClient<typeof routes>(new URL("ws://localhost:3000"));
+expectTypeOf(byRoutes.send).toEqualTypeOf(client.send);
+expectTypeOf(byRoutes.on).toEqualTypeOf(client.on);
+const withoutNative = alone.createZocketClient<typeof router>("ws://localhost:3000");
+expectTypeOf(withoutNative).toEqualTypeOf<alone.ZocketClient<typeof router>>();
+withoutNative.send.chat.message({ at: "" });
+withoutNative.on.chat.onMessage(({ at }) => expectTypeOf(at).toEqualTypeOf<string>());
+// @ts-expect-error a router is an object
+createZocketClient<string>("ws://localhost:3000");
+
+// Sending takes the schema's input.
+const { send, on } = client;
+expectTypeOf(send.chat.message).not.toBeAny();
+expectTypeOf(send.chat.message).parameters.toEqualTypeOf<
+  [payload: { at: string; mood?: "good" | "bad" | undefined; topic?: string | undefined }]
+>();
+expectTypeOf(send.chat.message).returns.toEqualTypeOf<void>();
+send.chat.message({ at: "2026-01-01" });
+send.ping();
+send.ping(undefined);
+send.a.b.c.d.e.f.g(1);
+// @ts-expect-error missing payload
+send.chat.message();
+// @ts-expect-error wrong payload: the output, not the input
+send.chat.message({ at: new Date() });
+// @ts-expect-error no such mood
+send.chat.message({ at: "", mood: "sad" });
+// @ts-expect-error no such route
+send.chat.mesage({ at: "" });
+// @ts-expect-error the server sends it
+send.chat.onMessage({});
+// @ts-expect-error no route on the client, as `await client.send` asks for it
+void send.then;
+
+// Listening gives what JSON makes of the schema's output.
+expectTypeOf(on.chat.onMessage).not.toBeAny();
+expectTypeOf(on.chat.onMessage).parameter(0).not.toBeAny();
+on.chat.onMessage((payload) => {
+  expectTypeOf(payload).toEqualTypeOf<{
+    at: string;
+    topic?: string;
+    kind: string;
+    shout: number;
+  }>();
+});
+const unsubscribe = on.chat.onMessage(() => {});
+expectTypeOf(unsubscribe).toEqualTypeOf<() => void>();
+on.onPong((payload) => expectTypeOf(payload).toEqualTypeOf<undefined>());
+on.a.b.c.d.e.f.onG((payload) => expectTypeOf(payload).toEqualTypeOf<number>());
+// @ts-expect-error a listener is needed
+on.chat.onMessage();
+// @ts-expect-error it takes a string there
+on.chat.onMessage(({ at }: { at: Date }) => at);
+// @ts-expect-error clients send it
+on.chat.message(() => {});
+// @ts-expect-error nothing comes from there
+on.ping(() => {});
+// @ts-expect-error no route on the client, as `JSON.stringify` asks for it
+void on.toJSON;
+
+// What JSON makes of a type
+expectTypeOf<Jsonify<Date>>().toEqualTypeOf<string>();
+expectTypeOf<Jsonify<Money>>().toEqualTypeOf<{ amount: string }>();
+expectTypeOf<Jsonify<{ at: Date | null; n: 1 | "a"; ok: boolean }>>().toEqualTypeOf<{
+  at: string | null;
+  n: 1 | "a";
+  ok: boolean;
+}>();
+expectTypeOf<
+  Jsonify<{ gone: undefined; run(): void; [Symbol.iterator]: string; maybe: string | undefined }>
+>().toEqualTypeOf<{ maybe?: string }>();
+expectTypeOf<
+  Jsonify<{ a?: number; readonly b: string; c: string | (() => void) }>
+>().toEqualTypeOf<{
+  a?: number;
+  readonly b: string;
+  c?: string;
+}>();
+expectTypeOf<Jsonify<{ big: bigint }>>().toEqualTypeOf<{ big: never }>();
+expectTypeOf<Jsonify<bigint>>().toBeNever();
+expectTypeOf<Jsonify<undefined>>().toEqualTypeOf<undefined>();
+expectTypeOf<Jsonify<string | undefined>>().toEqualTypeOf<string | undefined>();
+expectTypeOf<Jsonify<(Date | undefined)[]>>().toEqualTypeOf<(string | null)[]>();
+expectTypeOf<Jsonify<readonly [Date, (() => void)?]>>().toEqualTypeOf<readonly [string, null?]>();
+expectTypeOf<Jsonify<{ kind: "a"; at: Date } | { kind: "b" }>>().toEqualTypeOf<
+  { kind: "a"; at: string } | { kind: "b" }
+>();
+expectTypeOf<Jsonify<Map<string, number>>>().toEqualTypeOf<{}>();
+expectTypeOf<Jsonify<Set<string>>>().toEqualTypeOf<{}>();
+expectTypeOf<Jsonify<Uint8Array>>().toEqualTypeOf<{ [index: string]: number }>();
+expectTypeOf<Jsonify<Record<string, Date>>>().toEqualTypeOf<Record<string, string>>();
+expectTypeOf<Jsonify<Record<string, never>>>().toEqualTypeOf<Record<string, never>>();
+expectTypeOf<Jsonify<{}>>().toEqualTypeOf<{}>();
+expectTypeOf<Jsonify<unknown>>().toEqualTypeOf<unknown>();
+expectTypeOf<Jsonify<ReturnType<typeof JSON.parse>>>().toEqualTypeOf<unknown>();
+expectTypeOf<Jsonify<{ a: unknown; b: string }>>().toEqualTypeOf<{ a?: unknown; b: string }>();
+const brand = z.string().brand<"UserId">();
+expectTypeOf<Jsonify<z.output<typeof brand>>>().toEqualTypeOf<z.output<typeof brand>>();
+interface Tree {
+  at: Date;
+  inner: Tree[];
+}
+expectTypeOf<Jsonify<Tree>["inner"][number]["inner"][number]["at"]>().toEqualTypeOf<string>();
+
+// Events
+expectTypeOf(client.onOpen(() => {})).toEqualTypeOf<() => void>();
+client.onClose(({ code, reason, wasClean }) => {
+  expectTypeOf(code).toEqualTypeOf<number>();
+  expectTypeOf(reason).toEqualTypeOf<string>();
+  expectTypeOf(wasClean).toEqualTypeOf<boolean>();
+});
+client.onError((error) => {
+  expectTypeOf(error).toEqualTypeOf<ClientError>();
+  expectTypeOf(error.issues?.[0]?.message).toEqualTypeOf<string | undefined>();
+  if (error.code === "QUEUE_FULL" || error.code === "INVALID_PAYLOAD") return;
+  // @ts-expect-error no such code
+  if (error.code === "INVALID") return;
+});
+expectTypeOf(client.close).toEqualTypeOf<() => void>();
+expectTypeOf(client.reconnect).toEqualTypeOf<() => void>();
+expectTypeOf(client.readyState).toEqualTypeOf<0 | 1 | 2 | 3>();
+
+// Options
+const token: string | undefined = process.env["TOKEN"];
+createZocketClient<typeof router>("ws://localhost:3000", {
+  headers: { authorization: "secret", token },
+  maxReconnectionDelay: 10_000,
+  minReconnectionDelay: 1_000,
+  reconnectionDelayGrowFactor: 1.3,
+  maxRetries: Infinity,
+  debug: false,
+  onOpen: () => {},
+  onClose: ({ code }) => void code,
+  WebSocket: WsWebSocket,
+});
+createZocketClient<typeof router>("ws://localhost:3000", { WebSocket });
+createZocketClient<typeof router>("ws://localhost:3000", {
+  WebSocket: class extends WsWebSocket {
+    constructor(url: string) {
+      super(url, { headers: { authorization: "secret" } });
+    }
+  },
+});
+// @ts-expect-error no class
+createZocketClient<typeof router>("ws://localhost:3000", { WebSocket: {} });
+// @ts-expect-error no WebSocket
+createZocketClient<typeof router>("ws://localhost:3000", { WebSocket: Date });
+// @ts-expect-error headers are text
+createZocketClient<typeof router>("ws://localhost:3000", { headers: { age: 1 } });
+// @ts-expect-error no such option
+createZocketClient<typeof router>("ws://localhost:3000", { retries: 1 });

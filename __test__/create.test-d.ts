@@ -1,0 +1,249 @@
+// Types of `zocket.create`: the reference page, and what becomes of the user context.
+import { type } from "arktype";
+import { expectTypeOf } from "expect-type";
+import * as v from "valibot";
+import { z } from "zod";
+
+import {
+  createServer,
+  zocket,
+  type DisconnectContext,
+  type StandardSchemaV1,
+  type Zocket,
+  type ZocketContext,
+} from "@zocket/core";
+
+declare function validateToken(
+  token: string,
+): Promise<{ id: string; name: string; role: "admin" | "user" }>;
+declare const database: { updateLastSeen(userId: string): Promise<void> };
+declare function logDisconnection(userId: string, clientId: string): Promise<void>;
+
+interface User {
+  userId: string;
+  username: string;
+}
+const headers = z.object({ authorization: z.string() });
+const text = z.object({ text: z.string() });
+
+// The signature, as the reference page has it: each can stand for the other.
+declare function create<THeadersSchema extends StandardSchemaV1, TUserContext = {}>(config: {
+  headers: THeadersSchema;
+  onConnect?: (
+    headers: StandardSchemaV1.InferOutput<THeadersSchema>,
+    clientId: string,
+  ) => TUserContext | Promise<TUserContext>;
+  onDisconnect?: (ctx: DisconnectContext<TUserContext>, clientId: string) => void | Promise<void>;
+}): Zocket<THeadersSchema, TUserContext>;
+const ours: typeof create = zocket.create;
+const theirs: typeof zocket.create = create;
+expectTypeOf(ours).toEqualTypeOf(theirs);
+
+// The example, as the reference page has it.
+const page = zocket.create({
+  headers: z.object({
+    authorization: z.string(),
+  }),
+  onConnect: async (headers, clientId) => {
+    expectTypeOf(headers).toEqualTypeOf<{ authorization: string }>();
+    expectTypeOf(clientId).toEqualTypeOf<string>();
+    const user = await validateToken(headers.authorization);
+    return {
+      userId: user.id,
+      username: user.name,
+      role: user.role,
+    };
+  },
+  onDisconnect: async (ctx, clientId) => {
+    expectTypeOf(ctx).toEqualTypeOf<{
+      userId: string;
+      username: string;
+      role: "admin" | "user";
+      readonly clientId: string;
+      readonly rooms: ReadonlySet<string>;
+    }>();
+    expectTypeOf(clientId).toEqualTypeOf<string>();
+    await database.updateLastSeen(ctx.userId);
+    await logDisconnection(ctx.userId, clientId);
+  },
+});
+expectTypeOf(page).toEqualTypeOf<
+  Zocket<typeof page.headersSchema, { userId: string; username: string; role: "admin" | "user" }>
+>();
+expectTypeOf(page.message.incoming).not.toBeAny();
+expectTypeOf(page.message.outgoing).not.toBeAny();
+expectTypeOf(page.message.use).not.toBeAny();
+expectTypeOf(page.router).not.toBeAny();
+page.message.incoming({ payload: z.object({}) });
+page.message.outgoing({ payload: z.object({}) });
+page.message.use(() => {});
+page.router({}, {});
+
+// Headers: the output of any Standard Schema.
+zocket.create({
+  headers: z.object({ authorization: z.string(), "user-agent": z.string().optional() }),
+  onConnect: (headers) => {
+    expectTypeOf(headers["user-agent"]).toEqualTypeOf<string | undefined>();
+  },
+});
+zocket.create({
+  headers: z.object({ age: z.coerce.number() }),
+  onConnect: (headers) => expectTypeOf(headers.age).toEqualTypeOf<number>() && {},
+});
+zocket.create({
+  headers: v.object({ authorization: v.pipe(v.string(), v.transform(Number)) }),
+  onConnect: (headers) => expectTypeOf(headers.authorization).toEqualTypeOf<number>() && {},
+});
+zocket.create({
+  headers: type({ authorization: "string" }),
+  onConnect: (headers) => expectTypeOf(headers.authorization).toEqualTypeOf<string>() && {},
+});
+declare const handWritten: StandardSchemaV1<unknown, { token: string }>;
+zocket.create({
+  headers: handWritten,
+  onConnect: (headers) => expectTypeOf(headers).toEqualTypeOf<{ token: string }>() && {},
+});
+
+// @ts-expect-error `headers` is required
+zocket.create({});
+// @ts-expect-error it is a schema
+zocket.create({ headers: { authorization: "string" } });
+// @ts-expect-error a callback is a function
+zocket.create({ headers, onConnect: { userId: "1" } });
+// @ts-expect-error there is no such option
+zocket.create({ headers, onMessage: () => {} });
+
+/** The user context, as inferred. */
+type UserContextOf<TZocket> =
+  TZocket extends Zocket<infer _, infer TUserContext> ? TUserContext : 0;
+/** A handler's `ctx` without what zocket adds. */
+type Own<TContext> = Omit<TContext, "clientId" | "send" | "rooms">;
+
+// The user context: from a synchronous and an asynchronous callback, from both at once, and without one.
+const sync = zocket.create({ headers, onConnect: () => ({ userId: "1" }) });
+expectTypeOf<UserContextOf<typeof sync>>().toEqualTypeOf<{ userId: string }>();
+const async = zocket.create({ headers, onConnect: async () => ({ userId: "1" }) });
+expectTypeOf<UserContextOf<typeof async>>().toEqualTypeOf<{ userId: string }>();
+declare const sometimesAsync: () => User | Promise<User>;
+const both = zocket.create({ headers, onConnect: sometimesAsync });
+expectTypeOf<UserContextOf<typeof both>>().toEqualTypeOf<User>();
+const none = zocket.create({ headers });
+expectTypeOf<UserContextOf<typeof none>>().toEqualTypeOf<{}>();
+const given = zocket.create<typeof headers, User>({
+  headers,
+  onConnect: () => ({ userId: "1", username: "Ada" }),
+});
+expectTypeOf<UserContextOf<typeof given>>().toEqualTypeOf<User>();
+// @ts-expect-error the context that was named lacks a property
+zocket.create<typeof headers, User>({ headers, onConnect: () => ({ userId: "1" }) });
+
+none.router(
+  { say: none.message.incoming({ payload: text }) },
+  {
+    say: ({ ctx }) => {
+      expectTypeOf<keyof typeof ctx>().toEqualTypeOf<"clientId" | "send" | "rooms">();
+      expectTypeOf(ctx.clientId).toEqualTypeOf<string>();
+    },
+  },
+);
+
+// Nothing returned: the context is empty. Sometimes nothing: its properties are optional.
+const nothing = zocket.create({
+  headers,
+  onConnect: () => {},
+  onDisconnect: (ctx) => void ctx.rooms,
+});
+nothing.router(
+  { say: nothing.message.incoming({ payload: text }) },
+  { say: ({ ctx }) => expectTypeOf<Own<typeof ctx>>().toEqualTypeOf<{}>() && undefined },
+);
+const maybe = zocket.create({
+  headers,
+  onConnect: async (headers) => (headers.authorization === "" ? undefined : { userId: "1" }),
+});
+maybe.router(
+  { say: maybe.message.incoming({ payload: text }) },
+  {
+    say: ({ ctx }) =>
+      expectTypeOf<Own<typeof ctx>>().toEqualTypeOf<{ userId?: string }>() && undefined,
+  },
+);
+
+// A union stays one, so that it can be told apart.
+type Visitor = { kind: "guest" } | { kind: "member"; userId: string };
+const visitors = zocket.create({ headers, onConnect: (): Visitor => ({ kind: "guest" }) });
+visitors.router(
+  { say: visitors.message.incoming({ payload: text }) },
+  {
+    say: ({ ctx }) => {
+      if (ctx.kind === "member") expectTypeOf(ctx.userId).toEqualTypeOf<string>();
+      // @ts-expect-error a guest has none
+      else void ctx.userId;
+    },
+  },
+);
+
+// What is not known stays unknown, and what zocket adds stays typed.
+const parsed = zocket.create({
+  headers,
+  onConnect: (headers) => JSON.parse(headers.authorization),
+});
+parsed.router(
+  { say: parsed.message.incoming({ payload: text }) },
+  {
+    say: ({ ctx }) => {
+      expectTypeOf(ctx).not.toBeAny();
+      expectTypeOf(ctx["userId"]).toEqualTypeOf<unknown>();
+      expectTypeOf(ctx.clientId).toEqualTypeOf<string>();
+      expectTypeOf(ctx.rooms.has).not.toBeAny();
+    },
+  },
+);
+
+// The names that zocket itself puts into `ctx` cannot be used, nor can a context that is no object.
+const takenId = zocket.create({ headers, onConnect: () => ({ clientId: "1" }) });
+// @ts-expect-error onConnect returns `clientId`
+takenId.message.incoming({ payload: text });
+// @ts-expect-error onConnect returns `clientId`
+takenId.router({}, {});
+const takenSend = zocket.create({
+  headers,
+  onConnect: async () => ({ userId: "1", send: () => {} }),
+});
+// @ts-expect-error onConnect returns `send`
+takenSend.message.use(() => {});
+const takenRooms = zocket.create({
+  headers,
+  onConnect: (headers) => (headers.authorization ? { rooms: [""] } : { userId: "1" }),
+});
+// @ts-expect-error onConnect returns `rooms`
+takenRooms.message.outgoing({ payload: text });
+expectTypeOf(
+  takenId.message,
+).toEqualTypeOf<"onConnect returns `clientId`, a name that zocket itself puts into ctx">();
+const noObject = zocket.create({ headers, onConnect: () => "Ada" });
+// @ts-expect-error onConnect returns text
+noObject.message.incoming({ payload: text });
+
+// The functions may be taken off and called alone.
+const { message, router } = none;
+const { incoming, outgoing, use } = message;
+router({ say: incoming({ payload: text }), said: outgoing({ payload: text }) }, { say() {} });
+use(() => {}).incoming({ payload: text });
+
+// A router is served by a zocket whose `onConnect` returns what its handlers need.
+const needsUser = sync.router({ say: sync.message.incoming({ payload: text }) }, { say() {} });
+const needsNothing = none.router({ say: none.message.incoming({ payload: text }) }, { say() {} });
+createServer(needsUser, sync);
+createServer(needsNothing, none);
+// @ts-expect-error nobody returns a `userId`
+createServer(needsUser, none);
+
+// Contexts that are written down.
+expectTypeOf<DisconnectContext>().toEqualTypeOf<{
+  readonly clientId: string;
+  readonly rooms: ReadonlySet<string>;
+}>();
+expectTypeOf<keyof ZocketContext<User>>().toEqualTypeOf<
+  "userId" | "username" | "clientId" | "send" | "rooms"
+>();
