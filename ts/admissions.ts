@@ -1,0 +1,144 @@
+// From the upgrade request to the answer: origin, headers schema, `onConnect`. Runs without a pause as long as the user's
+// code does, so that most upgrades are answered in the batch they came in.
+import { isObject, isThenable, quote, unexpected } from "./check.js";
+import type { Client, Clients } from "./clients.js";
+import type { Commands } from "./commands.js";
+import type { Disconnects } from "./disconnects.js";
+import { ClientFault, type Faults } from "./faults.js";
+import { REFUSAL } from "./native.js";
+import { issuesOf, issuesText } from "./schema.js";
+import type { StandardSchemaV1 } from "./types.js";
+
+/** The value of an UPGRADE event. */
+export interface UpgradeRequest {
+  readonly id: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Only there if a function decides. */
+  readonly origin: string | null;
+}
+
+/** What decides about an upgrade: the user's code. */
+export interface Gate {
+  readonly allowedOrigins: ((origin: string) => unknown) | undefined;
+  readonly headersSchema: StandardSchemaV1;
+  readonly onConnect: ((headers: unknown, clientId: string) => unknown) | undefined;
+}
+
+type Reason = keyof typeof REFUSAL;
+
+/** What `onConnect` returned is no context. */
+class NoContext extends TypeError {}
+
+/** Decides about the upgrades of one server. */
+export class Admissions {
+  readonly #gate: Gate;
+  readonly #schema: StandardSchemaV1["~standard"];
+  readonly #clients: Clients;
+  readonly #commands: Commands;
+  readonly #faults: Faults;
+  readonly #disconnects: Disconnects;
+
+  constructor(
+    gate: Gate,
+    clients: Clients,
+    commands: Commands,
+    faults: Faults,
+    disconnects: Disconnects,
+  ) {
+    this.#gate = gate;
+    this.#schema = gate.headersSchema["~standard"];
+    this.#clients = clients;
+    this.#commands = commands;
+    this.#faults = faults;
+    this.#disconnects = disconnects;
+  }
+
+  /** Answers an upgrade request, unless its client is gone before. Never rejects. */
+  async decide(client: Client, { headers, origin }: UpgradeRequest): Promise<void> {
+    let reason: Reason = "ORIGIN";
+    try {
+      const { allowedOrigins, onConnect } = this.#gate;
+      if (origin !== null && allowedOrigins) {
+        let allowed = allowedOrigins(origin);
+        if (isThenable(allowed)) allowed = await allowed;
+        if (client.phase === "gone") return;
+        if (!allowed) {
+          this.#refuseOrigin(client, origin);
+          return;
+        }
+      }
+      reason = "HEADERS";
+      let result: unknown = this.#schema.validate(headers);
+      if (isThenable(result)) result = await result;
+      if (client.phase === "gone") return;
+      const issues = issuesOf(result);
+      if (issues) {
+        this.#refuseHeaders(client, issues);
+        return;
+      }
+      const { value } = result as StandardSchemaV1.SuccessResult<unknown>;
+      reason = "CONNECT";
+      let context = onConnect?.(value, client.id);
+      if (isThenable(context)) context = await context;
+      if (context !== undefined) client.context = contextOf(context);
+    } catch (error) {
+      this.#failed(client, reason, error);
+      return;
+    }
+    this.#admit(client);
+  }
+
+  #admit(client: Client): void {
+    if (client.phase === "gone") {
+      // It was gone before `onConnect` was done, which has succeeded all the same.
+      this.#disconnects.run(client);
+      return;
+    }
+    this.#clients.open(client);
+    this.#commands.admit(client.handle);
+  }
+
+  #refuseOrigin(client: Client, origin: string): void {
+    this.#refuse(client, "ORIGIN", 403);
+    const fault = () => new ClientFault(`the origin ${quote(origin)} is not allowed`);
+    this.#faults.reportClient(fault, "ORIGIN", client.id);
+  }
+
+  #refuseHeaders(client: Client, issues: readonly unknown[]): void {
+    const body = `{"error":"Invalid headers","details":${issuesText(issues)}}`;
+    this.#refuse(client, "HEADERS", 400, body);
+    const fault = () => new ClientFault("the headers are not valid", issues);
+    this.#faults.reportClient(fault, "HEADERS", client.id);
+  }
+
+  #failed(client: Client, reason: Reason, error: unknown): void {
+    this.#refuse(client, reason, statusOf(reason, error));
+    this.#faults.report(error, reason, client.id);
+  }
+
+  /** `body` is JSON text, or empty for the engine's own words. */
+  #refuse(client: Client, reason: Reason, status: number, body = ""): void {
+    if (client.phase === "gone") return;
+    this.#clients.end(client);
+    this.#commands.refuse(client.handle, status, REFUSAL[reason], body);
+  }
+}
+
+function contextOf(value: unknown): object {
+  if (isObject(value)) return value;
+  const { message } = unexpected("onConnect", "it to return an object or nothing", value);
+  throw new NoContext(message);
+}
+
+function statusOf(reason: Reason, error: unknown): number {
+  if (reason === "ORIGIN") return 403;
+  if (reason === "HEADERS" || error instanceof NoContext) return 500;
+  try {
+    const { status } = error as { readonly status?: unknown };
+    return typeof status === "number" && Number.isInteger(status) && status >= 400 && status < 600
+      ? status
+      : 403;
+  } catch {
+    return 403;
+  }
+}

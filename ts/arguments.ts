@@ -1,0 +1,58 @@
+// What `createServer` is given, checked as far as JavaScript uses it. The engine checks the other options.
+import type { Gate } from "./admissions.js";
+import { isObject, unexpected } from "./check.js";
+import type { OnDisconnect } from "./disconnects.js";
+import type { OnError } from "./faults.js";
+import type { RouteTable } from "./types.js";
+
+/** The numbered routes of what `zo.router` returned. */
+export function tableOf(appRouter: unknown): RouteTable {
+  const table = isObject(appRouter) && (appRouter as { readonly _table?: unknown })._table;
+  if (isObject(table)) {
+    const { incoming, outgoing } = table as { readonly [name in keyof RouteTable]?: unknown };
+    if (Array.isArray(incoming) && Array.isArray(outgoing)) return { incoming, outgoing };
+  }
+  throw unexpected("createServer: appRouter", "what zo.router returned", appRouter);
+}
+
+/** The schema and the callbacks that `zocket.create` was given. */
+export function callbacksOf(zo: unknown): Omit<Gate, "allowedOrigins"> & {
+  readonly onDisconnect: OnDisconnect | undefined;
+} {
+  if (isObject(zo) && "headersSchema" in zo && isSchema(zo.headersSchema)) {
+    const { headersSchema, onConnect, onDisconnect } = zo as ReturnType<typeof callbacksOf>;
+    if (isOptionalFunction(onConnect) && isOptionalFunction(onDisconnect)) {
+      return { headersSchema, onConnect, onDisconnect };
+    }
+  }
+  throw unexpected("createServer: zo", "what zocket.create returned", zo);
+}
+
+/** The options that concern JavaScript. */
+export function ownOptions(options: unknown): {
+  readonly onError: OnError | undefined;
+  readonly allowedOrigins: Gate["allowedOrigins"];
+} {
+  if (!isObject(options)) throw unexpected("createServer: options", "an object", options);
+  const { onError, allowedOrigins } = options as {
+    readonly onError?: unknown;
+    readonly allowedOrigins?: unknown;
+  };
+  if (!isOptionalFunction(onError)) {
+    throw unexpected("createServer: options.onError", "a function", onError);
+  }
+  return {
+    onError: onError as OnError | undefined,
+    allowedOrigins:
+      typeof allowedOrigins === "function" ? (allowedOrigins as Gate["allowedOrigins"]) : undefined,
+  };
+}
+
+function isOptionalFunction(value: unknown): boolean {
+  return value === undefined || typeof value === "function";
+}
+
+function isSchema(value: unknown): boolean {
+  const schema = value as { readonly "~standard"?: { readonly validate?: unknown } } | null;
+  return typeof schema?.["~standard"]?.validate === "function";
+}

@@ -1,0 +1,44 @@
+// Checks of what callers hand over, and the words errors have for it: the same as the native side's.
+
+/** How many characters of a caller's text are repeated in an error. */
+const MAX_QUOTED = 120;
+
+/** The `TypeError` for a value of the wrong kind: where it stood, what was expected there and what came. */
+export function unexpected(place: string, expected: string, got: unknown): TypeError {
+  return new TypeError(`${place}: expected ${expected}, got ${describe(got)}`);
+}
+
+/** Quotes a caller's text for an error, shortened and with control characters escaped. */
+export function quote(text: string): string {
+  return JSON.stringify(text.length > MAX_QUOTED ? `${text.slice(0, MAX_QUOTED)}…` : text);
+}
+
+/** Names a value in a few words without running the caller's code. */
+function describe(value: unknown): string {
+  switch (typeof value) {
+    case "string":
+      return quote(value);
+    case "symbol":
+      return "a symbol";
+    case "bigint":
+      return "a bigint";
+    case "function":
+      return "a function";
+    case "object":
+      if (value === null) return "null";
+      return Array.isArray(value) ? "an array" : "an object";
+    default:
+      return String(value);
+  }
+}
+
+/** Whether the value is an object: no function, not `null`. */
+export function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}
+
+/** Whether `await` would wait for the value. Runs the caller's code if `then` is a getter. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  if (typeof value !== "object" && typeof value !== "function") return false;
+  return value !== null && typeof (value as { then?: unknown }).then === "function";
+}

@@ -1,0 +1,79 @@
+// What JavaScript knows of each client, and how it is found: by the engine's handle or by its id.
+
+/** A message that waits behind one whose schema or middleware is pending: an event's code and value. */
+export interface WaitingMessage {
+  readonly code: number;
+  readonly value: unknown;
+}
+
+const NO_CONTEXT: object = Object.freeze({});
+
+/** One client, from its upgrade request on. There may be very many: an idle one is to cost little. */
+export class Client {
+  /** `deciding` until it is admitted, `gone` from its end on. */
+  phase: "deciding" | "open" | "gone" = "deciding";
+  /** What `onConnect` returned. */
+  context: object = NO_CONTEXT;
+  /** Names of the rooms it is in; the engine's registry changes by the commands of the same calls. */
+  rooms: Set<string> | undefined = undefined;
+  /** What handlers get as `ctx.rooms`; made for the first message. */
+  operations: object | undefined = undefined;
+  /** Messages behind a pending one; `undefined` while none is pending. */
+  waiting: WaitingMessage[] | undefined = undefined;
+  /** Whether the engine was told not to read it. */
+  paused = false;
+
+  constructor(
+    /** The engine's number for it; not to be used once it is gone. */
+    readonly handle: number,
+    readonly id: string,
+  ) {}
+}
+
+/** All clients of one server. */
+export class Clients {
+  readonly #byHandle: (Client | undefined)[] = [];
+  readonly #open = new Map<string, Client>();
+
+  /** Adds the client of an upgrade request. Nobody finds it by its id yet. */
+  add(handle: number, id: string): Client {
+    const client = new Client(handle, id);
+    // Handles are small and dense; going up one by one keeps the array from becoming a dictionary.
+    while (this.#byHandle.length < handle) this.#byHandle.push(undefined);
+    this.#byHandle[handle] = client;
+    return client;
+  }
+
+  /** The client that the engine calls so. */
+  at(handle: number): Client | undefined {
+    return this.#byHandle[handle];
+  }
+
+  /** The open client with this id. */
+  find(id: string): Client | undefined {
+    return this.#open.get(id);
+  }
+
+  /** Opens a client: from now on it can be sent to. */
+  open(client: Client): void {
+    client.phase = "open";
+    this.#open.set(client.id, client);
+  }
+
+  /** Forgets a client: its handle is free from now on. */
+  end(client: Client): void {
+    client.phase = "gone";
+    this.#open.delete(client.id);
+    this.#byHandle[client.handle] = undefined;
+  }
+
+  /** The clients of one shard. */
+  ofShard(shard: number, shards: number): Client[] {
+    const clients = [];
+    for (let handle = shard; handle < this.#byHandle.length; handle += shards) {
+      const client = this.#byHandle[handle];
+      if (client) clients.push(client);
+    }
+    return clients;
+  }
+}

@@ -1,0 +1,108 @@
+// The calls of `onDisconnect`: who waits for them, and which of them waits for `stop()` itself.
+import { AsyncLocalStorage } from "node:async_hooks";
+
+import { isThenable } from "./check.js";
+import type { Client } from "./clients.js";
+import type { Faults } from "./faults.js";
+
+/** One call of `onDisconnect` that is not done. */
+export interface DisconnectCall {
+  readonly clientId: string;
+  /** Whether it called `stop()`: then a `stop()` called in such a call must not wait for it, or both wait for ever. */
+  stops: boolean;
+}
+
+/** The callback of that name. */
+export type OnDisconnect = (ctx: object, clientId: string) => unknown;
+
+/** Calls `onDisconnect` once for each client and keeps track of what it returned. */
+export class Disconnects {
+  readonly #onDisconnect: OnDisconnect | undefined;
+  readonly #faults: Faults;
+  readonly #pending = new Set<DisconnectCall>();
+  readonly #watchers = new Set<() => void>();
+  /**
+   * Which call the running code belongs to. Before Node 24 an enabled storage slows every promise of the process, so it
+   * is enabled only while a call is pending.
+   */
+  readonly #storage = new AsyncLocalStorage<DisconnectCall>();
+
+  constructor(onDisconnect: OnDisconnect | undefined, faults: Faults) {
+    this.#onDisconnect = onDisconnect;
+    this.#faults = faults;
+  }
+
+  /** The calls that are not done. */
+  get pending(): Iterable<DisconnectCall> {
+    return this.#pending;
+  }
+
+  /** The call that the running code belongs to, if that is not done. */
+  current(): DisconnectCall | undefined {
+    const call = this.#pending.size > 0 ? this.#storage.getStore() : undefined;
+    return call && this.#pending.has(call) ? call : undefined;
+  }
+
+  /** Notes that a call waits for `stop()`. */
+  markStopping(call: DisconnectCall): void {
+    call.stops = true;
+    this.#changed();
+  }
+
+  /** Calls `onDisconnect` for a client that is gone. */
+  run(client: Client): void {
+    const onDisconnect = this.#onDisconnect;
+    const rooms: ReadonlySet<string> = client.rooms ?? new Set();
+    client.rooms = undefined;
+    if (onDisconnect === undefined) return;
+    const call: DisconnectCall = { clientId: client.id, stops: false };
+    this.#pending.add(call);
+    try {
+      const ctx = { clientId: client.id, rooms, ...client.context };
+      ctx.clientId = client.id;
+      ctx.rooms = rooms;
+      const result = this.#storage.run(call, onDisconnect, ctx, client.id);
+      if (isThenable(result)) {
+        void this.#follow(call, result);
+        return;
+      }
+    } catch (error) {
+      this.#faults.report(error, "DISCONNECT", client.id);
+    }
+    this.#done(call);
+  }
+
+  /** Resolves when every pending call, or every one that does not itself wait for `stop()`, is done. */
+  settled(which: "all" | "others"): Promise<void> {
+    const isSettled = () =>
+      which === "all" ? this.#pending.size === 0 : [...this.#pending].every(({ stops }) => stops);
+    return new Promise((resolve) => {
+      const look = () => {
+        if (!isSettled()) return;
+        this.#watchers.delete(look);
+        resolve();
+      };
+      this.#watchers.add(look);
+      look();
+    });
+  }
+
+  async #follow(call: DisconnectCall, result: PromiseLike<unknown>): Promise<void> {
+    try {
+      await result;
+    } catch (error) {
+      this.#faults.report(error, "DISCONNECT", call.clientId);
+    }
+    this.#done(call);
+  }
+
+  #done(call: DisconnectCall): void {
+    this.#pending.delete(call);
+    if (this.#pending.size === 0) this.#storage.disable();
+    this.#changed();
+  }
+
+  #changed(): void {
+    for (const look of this.#watchers) look();
+  }
+}

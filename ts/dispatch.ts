@@ -1,0 +1,140 @@
+// One ring of the bell: takes what happened, tells each event to whom it concerns, and hands over what the user's code
+// sent meanwhile. Nothing that user code does gets out of here.
+import type { Admissions, UpgradeRequest } from "./admissions.js";
+import type { Client, Clients } from "./clients.js";
+import type { Commands } from "./commands.js";
+import type { Disconnects } from "./disconnects.js";
+import { ClientFault, type Faults } from "./faults.js";
+import type { Messages } from "./messages.js";
+import { EVENT, type Native } from "./native.js";
+import type { Stop } from "./stop.js";
+import type { ErrorCode } from "./types.js";
+
+/** Those the events concern. */
+export interface Parts {
+  readonly clients: Clients;
+  readonly commands: Commands;
+  readonly admissions: Admissions;
+  readonly messages: Messages;
+  readonly disconnects: Disconnects;
+  readonly stop: Stop;
+  readonly faults: Faults;
+}
+
+/** The value of a BAD event: what the engine has already answered. */
+interface BadMessage {
+  readonly code: ErrorCode;
+  readonly route?: string;
+  readonly message: string;
+}
+
+/** The value of a FAULT event. */
+interface Fault {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly id?: string;
+}
+
+/** Dispatches the events of one server. */
+export class Dispatch {
+  readonly #parts: Parts;
+  #ended = 0;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  /** How many clients that had their 101 are gone, as far as `onDisconnect` was told. */
+  get ended(): number {
+    return this.#ended;
+  }
+
+  /** Answers the bell. Never throws. */
+  ring(native: Native): void {
+    const { commands, faults } = this.#parts;
+    commands.beginBatch();
+    try {
+      const { shards } = native;
+      for (let shard = 0; shard < shards; shard += 1) {
+        const text = native.take(shard);
+        if (text !== null) this.#batch(text, shards);
+      }
+    } catch (error) {
+      faults.report(error, "INTERNAL");
+    }
+    commands.endBatch();
+  }
+
+  #batch(text: string, shards: number): void {
+    const events = JSON.parse(text) as readonly unknown[];
+    const { clients, messages, faults } = this.#parts;
+    for (let at = 0; at < events.length; at += 3) {
+      try {
+        const handle = events[at] as number;
+        const code = events[at + 1] as number;
+        const value = events[at + 2];
+        if (code >= 0) {
+          const client = clients.at(handle);
+          if (client) messages.take(client, code, value);
+        } else {
+          this.#rare(handle, code, value, shards);
+        }
+      } catch (error) {
+        faults.report(error, "INTERNAL");
+      }
+    }
+  }
+
+  /** Everything but messages. */
+  #rare(handle: number, code: number, value: unknown, shards: number): void {
+    const { clients, admissions, commands, faults, stop } = this.#parts;
+    switch (code) {
+      case EVENT.UPGRADE: {
+        const request = value as UpgradeRequest;
+        void admissions.decide(clients.add(handle, request.id), request);
+        break;
+      }
+      case EVENT.CLOSED: {
+        const client = clients.at(handle);
+        if (client) this.#end(client, value === 1);
+        commands.release(handle);
+        break;
+      }
+      case EVENT.BAD: {
+        const { code, route, message } = value as BadMessage;
+        const id = clients.at(handle)?.id;
+        faults.reportClient(() => new ClientFault(message), code, id, route);
+        break;
+      }
+      case EVENT.FAULT:
+        this.#fault(value as Fault);
+        break;
+      case EVENT.STOPPED:
+        stop.shardStopped(handle, shards);
+        break;
+      case EVENT.DIED:
+        faults.report(new Error(`an I/O thread panicked: ${String(value)}`), "INTERNAL");
+        for (const client of clients.ofShard(handle, shards)) {
+          this.#end(client, client.phase === "open");
+        }
+        stop.shardStopped(handle, shards);
+        break;
+      default:
+        throw new RangeError(`unknown event ${code}`);
+    }
+  }
+
+  #end(client: Client, opened: boolean): void {
+    const { clients, disconnects } = this.#parts;
+    const admitted = client.phase === "open";
+    clients.end(client);
+    if (opened) this.#ended += 1;
+    if (admitted) disconnects.run(client);
+  }
+
+  #fault({ code, message, id }: Fault): void {
+    const { faults } = this.#parts;
+    if (code === "INTERNAL") faults.report(new Error(message), code, id);
+    else faults.reportClient(() => new ClientFault(message), code, id);
+  }
+}

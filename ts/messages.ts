@@ -1,0 +1,232 @@
+// A message's way in: schema, middlewares, handler. What is synchronous in the user's code stays synchronous here and
+// makes no promise; while a schema or middleware is pending, the client's later messages wait.
+import { isObject, isThenable } from "./check.js";
+import type { Client, WaitingMessage } from "./clients.js";
+import { extendedContext, freshContext, type Context } from "./context.js";
+import type { MessageErrorCode } from "./envelope.js";
+import { ClientFault, type Faults } from "./faults.js";
+import { ERROR_ROUTE } from "./native.js";
+import { issuesOf, issuesText } from "./schema.js";
+import type { Outlet } from "./sender.js";
+import type { IncomingRoute, StandardSchemaV1 } from "./types.js";
+
+/** With more messages than this behind a pending one, the client is not read until they are done. */
+const MAX_WAITING = 64;
+
+/** What the sender of a message is told; never the text of what user code threw. */
+const TEXTS = {
+  INVALID_PAYLOAD: "the payload is not valid",
+  REJECTED: "the message was rejected",
+  HANDLER_ERROR: "the handler failed",
+} as const;
+
+/** A schema or middleware that is not done yet; never rejects. */
+type Pending = Promise<void> | undefined;
+
+/** An incoming route as every message of it needs it. */
+interface Route {
+  readonly name: string;
+  readonly schema: StandardSchemaV1["~standard"];
+  readonly middlewares: IncomingRoute["middlewares"];
+  readonly handler: IncomingRoute["handler"];
+}
+
+/** Takes the messages of all clients to their handlers. */
+export class Messages {
+  readonly #routes: readonly Route[];
+  readonly #outlet: Outlet;
+  readonly #faults: Faults;
+  readonly #bad = new Map<MessageErrorCode, number>();
+
+  constructor(incoming: readonly IncomingRoute[], outlet: Outlet, faults: Faults) {
+    this.#routes = incoming.map(({ name, schema, middlewares, handler }) => {
+      return { name, schema: schema["~standard"], middlewares, handler };
+    });
+    this.#outlet = outlet;
+    this.#faults = faults;
+  }
+
+  /** How many messages got a `$error` from here, by code. */
+  get bad(): ReadonlyMap<MessageErrorCode, number> {
+    return this.#bad;
+  }
+
+  /** Takes one message: an event's code and value. */
+  take(client: Client, code: number, value: unknown): void {
+    const { waiting } = client;
+    if (waiting === undefined) {
+      const pending = this.#start(client, code, value);
+      if (pending) void this.#hold(client, pending);
+      return;
+    }
+    waiting.push({ code, value });
+    if (waiting.length > MAX_WAITING && !client.paused) {
+      client.paused = true;
+      this.#outlet.commands.pause(client.handle);
+    }
+  }
+
+  /** Lets a client's messages wait from a pending one on, and takes them in order, until there are none. */
+  async #hold(client: Client, first: Promise<void>): Promise<void> {
+    const waiting: WaitingMessage[] = (client.waiting = []);
+    await first;
+    while (client.phase === "open") {
+      const message = waiting.shift();
+      if (client.paused && waiting.length === 0) {
+        client.paused = false;
+        this.#outlet.commands.resume(client.handle);
+      }
+      if (message === undefined) break;
+      const pending = this.#start(client, message.code, message.value);
+      if (pending) await pending;
+    }
+    client.waiting = undefined;
+  }
+
+  #start(client: Client, code: number, value: unknown): Pending {
+    const route = this.#routes[code >> 1];
+    if (route === undefined) return undefined;
+    let result: unknown;
+    try {
+      result = route.schema.validate((code & 1) === 1 ? undefined : value);
+      if (isThenable(result)) return this.#validateLater(client, route, result);
+    } catch (error) {
+      this.#schemaThrew(client, route, error);
+      return undefined;
+    }
+    return this.#validated(client, route, result);
+  }
+
+  async #validateLater(client: Client, route: Route, pending: PromiseLike<unknown>): Promise<void> {
+    let result: unknown;
+    try {
+      result = await pending;
+    } catch (error) {
+      this.#schemaThrew(client, route, error);
+      return;
+    }
+    if (client.phase !== "open") return;
+    const next = this.#validated(client, route, result);
+    if (next) await next;
+  }
+
+  #validated(client: Client, route: Route, result: unknown): Pending {
+    let issues: readonly unknown[] | undefined;
+    let payload: unknown;
+    try {
+      issues = issuesOf(result);
+      if (issues === undefined) payload = (result as StandardSchemaV1.SuccessResult<unknown>).value;
+    } catch (error) {
+      this.#schemaThrew(client, route, error);
+      return undefined;
+    }
+    if (issues) {
+      this.#invalid(client, route, issues);
+      return undefined;
+    }
+    let ctx: Context;
+    try {
+      ctx = freshContext(client, this.#outlet);
+    } catch (error) {
+      // A getter of the user context threw.
+      this.#handlerThrew(client, route, error);
+      return undefined;
+    }
+    return this.#advance(client, route, payload, ctx, 0);
+  }
+
+  /** Runs the middlewares from `step` on, and the handler. */
+  #advance(client: Client, route: Route, payload: unknown, ctx: Context, step: number): Pending {
+    const { middlewares } = route;
+    let extended = ctx;
+    for (let next = step; ; next += 1) {
+      const middleware = middlewares[next];
+      if (middleware === undefined) break;
+      try {
+        const additions = middleware({ ctx: extended, payload });
+        if (isThenable(additions)) {
+          return this.#advanceLater(client, route, payload, extended, next + 1, additions);
+        }
+        extended = this.#extended(client, extended, additions);
+      } catch (error) {
+        this.#rejected(client, route, error);
+        return undefined;
+      }
+    }
+    this.#handle(client, route, payload, extended);
+    return undefined;
+  }
+
+  async #advanceLater(
+    client: Client,
+    route: Route,
+    payload: unknown,
+    ctx: Context,
+    step: number,
+    pending: PromiseLike<unknown>,
+  ): Promise<void> {
+    let extended: Context;
+    try {
+      extended = this.#extended(client, ctx, await pending);
+    } catch (error) {
+      this.#rejected(client, route, error);
+      return;
+    }
+    if (client.phase !== "open") return;
+    const next = this.#advance(client, route, payload, extended, step);
+    if (next) await next;
+  }
+
+  #extended(client: Client, ctx: Context, additions: unknown): Context {
+    return isObject(additions) ? extendedContext(ctx, additions, client, this.#outlet) : ctx;
+  }
+
+  #handle(client: Client, route: Route, payload: unknown, ctx: Context): void {
+    const { handler } = route;
+    try {
+      const result = handler({ payload, ctx });
+      if (isThenable(result)) void this.#follow(client, route, result);
+    } catch (error) {
+      this.#handlerThrew(client, route, error);
+    }
+  }
+
+  /** Nothing waits for a handler's promise; only its rejection counts. */
+  async #follow(client: Client, route: Route, result: PromiseLike<unknown>): Promise<void> {
+    try {
+      await result;
+    } catch (error) {
+      this.#handlerThrew(client, route, error);
+    }
+  }
+
+  #invalid(client: Client, route: Route, issues: readonly unknown[]): void {
+    this.#reply(client, "INVALID_PAYLOAD", route, issuesText(issues));
+    const fault = () => new ClientFault(TEXTS.INVALID_PAYLOAD, issues);
+    this.#faults.reportClient(fault, "INVALID_PAYLOAD", client.id, route.name);
+  }
+
+  #schemaThrew(client: Client, route: Route, error: unknown): void {
+    this.#reply(client, "INVALID_PAYLOAD", route);
+    this.#faults.report(error, "INVALID_PAYLOAD", client.id, route.name);
+  }
+
+  #rejected(client: Client, route: Route, error: unknown): void {
+    this.#reply(client, "REJECTED", route);
+    this.#faults.reportClient(() => error, "REJECTED", client.id, route.name);
+  }
+
+  #handlerThrew(client: Client, route: Route, error: unknown): void {
+    this.#reply(client, "HANDLER_ERROR", route);
+    this.#faults.report(error, "HANDLER_ERROR", client.id, route.name);
+  }
+
+  /** Sends a `$error`, unless the client is gone. `issues` is JSON text. */
+  #reply(client: Client, code: keyof typeof TEXTS, route: Route, issues?: string): void {
+    if (client.phase !== "open") return;
+    this.#bad.set(code, (this.#bad.get(code) ?? 0) + 1);
+    const start = JSON.stringify({ code, route: route.name, message: TEXTS[code] });
+    const payload = issues === undefined ? start : `${start.slice(0, -1)},"issues":${issues}}`;
+    this.#outlet.commands.toOne(ERROR_ROUTE, client.handle, payload);
+  }
+}

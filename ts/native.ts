@@ -1,0 +1,73 @@
+// The native addon as the rest sees it, and the border's numbers. The only file that imports the binding.
+import * as binding from "../binding.js";
+
+/** The counters that the engine keeps. */
+export interface NativeMetrics {
+  readonly accepted: number;
+  readonly refused: Readonly<Record<string, number>>;
+  readonly received: number;
+  readonly bad: Readonly<Record<string, number>>;
+  readonly sent: number;
+  readonly written: number;
+  readonly queued: number;
+  readonly dropped: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly rooms: number;
+}
+
+/** A listening engine. */
+export interface Native {
+  readonly port: number;
+  readonly hostname: string;
+  readonly shards: number;
+  /** What happened on a shard, as JSON text of one flat array of triples; `null` when nothing did. */
+  take(shard: number): string | null;
+  /** Copies the first `length` bytes and obeys them in order. */
+  submit(commands: Uint8Array, length: number): void;
+  /** How many 101s have been sent. */
+  opened(): number;
+  metrics(): NativeMetrics;
+  /** `true` cuts the connections off, also when they are closing already. */
+  stop(force: boolean): void;
+  ref(): void;
+  unref(): void;
+  /** Joins the threads, which must have stopped, and lets go of the bell. */
+  dispose(): void;
+}
+
+/** Binds at once. `bell` is called when there is something to take, and must not throw. */
+export type StartNative = (
+  options: object,
+  incoming: string[],
+  outgoing: string[],
+  bell: () => void,
+) => Native;
+
+export const startNative: StartNative = (options, incoming, outgoing, bell) =>
+  new binding.NativeServer(options, incoming, outgoing, bell);
+
+/** `zocket.create` and what it leads to. */
+export const zocket: { create(config: unknown): object } = binding.zocket;
+
+/** Codes of events; a code from 0 up is a message for incoming route `code >> 1`, without a payload if it is odd. */
+export const EVENT = {
+  UPGRADE: -1,
+  CLOSED: -2,
+  BAD: -3,
+  FAULT: -4,
+  STOPPED: -5,
+  DIED: -6,
+} as const;
+
+/** Why JavaScript refuses an upgrade: numbers of the engine's reasons. */
+export const REFUSAL = { HEADERS: 0, CONNECT: 1, ORIGIN: 2 } as const;
+
+/** The route number of `$error`. */
+export const ERROR_ROUTE = 0xffff_ffff;
+
+/** Longest room name in bytes of UTF-8. */
+export const MAX_ROOM_NAME = 4_096;
+
+/** Longest payload in bytes: the engine counts frame lengths in 31 bits. */
+export const MAX_PAYLOAD = 2 ** 30;

@@ -1,0 +1,75 @@
+// `ctx.rooms`: the room operations of one client.
+import { unexpected } from "./check.js";
+import type { Client } from "./clients.js";
+import { roomNames } from "./room-name.js";
+import { RoomView } from "./room-view.js";
+import type { Outlet } from "./sender.js";
+import type { RoomOperations } from "./types.js";
+
+/** How many rooms a client may be in. */
+const MAX_ROOMS = 65_536;
+
+const PLACE = "rooms";
+
+/**
+ * Each method is a getter that binds it, so that it works when it is taken off the object, and costs a client nothing
+ * until it is used.
+ */
+export class ClientRooms implements RoomOperations {
+  readonly #client: Client;
+  readonly #outlet: Outlet;
+  #view: RoomView | undefined = undefined;
+
+  constructor(client: Client, outlet: Outlet) {
+    this.#client = client;
+    this.#outlet = outlet;
+  }
+
+  get join(): (roomIds: string | readonly string[]) => void {
+    return (roomIds) => this.#join(roomNames(roomIds, PLACE, "join"));
+  }
+
+  get leave(): (roomIds: string | readonly string[]) => void {
+    return (roomIds) => this.#leave(roomNames(roomIds, PLACE, "leave"));
+  }
+
+  get has(): (roomId: string) => boolean {
+    return (roomId) => {
+      if (typeof roomId !== "string") throw unexpected("rooms.has", "a room name", roomId);
+      return this.#client.rooms?.has(roomId) ?? false;
+    };
+  }
+
+  get current(): ReadonlySet<string> {
+    return (this.#view ??= new RoomView(this.#client));
+  }
+
+  get broadcast(): (roomId: string, route: string, payload?: unknown) => void {
+    return (roomId, route, payload) =>
+      this.#outlet.publish(PLACE, "broadcast", roomId, route, payload);
+  }
+
+  #join(names: readonly string[]): void {
+    const client = this.#client;
+    if (client.phase !== "open") return;
+    const rooms = (client.rooms ??= new Set());
+    for (const name of names) {
+      if (rooms.has(name)) continue;
+      if (rooms.size >= MAX_ROOMS) throw tooManyRooms();
+      rooms.add(name);
+      this.#outlet.commands.join(client.handle, name);
+    }
+  }
+
+  #leave(names: readonly string[]): void {
+    const client = this.#client;
+    for (const name of names) {
+      if (client.rooms?.delete(name)) this.#outlet.commands.leave(client.handle, name);
+    }
+  }
+}
+
+function tooManyRooms(): Error {
+  const error = new Error(`rooms.join: a client may be in at most ${MAX_ROOMS} rooms`);
+  return Object.assign(error, { code: "TOO_MANY_ROOMS" });
+}

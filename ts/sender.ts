@@ -1,0 +1,115 @@
+// `send.a.b(payload)`, then `to`, `toRoom` or `broadcast`: built once from the outgoing routes, shared by all contexts.
+import { quote, unexpected } from "./check.js";
+import type { Clients } from "./clients.js";
+import type { Commands, Payload } from "./commands.js";
+import { roomNames } from "./room-name.js";
+import type { FluentSender, UntypedSender } from "./types.js";
+
+/** One outgoing route. */
+interface OutgoingRoute {
+  readonly number: number;
+  /** What errors call a message of it. */
+  readonly place: string;
+}
+
+/** Where messages leave: what every way of sending needs. */
+export class Outlet {
+  readonly #routes = new Map<string, OutgoingRoute>();
+  /** The sender that all contexts share. */
+  readonly send: UntypedSender;
+
+  constructor(
+    readonly commands: Commands,
+    readonly clients: Clients,
+    /** Wire names of the outgoing routes, by number. */
+    names: readonly string[],
+  ) {
+    const send = group();
+    for (const [number, name] of names.entries()) {
+      const route = { number, place: `send.${name}(…)` };
+      this.#routes.set(name, route);
+      const path = name.split(".");
+      const last = path.pop() ?? "";
+      let node = send;
+      for (const key of path) node = (node[key] as Group | undefined) ?? (node[key] = group());
+      node[last] = (payload: unknown) => new Message(this, route, serialise(payload));
+    }
+    this.send = freeze(send) as unknown as UntypedSender;
+  }
+
+  /** Sends to everybody in one or several rooms, by the route's wire name. */
+  publish(place: string, method: string, rooms: unknown, name: unknown, payload: unknown): void {
+    const names = roomNames(rooms, place, method);
+    const route = typeof name === "string" ? this.#routes.get(name) : undefined;
+    if (route === undefined) {
+      const expected = "the wire name of an outgoing route";
+      if (typeof name !== "string") throw unexpected(`${place}.${method}`, expected, name);
+      throw new TypeError(`${place}.${method}: there is no outgoing route ${quote(name)}`);
+    }
+    const text = serialise(payload);
+    if (names.length > 0) this.commands.toRooms(route.number, names, text);
+  }
+}
+
+/** A message that only needs to be told for whom it is. */
+class Message implements FluentSender {
+  readonly #outlet: Outlet;
+  readonly #route: OutgoingRoute;
+  readonly #payload: Payload;
+
+  constructor(outlet: Outlet, route: OutgoingRoute, payload: Payload) {
+    this.#outlet = outlet;
+    this.#route = route;
+    this.#payload = payload;
+  }
+
+  to(clientIds: string | readonly string[]): void {
+    const { clients, commands } = this.#outlet;
+    if (typeof clientIds === "string") {
+      const client = clients.find(clientIds);
+      if (client) commands.toOne(this.#route.number, client.handle, this.#payload);
+      return;
+    }
+    const place = `${this.#route.place}.to`;
+    if (!Array.isArray(clientIds)) {
+      throw unexpected(place, "a client id or an array of them", clientIds);
+    }
+    const handles = [];
+    for (const id of clientIds as readonly unknown[]) {
+      if (typeof id !== "string") throw unexpected(place, "a client id", id);
+      const client = clients.find(id);
+      if (client) handles.push(client.handle);
+    }
+    if (handles.length > 0) commands.to(this.#route.number, handles, this.#payload);
+  }
+
+  toRoom(roomIds: string | readonly string[]): void {
+    const names = roomNames(roomIds, this.#route.place, "toRoom");
+    if (names.length > 0) {
+      this.#outlet.commands.toRooms(this.#route.number, names, this.#payload);
+    }
+  }
+
+  broadcast(): void {
+    this.#outlet.commands.broadcast(this.#route.number, this.#payload);
+  }
+}
+
+/** The payload as it is now; throws what `JSON.stringify` throws. */
+function serialise(payload: unknown): Payload {
+  return JSON.stringify(payload);
+}
+
+/** A group of routes. It inherits nothing, so any key may be a route. */
+interface Group {
+  [key: string]: Group | ((payload: unknown) => FluentSender);
+}
+
+function group(): Group {
+  return Object.create(null) as Group;
+}
+
+function freeze(node: Group): Group {
+  for (const child of Object.values(node)) if (typeof child === "object") freeze(child);
+  return Object.freeze(node);
+}

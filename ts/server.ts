@@ -1,0 +1,87 @@
+// `createServer`: puts the parts together around a listening engine, and returns their public face.
+import { Admissions } from "./admissions.js";
+import { callbacksOf, ownOptions, tableOf } from "./arguments.js";
+import { Clients } from "./clients.js";
+import { Commands } from "./commands.js";
+import { Disconnects } from "./disconnects.js";
+import { Dispatch } from "./dispatch.js";
+import { Faults } from "./faults.js";
+import { Messages } from "./messages.js";
+import { startNative, type Native, type NativeMetrics, type StartNative } from "./native.js";
+import { Outlet } from "./sender.js";
+import { Stop } from "./stop.js";
+import type { AnyRoutes, ServerMetrics, ServerOptions, ZocketServer } from "./types.js";
+
+/** Starts to listen at once, and returns the server. `index.d.ts` has the types that callers see. */
+export function createServer(appRouter: object, zo: object, options?: ServerOptions) {
+  return serve(startNative, appRouter, zo, options);
+}
+
+/** The same with the engine as an argument. */
+export function serve(
+  start: StartNative,
+  appRouter: unknown,
+  zo: unknown,
+  options: unknown = {},
+): ZocketServer<AnyRoutes> {
+  const { incoming, outgoing } = tableOf(appRouter);
+  const { headersSchema, onConnect, onDisconnect } = callbacksOf(zo);
+  const { onError, allowedOrigins } = ownOptions(options);
+
+  const names = outgoing.map(({ name }) => name);
+  const faults = new Faults(onError);
+  const clients = new Clients();
+  const commands = new Commands(
+    (bytes, length) => native.submit(bytes, length),
+    (error) => faults.report(error, "INTERNAL"),
+  );
+  const outlet = new Outlet(commands, clients, names);
+  const messages = new Messages(incoming, outlet, faults);
+  const disconnects = new Disconnects(onDisconnect, faults);
+  const gate = { allowedOrigins, headersSchema, onConnect };
+  const admissions = new Admissions(gate, clients, commands, faults, disconnects);
+  const stop = new Stop(commands, disconnects, faults);
+  const parts = { clients, commands, admissions, messages, disconnects, stop, faults };
+  const dispatch = new Dispatch(parts);
+
+  // Last, so that nothing listens if anything above throws. The bell does not ring before this call is over.
+  const incomingNames = incoming.map(({ name }) => name);
+  const native: Native = start(options as object, incomingNames, names, () =>
+    dispatch.ring(native),
+  );
+  stop.attach(native);
+
+  const { port, hostname } = native;
+  const clientCount = () => native.opened() - dispatch.ended;
+  return {
+    port,
+    hostname,
+    url: `ws://${hostOf(hostname)}:${port}`,
+    send: outlet.send,
+    publish: (room, route, ...[payload]) =>
+      outlet.publish("server", "publish", room, route, payload),
+    clientCount,
+    metrics: () => metricsOf(native.metrics(), clientCount(), messages.bad),
+    stop: (force) => stop.stop(force === true),
+    ref() {
+      // Once the server is over there is nothing left that would let Node go again.
+      if (!stop.isOver) native.ref();
+    },
+    unref: () => native.unref(),
+  };
+}
+
+/** The host of the URL that reaches an address. */
+function hostOf(address: string): string {
+  if (address === "0.0.0.0" || address === "::") return "localhost";
+  return address.includes(":") ? `[${address}]` : address;
+}
+
+/** The engine's counters with those that only JavaScript can count. */
+function metricsOf(
+  native: NativeMetrics,
+  connections: number,
+  bad: ReadonlyMap<string, number>,
+): ServerMetrics {
+  return { connections, ...native, bad: { ...native.bad, ...Object.fromEntries(bad) } };
+}

@@ -1,0 +1,95 @@
+// `stop()`: waits for the engine's threads, then for what `onDisconnect` still does, and lets Node go.
+import type { Commands } from "./commands.js";
+import type { Disconnects } from "./disconnects.js";
+import type { Faults } from "./faults.js";
+import type { Native } from "./native.js";
+
+/** How long `onDisconnect` may take after the last connection closed, in ms. */
+const GRACE = 10_000;
+
+/** What callers of `stop()` wait for. */
+interface Ending {
+  /** The end of everything. */
+  readonly all: Promise<void>;
+  /** The same, for callers within `onDisconnect`: but for the calls that wait for it. */
+  readonly others: Promise<void>;
+}
+
+/** Ends one server. */
+export class Stop {
+  readonly #commands: Commands;
+  readonly #disconnects: Disconnects;
+  readonly #faults: Faults;
+  /** Shards without a connection, which stay so. */
+  readonly #stopped = new Set<number>();
+  readonly #closed: Promise<void>;
+  #resolveClosed = (): void => {};
+  #native: Native | undefined;
+  #ending: Ending | undefined;
+  #isOver = false;
+
+  constructor(commands: Commands, disconnects: Disconnects, faults: Faults) {
+    this.#commands = commands;
+    this.#disconnects = disconnects;
+    this.#faults = faults;
+    this.#closed = new Promise((resolve) => (this.#resolveClosed = resolve));
+  }
+
+  /** Whether the engine is gone. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Tells what there is to stop. */
+  attach(native: Native): void {
+    this.#native = native;
+  }
+
+  /** Stops the server, or cuts its clients off if it stops already. */
+  stop(force: boolean): Promise<void> {
+    this.#commands.flush();
+    if (!this.#isOver) this.#native?.stop(force);
+    const caller = this.#disconnects.current();
+    if (caller) this.#disconnects.markStopping(caller);
+    this.#ending ??= this.#end();
+    return caller ? this.#ending.others : this.#ending.all;
+  }
+
+  /** Notes that a shard has no connection left. */
+  shardStopped(shard: number, shards: number): void {
+    this.#stopped.add(shard);
+    if (this.#stopped.size === shards) this.#resolveClosed();
+  }
+
+  #end(): Ending {
+    let timer: NodeJS.Timeout | undefined;
+    const late = this.#closed.then(
+      () => new Promise<void>((resolve) => (timer = setTimeout(resolve, GRACE))),
+    );
+    const settled = (which: "all" | "others") =>
+      this.#closed.then(() => Promise.race([late, this.#disconnects.settled(which)]));
+    const all = settled("all").then(() => {
+      clearTimeout(timer);
+      this.#finish();
+    });
+    return { all, others: settled("others") };
+  }
+
+  #finish(): void {
+    const pending = [...this.#disconnects.pending];
+    const others = pending.filter(({ stops }) => !stops);
+    // A call that waits for the others is not to blame for them.
+    for (const { clientId } of others.length > 0 ? others : pending) {
+      const error = new Error(`onDisconnect was not done ${GRACE / 1_000} s after stop()`);
+      this.#faults.report(error, "STOP", clientId);
+    }
+    this.#faults.close();
+    this.#commands.close();
+    this.#isOver = true;
+    try {
+      this.#native?.dispose();
+    } catch (error) {
+      this.#faults.report(error, "INTERNAL");
+    }
+  }
+}
