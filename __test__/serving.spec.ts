@@ -2,6 +2,7 @@
 // long Node lives.
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { readdirSync } from "node:fs";
 import { createServer as createTcpServer, type AddressInfo } from "node:net";
 import { networkInterfaces } from "node:os";
 import { describe, test } from "node:test";
@@ -26,6 +27,7 @@ import {
 const hasIPv6 = Object.values(networkInterfaces())
   .flat()
   .some((it) => it?.address === "::1");
+const onLinux = process.platform === "linux";
 const zo = zocket.create({ headers: anything<Record<string, string>>() });
 const router = zo.router(
   { say: zo.message.incoming({ payload: anything<unknown>() }) },
@@ -147,6 +149,19 @@ describe("options", () => {
     const names = WRONG.map(([name]) => name).filter((name) => name !== "port");
     const undefineds = Object.fromEntries(names.map((name) => [name, undefined]));
     await Client.open(t, serve(t, { options: { ...undefineds, hostname: "127.0.0.1" } }).url);
+  });
+
+  test("ioThreads is the number of threads for WebSocket I/O", { skip: !onLinux }, async (t) => {
+    const threads = () => readdirSync("/proc/self/task").length;
+    const before = threads();
+    const { server } = serve(t, { options: { ioThreads: 1 } });
+    const others = threads() - before - 1;
+    await server.stop();
+    await until("its threads' end", () => threads() <= before);
+    const { url } = serve(t, { options: { ioThreads: 7 } });
+    assert.equal(threads() - before, 7 + others);
+    const clients = await Promise.all(Array.from({ length: 14 }, () => Client.open(t, url)));
+    await Promise.all(clients.map((client) => client.roundTrip()));
   });
 
   test("anything but a router, a zo and an object of options is a TypeError", () => {
@@ -662,6 +677,41 @@ describe("how long Node lives", () => {
     app.server.unref();
     await (await Client.open(t, app.url)).roundTrip();
     app.server.ref();
+  });
+
+  test("it stays alive, and the server works, although nobody keeps what createServer returned", async (t) => {
+    const child = Child.node(
+      t,
+      `tell(createServer(router, zo, local));
+       hooks.say = (payload, ctx) => { gc(); gc(); ctx.send.said(payload).to(ctx.clientId); };
+       for (let turn = 0; turn < 10; turn++) { gc(); await new Promise(setImmediate); }
+       console.log("collected");`,
+      ["--expose-gc"],
+    );
+    const port = await portOf(child);
+    await child.printed(/collected/);
+    const client = await Client.open(t, `ws://127.0.0.1:${port}`);
+    for (let round = 0; round < 5; round++) await client.roundTrip();
+    child.process.kill();
+    await child.exit;
+  });
+
+  test("a server may be used, and stopped, while the process exits", async (t) => {
+    const child = Child.node(
+      t,
+      `const server = createServer(router, zo, local);
+       process.on("exit", () => {
+         server.send.said("last words").broadcast();
+         server.metrics();
+         void server.stop();
+         void server.stop(true);
+       });
+       hooks.say = () => process.exit(0);
+       tell(server);`,
+    );
+    const client = await Client.open(t, `ws://127.0.0.1:${await portOf(child)}`);
+    client.say("exit");
+    await child.endsWell();
   });
 
   test("ref and unref after stop are harmless", async (t) => {

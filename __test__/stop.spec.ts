@@ -1,5 +1,6 @@
 // The end of a server: new clients are refused, the open ones get what is queued and a 1001, and Node can go.
 import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
 import { describe, test } from "node:test";
 
 import {
@@ -10,7 +11,6 @@ import {
   latch,
   portOf,
   request,
-  said,
   serve,
   soon,
   until,
@@ -21,6 +21,13 @@ async function isSettled(promise: Promise<unknown>): Promise<boolean> {
   const pending = Symbol("pending");
   await new Promise(setImmediate);
   return (await Promise.race([promise, Promise.resolve(pending)])) !== pending;
+}
+
+/** The threads and open files of this process; elsewhere than on Linux nobody counts them. */
+function held(): { threads: number; files: number } {
+  if (process.platform !== "linux") return { threads: 0, files: 0 };
+  const count = (what: string) => readdirSync(`/proc/self/${what}`).length;
+  return { threads: count("task"), files: count("fd") };
 }
 
 describe("stop()", () => {
@@ -204,7 +211,8 @@ describe("stop()", () => {
           return {};
         },
       });
-      new Raw(t, app.port, request(), said("x"));
+      const client = new Client(t, app.url);
+      client.socket.on("open", () => client.say("x"));
       await soon(`stop from ${place}`, stopped.promise);
       assert.equal(app.disconnects.length, 1);
     }
@@ -432,6 +440,25 @@ describe("after stop", () => {
     }
   });
 
+  test("the server and all it held can be collected", async (t) => {
+    const child = Child.node(
+      t,
+      `let server = createServer(router, zo, local);
+       const held = new WeakRef(server);
+       await server.stop();
+       server = undefined;
+       // Finalizers and promises have their turns in between.
+       for (let turn = 0; turn < 100 && held.deref(); turn++) {
+         await new Promise(setImmediate);
+         gc();
+       }
+       console.log(held.deref() ? "kept" : "collected");`,
+      ["--expose-gc"],
+    );
+    await child.endsWell();
+    assert.equal(child.out, "collected\n");
+  });
+
   test("Node exits by itself although an onConnect is still pending", async (t) => {
     const child = Child.node(
       t,
@@ -445,7 +472,8 @@ describe("after stop", () => {
     assert.deepEqual([code, signal], [0, null]);
   });
 
-  test("a server can be started and stopped many times", async (t) => {
+  test("a server can be started and stopped many times, and leaves no thread and no file open", async (t) => {
+    const before = held();
     for (let round = 0; round < 30; round++) {
       const app = serve(t, { options: { ioThreads: 2 } });
       const client = await Client.open(t, app.url);
@@ -453,5 +481,9 @@ describe("after stop", () => {
       await soon("stop", app.server.stop(round % 2 === 0));
       await client.closed;
     }
+    await until("the end of threads and files", () => {
+      const after = held();
+      return after.threads <= before.threads && after.files <= before.files;
+    });
   });
 });

@@ -17,7 +17,10 @@ const SERVING = `
     said: zo.message.outgoing({ payload: anything }),
   };
   const router = zo.router(routes, {
-    say: ({ payload, ctx }) => ctx.send.said(payload).broadcast(),
+    say: ({ payload, ctx }) => {
+      if (payload === "hang") for (;;);
+      ctx.send.said(payload).broadcast();
+    },
   });
   const server = createServer(router, zo, { port: 0, hostname: "127.0.0.1", ioThreads: 2 });
   setInterval(() => server.send.said("tick").broadcast(), 1);
@@ -75,6 +78,16 @@ describe("a worker thread that serves", () => {
     });
     await soon("the worker's end", worker.terminate());
     await soon("the clients' ends", Promise.all(raws.map(({ ended }) => ended)));
+  });
+
+  test("can be terminated while a handler never returns and more messages come", async (t) => {
+    const { worker, port } = await startWorker(t);
+    const client = await Client.open(t, `ws://127.0.0.1:${port}`);
+    await until("traffic", () => client.received.length > 0);
+    client.say("hang");
+    for (let count = 0; count < 1000; count++) client.say("x".repeat(1000));
+    await soon("the worker's end", worker.terminate());
+    await soon("the client's end", client.closed);
   });
 
   test("leaves a process that exits by itself", async (t) => {
