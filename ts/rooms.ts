@@ -1,7 +1,7 @@
 // `ctx.rooms`: the room operations of one client.
 import { unexpected } from "./check.js";
 import type { Client } from "./clients.js";
-import { roomNames } from "./room-name.js";
+import { roomName } from "./room-name.js";
 import { RoomView } from "./room-view.js";
 import type { Outlet } from "./sender.js";
 import type { RoomOperations } from "./types.js";
@@ -25,12 +25,12 @@ export class ClientRooms implements RoomOperations {
     this.#outlet = outlet;
   }
 
-  get join(): (roomIds: string | readonly string[]) => void {
-    return (roomIds) => this.#join(roomNames(roomIds, PLACE, "join"));
+  get join(): (roomId: string) => void {
+    return (roomId) => this.#join(roomName(roomId, PLACE, "join"));
   }
 
-  get leave(): (roomIds: string | readonly string[]) => void {
-    return (roomIds) => this.#leave(roomNames(roomIds, PLACE, "leave"));
+  get leave(): (roomId: string) => void {
+    return (roomId) => this.#leave(roomName(roomId, PLACE, "leave"));
   }
 
   get has(): (roomId: string) => boolean {
@@ -49,23 +49,19 @@ export class ClientRooms implements RoomOperations {
       this.#outlet.publish(PLACE, "broadcast", roomId, route, payload);
   }
 
-  #join(names: readonly string[]): void {
+  #join(name: string): void {
     const client = this.#client;
     if (client.phase !== "open") return;
     const rooms = (client.rooms ??= new Set());
-    for (const name of names) {
-      if (rooms.has(name)) continue;
-      if (rooms.size >= MAX_ROOMS) throw tooManyRooms();
-      rooms.add(name);
-      this.#outlet.commands.join(client.handle, name);
-    }
+    if (rooms.has(name)) return;
+    if (rooms.size >= MAX_ROOMS) throw tooManyRooms();
+    rooms.add(name);
+    this.#outlet.commands.join(client.handle, name);
   }
 
-  #leave(names: readonly string[]): void {
+  #leave(name: string): void {
     const client = this.#client;
-    for (const name of names) {
-      if (client.rooms?.delete(name)) this.#outlet.commands.leave(client.handle, name);
-    }
+    if (client.rooms?.delete(name)) this.#outlet.commands.leave(client.handle, name);
   }
 }
 

