@@ -22,6 +22,10 @@ use crate::{
 /// First byte of a pong: final frame, opcode 10 (RFC 6455 5.5.3).
 const PONG: u8 = 0x8A;
 
+/// Messages of one connection that may wait for the owner: one client alone does not fill the inbox,
+/// and the owner's wish to pause it comes in time.
+const MAX_WAITING: u32 = 128;
+
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
@@ -61,6 +65,11 @@ pub(crate) struct Connection {
     blocked: Cell<bool>,
     /// The newest pong that found the socket full: RFC 6455 5.5.3 lets it stand for older ones.
     pong: RefCell<Option<Box<[u8]>>>,
+    /// Number of its last event, and how many were written since one before them was seen taken.
+    last_event: Cell<u64>,
+    waiting: Cell<u32>,
+    /// Listed for a wake when the owner has taken something.
+    waits: Cell<bool>,
     /// Heartbeat tick of the last byte read.
     last_read: Cell<u32>,
     pinged: Cell<bool>,
@@ -101,6 +110,9 @@ impl Connection {
             paused: Cell::new(false),
             blocked: Cell::new(false),
             pong: RefCell::default(),
+            last_event: Cell::new(0),
+            waiting: Cell::new(0),
+            waits: Cell::new(false),
             last_read: Cell::new(0),
             pinged: Cell::new(false),
             mark: Cell::new(0),
@@ -221,6 +233,31 @@ impl Connection {
     /// Whether the owner has asked for no more messages.
     pub(crate) fn is_paused(&self) -> bool {
         self.paused.get()
+    }
+
+    /// Counts a message that waits for the owner as event `number`.
+    pub(crate) fn count_message(&self, number: u64, is_taken: impl Fn(u64) -> bool) {
+        let before = if is_taken(self.last_event.get()) {
+            0
+        } else {
+            self.waiting.get()
+        };
+        self.waiting.set(before + 1);
+        self.last_event.set(number);
+    }
+
+    /// Whether so many of its messages wait for the owner that it is not read on.
+    pub(crate) fn has_enough_waiting(&self, is_taken: impl Fn(u64) -> bool) -> bool {
+        self.waiting.get() >= MAX_WAITING && !is_taken(self.last_event.get())
+    }
+
+    /// Lists it for a wake when the owner has taken something; false if it was already.
+    pub(crate) fn start_waiting(&self) -> bool {
+        !self.waits.replace(true)
+    }
+
+    pub(crate) fn stop_waiting(&self) {
+        self.waits.set(false);
     }
 
     /// Queues bytes that are no message. While the socket is full only the newest pong is kept, so

@@ -47,7 +47,7 @@ fn check(shard: &Rc<Shard>, connection: &Rc<Connection>, tick: u32) {
     if !matches!(connection.state(), State::Open | State::Closing) {
         return;
     }
-    if connection.is_paused() || shard.is_inbox_full() {
+    if connection.is_paused() || shard.is_unread(connection) {
         // Nobody reads it, so its silence is ours.
         connection.heard(tick);
         return;

@@ -11,7 +11,7 @@ use std::{
     mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -92,7 +92,9 @@ pub(crate) struct Inbox {
     queue: Mutex<Queue>,
     /// Bytes in `queue`, readable without it.
     bytes: AtomicUsize,
-    /// The shard has stopped reading and wants to hear when there is room.
+    /// Events ever taken; the shard numbers those it writes.
+    taken: AtomicU64,
+    /// The shard has stopped reading and wants to hear when something is taken.
     waiting: AtomicBool,
     limit: usize,
     bell: Arc<Bell>,
@@ -118,6 +120,7 @@ impl Inbox {
         Self {
             queue: Mutex::default(),
             bytes: AtomicUsize::new(0),
+            taken: AtomicU64::new(0),
             waiting: AtomicBool::new(false),
             limit,
             bell,
@@ -133,11 +136,12 @@ impl Inbox {
         let more = !queue.batches.is_empty();
         drop(queue);
         let left = self.bytes.fetch_sub(batch.text.len(), Ordering::SeqCst) - batch.text.len();
+        self.taken.fetch_add(batch.events as u64, Ordering::SeqCst);
         batch.text.push(b']');
         if more {
             self.bell.ring();
         }
-        let wake = left <= self.limit / 2 && self.waiting.swap(false, Ordering::SeqCst);
+        let wake = left <= self.limit && self.waiting.swap(false, Ordering::SeqCst);
         (
             Some(batch),
             if wake { Drained::Wake } else { Drained::Quiet },
@@ -186,6 +190,7 @@ impl Inbox {
 /// The shard's side: the batch that is being written.
 pub(crate) struct InboxWriter {
     batch: Batch,
+    written: u64,
     inbox: Arc<Inbox>,
 }
 
@@ -193,6 +198,7 @@ impl InboxWriter {
     pub(crate) fn new(inbox: Arc<Inbox>) -> Self {
         Self {
             batch: Batch::default(),
+            written: 0,
             inbox,
         }
     }
@@ -203,7 +209,18 @@ impl InboxWriter {
             self.publish();
         }
         self.batch.push(handle, event);
+        self.written += 1;
         self.batch.events == 1
+    }
+
+    /// Number of the last event that was pushed, from 1.
+    pub(crate) fn last(&self) -> u64 {
+        self.written
+    }
+
+    /// Whether the owner has taken the event of that number.
+    pub(crate) fn is_taken(&self, number: u64) -> bool {
+        self.inbox.taken.load(Ordering::SeqCst) >= number
     }
 
     pub(crate) fn publish(&mut self) {
@@ -212,16 +229,20 @@ impl InboxWriter {
         }
     }
 
-    /// Whether the shard should stop reading. When it says so, a wake follows once there is room.
+    /// Whether the shard should stop reading.
     pub(crate) fn is_full(&self) -> bool {
-        let over =
-            || self.inbox.bytes.load(Ordering::SeqCst) + self.batch.text.len() > self.inbox.limit;
-        if !over() {
+        self.inbox.bytes.load(Ordering::SeqCst) + self.batch.text.len() > self.inbox.limit
+    }
+
+    /// Whether `blocked` holds; if so, a wake follows once the owner has taken something.
+    pub(crate) fn waits(&self, blocked: impl Fn(&Self) -> bool) -> bool {
+        if !blocked(self) {
             return false;
         }
         self.inbox.waiting.store(true, Ordering::SeqCst);
-        // The owner may have drained between the look and the store, and then wakes nobody.
-        over() || !self.inbox.waiting.swap(false, Ordering::SeqCst)
+        // The owner may have taken between the look and the store, and then wakes nobody. A flag
+        // that is left set only costs a wake too many.
+        blocked(self)
     }
 }
 
@@ -284,10 +305,12 @@ mod tests {
         writer.publish();
         assert!(!writer.is_full());
         writer.push(Handle(0), &message(&"1".repeat(80)));
-        assert!(writer.is_full());
+        assert!(writer.waits(InboxWriter::is_full));
+        assert!(!writer.is_taken(2));
         writer.publish();
         assert_eq!(inbox.take().1, Drained::Wake);
-        assert!(!writer.is_full());
+        assert!(!writer.waits(InboxWriter::is_full));
+        assert!(writer.is_taken(2));
         assert_eq!(inbox.take().1, Drained::Quiet);
     }
 }

@@ -180,7 +180,7 @@ impl Task<'_> {
     fn read_messages(&mut self) -> Option<End> {
         self.unread = false;
         let end = loop {
-            if self.connection.is_paused() || self.shard.is_inbox_full() {
+            if self.connection.is_paused() || self.shard.is_unread(self.connection) {
                 self.unread = true;
                 break None;
             }
@@ -220,6 +220,7 @@ impl Task<'_> {
             connection: self.connection,
         };
         self.shard.protocol().message(message, &mut exchange);
+        self.shard.count_message(self.connection);
     }
 
     fn close(&mut self, code: u16) -> Option<End> {

@@ -177,6 +177,7 @@ impl Shard {
             }
             Mail::Drained => {
                 for connection in self.waiting.take() {
+                    connection.stop_waiting();
                     connection.wake();
                 }
             }
@@ -290,20 +291,25 @@ impl Shard {
         self.tell(Handle::NONE, &Event::Fault { code, message, id });
     }
 
-    pub(crate) fn is_inbox_full(&self) -> bool {
-        self.inbox.borrow().is_full()
+    /// Whether a connection is not to be read for now: the inbox is full, or holds enough of it.
+    pub(crate) fn is_unread(&self, connection: &Connection) -> bool {
+        is_unread(&self.inbox.borrow(), connection)
     }
 
-    /// Whether the inbox is full; the connection is woken when it is not any more.
+    /// The same; the connection is woken when that may have changed.
     pub(crate) fn waits_for_inbox(&self, connection: &Rc<Connection>) -> bool {
-        let full = self.is_inbox_full();
-        if full {
-            let mut waiting = self.waiting.borrow_mut();
-            if !waiting.iter().any(|other| Rc::ptr_eq(other, connection)) {
-                waiting.push(connection.clone());
-            }
+        let inbox = self.inbox.borrow();
+        let waits = inbox.waits(|inbox| is_unread(inbox, connection));
+        if waits && connection.start_waiting() {
+            self.waiting.borrow_mut().push(connection.clone());
         }
-        full
+        waits
+    }
+
+    /// Counts a message of a connection as waiting for the owner.
+    pub(crate) fn count_message(&self, connection: &Connection) {
+        let inbox = self.inbox.borrow();
+        connection.count_message(inbox.last(), |number| inbox.is_taken(number));
     }
 
     pub(crate) async fn inbox_room(&self, connection: &Rc<Connection>) {
@@ -494,6 +500,10 @@ impl Shard {
             self.cut(connection);
         }
     }
+}
+
+fn is_unread(inbox: &InboxWriter, connection: &Connection) -> bool {
+    inbox.is_full() || connection.has_enough_waiting(|number| inbox.is_taken(number))
 }
 
 /// Counts a task that serves a socket, also when it panics.

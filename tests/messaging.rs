@@ -257,3 +257,31 @@ async fn an_owner_that_does_not_look_stops_the_reading_and_nothing_is_lost() {
     assert_eq!(owner.next().code, CLOSED);
     owner.stop(StopMode::Close);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_client_that_floods_is_read_no_further_than_the_owner_follows() {
+    let mut owner = Owner::start(config());
+    let (mut flood, _) = owner.client().await;
+    let (mut other, handle) = owner.client().await;
+    let message = format!(r#"{{"type":"echo","payload":"{}"}}"#, "x".repeat(1000));
+    let sending = tokio::spawn(async move {
+        for _ in 0..COUNT * 10 {
+            flood.feed(Message::text(message.clone())).await.unwrap();
+        }
+        flood.flush().await.unwrap();
+        flood
+    });
+    wait_for(&owner.server, |it| it.received >= 128);
+    other
+        .send(Message::text(r#"{"type":"nothing"}"#))
+        .await
+        .unwrap();
+    // The owner looks once; what came by then is the flood's share and the other's message.
+    wait_for(&owner.server, |it| it.received >= 129);
+    assert_eq!(owner.server.metrics().received, 129);
+    let mut counts = [0, 0];
+    while counts != [COUNT * 10, 1] {
+        counts[usize::from(owner.next().handle == handle)] += 1;
+    }
+    drop(sending.await.unwrap());
+}
