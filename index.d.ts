@@ -27,7 +27,6 @@ export type {
   MiddlewareFn,
   OutgoingMessage,
   RoomOperations,
-  Rooms,
   Sender,
   StandardSchemaV1,
   Zocket,
@@ -36,11 +35,9 @@ export type {
 
 // Serving
 export type {
-  AnyServer,
   ErrorCode,
   ErrorInfo,
   RefusalReason,
-  RoutedServer,
   ServerMetrics,
   ServerOptions,
   ZocketServer,
@@ -58,6 +55,21 @@ export type {
   WebSocketClass,
   WebSocketLike,
   ZocketClient,
+} from "./dist/types.js";
+
+// Needed by name where TypeScript writes declarations for what it inferred from the above
+export type {
+  Added,
+  AnyServer,
+  Merge,
+  Middlewares,
+  MiddlewareResult,
+  OutgoingPayloads,
+  PayloadArguments,
+  RoutedServer,
+  Rooms,
+  RouteTable,
+  UntypedSender,
 } from "./dist/types.js";
 
 // The wire

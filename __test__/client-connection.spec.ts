@@ -1,0 +1,333 @@
+// The client with a WebSocket class that does what the test says and a clock that the test moves: what real sockets do
+// too seldom to wait for. How it gets along with servers is in client.spec.ts and client-reconnect.spec.ts.
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, test, type TestContext } from "node:test";
+import { inspect } from "node:util";
+
+import type {
+  ClientCloseEvent,
+  ClientError,
+  ClientOptions,
+  IncomingMessage,
+  OutgoingMessage,
+  StandardSchemaV1,
+} from "@zocket/core";
+import { createZocketClient } from "@zocket/core/client";
+
+type Routes = {
+  chat: {
+    message: IncomingMessage<StandardSchemaV1<string>>;
+    onMessage: OutgoingMessage<StandardSchemaV1<string>>;
+  };
+};
+
+const MIB = 1024 * 1024;
+/** Longer than any wait for the first new attempt: 1 s and a quarter. */
+const FIRST_DELAY = 1250;
+
+/** A WebSocket whose events come when the test says so. */
+class Fake {
+  static all: Fake[] = [];
+  static get last(): Fake {
+    const last = Fake.all.at(-1);
+    assert.ok(last, "nothing connected");
+    return last;
+  }
+
+  binaryType = "blob";
+  readyState = 0;
+  readonly url: string;
+  readonly sent: string[] = [];
+  readonly closes: (number | undefined)[] = [];
+  readonly #listeners = new Map<string, ((event: never) => void)[]>();
+
+  constructor(url: string) {
+    this.url = url;
+    Fake.all.push(this);
+  }
+  addEventListener(type: string, listener: (event: never) => void): void {
+    this.#listeners.set(type, [...(this.#listeners.get(type) ?? []), listener]);
+  }
+  send(text: string): void {
+    this.sent.push(text);
+  }
+  close(code?: number): void {
+    this.closes.push(code);
+    if (this.readyState < 2) this.readyState = 2;
+  }
+
+  emit(type: string, event: object = {}): void {
+    for (const listener of this.#listeners.get(type) ?? []) listener(event as never);
+  }
+  open(): this {
+    this.readyState = 1;
+    this.emit("open");
+    return this;
+  }
+  end(code = 1006, reason = "", wasClean = false): void {
+    this.readyState = 3;
+    this.emit("close", { code, reason, wasClean });
+  }
+  get payloads(): unknown[] {
+    return this.sent.map((text) => (JSON.parse(text) as { payload?: unknown }).payload);
+  }
+}
+
+/** Clients that tests made, each with a deadline for its attempt. */
+const clients: { close(): void }[] = [];
+
+function connect(options: ClientOptions = {}, url: string | URL = "ws://localhost:3000") {
+  const client = createZocketClient<Routes>(url, { WebSocket: Fake, ...options });
+  clients.push(client);
+  return client;
+}
+
+/** A clock that stands until the test moves it. */
+function clock(t: TestContext): (ms: number) => void {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  return (ms) => t.mock.timers.tick(ms);
+}
+
+beforeEach(() => void (Fake.all = []));
+afterEach(() => clients.splice(0).forEach((client) => client.close()));
+
+describe("an attempt to connect", () => {
+  test("ends after 15 s, which is longer than a server takes to refuse it", (t) => {
+    const tick = clock(t);
+    const closes: ClientCloseEvent[] = [];
+    connect({ onClose: (event) => closes.push(event) });
+    tick(14_999);
+    assert.deepEqual([closes, Fake.last.closes.length], [[], 0]);
+    tick(1);
+    assert.deepEqual(closes, [{ code: 1006, reason: "timeout", wasClean: false }]);
+    assert.equal(Fake.last.closes.length, 1);
+    // What the socket says afterwards is nobody's concern.
+    Fake.last.end();
+    tick(FIRST_DELAY);
+    assert.deepEqual([Fake.all.length, closes.length], [2, 1]);
+  });
+
+  test("that succeeded has no deadline any more", (t) => {
+    const tick = clock(t);
+    connect();
+    Fake.last.open();
+    tick(60_000);
+    assert.deepEqual([Fake.all.length, Fake.last.closes.length], [1, 0]);
+  });
+
+  test("fails once, with an error event alone, a close event alone, or both", (t) => {
+    const tick = clock(t);
+    const closes: number[] = [];
+    connect({ onClose: ({ code }) => closes.push(code) });
+    for (const events of [["error"], ["close"], ["error", "close"]]) {
+      if (events.includes("error")) Fake.last.emit("error");
+      if (events.includes("close")) Fake.last.end();
+      tick(1);
+      tick(10_000);
+    }
+    assert.deepEqual([closes, Fake.all.length], [[1006, 1006, 1006], 4]);
+  });
+
+  test("fails when the class throws; the first time it throws to the caller", (t) => {
+    const tick = clock(t);
+    const logged = t.mock.method(console, "error", () => {});
+    let broken = true;
+    class Breaking extends Fake {
+      constructor(url: string) {
+        if (broken) throw new Error("no token");
+        super(url);
+      }
+    }
+    assert.throws(() => connect({ WebSocket: Breaking }), /no token/);
+    tick(60_000);
+    assert.equal(logged.mock.callCount(), 0);
+    broken = false;
+    const client = connect({ WebSocket: Breaking });
+    broken = true;
+    Fake.last.end();
+    tick(FIRST_DELAY);
+    assert.equal(logged.mock.callCount(), 1);
+    assert.equal(client.readyState, 0);
+    broken = false;
+    tick(10_000);
+    assert.equal(Fake.all.length, 2);
+  });
+
+  test("of reconnect() is a first one, with all retries after it", (t) => {
+    const tick = clock(t);
+    const client = connect({ maxRetries: 2 });
+    const failAll = () => {
+      while (client.readyState === 0) {
+        Fake.last.end();
+        tick(10_000);
+      }
+      return Fake.all.length;
+    };
+    assert.equal(failAll(), 3);
+    client.reconnect();
+    assert.equal(failAll(), 6);
+  });
+
+  test("comes late, not at once, where no timer can hold the delay", (t) => {
+    const tick = clock(t);
+    connect({ minReconnectionDelay: 1e12, maxReconnectionDelay: Infinity });
+    Fake.last.end();
+    tick(1_000_000_000);
+    assert.equal(Fake.all.length, 1);
+  });
+});
+
+describe("the end of a connection", () => {
+  test("comes to onClose once, also when reconnect() did not wait for it", (t) => {
+    clock(t);
+    const events: ClientCloseEvent[] = [];
+    const client = connect({ onClose: (event) => events.push(event) });
+    const first = Fake.last.open();
+    client.reconnect();
+    assert.deepEqual([Fake.all.length, first.closes, client.readyState], [2, [1000], 0]);
+    Fake.last.open();
+    first.end(1000, "", true);
+    assert.equal(client.readyState, 1);
+    assert.deepEqual(events, [{ code: 1000, reason: "", wasClean: true }]);
+  });
+
+  test("is told with code and reason as they came", (t) => {
+    clock(t);
+    const events: ClientCloseEvent[] = [];
+    const client = connect({ onClose: (event) => events.push(event) });
+    Fake.last.open();
+    client.close();
+    assert.equal(client.readyState, 2);
+    Fake.last.end(1000, "bye", true);
+    assert.equal(client.readyState, 3);
+    assert.deepEqual(events, [{ code: 1000, reason: "bye", wasClean: true }]);
+  });
+
+  test("leaves what it did not take any more to the next one", (t) => {
+    const tick = clock(t);
+    const client = connect();
+    const first = Fake.last;
+    first.send = (text) => {
+      first.sent.push(text);
+      first.readyState = 2;
+    };
+    for (const text of ["1", "2", "3"]) client.send.chat.message(text);
+    first.open();
+    // It closes by now, so that this would be lost with it.
+    client.send.chat.message("4");
+    first.end();
+    tick(FIRST_DELAY);
+    Fake.last.open();
+    assert.deepEqual([first.payloads, Fake.last.payloads], [["1"], ["2", "3", "4"]]);
+  });
+});
+
+test("the queue holds 1 MiB to the byte", () => {
+  const client = connect();
+  const errors: ClientError[] = [];
+  client.onError((error) => errors.push(error));
+  const around = '{"type":"chat.message","payload":""}'.length;
+  client.send.chat.message("é".repeat(1000));
+  const rest = MIB - 2 * around - 2000;
+  client.send.chat.message("x".repeat(rest + 1));
+  assert.deepEqual(
+    errors.map(({ code, route }) => [code, route]),
+    [["QUEUE_FULL", "chat.message"]],
+  );
+  client.send.chat.message("x".repeat(rest));
+  assert.equal(errors.length, 1);
+  assert.equal(Buffer.byteLength(Fake.last.open().sent.join("")), MIB);
+});
+
+test("listeners that come or go during a message count at once, or from the next one on", () => {
+  const client = connect();
+  const heard: string[] = [];
+  client.on.chat.onMessage(() => {
+    heard.push("first");
+    second();
+    if (heard.length === 1) client.on.chat.onMessage(() => heard.push("third"));
+  });
+  const second = client.on.chat.onMessage(() => heard.push("second"));
+  const data = '{"type":"chat.onMessage","payload":"hello"}';
+  Fake.last.open().emit("message", { data });
+  assert.deepEqual(heard, ["first"]);
+  Fake.last.emit("message", { data });
+  assert.deepEqual(heard, ["first", "first", "third"]);
+});
+
+test("awaiting, printing and serialising a client or its parts sends nothing", async () => {
+  const client = connect();
+  Fake.last.open();
+  const parts = [client, client.send, client.on, client.send.chat, client.send.chat.message];
+  for (const part of parts) {
+    assert.equal(await part, part);
+    inspect(part, { depth: 5 });
+    inspect(part, { depth: 5, showProxy: true });
+    JSON.stringify(part);
+    assert.equal(typeof `${String(part)}${Object.prototype.toString.call(part)}`, "string");
+  }
+  assert.deepEqual(Fake.last.sent, []);
+});
+
+test("a route may have the name of a function's own property", () => {
+  const client = connect();
+  const names = ["name", "length", "call", "apply", "bind", "constructor", "prototype"];
+  const send = client.send as unknown as Record<string, (payload: number) => void>;
+  for (const name of names) send[name]?.(1);
+  const types = Fake.last.open().sent.map((text) => (JSON.parse(text) as { type: string }).type);
+  assert.deepEqual(types, names);
+});
+
+describe("the options", () => {
+  test("that are wrong are a TypeError that names them", () => {
+    const wrong: [object, RegExp][] = [
+      [{ WebSocket: {} }, /options\.WebSocket: expected a class, got object/],
+      [{ minReconnectionDelay: NaN }, /options\.minReconnectionDelay: expected a number from 0/],
+      [{ maxReconnectionDelay: -1 }, /options\.maxReconnectionDelay: expected a number from 0/],
+      [{ reconnectionDelayGrowFactor: 0.5 }, /GrowFactor: expected a number from 1, got 0\.5/],
+      [{ maxRetries: "3" }, /options\.maxRetries: expected a number from 0, got 3/],
+      [{ onOpen: 1 }, /options\.onOpen: expected a function, got number/],
+      [{ onClose: {} }, /options\.onClose: expected a function, got object/],
+    ];
+    for (const [options, message] of wrong) {
+      assert.throws(() => connect(options), { name: "TypeError", message });
+    }
+    assert.throws(() => connect({}, "no url"), TypeError);
+    assert.equal(Fake.all.length, 0);
+  });
+
+  test("that are undefined are left out", () => {
+    const names = ["headers", "maxReconnectionDelay", "maxRetries", "debug", "onOpen", "onClose"];
+    connect(Object.fromEntries(names.map((name) => [name, undefined])));
+    assert.equal(Fake.last.url, "ws://localhost:3000/");
+  });
+
+  test("leave the URL's own query as it is, and take the page's scheme and host for a path", (t) => {
+    const urlOf = (url: string | URL, headers?: ClientOptions["headers"]) => {
+      connect({ headers }, url);
+      return Fake.last.url;
+    };
+    const headers = { Name: "é&=+ ", none: undefined, empty: "" };
+    assert.equal(
+      urlOf("ws://h/?a=%20b&c#d", headers),
+      "ws://h/?a=%20b&c&Name=%C3%A9%26%3D%2B+&empty=",
+    );
+    assert.equal(urlOf("ws://h?", { a: "1" }), "ws://h/?a=1");
+    assert.equal(urlOf(new URL("https://h/x?y=1")), "wss://h/x?y=1");
+    Object.assign(globalThis, { location: { href: "https://example.com/page?x=1#y" } });
+    t.after(() => Reflect.deleteProperty(globalThis, "location"));
+    assert.equal(urlOf("/socket", { a: "1" }), "wss://example.com/socket?a=1");
+  });
+
+  test("debug tells console.debug what happens, but not what the headers say", (t) => {
+    clock(t);
+    const debug = t.mock.method(console, "debug", () => {});
+    connect({ headers: { authorization: "secret" } }).close();
+    assert.equal(debug.mock.callCount(), 0);
+    connect({ debug: true, headers: { authorization: "secret" } });
+    Fake.last.open().end();
+    const lines = debug.mock.calls.map((call) => call.arguments.join(" "));
+    assert.ok(lines.length >= 3);
+    for (const line of lines) assert.doesNotMatch(line, /secret/);
+  });
+});
