@@ -103,6 +103,18 @@ describe("stop()", () => {
     assert.equal(app.connects.length, 0);
   });
 
+  test("sends what was sent in the same turn", async (t) => {
+    const app = serve(t);
+    const clients = await Promise.all(Array.from({ length: 5 }, () => Client.open(t, app.url)));
+    app.shout("last words");
+    const stopped = app.server.stop();
+    for (const client of clients) {
+      assert.equal((await client.closed).code, 1001);
+      assert.deepEqual(client.received, [{ type: "said", payload: "last words" }]);
+    }
+    await soon("stop", stopped);
+  });
+
   test("sends what is queued first, in order", async (t) => {
     const app = serve(t, { options: { maxBackpressure: 64 * 1024 * 1024 } });
     const clients = await Promise.all(Array.from({ length: 5 }, () => Client.open(t, app.url)));
@@ -371,12 +383,22 @@ describe("stop() inside onDisconnect", () => {
 });
 
 describe("an onDisconnect that takes too long", () => {
-  test("is told to onError as STOP, and stop() resolves", async (t) => {
-    const app = serve(t, { onDisconnect: () => new Promise(() => {}) });
-    const client = await Client.open(t, app.url);
+  test("is told to onError as STOP, and stop() resolves, also one that waits for it", async (t) => {
+    let others = 0;
+    const app = serve(t, {
+      onConnect: ({ name }) => ({ user: name }),
+      onDisconnect: async ({ user }) => {
+        if (user === "stuck") return new Promise(() => {});
+        await app.server.stop();
+        others++;
+      },
+    });
+    const stuck = await Client.open(t, app.url, { headers: { name: "stuck" } });
+    await Client.open(t, app.url);
     // The wait is ten seconds, and not for users to choose.
     await soon("stop", app.server.stop());
-    assert.equal((await client.closed).code, 1001);
+    assert.equal((await stuck.closed).code, 1001);
+    await until("the other one", () => others === 1);
     assert.deepEqual(
       app.errors.map(({ code, clientId }) => [code, clientId]),
       [["STOP", app.connects[0]?.clientId]],
