@@ -41,6 +41,7 @@ export async function startPlain(t: TestContext) {
   http.on("upgrade", (request, socket, head) => {
     if (!state.accepts) {
       state.refused++;
+      socket.on("error", () => {});
       socket.end("HTTP/1.1 503 Service Unavailable\r\n\r\n");
       return;
     }

@@ -8,7 +8,6 @@ import {
   anything,
   incoming,
   outgoing,
-  Queue,
   serve,
   syncHandlers,
   syncRoutes,
@@ -32,19 +31,19 @@ export type Ctx = ZocketContext<{}, typeof routes>;
 
 /** A server whose `go` lets the test do something with the context of the client that said it. */
 export function listen(t: TestContext, options: ServerOptions = {}) {
-  const contexts = new Queue<Ctx>("a context");
+  const contexts = new Map<string, Ctx>();
   const app = zo.router(routes, {
     ...syncHandlers,
-    go: ({ ctx }) => contexts.push(ctx),
+    go: ({ ctx }) => void contexts.set(ctx.clientId, ctx),
   });
   const started = serve(t, (onError) => createServer(app, zo, { port: 0, onError, ...options }));
   const { url } = started.server;
   /** A client and a context of it that outlived its handler. */
   const meet = async (...rooms: string[]) => {
-    const talker = await Talker.meet(t, url);
+    const talker = await Talker.open(t, url);
     talker.say("go");
-    const ctx = await contexts.next();
-    assert.equal(ctx.clientId, talker.id);
+    assert.deepEqual(await talker.sync(), []);
+    const ctx = contexts.get(talker.id) as Ctx;
     for (const room of rooms) ctx.rooms.join(room);
     return { talker, ctx, id: talker.id };
   };

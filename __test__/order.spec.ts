@@ -106,15 +106,20 @@ for (const where of ["schema", "middleware"] as const) {
       const other = await Talker.meet(t, url);
       const first = gate();
       gates.set(0, first.promise);
-      const count = 40_000;
+      const count = 20_000;
       const before = server.metrics().received;
       // Far more bytes than the system's socket buffers take.
       const padding = "x".repeat(1500);
-      const text = (number: number) => `{"type":"say","payload":${number},"padding":"${padding}"}`;
-      for (let number = 0; number < count; number++) slow.raw(text(number));
+      let rounds = 0;
+      for (let number = 0; number < count; number++) {
+        slow.raw(`{"type":"say","payload":${number},"padding":"${padding}"}`);
+        if (number % 100 > 0) continue;
+        // The server runs in this very thread, and needs its turns to find out that more than 64 wait.
+        assert.deepEqual(await other.sync(), []);
+        rounds++;
+      }
       await until(() => entered.length > 0, "the first is pending");
       // As long as more keeps being read, this goes on: up to all of them, were the reading not stopped.
-      let rounds = 0;
       for (let read = -1; read !== server.metrics().received - rounds;) {
         read = server.metrics().received - rounds;
         for (let round = 0; round < 50; round++, rounds++) {
@@ -123,7 +128,7 @@ for (const where of ["schema", "middleware"] as const) {
       }
       const read = server.metrics().received - before - rounds;
       assert.ok(read > 64, `only ${read} were read`);
-      assert.ok(read < count / 4, `${read} of ${count} were read`);
+      assert.ok(read < 3000, `${read} of ${count} were read`);
       assert.ok(slow.socket.bufferedAmount > 0);
       assert.equal(server.clientCount(), 2);
       assert.deepEqual(handled.drain(), []);
