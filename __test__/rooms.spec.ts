@@ -206,7 +206,7 @@ describe("a room's name", () => {
   test("that is no string is a TypeError", async (t) => {
     const { meet } = listen(t);
     const { ctx, talker } = await meet();
-    for (const name of [undefined, null, 1, {}, Symbol("red")]) {
+    for (const name of [undefined, null, 1, {}, ["red"], Symbol("red")]) {
       assert.throws(() => ctx.rooms.join(name as never), TypeError);
     }
     assert.deepEqual([...ctx.rooms.current], []);
