@@ -3,7 +3,7 @@
 import { readdirSync, rmSync } from "node:fs";
 import path from "node:path";
 
-import { root, run } from "./steps.mjs";
+import { StepError, root, run } from "./steps.mjs";
 
 const FROM = path.join(root, "__test__");
 const TO = path.join(root, ".specs");
@@ -21,11 +21,14 @@ const outsideStaysOutside = {
   },
 };
 
-/** The specs' names, sorted: `chat-page` is not one of them, as it needs a browser. */
-export function specNames() {
-  return readdirSync(FROM)
-    .filter((name) => /\.spec\.(ts|mjs)$/.test(name) && name !== PAGE)
-    .sort();
+/** The specs' names, or those that begin with one of these; not `chat-page`, as it needs a browser. */
+export function specNames(beginnings) {
+  const names = readdirSync(FROM).filter((name) => /\.spec\.(ts|mjs)$/.test(name) && name !== PAGE);
+  if (beginnings.length === 0) return names;
+  const wanted = names.filter((name) => beginnings.some((beginning) => name.startsWith(beginning)));
+  if (wanted.length === 0)
+    throw new StepError(`There is no spec called ${beginnings.join(" or ")}.`);
+  return wanted;
 }
 
 export const PAGE = "chat-page.spec.ts";

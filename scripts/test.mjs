@@ -8,9 +8,11 @@ import { prepare } from "./prepare.mjs";
 import { PAGE, runSpecs, specNames } from "./specs.mjs";
 import { COMPILERS, StepError, helpOr, main, paint, root, run, step, tool } from "./steps.mjs";
 
-const HELP = `Usage: npm test [-- --only KIND] [--help]
+const HELP = `Usage: npm test [-- [--only KIND] [SPEC...] [--help]]
 
 Installs and builds what is missing or older than its sources, then runs the tests.
+
+  SPEC         the specs whose names begin so, alone: "npm test -- rooms"
 
 Options:
   --only KIND  one kind alone; may be given several times. Kinds:
@@ -28,7 +30,7 @@ class Skipped extends Error {}
 
 const KINDS = {
   cargo: ["Engine: cargo test", () => run("cargo", ["test", "--quiet", "--package", "zocket"])],
-  specs: ["Specs: node --test", () => runSpecs(specNames())],
+  specs: ["Specs: node --test", () => runSpecs(specNames(specs))],
   types: ["Types: tsc", checkTypes],
   page: ["Chat page: headless Chromium", testPage],
 };
@@ -49,16 +51,19 @@ async function testPage() {
   await runSpecs([PAGE], { CHROMIUM: browser });
 }
 
-const { only } = helpOr(() => {
+const { only, specs } = helpOr(() => {
   const parsed = parseArgs({
+    allowPositionals: true,
     options: {
       help: { type: "boolean", short: "h" },
-      only: { type: "string", multiple: true, default: Object.keys(KINDS) },
+      only: { type: "string", multiple: true },
     },
   });
-  const unknown = parsed.values.only.find((kind) => !Object.hasOwn(KINDS, kind));
+  const { values, positionals: specs } = parsed;
+  const only = values.only ?? (specs.length > 0 ? ["specs"] : Object.keys(KINDS));
+  const unknown = only.find((kind) => !Object.hasOwn(KINDS, kind));
   if (unknown !== undefined) throw new Error(`There is no kind of test called "${unknown}".`);
-  return parsed;
+  return { values: { ...values, only, specs } };
 }, HELP);
 
 await main(async () => {
@@ -78,7 +83,7 @@ await main(async () => {
       }
     }).catch((error) => {
       // One kind that fails does not keep the others from being run.
-      if (!(error instanceof StepError)) console.error(error);
+      console.error(error instanceof StepError ? error.message : error);
       result = "FAILED";
     });
     results.push([title, result]);
