@@ -75,10 +75,10 @@ expectTypeOf(client.on).toEqualTypeOf<ClientOn<typeof routes>>();
 const byRoutes = createZocketClient<typeof routes>(new URL("ws://localhost:3000"));
 expectTypeOf(byRoutes.send).toEqualTypeOf(client.send);
 expectTypeOf(byRoutes.on).toEqualTypeOf(client.on);
-const sameFunction: typeof createZocketClient = alone.createZocketClient;
-void sameFunction;
 const withoutNative = alone.createZocketClient<typeof router>("ws://localhost:3000");
 expectTypeOf(withoutNative).toEqualTypeOf<alone.ZocketClient<typeof router>>();
+const eitherWay: ZocketClient<typeof router> = withoutNative;
+void eitherWay;
 withoutNative.send.chat.message({ at: "" });
 withoutNative.on.chat.onMessage(({ at }) => expectTypeOf(at).toEqualTypeOf<string>());
 // @ts-expect-error a router is an object
