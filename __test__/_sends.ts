@@ -15,7 +15,7 @@ import {
   zo,
 } from "./_talk.ts";
 
-const routes = {
+export const routes = {
   ...syncRoutes,
   go: incoming({ payload: anything }),
   onSaid: outgoing({ payload: anything }),

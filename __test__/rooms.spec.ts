@@ -139,6 +139,26 @@ describe("ctx.rooms", () => {
     assert.deepEqual(await talker.sync(), [{ type: "onSaid", payload: "red" }]);
   });
 
+  test("current combines with other sets, on every Node", async (t) => {
+    const { meet } = listen(t);
+    const current = (await meet("red", "blue")).ctx.rooms.current as ReadonlySet<string> &
+      Record<string, (other: ReadonlySet<string>) => Iterable<string> & boolean>;
+    const other = new Set(["blue", "green"]);
+    const sets = ["union", "intersection", "difference", "symmetricDifference"].map((method) =>
+      [...(current[method]?.(other) ?? "missing")].sort().join(),
+    );
+    assert.deepEqual(sets, ["blue,green,red", "blue", "red", "green,red"]);
+    for (const [method, subset, superset, apart] of [
+      ["isSubsetOf", true, false, false],
+      ["isSupersetOf", false, true, false],
+      ["isDisjointFrom", false, false, true],
+    ] as const) {
+      assert.equal(current[method]?.(new Set(["red", "blue", "green"])), subset, method);
+      assert.equal(current[method]?.(new Set(["red"])), superset, method);
+      assert.equal(current[method]?.(new Set(["green"])), apart, method);
+    }
+  });
+
   test("broadcast sends a route to a room, whether or not the sender is in it", async (t) => {
     const { meet } = listen(t);
     const [a, b] = [await meet("red"), await meet("blue")];

@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 
 import { createServer, zocket } from "@zocket/core";
 
-import { listen, payloads, type Ctx } from "./_sends.ts";
+import { listen, payloads, routes, type Ctx } from "./_sends.ts";
 import { anything, incoming, outgoing, serve, syncHandlers, Talker, until, zo } from "./_talk.ts";
 
 describe("to", () => {
@@ -98,6 +98,15 @@ describe("toRoom", () => {
     a.ctx.send.onSaid("lost").toRoom("red");
     assert.deepEqual(await payloads(a), [[]]);
     assert.deepEqual(problems.drain(), []);
+  });
+
+  test("reaches ten thousand rooms of which two have members, once", async (t) => {
+    const { meet } = listen(t, { ioThreads: 2 });
+    const [a, b, c] = [await meet("one", "two"), await meet("two"), await meet("three")];
+    const rooms = Array.from({ length: 10_000 }, (_, number) => `empty ${number}`);
+    rooms.splice(5000, 0, "one", "two");
+    a.ctx.send.onSaid("hi").toRoom(rooms);
+    assert.deepEqual(await payloads(a, b, c), [["hi"], ["hi"], []]);
   });
 
   test("takes no client id for a room, and no room for a client id", async (t) => {
@@ -260,6 +269,71 @@ describe("nested routers", () => {
       assert.deepEqual(await talker.next(), { type: `${path}${dot}onGone`, payload });
     }
   });
+});
+
+test("whom a message is for, said wrongly, is a TypeError, and nobody gets anything", async (t) => {
+  const { meet, server } = listen(t);
+  const a = await meet("red");
+  const { to, toRoom } = a.ctx.send.onSaid("wrong") as never as Record<
+    "to" | "toRoom",
+    (whom?: unknown) => void
+  >;
+  const wrong = [undefined, null, 1, {}, new Set(["red"]), [1], ["red", null], [["red"]], Symbol()];
+  for (const whom of wrong) {
+    assert.throws(() => to(whom), TypeError);
+    assert.throws(() => toRoom(whom), TypeError);
+    assert.throws(() => server.publish(whom as string, "onSaid", 1), TypeError);
+  }
+  for (const name of ["", "x".repeat(4097), ["red", ""]]) {
+    assert.throws(() => toRoom(name), TypeError);
+  }
+  assert.deepEqual(await payloads(a), [[]]);
+});
+
+test("one router served twice: each server's clients have contexts of their own server", async (t) => {
+  const app = zo.router(routes, {
+    ...syncHandlers,
+    go: ({ ctx }) => ctx.send.onSaid("all").broadcast(),
+  });
+  const start = () => serve(t, (onError) => createServer(app, zo, { port: 0, onError })).server;
+  const [left, right] = [start(), start()];
+  const [a, b] = [await Talker.meet(t, left.url), await Talker.meet(t, right.url)];
+  a.say("go");
+  assert.deepEqual(await a.sync(), [{ type: "onSaid", payload: "all" }]);
+  assert.deepEqual(await b.sync(), []);
+});
+
+test("onDisconnect may tell the others, in the rooms its client was in", async (t) => {
+  const own = zocket.create({
+    headers: anything,
+    onDisconnect: (ctx, clientId) => {
+      server.send.onSaid(["gone", clientId]).toRoom([...ctx.rooms]);
+      server.send.onSaid("lost").to(clientId);
+    },
+  });
+  const { message } = own;
+  const app = own.router(
+    {
+      sync: message.incoming({ payload: anything }),
+      onSync: message.outgoing({ payload: anything }),
+      join: message.incoming({ payload: anything }),
+      onSaid: message.outgoing({ payload: anything }),
+    },
+    { ...syncHandlers, join: ({ ctx }) => ctx.rooms.join("red") },
+  );
+  const { server } = serve(t, (onError) => createServer(app, own, { port: 0, onError }));
+  const [a, b, c] = [
+    await Talker.meet(t, server.url),
+    await Talker.meet(t, server.url),
+    await Talker.meet(t, server.url),
+  ];
+  for (const talker of [a, b]) {
+    talker.say("join");
+    await talker.sync();
+  }
+  await a.leave();
+  assert.deepEqual(await b.expect("onSaid"), ["gone", a.id]);
+  assert.deepEqual(await c.sync(), []);
 });
 
 test("two servers in one process know nothing of each other's clients and rooms", async (t) => {
