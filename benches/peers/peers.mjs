@@ -25,7 +25,8 @@ const bun = () =>
 
 /**
  * `command(node)` starts the server; `dialect` is what the generator speaks to it; `without` are
- * cases it cannot do. `version()` is `undefined` when the peer is not installed.
+ * cases it cannot do. `version()` is `undefined` when the peer is not installed, which `optional` ones
+ * need not be.
  */
 export const PEERS = {
   zocket: {
@@ -47,16 +48,19 @@ export const PEERS = {
   },
   uws: {
     what: "uWebSockets.js",
+    optional: true,
     version: () => version("@trufflesuite/uws-js-unofficial"),
     command: (node) => [node, path.join(optional, "uws.mjs")],
   },
   bun: {
     what: "Bun's own server",
+    optional: true,
     version: () => version("bun"),
     command: () => [bun(), path.join(optional, "bun.mjs")],
   },
   socketio: {
     what: "Socket.IO over WebSocket alone",
+    optional: true,
     version: () => version("socket.io"),
     command: (node) => [node, path.join(optional, "socketio.mjs")],
     dialect: "socketio",

@@ -37,46 +37,54 @@ export function short(value) {
   if (value >= 1e5) return `${(value / 1e3).toFixed(0)} k`;
   if (value >= 1e4) return `${(value / 1e3).toFixed(1)} k`;
   if (value >= 1000) return `${(value / 1e3).toFixed(2)} k`;
-  return value >= 100 ? value.toFixed(0) : value.toPrecision(2);
+  if (value >= 100) return value.toFixed(0);
+  return value < 0.1 ? value.toFixed(2) : value.toPrecision(2);
 }
 
-/**
- * One table per case. `runs` are `{ round, name, peer, figures }`. A ratio is the median over the
- * rounds of a peer's figure by that of `ws` in the same round.
- */
+/** Columns of a table behind the ratio: title and figure. */
+const COSTS = [
+  ["CPU µs each", "cpu"],
+  ["on the main thread", "mainThread"],
+  ["p50 µs", "p50"],
+  ["p99 µs", "p99"],
+  ["generator busy", "busy"],
+  ["elsewhere", "elsewhere"],
+];
+
+/** One table per case. `runs` are `{ round, name, peer, unit, figures }`. */
 export function tables(runs) {
-  const lines = [];
-  for (const name of new Set(runs.map((run) => run.name))) {
-    const ofCase = runs.filter((run) => run.name === name);
-    const unit = ofCase[0].unit;
-    lines.push(`### ${name}`, "");
-    lines.push(
-      `| peer | ${unit} | spread | × ws | CPU µs each | on the main thread | p50 µs | p99 µs | generator busy | elsewhere |`,
-      "|---|---|---|---|---|---|---|---|---|---|",
-    );
-    for (const peer of new Set(ofCase.map((run) => run.peer))) {
-      const rows = ofCase.filter((run) => run.peer === peer);
-      const of = (key) => rows.map((run) => run.figures[key]);
-      const ratios = rows.map((run) => {
-        const ws = ofCase.find((other) => other.peer === "ws" && other.round === run.round);
-        return ws && run.figures.main / ws.figures.main;
-      });
-      const mains = of("main");
-      const cells = [
-        peer,
-        short(median(mains)),
-        `${short(Math.min(...mains))} – ${short(Math.max(...mains))}`,
-        median(ratios)?.toFixed(2) ?? "–",
-        ...["cpu", "mainThread", "p50", "p99", "busy", "elsewhere"].map((key) =>
-          short(median(of(key))),
-        ),
-      ];
-      lines.push(`| ${cells.join(" | ")} |`);
-    }
-    lines.push("");
-  }
-  return lines.join("\n");
+  const names = [...new Set(runs.map((run) => run.name))];
+  return names.map((name) => table(runs.filter((run) => run.name === name))).join("\n");
 }
+
+/** A ratio is the median over the rounds of a peer's figure by that of `ws` in the same round. */
+function table(runs) {
+  const [{ name, unit }] = runs;
+  const costs = COSTS.filter(([, key]) => runs.some((run) => run.figures[key] !== undefined));
+  const hasCpu = costs.some(([, key]) => key === "cpu");
+  const titles = ["peer", unit, "spread", "× ws", ...(hasCpu ? ["× ws by CPU"] : [])];
+  titles.push(...costs.map(([title]) => title));
+  const lines = [`### ${name}`, "", row(titles), row(titles.map(() => "---"))];
+  for (const peer of new Set(runs.map((run) => run.peer))) {
+    const rows = runs.filter((run) => run.peer === peer);
+    const mains = rows.map((run) => run.figures.main);
+    const ratio = (of) => {
+      const ratios = rows.map((run) => {
+        const ws = runs.find((other) => other.peer === "ws" && other.round === run.round);
+        return ws && of(run.figures, ws.figures);
+      });
+      return median(ratios)?.toFixed(2) ?? "–";
+    };
+    const ratioCells = [ratio((own, ws) => own.main / ws.main)];
+    if (hasCpu) ratioCells.push(ratio((own, ws) => ws.cpu / own.cpu));
+    const cells = costs.map(([, key]) => short(median(rows.map((run) => run.figures[key]))));
+    const spread = `${short(Math.min(...mains))} – ${short(Math.max(...mains))}`;
+    lines.push(row([peer, short(median(mains)), spread, ...ratioCells, ...cells]));
+  }
+  return [...lines, ""].join("\n");
+}
+
+const row = (cells) => `| ${cells.join(" | ")} |`;
 
 /** Writes `benches/record/<date>-peers.md` and returns its path. */
 export function record(runs, { command, node }) {

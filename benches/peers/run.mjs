@@ -13,7 +13,7 @@ const HELP = `Compares this package with other WebSocket servers under load.
 
 usage: npm run bench:peers -- [options]
 
-  --quick          three cases, two rounds, short windows: under two minutes
+  --quick          three cases, two rounds, short windows, no optional peer: under two minutes
   --only LIST      peers, and cases by name or the start of it, separated by commas
   --rounds N       how often every case is measured for every peer               [5]
   --seconds N      the measured window                                           [3]
@@ -23,7 +23,7 @@ usage: npm run bench:peers -- [options]
   --no-record      write no record to benches/record (--quick writes none either)
   --help
 
-peers: ${Object.keys(PEERS).join(", ")} (those that are installed)
+peers: ${Object.keys(PEERS).join(", ")} (of uws, bun and socketio those that are installed)
 cases: ${Object.keys(CASES).join(", ")}
 `;
 
@@ -99,8 +99,9 @@ function choose() {
   const chosen = peers.filter((peer) => picked.includes(peer));
   const missing = chosen.filter((peer) => !installed.includes(peer));
   if (missing.length) fail(`${missing.join(", ")} not installed: --install does that`);
+  const usual = installed.filter((peer) => !options.quick || !PEERS[peer].optional);
   return {
-    peers: or(chosen, installed),
+    peers: or(chosen, usual),
     cases: or(
       cases.filter((name) => picked.includes(name)),
       cases.filter((name) => !options.quick || CASES[name].quick),
