@@ -8,6 +8,7 @@ const decoder = new TextDecoder();
 const app = uws
   .App()
   .ws("/*", {
+    maxPayloadLength: 1024 * 1024,
     maxBackpressure: 1024 * 1024,
     open(socket) {
       socket.client = {
