@@ -226,6 +226,11 @@ export const HARD_STRINGS: readonly string[] = [
   "",
   " ",
   "naïve Ωμέγα Привет 漢字",
+  // Short ones may take a way of their own.
+  "é",
+  "Ω",
+  "߿",
+  "漢",
   "😀 👩‍👩‍👧‍👦 🏳️‍🌈",
   "\u{10FFFF}",
   "\u0000",

@@ -167,6 +167,21 @@ describe("send and on", () => {
     assert.equal(await calls.next(), "always 3");
   });
 
+  test("a listener that ends another one's subscription keeps the message from it", async (t) => {
+    const { server } = listen(t);
+    const client = open(t, server.url);
+    const calls = new Queue<string>("a listener");
+    const { onPong } = client.on.chat.deep;
+    onPong(() => {
+      calls.push("first");
+      endSecond();
+    });
+    const endSecond = onPong(() => calls.push("second"));
+    onPong(() => calls.push("third"));
+    client.send.chat.deep.ping(1);
+    assert.deepEqual(await calls.take(2), ["first", "third"]);
+  });
+
   test("a listener that throws does not stop the others, and its error goes to console.error", async (t) => {
     const { server } = listen(t);
     const logged = t.mock.method(console, "error", () => {});
@@ -245,6 +260,7 @@ describe("what the server should not send", () => {
     const { url, visits } = await startPlain(t);
     const client = open(t, url);
     const pongs = heard(client.on.chat.deep.onPong);
+    const errors = heard(client.onError);
     const visit = await visits.next();
     const odd = [
       "",
@@ -266,6 +282,7 @@ describe("what the server should not send", () => {
     visit.socket.send(Buffer.from([0xff, 0x00]));
     visit.say("chat.deep.onPong", "after");
     assert.equal(await pongs.next(), "after");
+    assert.deepEqual(errors.drain(), []);
     assert.equal(client.readyState, 1);
     assert.equal("polluted" in {}, false);
   });

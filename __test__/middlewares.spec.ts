@@ -292,19 +292,26 @@ describe("ctx", () => {
 
   test("additions with a __proto__ key change no prototype", async (t) => {
     const poison = () => JSON.parse('{"__proto__":{"polluted":true},"safe":1}') as { safe: number };
-    const own = zocket.create({ headers: anything, onConnect: poison });
-    const handled = new Queue<object>("the handler");
-    const app = own.router(
-      { say: own.message.use(poison).incoming({ payload: anything }) },
-      { say: ({ ctx }) => handled.push(ctx) },
-    );
-    const { server } = serve(t, (onError) => createServer(app, own, { port: 0, onError }));
-    const talker = await Talker.open(t, server.url);
-    talker.say("say");
-    const ctx = await handled.next();
-    assert.equal("polluted" in ctx, false);
-    assert.equal((ctx as { safe?: number }).safe, 1);
-    assert.equal("polluted" in {}, false);
+    const harmless = () => ({ safe: 1 });
+    for (const [onConnect, middleware] of [
+      [poison, harmless],
+      [harmless, poison],
+      [poison, poison],
+    ] as const) {
+      const own = zocket.create({ headers: anything, onConnect });
+      const handled = new Queue<object>("the handler");
+      const app = own.router(
+        { say: own.message.use(middleware).incoming({ payload: anything }) },
+        { say: ({ ctx }) => handled.push(ctx) },
+      );
+      const { server } = serve(t, (onError) => createServer(app, own, { port: 0, onError }));
+      const talker = await Talker.open(t, server.url);
+      talker.say("say");
+      const ctx = await handled.next();
+      assert.equal("polluted" in ctx, false);
+      assert.equal((ctx as { safe?: number }).safe, 1);
+      assert.equal("polluted" in {}, false);
+    }
   });
 
   test("what onConnect returned may be frozen, or have no prototype", async (t) => {

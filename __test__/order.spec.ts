@@ -159,6 +159,30 @@ for (const where of ["schema", "middleware"] as const) {
   });
 }
 
+test("a message whose middleware is pending after its schema was holds the later ones as well", async (t) => {
+  const opened = gate();
+  let entered = false;
+  const builder = zo.message.use(async ({ payload }) => {
+    if (payload !== "first") return;
+    entered = true;
+    await opened.promise;
+  });
+  const payload = schema(async (value) => ({ value }));
+  const handled = new Queue<unknown>("the handler");
+  const routes = { ...syncRoutes, say: builder.incoming({ payload }) };
+  const app = zo.router(routes, { ...syncHandlers, say: ({ payload }) => handled.push(payload) });
+  const { server } = serve(t, (onError) => createServer(app, zo, { port: 0, onError }));
+  const talker = await Talker.open(t, server.url);
+  const other = await Talker.meet(t, server.url);
+  talker.say("say", "first");
+  talker.say("say", "second");
+  await until(() => entered, "the middleware is pending");
+  for (let round = 0; round < 3; round++) await other.sync();
+  assert.deepEqual(handled.drain(), []);
+  opened.open();
+  assert.deepEqual(await handled.take(2), ["first", "second"]);
+});
+
 describe("a handler's promise", () => {
   test("is never waited for: the next message's handler starts while it is pending", async (t) => {
     const first = gate();
