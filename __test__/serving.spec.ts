@@ -107,6 +107,15 @@ describe("where a server listens", () => {
     await (await Client.open(t, url)).roundTrip();
   });
 
+  test("all interfaces cannot be had twice either, by us or by others", async (t) => {
+    const server = createServer(router, zo, { port: 0 });
+    t.after(() => server.stop(true));
+    assert.throws(() => createServer(router, zo, { port: server.port }), { code: "EADDRINUSE" });
+    const other = createTcpServer().listen(server.port);
+    const [error] = await once(other, "error");
+    assert.equal((error as NodeJS.ErrnoException).code, "EADDRINUSE");
+  });
+
   test("an address that is not this machine's is an Error with a code", () => {
     const elsewhere = () => createServer(router, zo, { port: 0, hostname: "192.0.2.1" });
     assert.throws(elsewhere, { name: "Error", code: "EADDRNOTAVAIL" });
@@ -213,6 +222,16 @@ describe("requests that do not upgrade", () => {
       assert.deepEqual([status, headers["upgrade"]], [426, "websocket"], text);
     }
     assert.deepEqual(server.metrics().refused, { NOT_UPGRADE: requests.length });
+  });
+
+  test("a head is read however it is cut", async (t) => {
+    const raw = new Raw(t, serve(t).port);
+    raw.socket.setNoDelay(true);
+    for (const byte of request()) {
+      raw.write(byte);
+      await new Promise(setImmediate);
+    }
+    assert.equal((await raw.answer()).status, 101);
   });
 
   test("fetch gets its 426 as an ordinary answer", async (t) => {

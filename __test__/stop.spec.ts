@@ -214,19 +214,31 @@ describe("stop()", () => {
     await (await Client.open(t, again.url)).roundTrip();
   });
 
-  test("called from a handler or a callback of the server works", async (t) => {
+  test("awaited in a handler or in onConnect does not wait for those", async (t) => {
     for (const place of ["say", "onConnect"] as const) {
       const stopped = latch();
       const app = serve(t, {
-        [place]: () => {
-          void app.server.stop().then(() => stopped.open());
+        [place]: async () => {
+          await app.server.stop();
+          stopped.open();
           return {};
         },
       });
       const client = new Client(t, app.url);
       client.socket.on("open", () => client.say("x"));
-      await soon(`stop from ${place}`, stopped.promise);
-      assert.equal(app.disconnects.length, 1);
+      await soon(`stop in ${place}`, stopped.promise);
+      await until("onDisconnect", () => app.disconnects.length === 1);
+      assert.deepEqual(app.errors, []);
+    }
+  });
+
+  test("counts the clients down while they go", async (t) => {
+    for (const force of [false, true]) {
+      const counts: number[] = [];
+      const app = serve(t, { onDisconnect: () => counts.push(app.server.clientCount()) });
+      await Promise.all(Array.from({ length: 5 }, () => Client.open(t, app.url)));
+      await soon("stop", app.server.stop(force));
+      assert.deepEqual(counts, [4, 3, 2, 1, 0]);
     }
   });
 
