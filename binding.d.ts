@@ -44,6 +44,12 @@ export declare class NativeServer {
   dispose(): void
 }
 
+/**
+ * Escapes the UTF-8 text at `start` for a JSON string, in place, as `JSON.stringify` does. Returns its new length in bytes;
+ * `null`, with nothing changed, if the buffer has no room for it.
+ */
+export declare function escapeJson(buffer: Buffer, start: number, length: number): number | null
+
 /** The counters of the native side; see `ZocketServer.metrics()` for their meaning. */
 export interface NativeMetrics {
   /** Upgrades answered with 101. */

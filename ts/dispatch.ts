@@ -2,6 +2,7 @@
 // sent meanwhile. Nothing that user code does gets out of here.
 import type { Admissions, UpgradeRequest } from "./admissions.js";
 import type { Client, Clients } from "./clients.js";
+import type { CommandBuffer } from "./command-buffer.js";
 import type { Commands } from "./commands.js";
 import type { Disconnects } from "./disconnects.js";
 import { ClientFault, type Faults } from "./faults.js";
@@ -12,6 +13,7 @@ import type { ErrorCode } from "./types.js";
 
 /** Those the events concern. */
 export interface Parts {
+  readonly buffer: CommandBuffer;
   readonly clients: Clients;
   readonly commands: Commands;
   readonly admissions: Admissions;
@@ -51,8 +53,8 @@ export class Dispatch {
 
   /** Answers the bell. Never throws. */
   ring(native: Native): void {
-    const { commands, faults } = this.#parts;
-    commands.beginBatch();
+    const { buffer, faults } = this.#parts;
+    buffer.beginBatch();
     try {
       const { shards } = native;
       for (let shard = 0; shard < shards; shard += 1) {
@@ -62,7 +64,7 @@ export class Dispatch {
     } catch (error) {
       faults.report(error, "INTERNAL");
     }
-    commands.endBatch();
+    buffer.endBatch();
   }
 
   #batch(text: string, shards: number): void {

@@ -47,6 +47,13 @@ export type StartNative = (
 export const startNative: StartNative = (options, incoming, outgoing, bell) =>
   new binding.NativeServer(options, incoming, outgoing, bell);
 
+/**
+ * Escapes the UTF-8 text at `start` for a JSON string, in place, and returns its new length in bytes; `null` if the buffer
+ * has no room for it, which six times its length always are.
+ */
+export const escapeJson: (buffer: Buffer, start: number, length: number) => number | null =
+  binding.escapeJson;
+
 /** `zocket.create` and what it leads to. */
 export const zocket: { create(config: unknown): object } = binding.zocket;
 

@@ -1,7 +1,8 @@
 // `send.a.b(payload)`, then `to`, `toRoom` or `broadcast`: built once from the outgoing routes, shared by all contexts.
 import { quote, unexpected } from "./check.js";
 import type { Clients } from "./clients.js";
-import type { Commands, Payload } from "./commands.js";
+import type { Commands } from "./commands.js";
+import { serialise, type Payload } from "./payload.js";
 import { roomName, roomNames } from "./room-name.js";
 import type { FluentSender, UntypedSender } from "./types.js";
 
@@ -103,11 +104,6 @@ class Message implements FluentSender {
     }
     if (handles.length > 0) commands.to(this.#route.number, handles, this.#payload);
   }
-}
-
-/** The payload as it is now; throws what `JSON.stringify` throws. */
-function serialise(payload: unknown): Payload {
-  return JSON.stringify(payload);
 }
 
 /** A group of routes. It inherits nothing, so any key may be a route. */

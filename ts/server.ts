@@ -2,6 +2,7 @@
 import { Admissions } from "./admissions.js";
 import { callbacksOf, ownOptions, tableOf } from "./arguments.js";
 import { Clients } from "./clients.js";
+import { CommandBuffer } from "./command-buffer.js";
 import { Commands } from "./commands.js";
 import { Disconnects } from "./disconnects.js";
 import { Dispatch } from "./dispatch.js";
@@ -31,17 +32,18 @@ export function serve(
   const names = outgoing.map(({ name }) => name);
   const faults = new Faults(onError);
   const clients = new Clients();
-  const commands = new Commands(
+  const buffer = new CommandBuffer(
     (bytes, length) => native.submit(bytes, length),
     (error) => faults.report(error, "INTERNAL"),
   );
+  const commands = new Commands(buffer);
   const outlet = new Outlet(commands, clients, names);
   const messages = new Messages(incoming, outlet, faults);
   const disconnects = new Disconnects(onDisconnect, faults);
   const gate = { allowedOrigins, headersSchema, onConnect };
   const admissions = new Admissions(gate, clients, commands, faults, disconnects);
-  const stop = new Stop(commands, disconnects, faults);
-  const parts = { clients, commands, admissions, messages, disconnects, stop, faults };
+  const stop = new Stop(buffer, disconnects, faults);
+  const parts = { buffer, clients, commands, admissions, messages, disconnects, stop, faults };
   const dispatch = new Dispatch(parts);
 
   // Last, so that nothing listens if anything above throws. The bell does not ring before this call is over.

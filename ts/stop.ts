@@ -1,5 +1,5 @@
 // `stop()`: waits for the engine's threads, then for what `onDisconnect` still does, and lets Node go.
-import type { Commands } from "./commands.js";
+import type { CommandBuffer } from "./command-buffer.js";
 import type { Disconnects } from "./disconnects.js";
 import type { Faults } from "./faults.js";
 import type { Native } from "./native.js";
@@ -17,7 +17,7 @@ interface Ending {
 
 /** Ends one server. */
 export class Stop {
-  readonly #commands: Commands;
+  readonly #buffer: CommandBuffer;
   readonly #disconnects: Disconnects;
   readonly #faults: Faults;
   /** Shards without a connection, which stay so. */
@@ -28,8 +28,8 @@ export class Stop {
   #ending: Ending | undefined;
   #isOver = false;
 
-  constructor(commands: Commands, disconnects: Disconnects, faults: Faults) {
-    this.#commands = commands;
+  constructor(buffer: CommandBuffer, disconnects: Disconnects, faults: Faults) {
+    this.#buffer = buffer;
     this.#disconnects = disconnects;
     this.#faults = faults;
     this.#closed = new Promise((resolve) => (this.#resolveClosed = resolve));
@@ -47,7 +47,7 @@ export class Stop {
 
   /** Stops the server, or cuts its clients off if it stops already. */
   stop(force: boolean): Promise<void> {
-    this.#commands.flush();
+    this.#buffer.flush();
     if (!this.#isOver) this.#native?.stop(force);
     const caller = this.#disconnects.current();
     if (caller) this.#disconnects.markStopping(caller);
@@ -84,7 +84,7 @@ export class Stop {
       this.#faults.report(error, "STOP", clientId);
     }
     this.#faults.close();
-    this.#commands.close();
+    this.#buffer.close();
     this.#isOver = true;
     try {
       this.#native?.dispose();

@@ -3,6 +3,7 @@
 mod check;
 mod create;
 mod error;
+mod escape;
 mod events;
 mod message;
 mod object;

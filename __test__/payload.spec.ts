@@ -1,0 +1,126 @@
+// Long texts take a way of their own into the command buffer: what arrives must be what `JSON.stringify` makes, to the byte.
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { CommandBuffer } from "../dist/command-buffer.js";
+import { Commands } from "../dist/commands.js";
+import { serialise } from "../dist/payload.js";
+
+/** The payload as the engine gets it, and whether it took the way for long texts. */
+function sent(payload: unknown): { text: string | undefined; inPieces: boolean } {
+  let text: string | undefined;
+  const buffer = new CommandBuffer(
+    (bytes, length) => {
+      const view = Buffer.from(bytes.buffer, bytes.byteOffset, length);
+      assert.equal(view.readUInt32LE(4) * 4, length);
+      const size = view.readUInt32LE(12);
+      if (size === 0xffff_ffff) return;
+      text = view.subarray(16, 16 + size).toString();
+      assert.ok(view.subarray(16 + size).every((byte) => byte === 0));
+      assert.equal(length, 16 + Math.ceil(size / 4) * 4);
+    },
+    (error) => assert.fail(String(error)),
+  );
+  const serialised = serialise(payload);
+  new Commands(buffer).broadcast(0, serialised);
+  buffer.flush();
+  return { text, inPieces: typeof serialised === "object" };
+}
+
+const long = "some words ".repeat(200);
+const everyUnit = Array.from({ length: 0x1_0000 }, (_, unit) =>
+  // Surrogates in pairs.
+  unit >= 0xd800 && unit < 0xe000 ? "😀" : String.fromCharCode(unit),
+).join("");
+
+describe("a payload with long text arrives as JSON.stringify has it, taken as it is", () => {
+  const cases: Record<string, unknown> = {
+    "a text": long,
+    "a text of every character": everyUnit,
+    "a text that grows six times": "\u0001".repeat(300_000),
+    "a text that fills the buffer": "\n".repeat(170_000),
+    "a text among others": { a: 1, text: long, b: [1, "x"], more: long + '"', c: null },
+    "a text alone": { text: everyUnit },
+    "keys that need escaping": { 'a"b\n': long, é: "\ud800" },
+    "keys that are numbers": { z: 1, text: long, 2: "two", 1: long },
+    "values that JSON leaves out": {
+      a: undefined,
+      b: () => 1,
+      c: Symbol("c"),
+      text: long,
+      d: undefined,
+    },
+    "nothing but values that JSON leaves out": { a: undefined, text: long },
+    "values with a toJSON": {
+      at: new Date(0),
+      key: { toJSON: (key: string) => `at ${key}` },
+      gone: { toJSON: () => undefined },
+      text: long,
+    },
+    "objects of any kind": {
+      map: new Map([[1, 2]]),
+      boxed: new String(long),
+      list: [long],
+      text: long,
+    },
+    "a key __proto__": JSON.parse(`{"__proto__":{"a":1},"text":"${long}"}`),
+    "a long key __proto__": JSON.parse(`{"a":1,"__proto__":"${long}"}`),
+    "a key toJSON that is undefined": { toJSON: undefined, text: long },
+    "numbers of all kinds": { a: -0, b: NaN, c: Infinity, d: 1e21, e: 0.1, text: long },
+    "a getter": {
+      get text() {
+        return long;
+      },
+    },
+    "symbol keys": { [Symbol("s")]: 1, text: long },
+    "more text than is taken that way": { a: "x".repeat(4_000_000), b: "y\n".repeat(500_000) },
+  };
+  for (const [name, payload] of Object.entries(cases)) {
+    test(name, () => {
+      const { text, inPieces } = sent(payload);
+      assert.ok(text === JSON.stringify(payload));
+      assert.equal(inPieces, true);
+    });
+  }
+});
+
+describe("a payload that only looks like it arrives as JSON.stringify has it", () => {
+  class Message {
+    text = long;
+    toJSON() {
+      return "short";
+    }
+  }
+  const cases: Record<string, unknown> = {
+    "a lone surrogate": { text: `${long}\ud800` },
+    "an object with a toJSON": { text: long, toJSON: () => "short" },
+    "an object with a toJSON that is no function": { text: long, toJSON: 1 },
+    "a class instance": new Message(),
+    "an array": [long],
+    "a text too long": "x".repeat(5_000_000),
+    "an object without prototype": Object.assign(Object.create(null), { text: long }),
+    nothing: undefined,
+    "a function": () => long,
+  };
+  for (const [name, payload] of Object.entries(cases)) {
+    test(name, () => {
+      const { text, inPieces } = sent(payload);
+      assert.ok(text === JSON.stringify(payload));
+      assert.equal(inPieces, false);
+    });
+  }
+});
+
+test("a payload with long text that JSON cannot hold throws what JSON.stringify throws", () => {
+  const cycle: Record<string, unknown> = { text: long };
+  cycle["self"] = cycle;
+  const thrower = {
+    text: long,
+    get broken(): string {
+      throw new RangeError("mine");
+    },
+  };
+  assert.throws(() => serialise(cycle), TypeError);
+  assert.throws(() => serialise({ text: long, big: 1n }), TypeError);
+  assert.throws(() => serialise(thrower), new RangeError("mine"));
+});
