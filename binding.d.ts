@@ -24,7 +24,7 @@ export declare class NativeServer {
   /** How many I/O threads there are. */
   get shards(): number
   /**
-   * The oldest events of a shard as JSON text: at most 256 KiB or 1,000, at least one, `null` if there are none.
+   * The oldest events of a shard as JSON text: at most 112 KiB or 1,000, at least one, `null` if there are none.
    * Taking from shard 0 answers the bell, so take from it first.
    */
   take(shard: number): string | null

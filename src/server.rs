@@ -175,7 +175,7 @@ impl ServerHandle {
         self.bell.answer();
     }
 
-    /// The oldest events of a shard: at most 256 KiB or 1,000, at least one. When more are left
+    /// The oldest events of a shard: at most 112 KiB or 1,000, at least one. When more are left
     /// the bell rings again.
     #[must_use]
     pub fn take(&self, shard: u32) -> Option<Batch> {

@@ -18,7 +18,7 @@ const CAPACITY = 1024 * 1024;
 const SHORT = 16;
 
 /** Up to this many characters the worst case of three bytes each is reserved; longer text is measured. */
-const MEASURED = 4_096;
+const MEASURED = 60_000;
 
 /** First byte of a room name that is not well-formed text; UTF-8 never has it. */
 const ILL_FORMED = 0xff;

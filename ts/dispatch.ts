@@ -41,6 +41,8 @@ interface Fault {
 export class Dispatch {
   readonly #parts: Parts;
   #ended = 0;
+  /** How many shards there are, asked for once: a native getter is a call. */
+  #shards = 0;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -56,7 +58,7 @@ export class Dispatch {
     const { buffer, faults } = this.#parts;
     buffer.beginBatch();
     try {
-      const { shards } = native;
+      const shards = (this.#shards ||= native.shards);
       for (let shard = 0; shard < shards; shard += 1) {
         const text = native.take(shard);
         if (text !== null) this.#batch(text, shards);

@@ -105,7 +105,7 @@ impl NativeServer {
         self.server.shards()
     }
 
-    /// The oldest events of a shard as JSON text: at most 256 KiB or 1,000, at least one, `null` if there are none.
+    /// The oldest events of a shard as JSON text: at most 112 KiB or 1,000, at least one, `null` if there are none.
     /// Taking from shard 0 answers the bell, so take from it first.
     #[napi(catch_unwind)]
     pub fn take<'env>(&self, env: &'env Env, shard: u32) -> Result<Option<JsString<'env>>> {
