@@ -7,7 +7,7 @@ import { createServer, createZocketClient, zocket, type ClientOptions } from "@z
 import { WebSocket } from "ws";
 
 import { startPlain, type Visit } from "./_plain.ts";
-import { anything, Queue, until } from "./_talk.ts";
+import { anything, Queue, until, within } from "./_talk.ts";
 
 const { message } = zocket.create({ headers: anything });
 const routes = {
@@ -395,7 +395,9 @@ describe("reconnect", () => {
     state.accepts = false;
     const hour = 3_600_000;
     const client = open(t, url, { minReconnectionDelay: hour, maxReconnectionDelay: hour });
-    await until(() => state.refused === 1, "it was refused");
+    const refused = new Promise<void>((resolve) => client.onClose(() => resolve()));
+    await within(refused, "the refusal");
+    assert.equal(client.readyState, 0);
     state.accepts = true;
     client.reconnect();
     await visits.next();
