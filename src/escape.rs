@@ -47,6 +47,10 @@ fn find_special(text: &[u8]) -> Option<usize> {
     Some(passed + place)
 }
 
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "lazy operators branch, and keep the loop from vectorising"
+)]
 fn is_special(byte: u8) -> bool {
     (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
