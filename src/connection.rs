@@ -173,11 +173,13 @@ impl Connection {
         self.order.take()
     }
 
+    pub(crate) fn has_order(&self) -> bool {
+        self.order.borrow().is_some()
+    }
+
     pub(crate) fn pause(&self, paused: bool) {
         self.paused.set(paused);
-        if !paused {
-            self.wake();
-        }
+        self.wake();
     }
 
     pub(crate) fn wake(&self) {
@@ -249,6 +251,11 @@ impl Connection {
     /// Whether so many of its messages wait for the owner that it is not read on.
     pub(crate) fn has_enough_waiting(&self, is_taken: impl Fn(u64) -> bool) -> bool {
         self.waiting.get() >= MAX_WAITING && !is_taken(self.last_event.get())
+    }
+
+    /// Whether the socket takes nothing for now.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked.get()
     }
 
     /// Lists it for a wake when the owner has taken something; false if it was already.

@@ -48,8 +48,12 @@ fn check(shard: &Rc<Shard>, connection: &Rc<Connection>, tick: u32) {
         return;
     }
     if connection.is_paused() || shard.is_unread(connection) {
-        // Nobody reads it, so its silence is ours.
+        // Nobody reads it, so its silence is ours. Pings go on: written to a client that is gone, they are answered with
+        // a reset.
         connection.heard(tick);
+        if tick.is_multiple_of(TICKS) && !connection.is_blocked() && connection.ping() {
+            shard.flush_or_cut(connection);
+        }
         return;
     }
     match due(connection.silence(tick)) {

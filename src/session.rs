@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     io, mem,
+    ops::ControlFlow,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
@@ -10,7 +11,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, ReadBuf},
+    io::{AsyncRead, Interest, ReadBuf},
     net::tcp::OwnedReadHalf,
     task::yield_now,
     time::timeout,
@@ -55,6 +56,8 @@ enum Wake {
     },
     Order(Order),
     Gone,
+    /// The client is not to be read for now.
+    Held,
 }
 
 struct Task<'a> {
@@ -129,8 +132,36 @@ impl Task<'_> {
                         return end;
                     }
                 }
+                Wake::Held => {
+                    if self.rest().await.is_break() {
+                        return End::Gone;
+                    }
+                }
                 Wake::Order(_) | Wake::Gone => return End::Gone,
             }
+        }
+    }
+
+    /// Waits while the client is not read; breaks when it is gone.
+    async fn rest(&mut self) -> ControlFlow<()> {
+        let (shard, connection) = (self.shard, self.connection);
+        let paused = connection.is_paused();
+        let rested = poll_fn(|cx| {
+            connection.register(cx);
+            if connection.poll_flush(cx, shard.metrics()).is_ready() {
+                return Poll::Ready(ControlFlow::Break(()));
+            }
+            let changed = connection.is_paused() != paused;
+            if changed || connection.has_order() || !is_held(shard, connection) {
+                return Poll::Ready(ControlFlow::Continue(()));
+            }
+            Poll::Pending
+        });
+        tokio::select! {
+            rested = rested => rested,
+            // A reset; nobody knows how long the owner's pause lasts. An orderly end stands behind what is not read: the
+            // heartbeat finds that its client is gone.
+            _ = self.reader.ready(Interest::ERROR), if paused => ControlFlow::Break(()),
         }
     }
 
@@ -146,8 +177,8 @@ impl Task<'_> {
         {
             return Poll::Ready(Wake::Gone);
         }
-        if self.connection.is_paused() || self.shard.waits_for_inbox(self.connection) {
-            return Poll::Pending;
+        if is_held(self.shard, self.connection) {
+            return Poll::Ready(Wake::Held);
         }
         if self.unread {
             return Poll::Ready(Wake::Input { full: false });
@@ -236,6 +267,11 @@ impl Task<'_> {
             _ => Some(End::Gone),
         }
     }
+}
+
+/// Whether a client is not to be read for now; its task is woken when that may have changed.
+fn is_held(shard: &Shard, connection: &Rc<Connection>) -> bool {
+    connection.is_paused() || shard.waits_for_inbox(connection)
 }
 
 /// The close code RFC 6455 7.4.1 gives for what tungstenite found.
