@@ -163,7 +163,7 @@ describe("stop()", () => {
     assert.deepEqual(app.errors, []);
   });
 
-  test("gives up on clients that do not answer the close frame", async (t) => {
+  test("gives up on clients that do not answer the close frame, and tells onError", async (t) => {
     const app = serve(t);
     const mute = await Raw.open(t, app.port);
     const stopped = app.server.stop();
@@ -171,6 +171,9 @@ describe("stop()", () => {
     await soon("stop", stopped);
     await mute.ended;
     assert.equal(app.disconnects.length, 1);
+    const [{ error, ...info } = { error: undefined }, ...others] = app.errors;
+    assert.ok(error instanceof Error);
+    assert.deepEqual([info, others], [{ code: "STOP", clientId: app.connects[0]?.clientId }, []]);
   });
 
   test("gives up on clients that do not read", async (t) => {

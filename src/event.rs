@@ -39,6 +39,8 @@ pub enum FaultCode {
     SlowClient,
     /// An upgrade from an origin that is not allowed was refused.
     Origin,
+    /// A client did not finish the closing handshake in time when the server stopped.
+    Stop,
     /// The engine or the system failed.
     Internal,
 }
@@ -48,6 +50,7 @@ impl FaultCode {
         match self {
             Self::SlowClient => "SLOW_CLIENT",
             Self::Origin => "ORIGIN",
+            Self::Stop => "STOP",
             Self::Internal => "INTERNAL",
         }
     }

@@ -158,6 +158,7 @@ impl Shard {
                 () = self.idle.notified() => {}
                 () = until(close_deadline) => {
                     close_deadline = None;
+                    self.tell_unclosed();
                     self.stop(StopMode::Terminate);
                 }
             }
@@ -217,6 +218,16 @@ impl Shard {
                 StopMode::Close if connection.state() == State::Pending => {}
                 StopMode::Close => connection.order(Order::Close(1001)),
                 StopMode::Terminate => self.cut(&connection),
+            }
+        }
+    }
+
+    /// Tells of the clients for whom the time to close was not enough.
+    fn tell_unclosed(&self) {
+        for connection in self.connections() {
+            if matches!(connection.state(), State::Open | State::Closing) {
+                let message = "the client did not finish the closing handshake in time";
+                self.fault(FaultCode::Stop, message, Some(connection.id()));
             }
         }
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 use support::{CLOSED, ECHO, FAULT, Owner, UPGRADE, closed, config, text, wait_for};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::{
-    connect_async,
+    MaybeTlsStream, connect_async,
     tungstenite::{Error, Message},
 };
 use zocket::{Config, StopMode};
@@ -154,6 +154,31 @@ async fn the_silence_of_a_client_that_is_not_read_does_not_end_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_client_that_is_not_read_is_noticed() {
+    for (heartbeat_interval, resets) in [(None, true), (Some(Duration::from_millis(20)), false)] {
+        let mut owner = Owner::start(Config {
+            heartbeat_interval,
+            ..config()
+        });
+        let (mut socket, handle) = owner.client().await;
+        owner.submit(|it| {
+            it.pause(handle).to(ECHO, None, &[handle]);
+        });
+        text(&mut socket).await;
+        // What is not read hides the end that stands behind it.
+        let message = Message::text(r#"{"type":"echo"}"#);
+        socket.send(message).await.unwrap();
+        if let (true, MaybeTlsStream::Plain(stream)) = (resets, socket.get_ref()) {
+            stream.set_zero_linger().unwrap();
+        }
+        drop(socket);
+        let end = owner.next();
+        assert_eq!((end.handle, end.code), (handle, CLOSED));
+        owner.stop(StopMode::Close);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn stop_sends_what_is_queued_closes_with_1001_and_frees_the_port() {
     let mut owner = Owner::start(Config {
         io_threads: 2,
@@ -204,7 +229,11 @@ async fn stop_cuts_off_who_does_not_answer_the_close() {
     });
     let (_never_reads, handle) = owner.client().await;
     let events = owner.stop(StopMode::Close);
-    assert_eq!((events[0].handle, events[0].code), (handle, CLOSED));
+    assert_eq!(
+        (events[0].code, &events[0].value["code"]),
+        (FAULT, &json!("STOP"))
+    );
+    assert_eq!((events[1].handle, events[1].code), (handle, CLOSED));
 }
 
 #[tokio::test(flavor = "multi_thread")]
