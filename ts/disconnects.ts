@@ -58,9 +58,7 @@ export class Disconnects {
     const call: DisconnectCall = { clientId: client.id, stops: false };
     this.#pending.add(call);
     try {
-      const ctx = { clientId: client.id, rooms, ...client.context };
-      ctx.clientId = client.id;
-      ctx.rooms = rooms;
+      const ctx = { ...this.#userContext(client), clientId: client.id, rooms };
       const result = this.#storage.run(call, onDisconnect, ctx, client.id);
       if (isThenable(result)) {
         void this.#follow(call, result);
@@ -70,6 +68,16 @@ export class Disconnects {
       this.#faults.report(error, "DISCONNECT", client.id);
     }
     this.#done(call);
+  }
+
+  /** A copy of the user context. A getter in it that throws must not keep `onDisconnect` from being called. */
+  #userContext(client: Client): object {
+    try {
+      return { ...client.context };
+    } catch (error) {
+      this.#faults.report(error, "DISCONNECT", client.id);
+      return readableCopy(client.context);
+    }
   }
 
   /** Resolves when every pending call, or every one that does not itself wait for `stop()`, is done. */
@@ -105,4 +113,21 @@ export class Disconnects {
   #changed(): void {
     for (const look of this.#watchers) look();
   }
+}
+
+/** What can be read of an object's own properties. */
+function readableCopy(from: object): object {
+  let copy = {};
+  try {
+    for (const key of Object.keys(from)) {
+      try {
+        copy = { ...copy, [key]: (from as Readonly<Record<string, unknown>>)[key] };
+      } catch {
+        // Left out.
+      }
+    }
+  } catch {
+    // A proxy that does not even tell its keys.
+  }
+  return copy;
 }
