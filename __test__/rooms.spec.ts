@@ -139,6 +139,43 @@ describe("ctx.rooms", () => {
     assert.deepEqual(await talker.sync(), [{ type: "onSaid", payload: "red" }]);
   });
 
+  test("current and rooms cannot be made to lie: nothing can be defined on them", async (t) => {
+    const { meet, context } = listen(t);
+    const { ctx, talker } = await meet("red");
+    for (const object of [ctx.rooms.current, ctx.rooms]) {
+      assert.equal(Reflect.defineProperty(object, "has", { value: () => true }), false);
+      assert.equal(
+        Reflect.set(object, "has", () => true),
+        false,
+      );
+      assert.equal(Reflect.set(object, "note", 1), false);
+      assert.equal(Reflect.setPrototypeOf(object, { has: () => true }), false);
+    }
+    const { rooms } = await context(talker);
+    assert.equal(rooms.has("forged"), false);
+    assert.equal(rooms.current.has("forged"), false);
+    assert.ok(!("note" in rooms));
+  });
+
+  test("an iterator of current sees what is joined and left while it runs, as that of a Set does", async (t) => {
+    const { meet } = listen(t);
+    const { rooms } = (await meet()).ctx;
+    const iterator = rooms.current.values();
+    rooms.join("red");
+    rooms.join("blue");
+    assert.deepEqual(iterator.next(), { done: false, value: "red" });
+    rooms.leave("blue");
+    rooms.join("green");
+    assert.deepEqual([...iterator], ["green"]);
+    const seen: string[] = [];
+    for (const room of rooms.current) {
+      seen.push(room);
+      rooms.leave(room);
+      if (seen.length < 5) rooms.join(`${room}+`);
+    }
+    assert.equal(seen.length, 6);
+  });
+
   test("current combines with other sets, on every Node", async (t) => {
     const { meet } = listen(t);
     const current = (await meet("red", "blue")).ctx.rooms.current as ReadonlySet<string> &

@@ -18,6 +18,8 @@ export class RoomView implements ReadonlySet<string> {
 
   constructor(client: Client) {
     this.#client = client;
+    // Every handler of the client gets this one: what one of them defines on it would lie to the others.
+    Object.freeze(this);
   }
 
   get #names(): ReadonlySet<string> {

@@ -23,6 +23,8 @@ export class ClientRooms implements RoomOperations {
   constructor(client: Client, outlet: Outlet) {
     this.#client = client;
     this.#outlet = outlet;
+    // All contexts of the client share it, and what one handler assigns the next is not to see.
+    Object.freeze(this);
   }
 
   get join(): (roomId: string) => void {
@@ -41,7 +43,10 @@ export class ClientRooms implements RoomOperations {
   }
 
   get current(): ReadonlySet<string> {
-    return (this.#view ??= new RoomView(this.#client));
+    const client = this.#client;
+    // An iterator of the view is to see the first join as well.
+    if (client.phase === "open") client.rooms ??= new Set();
+    return (this.#view ??= new RoomView(client));
   }
 
   get broadcast(): (roomId: string, route: string, payload?: unknown) => void {
