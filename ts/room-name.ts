@@ -11,14 +11,13 @@ export function roomName(name: unknown, place: string, method: string): string {
   );
 }
 
-/** The names a caller gave, one or several. */
+/** The names a caller gave, one or several; copied, so that what was checked is what is sent. */
 export function roomNames(rooms: unknown, place: string, method: string): readonly string[] {
   if (typeof rooms === "string") return [roomName(rooms, place, method)];
   if (!Array.isArray(rooms)) {
     throw unexpected(`${place}.${method}`, "a room name or an array of them", rooms);
   }
-  for (const name of rooms as readonly unknown[]) roomName(name, place, method);
-  return rooms as readonly string[];
+  return Array.from(rooms as readonly unknown[], (name) => roomName(name, place, method));
 }
 
 function fits(name: string): boolean {
