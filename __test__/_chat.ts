@@ -37,3 +37,19 @@ export function listen(
   const started = serve(t, (onError) => createServer(app, zo, { port: 0, onError, ...options }));
   return { ...started, url: started.server.url, handled };
 }
+
+/** A server whose `chat.say` does what the test wants to go wrong. */
+export function listenTo(
+  t: TestContext,
+  handler: () => unknown,
+  middleware: () => unknown = () => {},
+) {
+  const builder = zo.message.use(middleware as () => void);
+  const routes = { ...syncRoutes, chat: { say: builder.incoming({ payload: anything }) } };
+  const app = zo.router(routes, {
+    ...syncHandlers,
+    chat: { say: handler as () => void },
+  });
+  const started = serve(t, (onError) => createServer(app, zo, { port: 0, onError }));
+  return { ...started, url: started.server.url };
+}

@@ -218,6 +218,19 @@ export class Talker {
   }
 }
 
+/** The `$error` that must come next. */
+export async function reply(talker: Talker): Promise<ErrorReply> {
+  const payload = (await talker.expect("$error")) as ErrorReply;
+  assert.equal(typeof payload.message, "string");
+  assert.notEqual(payload.message, "");
+  return payload;
+}
+
+/** `throw` as an expression. */
+export function raise(thrown: unknown): never {
+  throw thrown;
+}
+
 /** The names of the own keys, sorted. */
 export const keys = (value: object): string[] => Object.keys(value).sort();
 

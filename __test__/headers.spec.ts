@@ -1,0 +1,224 @@
+// What of the upgrade request reaches the headers schema, and whose page it may come from.
+import assert from "node:assert/strict";
+import { describe, test, type TestContext } from "node:test";
+
+import { type ServerOptions } from "@zocket/core";
+
+import { ask, request, serve, until, type Headers } from "./_support.ts";
+
+/** The headers onConnect gets for a request. */
+async function headersOf(
+  t: TestContext,
+  changes: Record<string, string | string[] | undefined>,
+  target = "/",
+  options?: ServerOptions,
+): Promise<Headers> {
+  const { port, connects } = serve(t, { ...(options && { options }) });
+  const { status } = await ask(t, port, request(changes, `GET ${target} HTTP/1.1`));
+  assert.equal(status, 101);
+  return connects[0]?.headers as Headers;
+}
+
+describe("headers", () => {
+  test("are the request's, names in lower case, values as they are", async (t) => {
+    const headers = await headersOf(t, { "X-MiXed": "VaLue", Authorization: "Bearer a  b" });
+    assert.equal(headers["x-mixed"], "VaLue");
+    assert.equal(headers["authorization"], "Bearer a  b");
+    assert.equal(headers["host"], "localhost");
+    assert.equal(headers["upgrade"], "websocket");
+    assert.ok(Object.keys(headers).every((name) => name === name.toLowerCase()));
+  });
+
+  test("that are repeated are joined with a comma, cookies with a semicolon", async (t) => {
+    const headers = await headersOf(t, {
+      "X-Many": ["a", "b"],
+      "x-MANY": "c",
+      Cookie: ["a=1", "b=2; c=3"],
+    });
+    assert.equal(headers["x-many"], "a, b, c");
+    assert.equal(headers["cookie"], "a=1; b=2; c=3");
+  });
+
+  test("hold the query parameters too, names in lower case, decoded", async (t) => {
+    const headers = await headersOf(
+      t,
+      {},
+      "/p?Authorization=Bearer%20x&A+b=c+d&%C3%89=%F0%9F%99%82&empty=&bare",
+    );
+    assert.equal(headers["authorization"], "Bearer x");
+    assert.equal(headers["a b"], "c d");
+    assert.equal(headers["é"], "🙂");
+    assert.equal(headers["empty"], "");
+    assert.equal(headers["bare"], "");
+  });
+
+  test("of the query: the last of several wins, whatever the case of its name", async (t) => {
+    const headers = await headersOf(t, {}, "/?a=1&b=x&A=2&a=3&B=y");
+    assert.deepEqual([headers["a"], headers["b"]], ["3", "y"]);
+  });
+
+  test("that are real win over query parameters of their name", async (t) => {
+    const target = "/?authorization=forged&HOST=forged&x-empty=forged";
+    const headers = await headersOf(t, { Authorization: "real", "X-Empty": "" }, target);
+    assert.equal(headers["authorization"], "real");
+    assert.equal(headers["host"], "localhost");
+    assert.equal(headers["x-empty"], "");
+  });
+
+  test("never have a cookie from the query", async (t) => {
+    for (const name of ["cookie", "Cookie", "COOKIE", "c%6Fokie"]) {
+      assert.ok(!("cookie" in (await headersOf(t, {}, `/?${name}=a=1`))), name);
+      const real = await headersOf(t, { Cookie: "b=2" }, `/?${name}=a=1`);
+      assert.equal(real["cookie"], "b=2", name);
+    }
+  });
+
+  test("named like parts of every object pollute nothing", async (t) => {
+    const headers = await headersOf(
+      t,
+      { Constructor: "a" },
+      "/?__proto__=b&toString=c&hasOwnProperty=d",
+    );
+    assert.equal(Object.getOwnPropertyDescriptor(headers, "__proto__")?.value, "b");
+    assert.equal(headers["constructor"], "a");
+    assert.equal(headers["tostring"], "c");
+    assert.equal(({} as Headers)["b"], undefined);
+    assert.equal(Object.getPrototypeOf({}), Object.prototype);
+  });
+
+  test("with bytes above ASCII come as Latin-1, as in Node", async (t) => {
+    const { port, connects } = serve(t);
+    await ask(t, port, Buffer.from(request({ "X-Name": "Zo\xeb" }), "latin1"));
+    assert.equal(connects[0]?.headers["x-name"], "Zoë");
+  });
+});
+
+describe("requests from other sites, without allowedOrigins", () => {
+  const CREDENTIALS = { Cookie: "session=1", Authorization: "Basic secret" };
+  const host = { Host: "chat.example:8080" };
+  const ELSEWHERE: [what: string, origin: string][] = [
+    ["another host", "http://evil.example:8080"],
+    ["another port", "http://chat.example:8081"],
+    ["the default port", "http://chat.example"],
+    ["a host that starts alike", "http://chat.example:8080.evil.example"],
+    ["a subdomain", "http://a.chat.example:8080"],
+    ["null", "null"],
+    ["nonsense", "chat.example:8080"],
+  ];
+  for (const [what, Origin] of ELSEWHERE) {
+    test(`(${what}) keep working, but cookie and a real authorization are withheld`, async (t) => {
+      const headers = await headersOf(t, { ...CREDENTIALS, ...host, Origin, "X-Other": "1" });
+      assert.ok(!("cookie" in headers) && !("authorization" in headers));
+      assert.deepEqual([headers["origin"], headers["x-other"]], [Origin, "1"]);
+    });
+  }
+
+  test("may still bring an authorization in the query: it is withheld before the merge", async (t) => {
+    const Origin = "http://evil.example";
+    const headers = await headersOf(t, { ...CREDENTIALS, Origin }, "/?authorization=own&cookie=a");
+    assert.equal(headers["authorization"], "own");
+    assert.ok(!("cookie" in headers));
+  });
+
+  test("from the same host and port nothing is withheld", async (t) => {
+    for (const [Host, Origin] of [
+      ["chat.example:8080", "http://chat.example:8080"],
+      ["chat.example", "https://chat.example"],
+      ["chat.example", "http://chat.example"],
+      ["chat.example:443", "https://chat.example"],
+      ["CHAT.example", "http://chat.EXAMPLE"],
+      ["[::1]:80", "http://[::1]"],
+    ] as const) {
+      const headers = await headersOf(t, { ...CREDENTIALS, Host, Origin });
+      assert.equal(headers["cookie"], "session=1", Origin);
+      assert.equal(headers["authorization"], "Basic secret", Origin);
+    }
+  });
+
+  test("without an Origin nothing is withheld", async (t) => {
+    const headers = await headersOf(t, { ...CREDENTIALS, ...host });
+    assert.equal(headers["cookie"], "session=1");
+    assert.equal(headers["authorization"], "Basic secret");
+  });
+});
+
+describe("allowedOrigins", () => {
+  const allowedOrigins = ["https://a.example", "http://b.example:8080"];
+  const CREDENTIALS = { Cookie: "session=1", Authorization: "Basic secret" };
+
+  test("as a list lets exactly these in, with their credentials", async (t) => {
+    for (const Origin of allowedOrigins) {
+      const headers = await headersOf(t, { ...CREDENTIALS, Origin }, "/", { allowedOrigins });
+      assert.equal(headers["cookie"], "session=1");
+      assert.equal(headers["authorization"], "Basic secret");
+    }
+  });
+
+  test("as a list refuses others with 403, before onConnect, and tells onError", async (t) => {
+    const app = serve(t, { options: { allowedOrigins } });
+    const others = [
+      "http://a.example",
+      "https://a.example:8443",
+      "https://a.example.evil",
+      "https://x.a.example",
+      "null",
+      // The server's own site is no exception.
+      "http://localhost",
+    ];
+    for (const Origin of others) {
+      assert.equal((await ask(t, app.port, request({ Origin }))).status, 403, Origin);
+    }
+    await until("the reports", () => app.errors.length === others.length);
+    assert.ok(app.errors.every(({ code }) => code === "ORIGIN"));
+    assert.equal(app.connects.length, 0);
+    assert.deepEqual(app.server.metrics().refused, { ORIGIN: others.length });
+  });
+
+  test("lets requests without an Origin in", async (t) => {
+    const never = () => assert.fail("there is no origin to ask about");
+    for (const rule of [allowedOrigins, [], never]) {
+      const headers = await headersOf(t, CREDENTIALS, "/", { allowedOrigins: rule });
+      assert.equal(headers["cookie"], "session=1");
+    }
+  });
+
+  test("as a function is asked with the origin's string", async (t) => {
+    const asked: unknown[][] = [];
+    const app = serve(t, {
+      options: {
+        allowedOrigins: (...args: [string]) => {
+          asked.push(args);
+          return args[0] === "https://a.example";
+        },
+      },
+    });
+    const good = request({ ...CREDENTIALS, Origin: "https://a.example" });
+    assert.equal((await ask(t, app.port, good)).status, 101);
+    assert.equal((await ask(t, app.port, request({ Origin: "null" }))).status, 403);
+    assert.deepEqual(
+      asked.map(([origin]) => origin),
+      ["https://a.example", "null"],
+    );
+    assert.equal(app.connects[0]?.headers["cookie"], "session=1");
+    assert.equal(app.connects.length, 1);
+    assert.deepEqual(app.server.metrics().refused, { ORIGIN: 1 });
+  });
+
+  test("as a function that throws refuses with 403 and tells onError what it threw", async (t) => {
+    const thrown = { secret: "no Error" };
+    const app = serve(t, {
+      options: {
+        allowedOrigins: () => {
+          throw thrown;
+        },
+      },
+    });
+    const { status, body } = await ask(t, app.port, request({ Origin: "https://a.example" }));
+    assert.equal(status, 403);
+    assert.doesNotMatch(body, /secret/);
+    assert.equal(app.errors.length, 1);
+    assert.deepEqual([app.errors[0]?.error, app.errors[0]?.code], [thrown, "ORIGIN"]);
+    assert.equal(app.errors[0]?.error, thrown);
+    assert.equal(app.connects.length, 0);
+  });
+});
