@@ -2,11 +2,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { createServer } from "@zocket/core";
+import { createServer, zocket } from "@zocket/core";
 import { z } from "zod";
 
 import { listen, listenTo } from "./_chat.ts";
 import {
+  anything,
   gate,
   raise,
   reply,
@@ -92,6 +93,92 @@ describe("what user code returns", () => {
       assert.deepEqual(await talker.sync(), []);
     }
   });
+});
+
+/** Throws, and rejects, with what throws when it is looked at in any way. */
+const revoked = () => {
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  return proxy;
+};
+const failing = {
+  throws: () => raise(revoked()),
+  rejects: () => Promise.reject(revoked()),
+} as const;
+
+describe("a thrown value that cannot even be looked at ends nothing", () => {
+  const places = {
+    allowedOrigins: 403,
+    headers: 500,
+    onConnect: 403,
+    schema: "INVALID_PAYLOAD",
+    middleware: "REJECTED",
+    handler: "HANDLER_ERROR",
+    onDisconnect: undefined,
+  } as const;
+  for (const [place, expected] of Object.entries(places)) {
+    for (const [manner, fail] of Object.entries(failing)) {
+      for (const who of ["onError", "the default logger"]) {
+        test(`${place} ${manner}, and ${who} is told`, async (t) => {
+          const log = t.mock.method(console, "error", () => {});
+          const told: string[] = [];
+          const at = (here: string) => (here === place ? fail : undefined);
+          const own = zocket.create({
+            headers: schema(at("headers") ?? ((value) => ({ value }))),
+            onConnect: (at("onConnect") ?? (() => ({}))) as () => {},
+            onDisconnect: (at("onDisconnect") ?? (() => {})) as () => void,
+          });
+          const builder = own.message.use((at("middleware") ?? (() => {})) as () => void);
+          const payload = schema(at("schema") ?? ((value) => ({ value })));
+          const routes = {
+            say: builder.incoming({ payload }),
+            sync: own.message.incoming({ payload: anything }),
+            onSync: own.message.outgoing({ payload: anything }),
+          };
+          const app = own.router(routes, {
+            ...syncHandlers,
+            say: (at("handler") ?? (() => {})) as () => void,
+          });
+          const server = createServer(app, own, {
+            port: 0,
+            ...(at("allowedOrigins") && { allowedOrigins: fail as () => boolean }),
+            ...(who === "onError" && { onError: (_, { code }) => void told.push(code) }),
+          });
+          t.after(() => server.stop(true));
+          if (typeof expected === "number") {
+            const opening = Talker.open(t, server.url, { Origin: "http://a.example" });
+            await assert.rejects(opening, new RegExp(`${expected}`));
+          } else {
+            const talker = await Talker.open(t, server.url);
+            talker.say("say");
+            if (expected) assert.equal((await reply(talker)).code, expected);
+            assert.deepEqual(await talker.sync(), []);
+            await talker.leave();
+            await until(() => server.clientCount() === 0, "it is gone");
+          }
+          await until(() => told.length + log.mock.callCount() === 1, "the one word about it");
+          assert.equal(told.length, who === "onError" ? 1 : 0);
+        });
+      }
+    }
+  }
+});
+
+test("issues in an array that throws are issues all the same", async (t) => {
+  const issues = Object.defineProperty([{}], 0, { get: () => raise(new Error("secret")) });
+  const endless = new Proxy([{}], {
+    get: (target, key) => (key === "length" ? 2 ** 32 : raise(new Error(String(target)))),
+  });
+  for (const result of [{ issues }, { issues: endless }]) {
+    for (const answer of [() => result, () => Promise.resolve(result)]) {
+      const { url, problems } = listen(t, schema(answer));
+      const talker = await Talker.meet(t, url);
+      talker.say("chat.say", 1);
+      assert.equal((await reply(talker)).code, "INVALID_PAYLOAD");
+      assert.deepEqual(await talker.sync(), []);
+      assert.equal((await problems.next()).info.code, "INVALID_PAYLOAD");
+    }
+  }
 });
 
 describe("onError", () => {

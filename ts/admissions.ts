@@ -132,8 +132,10 @@ function contextOf(value: unknown): object {
 
 function statusOf(reason: Reason, error: unknown): number {
   if (reason === "ORIGIN") return 403;
-  if (reason === "HEADERS" || error instanceof NoContext) return 500;
+  if (reason === "HEADERS") return 500;
   try {
+    // May run the user's code, as what follows may: anything can be thrown, a proxy too.
+    if (error instanceof NoContext) return 500;
     const { status } = error as { readonly status?: unknown };
     return typeof status === "number" && Number.isInteger(status) && status >= 400 && status < 600
       ? status

@@ -42,9 +42,7 @@ export class Faults {
     if (this.#onError) this.#tell(this.#onError, error(), info(code, clientId, route));
     else if (this.#timer) this.#counts.set(code, (this.#counts.get(code) ?? 0) + 1);
     else {
-      const first = error();
-      const shown = first instanceof ClientFault ? first.message : first;
-      log(`zocket: 1 ${code}${about(clientId, route)}:`, shown);
+      log(`zocket: 1 ${code}${about(clientId, route)}:`, shown(error()));
       this.#wait();
     }
   }
@@ -107,6 +105,16 @@ function about(clientId?: string, route?: string): string {
 function failed(thrown: unknown, error: unknown, { code, clientId, route }: ErrorInfo): void {
   log("zocket: onError failed:", thrown);
   log(`zocket: what it was told of: ${code}${about(clientId, route)}:`, error);
+}
+
+/** What a line about a client shows: of our own errors the text alone. */
+function shown(error: unknown): unknown {
+  try {
+    return error instanceof ClientFault ? error.message : error;
+  } catch {
+    // A proxy, say, that does not let itself be asked.
+    return error;
+  }
 }
 
 /** Writes to the console, whatever the value does when it is looked at. */

@@ -37,11 +37,7 @@ export function issuesText(issues: readonly unknown[]): string {
   try {
     return JSON.stringify(Array.from(issues, readable), spend);
   } catch {
-    const first = Array.from(
-      { length: Math.min(issues.length, MAX_ISSUES) },
-      (_, at) => issues[at],
-    );
-    return JSON.stringify(first.map(essence));
+    return JSON.stringify(essences(issues));
   }
 }
 
@@ -53,10 +49,24 @@ function readable(issue: unknown): unknown {
   return { ...issue, message, path };
 }
 
-/** Message and path of an issue, whatever it is. */
-function essence(issue: unknown): object {
+/** Message and path of the first issues, whatever they and their array do when they are looked at. */
+function essences(issues: readonly unknown[]): object[] {
+  const found: object[] = [];
   try {
-    const { message, path } = issue as { readonly message?: unknown; readonly path?: unknown };
+    const count = Math.min(issues.length, MAX_ISSUES);
+    while (found.length < count) found.push(essence(issues, found.length));
+  } catch {
+    // A proxy that does not even tell how many there are.
+  }
+  return found;
+}
+
+function essence(issues: readonly unknown[], at: number): object {
+  try {
+    const { message, path } = issues[at] as {
+      readonly message?: unknown;
+      readonly path?: unknown;
+    };
     const cut = text(message);
     return Array.isArray(path)
       ? { message: cut, path: path.slice(0, MAX_PATH).map(segment) }
