@@ -38,17 +38,16 @@ export function listen(
   return { ...started, url: started.server.url, handled };
 }
 
+/** What a test has a handler or a middleware do. */
+type Step = (step: { payload: unknown }) => unknown;
+
 /** A server whose `chat.say` does what the test wants to go wrong. */
-export function listenTo(
-  t: TestContext,
-  handler: () => unknown,
-  middleware: () => unknown = () => {},
-) {
-  const builder = zo.message.use(middleware as () => void);
+export function listenTo(t: TestContext, handler: Step, middleware: Step = () => {}) {
+  const builder = zo.message.use(middleware as (step: { payload: unknown }) => void);
   const routes = { ...syncRoutes, chat: { say: builder.incoming({ payload: anything }) } };
   const app = zo.router(routes, {
     ...syncHandlers,
-    chat: { say: handler as () => void },
+    chat: { say: handler as (step: { payload: unknown }) => void },
   });
   const started = serve(t, (onError) => createServer(app, zo, { port: 0, onError }));
   return { ...started, url: started.server.url };

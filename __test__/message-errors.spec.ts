@@ -50,6 +50,11 @@ describe("BAD_MESSAGE", () => {
     ["a type that is an object", '{"type":{"toString":"chat.say"}}'],
     ["a doubled type", '{"type":"chat.say","type":"chat.say"}'],
     ["a type doubled by an escape", String.raw`{"type":"chat.say","\u0074ype":"chat.say"}`],
+    [
+      "a payload doubled by an escape",
+      String.raw`{"payload":1,"type":"chat.say","p\u0061yload":1}`,
+    ],
+    ["a payload doubled with null", '{"type":"chat.say","payload":null,"payload":1}'],
     ["a doubled payload", '{"type":"chat.say","payload":1,"payload":1}'],
     ["invalid UTF-8 in a binary frame", Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x7d])],
     [
@@ -84,6 +89,33 @@ describe("BAD_MESSAGE", () => {
   }
 });
 
+test("a binary frame gets the same replies, in text frames, as a text frame", async (t) => {
+  const { url } = listenTo(
+    t,
+    ({ payload }) => raise(payload),
+    ({ payload }) => {
+      if (payload === "reject") raise(payload);
+    },
+  );
+  const talker = await Talker.meet(t, url);
+  const sent = [
+    "[]",
+    '{"type":"nowhere"}',
+    '{"type":"chat.say","payload":"reject"}',
+    '{"type":"chat.say","payload":"handle"}',
+  ];
+  const replies: unknown[] = [];
+  for (const asBytes of [false, true]) {
+    for (const text of sent) {
+      talker.raw(asBytes ? Buffer.from(text) : text);
+      replies.push(await reply(talker));
+    }
+  }
+  assert.deepEqual(replies.slice(4), replies.slice(0, 4));
+  const codes = replies.slice(4).map((it) => (it as { code: string }).code);
+  assert.deepEqual(codes, ["BAD_MESSAGE", "NO_ROUTE", "REJECTED", "HANDLER_ERROR"]);
+});
+
 describe("NO_ROUTE", () => {
   const names: [what: string, name: string][] = [
     ["a route nobody made", "chat.sing"],
@@ -102,6 +134,7 @@ describe("NO_ROUTE", () => {
     ["chat.__proto__", "chat.__proto__"],
     ["chat.constructor", "chat.constructor"],
     ["a name with quotes and a NUL", 'a"\\\u0000'],
+    ["a name with lone surrogates", "\udc00a\ud800"],
     ["a very long name", "x".repeat(100_000)],
   ];
   for (const [what, name] of names) {

@@ -13,8 +13,10 @@ use serde_json::value::RawValue;
 /// A parsed incoming message, borrowed from its text.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Envelope<'a> {
-    /// The `type`. Lone surrogates, which Rust text cannot hold, are replaced by U+FFFD.
-    pub kind: Cow<'a, str>,
+    /// The `type`; `None` when it holds lone surrogates, which Rust text cannot, and no route's name does.
+    pub kind: Option<Cow<'a, str>>,
+    /// The `type` as it came: a JSON string, quotes included.
+    pub raw_kind: &'a str,
     /// The raw JSON text of the payload, already checked to be JSON; `None` when the key is missing.
     pub payload: Option<&'a str>,
 }
@@ -50,7 +52,7 @@ pub enum BadEnvelope {
 ///
 /// ```
 /// let envelope = zocket::envelope::parse(r#"{"type":"chat.message","payload":{"text":"hi"}}"#)?;
-/// assert_eq!(envelope.kind, "chat.message");
+/// assert_eq!(envelope.kind.as_deref(), Some("chat.message"));
 /// assert_eq!(envelope.payload, Some(r#"{"text":"hi"}"#));
 /// # Ok::<(), zocket::envelope::BadEnvelope>(())
 /// ```
@@ -70,11 +72,11 @@ pub fn parse(text: &str) -> Result<Envelope<'_>, BadEnvelope> {
     if let Some(key) = fields.doubled {
         return Err(BadEnvelope::Doubled(key));
     }
+    let raw_kind = fields.kind.filter(|kind| kind.starts_with('"'));
+    let raw_kind = raw_kind.ok_or(BadEnvelope::NoType)?;
     Ok(Envelope {
-        kind: fields
-            .kind
-            .and_then(decode_string)
-            .ok_or(BadEnvelope::NoType)?,
+        kind: decode_string(raw_kind),
+        raw_kind,
         payload: fields.payload,
     })
 }
@@ -122,41 +124,13 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 }
 
-/// The text of a raw JSON value that is a string, `None` for any other value.
+/// The text of a raw JSON string; `None` if it holds lone surrogates.
 fn decode_string(raw: &str) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if !inner.contains('\\') {
-        return Some(Cow::Borrowed(inner));
-    }
-    Some(Cow::Owned(serde_json::from_str(raw).unwrap_or_else(|_| {
-        // Only a lone surrogate gets here: the rest of the grammar was checked when `raw` was scanned. As bytes,
-        // serde_json lets it through, and its bytes are not UTF-8.
-        let bytes: Bytes = serde_json::from_str(raw).unwrap_or_default();
-        String::from_utf8_lossy(&bytes.0).into_owned()
-    })))
-}
-
-/// A JSON string as bytes, which may hold encoded lone surrogates.
-#[derive(Default)]
-struct Bytes(Vec<u8>);
-
-impl<'de> serde::Deserialize<'de> for Bytes {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
-        struct BytesVisitor;
-
-        impl Visitor<'_> for BytesVisitor {
-            type Value = Bytes;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-                formatter.write_str("a string")
-            }
-
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
-                Ok(Bytes(bytes.to_vec()))
-            }
-        }
-
-        deserializer.deserialize_bytes(BytesVisitor)
+    if inner.contains('\\') {
+        serde_json::from_str(raw).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
     }
 }
 
@@ -195,7 +169,8 @@ pub fn encode_frame(out: &mut Vec<u8>, prefix: &[u8], payload: Option<&[u8]>) ->
     out.len() - start
 }
 
-/// The payload of an `$error` message as JSON text: `{"code","route"?,"message"}`.
+/// The payload of an `$error` message as JSON text: `{"code","route"?,"message"}`. The route is JSON text already, so that
+/// it is told as it came.
 #[must_use]
 pub fn error_payload(code: &str, route: Option<&str>, message: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(48 + code.len() + route.map_or(0, str::len) + message.len());
@@ -203,7 +178,7 @@ pub fn error_payload(code: &str, route: Option<&str>, message: &str) -> Vec<u8> 
     push_json_string(&mut out, code);
     if let Some(route) = route {
         out.extend_from_slice(br#","route":"#);
-        push_json_string(&mut out, route);
+        out.extend_from_slice(route.as_bytes());
     }
     out.extend_from_slice(br#","message":"#);
     push_json_string(&mut out, message);
@@ -229,7 +204,7 @@ mod tests {
 
     fn split(text: &str) -> (String, Option<&str>) {
         let envelope = parse(text).unwrap();
-        (envelope.kind.into_owned(), envelope.payload)
+        (envelope.kind.unwrap().into_owned(), envelope.payload)
     }
 
     fn complaint(text: &str) -> String {
@@ -246,7 +221,7 @@ mod tests {
     #[test]
     fn the_common_case_borrows_the_type() {
         let envelope = parse(r#"{"type":"chat","payload":1}"#).unwrap();
-        assert!(matches!(envelope.kind, Cow::Borrowed("chat")));
+        assert!(matches!(envelope.kind, Some(Cow::Borrowed("chat"))));
     }
 
     #[test]
@@ -309,11 +284,18 @@ mod tests {
     }
 
     #[test]
-    fn a_type_with_a_lone_surrogate_is_still_a_string() {
-        assert_eq!(split(r#"{"type":"\ud800"}"#).0, "\u{fffd}\u{fffd}\u{fffd}");
-        for lone in [r"a\ud800", r"\udfff\ud800b", r"\ud800\n", r"\ud800\ud800"] {
+    fn a_type_with_a_lone_surrogate_is_still_a_string_and_no_text() {
+        for lone in [
+            r"\ud800",
+            r"a\ud800",
+            r"\udfff\ud800b",
+            r"\ud800\n",
+            r"\ud800\ud800",
+        ] {
             let text = format!(r#"{{"type":"{lone}"}}"#);
-            assert!(split(&text).0.contains('\u{fffd}'), "{lone}");
+            let envelope = parse(&text).unwrap();
+            assert_eq!(envelope.kind, None);
+            assert_eq!(envelope.raw_kind, format!("\"{lone}\""));
         }
     }
 
@@ -459,8 +441,8 @@ mod tests {
             br#"{"code":"BAD_MESSAGE","message":"no"}"#
         );
         assert_eq!(
-            error_payload("NO_ROUTE", Some("a\"\n\0"), "no"),
-            br#"{"code":"NO_ROUTE","route":"a\"\n\u0000","message":"no"}"#
+            error_payload("NO_ROUTE", Some(r#""a\"\ud800""#), "no"),
+            br#"{"code":"NO_ROUTE","route":"a\"\ud800","message":"no"}"#
         );
     }
 
@@ -513,7 +495,7 @@ mod tests {
             match parse(&text) {
                 Ok(envelope) => {
                     prop_assert!(count("type") == 1 && count("payload") <= 1);
-                    prop_assert_eq!(Some(&*envelope.kind), object["type"].as_str());
+                    prop_assert_eq!(envelope.kind.as_deref(), object["type"].as_str());
                     let payload = envelope.payload.map(|raw| serde_json::from_str(raw).unwrap());
                     prop_assert_eq!(payload.as_ref(), object.get("payload"));
                 }
@@ -552,7 +534,7 @@ mod tests {
             let frame = frame(&prefix, payload.as_deref().map(str::as_bytes));
             let header = match frame[1] { 126 => 4, 127 => 10, _ => 2 };
             let envelope = parse(str::from_utf8(&frame[header..]).unwrap()).unwrap();
-            prop_assert_eq!(envelope.kind, kind);
+            prop_assert_eq!(envelope.kind.as_deref(), Some(&*kind));
             prop_assert_eq!(envelope.payload, payload.as_deref());
         }
     }

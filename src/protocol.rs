@@ -96,7 +96,8 @@ impl Protocol for EnvelopeProtocol {
         };
         match parsed {
             Ok(parsed) => {
-                if let Some(route) = self.routes.incoming(&parsed.kind) {
+                let route = parsed.kind.and_then(|kind| self.routes.incoming(&kind));
+                if let Some(route) = route {
                     exchange.tell(&Event::Message {
                         route,
                         payload: parsed.payload,
@@ -106,7 +107,7 @@ impl Protocol for EnvelopeProtocol {
                     let message = "there is no such route";
                     self.refuse(
                         exchange,
-                        &error_payload("NO_ROUTE", Some(&parsed.kind), message),
+                        &error_payload("NO_ROUTE", Some(parsed.raw_kind), message),
                     );
                 }
             }
