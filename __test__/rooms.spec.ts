@@ -215,7 +215,7 @@ describe("a room's name", () => {
   test("may be any text: each is a room of its own", async (t) => {
     const { meet, server } = listen(t);
     const names = [
-      ...HARD_STRINGS.filter((name) => name !== ""),
+      ...HARD_STRINGS,
       "x".repeat(1000),
       "é".repeat(2000),
       "null",
