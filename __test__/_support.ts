@@ -40,6 +40,7 @@ export interface Context extends User {
     leave(room: string): void;
     has(room: string): boolean;
     readonly current: ReadonlySet<string>;
+    broadcast(room: string, route: "said", payload: unknown): void;
   };
 }
 /** What a test reads of the context of `onDisconnect`. */
@@ -90,6 +91,15 @@ export function latch<T = void>(): {
     fail = reject;
   });
   return { promise, open, fail };
+}
+
+/** Numbers that look random and are the same in every run. */
+export function dice(seed: number): (sides: number) => number {
+  let state = seed;
+  return (sides) => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    return (state >>> 8) % sides;
+  };
 }
 
 /** What a test may replace of the application. */

@@ -52,6 +52,16 @@ describe("headers", () => {
     assert.equal(headers["bare"], "");
   });
 
+  test("of the query may be as many as a head of 16 KiB holds, and more are refused", async (t) => {
+    const many = Array.from({ length: 3000 }, (_, number) => number.toString(36));
+    const headers = await headersOf(t, {}, `/?${many.join("&")}&${many[7]}=last`);
+    assert.ok(many.every((name, number) => headers[name] === (number === 7 ? "last" : "")));
+    const { port, connects } = serve(t);
+    const target = `/?${"a=b&".repeat(100_000)}`;
+    assert.equal((await ask(t, port, request({}, `GET ${target} HTTP/1.1`))).status, 431);
+    assert.equal(connects.length, 0);
+  });
+
   test("of the query: the last of several wins, whatever the case of its name", async (t) => {
     const headers = await headersOf(t, {}, "/?a=1&b=x&A=2&a=3&B=y");
     assert.deepEqual([headers["a"], headers["b"]], ["3", "y"]);
@@ -96,12 +106,20 @@ describe("headers", () => {
 describe("requests from other sites, without allowedOrigins", () => {
   const CREDENTIALS = { Cookie: "session=1", Authorization: "Basic secret" };
   const host = { Host: "chat.example:8080" };
-  const ELSEWHERE: [what: string, origin: string][] = [
+  const ELSEWHERE: [what: string, origin: string | string[]][] = [
     ["another host", "http://evil.example:8080"],
     ["another port", "http://chat.example:8081"],
     ["the default port", "http://chat.example"],
     ["a host that starts alike", "http://chat.example:8080.evil.example"],
     ["a subdomain", "http://a.chat.example:8080"],
+    ["a host with a dot behind it", "http://chat.example.:8080"],
+    ["a user before the host", "http://chat.example:8080@evil.example"],
+    ["a path", "http://chat.example:8080/"],
+    ["an address", "http://[::1]:8080"],
+    ["no port, by https", "https://chat.example"],
+    ["an empty one", ""],
+    ["two Origin fields, both its own", ["http://chat.example:8080", "http://chat.example:8080"]],
+    ["two Origin fields, the last its own", ["http://evil.example", "http://chat.example:8080"]],
     ["null", "null"],
     ["nonsense", "chat.example:8080"],
   ];
@@ -109,7 +127,7 @@ describe("requests from other sites, without allowedOrigins", () => {
     test(`(${what}) keep working, but cookie and a real authorization are withheld`, async (t) => {
       const headers = await headersOf(t, { ...CREDENTIALS, ...host, Origin, "X-Other": "1" });
       assert.ok(!("cookie" in headers) && !("authorization" in headers));
-      assert.deepEqual([headers["origin"], headers["x-other"]], [Origin, "1"]);
+      assert.deepEqual([headers["origin"], headers["x-other"]], [[Origin].flat().join(", "), "1"]);
     });
   }
 
@@ -128,6 +146,9 @@ describe("requests from other sites, without allowedOrigins", () => {
       ["chat.example:443", "https://chat.example"],
       ["CHAT.example", "http://chat.EXAMPLE"],
       ["[::1]:80", "http://[::1]"],
+      ["[::1]:8080", "http://[0:0:0:0:0:0:0:1]:8080"],
+      ["chat.example:80", "http://chat.example"],
+      ["chat.example.", "https://chat.example."],
     ] as const) {
       const headers = await headersOf(t, { ...CREDENTIALS, Host, Origin });
       assert.equal(headers["cookie"], "session=1", Origin);

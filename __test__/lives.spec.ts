@@ -2,18 +2,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { Raw, frame, request, said, serve, soon, until } from "./_support.ts";
+import { Raw, dice, frame, request, said, serve, soon, until } from "./_support.ts";
 
 describe("whatever clients do", () => {
-  /** Numbers that look random and are the same in every run. */
-  function dice(seed: number): (sides: number) => number {
-    let state = seed;
-    return (sides) => {
-      state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
-      return (state >>> 8) % sides;
-    };
-  }
-
   for (const seed of [1, 2, 3]) {
     test(`each sees onConnect, its messages in order, onDisconnect, and nothing after (seed ${seed})`, async (t) => {
       const roll = dice(seed);
