@@ -332,9 +332,10 @@ describe("messages sent early", () => {
   test("are kept until onConnect is done, and handled in order", async (t) => {
     const admission = latch<object>();
     const app = serve(t, { onConnect: () => admission.promise });
-    const raw = new Raw(t, app.port, request(), said(1), said(2));
+    const messages = [1, 2, 3, 4].map(said);
+    const raw = new Raw(t, app.port, request(), ...messages.slice(0, 2));
     await until("onConnect", () => app.connects.length === 1);
-    raw.write(said(3), said(4));
+    raw.write(...messages.slice(2));
     await ask(t, app.port, request({ Upgrade: undefined }));
     assert.equal(app.messages.length, 0);
     admission.open({});
@@ -344,6 +345,8 @@ describe("messages sent early", () => {
       [1, 2, 3, 4],
     );
     assert.deepEqual(app.order, ["connect", "message", "message", "message", "message"]);
+    const { received, bytesIn } = app.server.metrics();
+    assert.deepEqual([received, bytesIn], [4, Buffer.concat(messages).length]);
   });
 
   test("in one segment with the request, cut anywhere, are not lost", async (t) => {

@@ -76,6 +76,7 @@ pub(crate) async fn run(
     reader: OwnedReadHalf,
     early: Vec<u8>,
 ) {
+    shard.metrics().bytes_in.add(early.len() as u64);
     let socket = web_socket(shard, connection, Arrived::new(early));
     let mut task = Task {
         shard,
