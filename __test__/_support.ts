@@ -78,6 +78,13 @@ export async function soon<T>(what: string, promise: Promise<T>): Promise<T> {
   }
 }
 
+/** Whether the promise has settled by now. */
+export async function isSettled(promise: Promise<unknown>): Promise<boolean> {
+  const pending = Symbol("pending");
+  await new Promise(setImmediate);
+  return (await Promise.race([promise, Promise.resolve(pending)])) !== pending;
+}
+
 /** A promise and the functions that settle it. */
 export function latch<T = void>(): {
   promise: Promise<T>;

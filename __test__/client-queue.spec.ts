@@ -1,0 +1,89 @@
+// What the client keeps while it is not open.
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { open } from "./_client.ts";
+import { startPlain } from "./_plain.ts";
+import { Queue, until } from "./_talk.ts";
+
+describe("messages sent while not open", () => {
+  test("wait, and go out in order before those sent later", async (t) => {
+    const { url, visits } = await startPlain(t);
+    const client = open(t, url);
+    for (let number = 0; number < 100; number++) client.send.say(number);
+    client.onOpen(() => {
+      for (let number = 100; number < 200; number++) client.send.say(number);
+    });
+    const visit = await visits.next();
+    const got = (await visit.messages.take(200)).map(({ type, payload }) => [type, payload]);
+    assert.deepEqual(
+      got,
+      Array.from({ length: 200 }, (_, number) => ["say", number]),
+    );
+  });
+
+  test("wait through failed attempts and closes, once each", async (t) => {
+    const { url, visits, state } = await startPlain(t);
+    const client = open(t, url);
+    const first = await visits.next();
+    state.accepts = false;
+    const closed = new Promise<void>((resolve) => client.onClose(() => resolve()));
+    first.socket.terminate();
+    await closed;
+    client.send.say("one");
+    await until(() => state.refused >= 3, "three attempts were refused");
+    client.send.say("two");
+    state.accepts = true;
+    const second = await visits.next();
+    client.send.say("three");
+    const got = (await second.messages.take(3)).map(({ payload }) => payload);
+    assert.deepEqual(got, ["one", "two", "three"]);
+    second.socket.terminate();
+    const third = await visits.next();
+    client.send.say("four");
+    assert.equal((await third.messages.next()).payload, "four");
+  });
+
+  test("are 1 MiB at most: what is more goes to onError as QUEUE_FULL, and the rest still goes out", async (t) => {
+    const { url, visits, state } = await startPlain(t);
+    state.accepts = false;
+    const client = open(t, url);
+    const errors = new Queue<{ code: string; route?: string }>("onError");
+    client.onError((error) => errors.push(error));
+    const text = "x".repeat(100 * 1024);
+    for (let number = 0; number < 10; number++) client.send.say(`${number}${text}`);
+    assert.deepEqual(errors.drain(), []);
+    client.send.say(`10${text}`);
+    const { code, route } = await errors.next();
+    assert.deepEqual([code, route], ["QUEUE_FULL", "say"]);
+    // A small one still fits.
+    client.send.say("small");
+    client.send.say("x".repeat(2 * 1024 * 1024));
+    assert.equal((await errors.next()).code, "QUEUE_FULL");
+    assert.deepEqual(errors.drain(), []);
+    state.accepts = true;
+    const visit = await visits.next();
+    const got = (await visit.messages.take(11)).map(({ payload }) => String(payload).slice(0, 5));
+    const expected = Array.from({ length: 10 }, (_, number) => `${number}xxxx`);
+    assert.deepEqual(got, [...expected, "small"]);
+    // Room for a whole queue again.
+    const closed = new Promise<void>((resolve) => client.onClose(() => resolve()));
+    state.accepts = false;
+    visit.socket.terminate();
+    await closed;
+    for (let number = 0; number < 10; number++) client.send.say(`${number}${text}`);
+    assert.deepEqual(errors.drain(), []);
+  });
+
+  test("are measured in bytes, not in characters", async (t) => {
+    const { url, state } = await startPlain(t);
+    state.accepts = false;
+    const client = open(t, url);
+    const errors = new Queue<{ code: string }>("onError");
+    client.onError((error) => errors.push(error));
+    client.send.say("漢".repeat(300_000));
+    assert.deepEqual(errors.drain(), []);
+    client.send.say("漢".repeat(300_000));
+    assert.equal((await errors.next()).code, "QUEUE_FULL");
+  });
+});

@@ -1,0 +1,78 @@
+// The options of `createServer`: what is wrong is said at once, what is left out has its default.
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { describe, test } from "node:test";
+
+import { createServer, zocket, type ServerOptions } from "@zocket/core";
+
+import { Client, anything, serve, until } from "./_support.ts";
+
+const onLinux = process.platform === "linux";
+const zo = zocket.create({ headers: anything<Record<string, string>>() });
+const router = zo.router(
+  { say: zo.message.incoming({ payload: anything<unknown>() }) },
+  { say() {} },
+);
+
+describe("options", () => {
+  const WRONG: [name: string, ...values: unknown[]][] = [
+    ["port", -1, 65_536, 1.5, NaN, "3000", null, true],
+    ["hostname", "", 1, null, {}],
+    ["path", "", "chat", 1, null, /x/],
+    ["allowedOrigins", "https://example.com", 1, null, {}, [1], [null]],
+    ["maxPayload", 0, -1, 1.5, Infinity, "1", null, 2 ** 40],
+    ["maxBackpressure", -1, 0.5, NaN, "1", null],
+    ["slowClient", "close", "", 1, null, true],
+    ["heartbeatInterval", -1, 0.5, NaN, Infinity, "30", null, 2 ** 31],
+    ["handshakeTimeout", 0, -1, NaN, Infinity, "10", null, 2 ** 31],
+    ["maxConnections", 0, -1, 1.5, NaN, Infinity, "1", null],
+    ["ioThreads", 0, -1, 1.5, 257, "1", null],
+    ["onError", 1, "log", null, {}],
+  ];
+  for (const [name, ...values] of WRONG) {
+    test(`a wrong ${name} is a TypeError that names it`, () => {
+      for (const value of values) {
+        const options = { port: 0, [name]: value } as ServerOptions;
+        assert.throws(
+          () => void createServer(router, zo, options).stop(),
+          (error) => {
+            assert.ok(error instanceof TypeError, `${String(value)}: ${String(error)}`);
+            assert.ok(error.message.includes(name), error.message);
+            return true;
+          },
+          `${name}: ${String(value)} was taken`,
+        );
+      }
+    });
+  }
+
+  test("one that is undefined is left out", async (t) => {
+    const names = WRONG.map(([name]) => name).filter((name) => name !== "port");
+    const undefineds = Object.fromEntries(names.map((name) => [name, undefined]));
+    await Client.open(t, serve(t, { options: { ...undefineds, hostname: "127.0.0.1" } }).url);
+  });
+
+  test("ioThreads is the number of threads for WebSocket I/O", { skip: !onLinux }, async (t) => {
+    const threads = () => readdirSync("/proc/self/task").length;
+    const before = threads();
+    const { server } = serve(t, { options: { ioThreads: 1 } });
+    const others = threads() - before - 1;
+    await server.stop();
+    await until("its threads' end", () => threads() <= before);
+    const { url } = serve(t, { options: { ioThreads: 7 } });
+    assert.equal(threads() - before, 7 + others);
+    const clients = await Promise.all(Array.from({ length: 14 }, () => Client.open(t, url)));
+    await Promise.all(clients.map((client) => client.roundTrip()));
+  });
+
+  test("anything but a router, a zo and an object of options is a TypeError", () => {
+    const create = createServer as (...args: unknown[]) => unknown;
+    for (const wrong of [undefined, null, 1, "x", {}, () => {}, [router]]) {
+      assert.throws(() => create(wrong, zo, { port: 0 }), TypeError, `router: ${String(wrong)}`);
+      assert.throws(() => create(router, wrong, { port: 0 }), TypeError, `zo: ${String(wrong)}`);
+    }
+    for (const wrong of [null, 1, "x", true]) {
+      assert.throws(() => create(router, zo, wrong), TypeError, `options: ${String(wrong)}`);
+    }
+  });
+});
