@@ -112,8 +112,14 @@ export class Admissions {
   }
 
   #failed(client: Client, reason: Reason, error: unknown): void {
-    this.#refuse(client, reason, statusOf(reason, error));
-    this.#faults.report(error, reason, client.id);
+    const status = statusOf(reason, error);
+    this.#refuse(client, reason, status);
+    // To throw is how `onConnect` turns a client away, which a hostile one may provoke as often as it likes.
+    if (reason === "CONNECT" && status < 500) {
+      this.#faults.reportClient(() => error, reason, client.id);
+    } else {
+      this.#faults.report(error, reason, client.id);
+    }
   }
 
   /** `body` is JSON text, or empty for the engine's own words. */
@@ -134,7 +140,7 @@ function statusOf(reason: Reason, error: unknown): number {
   if (reason === "ORIGIN") return 403;
   if (reason === "HEADERS") return 500;
   try {
-    // May run the user's code, as what follows may: anything can be thrown, a proxy too.
+    // Inside, as what was thrown may be a `Proxy` that throws at each look.
     if (error instanceof NoContext) return 500;
     const { status } = error as { readonly status?: unknown };
     return typeof status === "number" && Number.isInteger(status) && status >= 400 && status < 600

@@ -1,5 +1,5 @@
 // What went wrong and no handler saw: the way to `onError`, which may itself throw, and the logger that stands in for it.
-import { isThenable } from "./check.js";
+import { isObject, isThenable } from "./check.js";
 import type { ErrorCode, ErrorInfo } from "./types.js";
 
 /** The option of that name. */
@@ -10,12 +10,18 @@ const INTERVAL = 1_000;
 
 /** Something a client did wrong, as `onError` gets it. */
 export class ClientFault extends Error {
+  /** Tells our own from whatever was thrown without a look at that: a `Proxy` may throw at each. */
+  readonly #ours = true;
   /** What a schema found. */
   declare readonly issues?: readonly unknown[];
 
   constructor(message: string, issues?: readonly unknown[]) {
     super(message);
     if (issues) this.issues = issues;
+  }
+
+  static is(value: unknown): value is ClientFault {
+    return isObject(value) && #ours in value;
   }
 }
 
@@ -42,7 +48,9 @@ export class Faults {
     if (this.#onError) this.#tell(this.#onError, error(), info(code, clientId, route));
     else if (this.#timer) this.#counts.set(code, (this.#counts.get(code) ?? 0) + 1);
     else {
-      log(`zocket: 1 ${code}${about(clientId, route)}:`, shown(error()));
+      const first = error();
+      const shown = ClientFault.is(first) ? first.message : first;
+      log(`zocket: 1 ${code}${about(clientId, route)}:`, shown);
       this.#wait();
     }
   }
@@ -107,21 +115,12 @@ function failed(thrown: unknown, error: unknown, { code, clientId, route }: Erro
   log(`zocket: what it was told of: ${code}${about(clientId, route)}:`, error);
 }
 
-/** What a line about a client shows: of our own errors the text alone. */
-function shown(error: unknown): unknown {
+/** Writes to the console; of a value that throws when it is looked at, only that there was one. Never throws. */
+function log(text: string, ...values: unknown[]): void {
   try {
-    return error instanceof ClientFault ? error.message : error;
+    console.error(text, ...values);
   } catch {
-    // A proxy, say, that does not let itself be asked.
-    return error;
-  }
-}
-
-/** Writes to the console, whatever the value does when it is looked at. */
-function log(...values: unknown[]): void {
-  try {
-    console.error(...values);
-  } catch {
-    // There is nobody left to tell.
+    // Without values, it is the console that throws: there is nobody left to tell.
+    if (values.length > 0) log(`${text} (what it is cannot be shown)`);
   }
 }
