@@ -41,6 +41,36 @@ describe("how long Node lives", () => {
     await client.closed;
   });
 
+  test("after unref, stop() holds it until it has resolved, and unref lets it go again", async (t) => {
+    const child = Child.node(
+      t,
+      `const server = createServer(router, zo, local);
+       hooks.say = () => {
+         server.unref();
+         process.once("beforeExit", async () => { await server.stop(); console.log("stopped"); });
+       };
+       tell(server);`,
+    );
+    // It does not answer the close frame, so that the end takes its time.
+    const mute = await Raw.open(t, await portOf(child));
+    mute.write(said("x"));
+    assert.equal(await mute.closeCode(), 1001);
+    await child.endsWell();
+    assert.match(child.out, /stopped/);
+
+    const impatient = Child.node(
+      t,
+      `const server = createServer(router, zo, local);
+       hooks.say = () => { void server.stop(); server.unref(); };
+       process.on("exit", () => console.log("clients: " + server.clientCount()));
+       tell(server);`,
+    );
+    const other = await Raw.open(t, await portOf(impatient));
+    other.write(said("x"));
+    await impatient.endsWell();
+    assert.match(impatient.out, /clients: 1/);
+  });
+
   test("after ref it holds Node again", async (t) => {
     const child = Child.node(
       t,

@@ -48,7 +48,11 @@ export class Stop {
   /** Stops the server, or cuts its clients off if it stops already. */
   stop(force: boolean): Promise<void> {
     this.#buffer.flush();
-    if (!this.#isOver) this.#native?.stop(force);
+    if (!this.#isOver) {
+      // Also after `unref`: whoever waits for the end is to see it. It lasts no longer than the deadlines here and there.
+      this.#native?.ref();
+      this.#native?.stop(force);
+    }
     const caller = this.#disconnects.current();
     if (caller) this.#disconnects.markStopping(caller);
     this.#ending ??= this.#end();
