@@ -1,17 +1,19 @@
 // Where a server listens: port, host name, the URL it tells, and addresses it cannot have.
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { readdirSync } from "node:fs";
 import { createServer as createTcpServer, type AddressInfo } from "node:net";
 import { networkInterfaces } from "node:os";
 import { describe, test } from "node:test";
 
 import { createServer, zocket, type ServerOptions } from "@zocket/core";
 
-import { Client, anything, serve } from "./_support.ts";
+import { Child, Client, anything, portOf, serve } from "./_support.ts";
 
 const hasIPv6 = Object.values(networkInterfaces())
   .flat()
   .some((it) => it?.address === "::1");
+const onLinux = process.platform === "linux";
 const zo = zocket.create({ headers: anything<Record<string, string>>() });
 const router = zo.router(
   { say: zo.message.incoming({ payload: anything<unknown>() }) },
@@ -64,9 +66,61 @@ describe("where a server listens", () => {
     await Client.open(t, server.url);
   });
 
-  test("a host name is resolved, and the url can be connected to", async (t) => {
-    const { server } = serve(t, { options: { hostname: "localhost" } });
+  test(
+    "an IPv4 address written as an IPv6 one is served by both",
+    { skip: !hasIPv6 },
+    async (t) => {
+      const { server, port } = serve(t, { options: { hostname: "::ffff:127.0.0.1" } });
+      assert.equal(server.url, `ws://[::ffff:127.0.0.1]:${port}`);
+      await Client.open(t, server.url);
+      await Client.open(t, `ws://127.0.0.1:${port}`);
+    },
+  );
+
+  test("a host name is resolved and kept as it is, and the url can be connected to", async (t) => {
+    const { server, port } = serve(t, { options: { hostname: "localhost" } });
+    assert.equal(server.hostname, "localhost");
+    assert.equal(server.url, `ws://localhost:${port}`);
     await Client.open(t, server.url);
+  });
+
+  test("a host name that is none is an Error with ENOTFOUND", () => {
+    for (const hostname of ["no such name", "[::1]", "a\0b", "x".repeat(300)]) {
+      const nowhere = () => createServer(router, zo, { port: 0, hostname });
+      assert.throws(nowhere, { name: "Error", code: "ENOTFOUND" });
+    }
+  });
+
+  test("failing to listen leaves no thread and no file open", { skip: !onLinux }, async (t) => {
+    const held = () => ["task", "fd"].map((what) => readdirSync(`/proc/self/${what}`).length);
+    const { port, url } = serve(t);
+    const before = held();
+    for (let round = 0; round < 100; round++) {
+      const again = () => createServer(router, zo, { port, hostname: "127.0.0.1" });
+      assert.throws(again, { code: "EADDRINUSE" });
+    }
+    assert.deepEqual(held(), before);
+    await Client.open(t, url);
+  });
+
+  test("a child process does not hold the port", async (t) => {
+    const { server, port } = serve(t);
+    const idle = Child.node(t, `setInterval(() => {}, 1000); tell({ port: 1 });`);
+    await portOf(idle);
+    await server.stop();
+    await Client.open(t, serve(t, { options: { port } }).url);
+  });
+
+  test("the same port can be had again right after stop, whatever became of its clients", async (t) => {
+    let { server, port } = serve(t);
+    for (let round = 0; round < 10; round++) {
+      const { url } = server;
+      const clients = await Promise.all(Array.from({ length: 5 }, () => Client.open(t, url)));
+      clients[0]?.reset();
+      clients[1]?.drop();
+      await server.stop(round % 2 === 0);
+      ({ server } = serve(t, { options: { port } }));
+    }
   });
 
   test("a port that another program has is an Error with EADDRINUSE, thrown by createServer", async (t) => {

@@ -18,7 +18,7 @@ describe("options", () => {
   const WRONG: [name: string, ...values: unknown[]][] = [
     ["port", -1, 65_536, 1.5, NaN, "3000", null, true],
     ["hostname", "", 1, null, {}],
-    ["path", "", "chat", 1, null, /x/],
+    ["path", "", "chat", "/chat?x", "/chat#x", 1, null, /x/],
     ["allowedOrigins", "https://example.com", 1, null, {}, [1], [null]],
     ["maxPayload", 0, -1, 1.5, Infinity, "1", null, 2 ** 40],
     ["maxBackpressure", -1, 0.5, NaN, "1", null],
@@ -50,6 +50,30 @@ describe("options", () => {
     const names = WRONG.map(([name]) => name).filter((name) => name !== "port");
     const undefineds = Object.fromEntries(names.map((name) => [name, undefined]));
     await Client.open(t, serve(t, { options: { ...undefineds, hostname: "127.0.0.1" } }).url);
+  });
+
+  test("they may be frozen, inherited or without a prototype; what reading one throws reaches the caller", async () => {
+    class Options {
+      get port() {
+        return 0;
+      }
+    }
+    const bare = Object.assign(Object.create(null) as ServerOptions, { port: 0 });
+    const frozen = Object.freeze({ port: 0, allowedOrigins: Object.freeze(["https://a.com"]) });
+    for (const options of [bare, frozen, new Options()]) {
+      const server = createServer(router, zo, options);
+      assert.notEqual(server.port, 3000);
+      await server.stop();
+    }
+    for (const [name] of WRONG) {
+      const thrown = new Error(name);
+      const options = Object.defineProperty({ port: 0 }, name, {
+        get() {
+          throw thrown;
+        },
+      });
+      assert.throws(() => createServer(router, zo, options), thrown, name);
+    }
   });
 
   test("ioThreads is the number of threads for WebSocket I/O", { skip: !onLinux }, async (t) => {

@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs},
+    net::{IpAddr, SocketAddr, TcpListener as StdListener, ToSocketAddrs},
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -74,8 +74,10 @@ fn listen(address: SocketAddr) -> io::Result<StdListener> {
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
-    if address.is_ipv6() {
-        socket.set_only_v6(!address.ip().is_unspecified())?;
+    if let IpAddr::V6(address) = address.ip() {
+        // An IPv4 address that is written as an IPv6 one takes IPv4 connections too.
+        let takes_v4 = address.is_unspecified() || address.to_ipv4_mapped().is_some();
+        socket.set_only_v6(!takes_v4)?;
     }
     // On Windows the option would let two servers share a port.
     #[cfg(unix)]

@@ -23,8 +23,9 @@ pub(crate) fn config(env: Env, options: &Object<'_>) -> Result<Config> {
         config.port = u16::try_from(port).unwrap_or_default();
     }
     config.hostname = options.text("hostname", "a host name or address", |it| !it.is_empty())?;
-    config.rules.path = options.text("path", "a path that starts with /", |it| {
-        it.starts_with('/')
+    let path = "a path that starts with / and holds neither ? nor #";
+    config.rules.path = options.text("path", path, |it| {
+        it.starts_with('/') && !it.contains(['?', '#'])
     })?;
     if let Some(origins) = options.origins()? {
         config.rules.origins = origins;

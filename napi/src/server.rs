@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Arc, Weak},
 };
 
@@ -53,6 +54,8 @@ pub struct NativeMetrics {
 #[napi]
 pub struct NativeServer {
     server: Arc<ServerHandle>,
+    /// The name that was asked for, if it was one and no address.
+    name: Option<String>,
     bell: Arc<Bell>,
     hold: Option<Hold>,
 }
@@ -71,6 +74,7 @@ impl NativeServer {
         bell: Function<'_, (), ()>,
     ) -> Result<Self> {
         let config = options::config(env, &options)?;
+        let name = (config.hostname.clone()).filter(|it| it.parse::<IpAddr>().is_err());
         let routes = Arc::new(Routes::new(incoming, outgoing));
         let bell = Bell::new(&bell)?;
         let protocol = EnvelopeProtocol::new(routes.clone());
@@ -80,6 +84,7 @@ impl NativeServer {
         env.add_env_cleanup_hook(Arc::downgrade(&server), |server| end(&server))?;
         let mut this = Self {
             server,
+            name,
             bell,
             hold: None,
         };
@@ -93,10 +98,13 @@ impl NativeServer {
         u32::from(self.server.address().port())
     }
 
-    /// The address that is listened on.
+    /// The host name that was asked for, or the address that is listened on.
     #[napi(getter, catch_unwind)]
     pub fn hostname(&self) -> String {
-        self.server.address().ip().to_string()
+        match &self.name {
+            Some(name) => name.clone(),
+            None => self.server.address().ip().to_string(),
+        }
     }
 
     /// How many I/O threads there are.

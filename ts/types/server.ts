@@ -144,7 +144,7 @@ export type ZocketServer<TRouter = never> = [TRouter] extends [never]
 export interface AnyServer {
   /** The port it listens on. */
   readonly port: number;
-  /** The address it listens on. */
+  /** The host name it was given, or the address it listens on. */
   readonly hostname: string;
   /** The address for clients: `ws://host:port`. */
   readonly url: string;
