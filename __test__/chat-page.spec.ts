@@ -1,12 +1,13 @@
 // The chat of `examples/chat/` as its users see it: two people in two headless browsers, and a server that goes away.
-// CHROMIUM names the browser: `npm test` finds one, or skips this spec and says so.
 import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { chromium, type Browser, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
+
+import { launch } from "./_browser.ts";
 
 /** Longest wait for anything the page is to show, in ms. */
 const PATIENCE = 15_000;
@@ -79,20 +80,7 @@ describe("the chat page", () => {
 
   before(async () => {
     await startServer();
-    browser = await chromium.launch({
-      executablePath: process.env["CHROMIUM"] ?? "chromium",
-      // A user-data-dir is made and removed by playwright at each launch.
-      args: [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-      ],
-    });
+    browser = await launch();
     ada = await visit("Ada");
     ben = await visit("Ben");
   });

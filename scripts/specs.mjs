@@ -21,17 +21,20 @@ const outsideStaysOutside = {
   },
 };
 
-/** The specs' names, or those that begin with one of these; not `chat-page`, as it needs a browser. */
+/** Specs that need a browser. */
+export const PAGES = ["chat-page.spec.ts", "client-page.spec.ts"];
+
+/** The specs' names, or those that begin with one of these; none that needs a browser. */
 export function specNames(beginnings) {
-  const names = readdirSync(FROM).filter((name) => /\.spec\.(ts|mjs)$/.test(name) && name !== PAGE);
+  const names = readdirSync(FROM).filter(
+    (name) => /\.spec\.(ts|mjs)$/.test(name) && !PAGES.includes(name),
+  );
   if (beginnings.length === 0) return names;
   const wanted = names.filter((name) => beginnings.some((beginning) => name.startsWith(beginning)));
   if (wanted.length === 0)
     throw new StepError(`There is no spec called ${beginnings.join(" or ")}.`);
   return wanted;
 }
-
-export const PAGE = "chat-page.spec.ts";
 
 /** Runs these specs; their own output ends with the runner's counts. */
 export async function runSpecs(names, env) {

@@ -5,7 +5,7 @@ import { parseArgs } from "node:util";
 
 import { findBrowser } from "./browser.mjs";
 import { prepare } from "./prepare.mjs";
-import { PAGE, runSpecs, specNames } from "./specs.mjs";
+import { PAGES, runSpecs, specNames } from "./specs.mjs";
 import { COMPILERS, StepError, helpOr, main, paint, root, run, step, tool } from "./steps.mjs";
 
 const HELP = `Usage: npm test [-- [--only KIND] [SPEC...] [--help]]
@@ -19,10 +19,10 @@ Options:
                  cargo   the engine's tests (cargo test)
                  specs   the specs of __test__/, with Node's test runner
                  types   the type tests and the examples, with every TypeScript we support
-                 page    the chat page in a headless Chromium; skipped where there is none
+                 page    the chat page and the client in a headless Chromium; skipped where there is none
 
 Environment:
-  CHROMIUM       the browser to use for the page
+  CHROMIUM       the browser to use for the pages
   ZOCKET_PYTHON  a Python that has "websockets", for the specs that use a client in another language`;
 
 /** What a kind throws when it cannot run here, which is no failure. */
@@ -32,7 +32,7 @@ const KINDS = {
   cargo: ["Engine: cargo test", () => run("cargo", ["test", "--quiet", "--package", "zocket"])],
   specs: ["Specs: node --test", () => runSpecs(specNames(specs))],
   types: ["Types: tsc", checkTypes],
-  page: ["Chat page: headless Chromium", testPage],
+  page: ["Pages: headless Chromium", testPages],
 };
 
 async function checkTypes() {
@@ -45,10 +45,10 @@ async function checkTypes() {
   }
 }
 
-async function testPage() {
+async function testPages() {
   const browser = findBrowser();
   if (!browser) throw new Skipped("no Chromium found; CHROMIUM names one");
-  await runSpecs([PAGE], { CHROMIUM: browser });
+  await runSpecs(PAGES, { CHROMIUM: browser });
 }
 
 const { only, specs } = helpOr(() => {
