@@ -25,20 +25,44 @@ const MAX_ISSUES_TEXT = 16_384;
 const MAX_ISSUES = 64;
 const MAX_PATH = 64;
 const MAX_TEXT = 512;
+/** What anything but a text counts in the length of issues, in characters. */
+const LEAST = 8;
 
 /** Issues as JSON text: as they are if JSON can hold them and they are not too long, otherwise message and path alone. */
 export function issuesText(issues: readonly unknown[]): string {
+  try {
+    return whole(issues);
+  } catch {
+    return JSON.stringify(first(issues, MAX_ISSUES, essence));
+  }
+}
+
+/** @throws what the issues throw when they are looked at, or `RangeError` if they are too long. */
+function whole(issues: readonly unknown[]): string {
   let budget = MAX_ISSUES_TEXT;
   const spend = (key: string, value: unknown): unknown => {
-    budget -= key.length + (typeof value === "string" ? value.length : 8);
+    budget -= key.length + (typeof value === "string" ? value.length : LEAST);
     if (budget < 0) throw new RangeError("the issues are too long");
     return value;
   };
+  // There may be one for each item of a long payload: not even a list of them is made then.
+  if (issues.length * LEAST > budget) throw new RangeError("there are too many issues");
+  return JSON.stringify(Array.from(issues, readable), spend);
+}
+
+/** What becomes of the first items of a list that may throw at each look; it ends where `map` lets that out. */
+function first<T>(
+  list: readonly unknown[],
+  most: number,
+  map: (list: readonly unknown[], at: number) => T,
+): T[] {
+  const found: T[] = [];
   try {
-    return JSON.stringify(Array.from(issues, readable), spend);
+    for (let at = 0; at < most && at < list.length; at += 1) found.push(map(list, at));
   } catch {
-    return JSON.stringify(essences(issues));
+    // What there is must do.
   }
+  return found;
 }
 
 /** An issue whose message survives `JSON.stringify`: that of an `Error` or of a class with getters would not. */
@@ -49,27 +73,14 @@ function readable(issue: unknown): unknown {
   return { ...issue, message, path };
 }
 
-/** Message and path of the first issues, whatever they and their array do when they are looked at. */
-function essences(issues: readonly unknown[]): object[] {
-  const found: object[] = [];
-  try {
-    const count = Math.min(issues.length, MAX_ISSUES);
-    while (found.length < count) found.push(essence(issues, found.length));
-  } catch {
-    // A proxy that does not even tell how many there are.
-  }
-  return found;
-}
-
+/** Message and path of an issue, whatever it and its list do when they are looked at. */
 function essence(issues: readonly unknown[], at: number): object {
   try {
-    const { message, path } = issues[at] as {
-      readonly message?: unknown;
-      readonly path?: unknown;
-    };
+    const issue = issues[at] as { readonly message?: unknown; readonly path?: unknown };
+    const { message, path } = issue;
     const cut = text(message);
     return Array.isArray(path)
-      ? { message: cut, path: path.slice(0, MAX_PATH).map(segment) }
+      ? { message: cut, path: first(path, MAX_PATH, segment) }
       : { message: cut };
   } catch {
     return { message: "" };
@@ -77,7 +88,8 @@ function essence(issues: readonly unknown[], at: number): object {
 }
 
 /** A step of a path: a key, or an object that has one. */
-function segment(step: unknown): string | number | { key: string | number } {
+function segment(path: readonly unknown[], at: number): string | number | { key: string | number } {
+  const step = path[at];
   if (isObject(step)) return { key: key((step as { readonly key?: unknown }).key) };
   return key(step);
 }
