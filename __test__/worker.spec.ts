@@ -19,11 +19,15 @@ const SERVING = `
   const router = zo.router(routes, {
     say: ({ payload, ctx }) => {
       if (payload === "hang") for (;;);
+      if (payload === "exit") process.exit(3);
+      if (payload === "throw") return void setImmediate(() => { throw new Error("on purpose"); });
+      if (payload === "stop") { clearInterval(talking); return server.stop(); }
+      if (payload === "unref") { clearInterval(talking); return server.unref(); }
       ctx.send.said(payload).broadcast();
     },
   });
   const server = createServer(router, zo, { port: 0, hostname: "127.0.0.1", ioThreads: 2 });
-  setInterval(() => server.send.said("tick").broadcast(), 1);
+  const talking = setInterval(() => server.send.said("tick").broadcast(), 1);
   parentPort.postMessage(server.port);
 `;
 
@@ -68,6 +72,38 @@ describe("a worker thread that serves", () => {
       assert.equal(raw.text, "", "nobody listens any more");
     }
     await until("the threads' ends", () => (threads() ?? 0) <= (before ?? 0));
+  });
+
+  for (const [what, code] of Object.entries({ exit: 3, throw: 1, stop: 0, unref: 0 })) {
+    test(`ends with ${code} when a handler in mid-traffic says "${what}", and the process lives`, async (t) => {
+      const app = serve(t);
+      for (let round = 0; round < 3; round++) {
+        const { worker, port } = await startWorker(t);
+        const errors: unknown[] = [];
+        worker.on("error", (error) => errors.push(error));
+        const exit = new Promise<number>((resolve) => worker.once("exit", resolve));
+        const url = `ws://127.0.0.1:${port}`;
+        const clients = await Promise.all(Array.from({ length: 8 }, () => Client.open(t, url)));
+        for (let burst = 0; burst < 50; burst++) for (const client of clients) client.say(burst);
+        clients[0]?.say(what);
+        for (let burst = 0; burst < 50; burst++) for (const client of clients) client.say(burst);
+        assert.equal(await soon("the worker's exit", exit), code);
+        assert.deepEqual(errors.map(String), what === "throw" ? ["Error: on purpose"] : []);
+        await soon("the clients' ends", Promise.all(clients.map(({ closed }) => closed)));
+      }
+      await (await Client.open(t, app.url)).roundTrip();
+    });
+  }
+
+  test("can be terminated with others beside it, which go on", async (t) => {
+    const workers = await Promise.all([0, 1, 2, 3].map(() => startWorker(t)));
+    const open = ({ port }: { port: number }) => Client.open(t, `ws://127.0.0.1:${port}`);
+    const clients = await Promise.all(workers.map(open));
+    const [first, second, ...rest] = workers;
+    await soon("two ends", Promise.all([first, second].map((it) => it?.worker.terminate())));
+    await soon("two clients' ends", Promise.all([clients[0]?.closed, clients[1]?.closed]));
+    for (const client of clients.slice(2)) await client.roundTrip();
+    await Promise.all(rest.map(open));
   });
 
   test("can be terminated while upgrades are pending", async (t) => {
