@@ -21,6 +21,8 @@ use crate::{
 
 /// First byte of a pong: final frame, opcode 10 (RFC 6455 5.5.3).
 const PONG: u8 = 0x8A;
+/// First byte of a close frame: final frame, opcode 8 (RFC 6455 5.5.1).
+const CLOSE: u8 = 0x88;
 
 /// Messages of one connection that may wait for the owner: one client alone does not fill the inbox,
 /// and the owner's wish to pause it comes in time.
@@ -268,13 +270,20 @@ impl Connection {
     }
 
     /// Queues bytes that are no message. While the socket is full only the newest pong is kept, so
-    /// that a flood of pings leaves one pong and not a long queue.
+    /// that a flood of pings leaves one pong and not a long queue; a close frame ends its wait, as
+    /// nothing may follow one.
     pub(crate) fn push_control(&self, bytes: &[u8]) {
-        if self.blocked.get() && bytes.first() == Some(&PONG) {
-            *self.pong.borrow_mut() = Some(bytes.into());
-        } else {
-            self.outbox.borrow_mut().push_control(bytes);
+        match bytes.first() {
+            Some(&PONG) if self.blocked.get() => {
+                *self.pong.borrow_mut() = Some(bytes.into());
+                return;
+            }
+            Some(&CLOSE) => {
+                self.pong.take();
+            }
+            _ => {}
         }
+        self.outbox.borrow_mut().push_control(bytes);
     }
 
     /// Hands what waits to the system, as much as it takes.

@@ -59,7 +59,8 @@ fn check(shard: &Rc<Shard>, connection: &Rc<Connection>, tick: u32) {
     match due(connection.silence(tick)) {
         Due::Nothing => {}
         Due::Ping => {
-            if connection.ping() {
+            // Nothing may follow our close frame.
+            if connection.state() == State::Open && connection.ping() {
                 shard.flush_or_cut(connection);
             }
         }

@@ -18,6 +18,10 @@ use crate::{
     shard::Shard,
 };
 
+/// The longest name of a route there is not, in bytes, that is repeated in the `$error` about it: a peer is not to
+/// make the server send, and the owner read, as much as it likes.
+const MAX_TOLD_ROUTE: usize = 256;
+
 /// A complete message as it came.
 #[derive(Debug)]
 pub enum Message {
@@ -104,11 +108,9 @@ impl Protocol for EnvelopeProtocol {
                     });
                 } else {
                     exchange.shard.metrics().no_route.add(1);
+                    let name = Some(parsed.raw_kind).filter(|name| name.len() <= MAX_TOLD_ROUTE);
                     let message = "there is no such route";
-                    self.refuse(
-                        exchange,
-                        &error_payload("NO_ROUTE", Some(parsed.raw_kind), message),
-                    );
+                    self.refuse(exchange, &error_payload("NO_ROUTE", name, message));
                 }
             }
             Err(bad) => {

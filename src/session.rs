@@ -87,12 +87,15 @@ pub(crate) async fn run(
     };
     let end = task.serve().await;
     let reader = task.reader;
+    let has_sent_close = connection.state() == State::Closing;
     shard.end(connection);
     match end {
         End::Gone => connection.cut(),
         End::Closed => linger(shard, connection, reader).await,
         End::Fault(code, reason) => {
-            connection.push_control(&close_frame(code, reason));
+            if !has_sent_close {
+                connection.push_control(&close_frame(code, reason));
+            }
             linger(shard, connection, reader).await;
         }
     }
@@ -282,6 +285,10 @@ fn end_of(error: &tungstenite::Error) -> End {
         tungstenite::Error::Utf8(_) => End::Fault(1007, "invalid UTF-8"),
         tungstenite::Error::Capacity(_) => End::Fault(1009, "message too large"),
         tungstenite::Error::Protocol(_) => End::Fault(1002, "protocol error"),
+        // The transport's word for a header that breaks the protocol.
+        tungstenite::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+            End::Fault(1002, "protocol error")
+        }
         _ => End::Gone,
     }
 }

@@ -302,6 +302,11 @@ impl Shard {
         self.tell(Handle::NONE, &Event::Fault { code, message, id });
     }
 
+    /// Whether the inbox takes no more of what peers can cause without end.
+    pub(crate) fn is_inbox_full(&self) -> bool {
+        self.inbox.borrow().is_full()
+    }
+
     /// Whether a connection is not to be read for now: the inbox is full, or holds enough of it.
     pub(crate) fn is_unread(&self, connection: &Connection) -> bool {
         is_unread(&self.inbox.borrow(), connection)

@@ -44,7 +44,9 @@ impl Arrived {
 /// Follows frame headers (RFC 6455 5.2) as bytes pass.
 ///
 /// tungstenite keeps the memory of the largest frame it has read. Serving it one frame at a time
-/// tells when it holds nothing, so that memory can be given back.
+/// tells when it holds nothing, so that memory can be given back. It also finds fault with a frame
+/// only once it has read all of it; here a header is enough, so that nobody who breaks the protocol
+/// is waited for, or makes memory be set aside.
 #[derive(Debug, Default)]
 struct Frame {
     header: [u8; MAX_HEADER],
@@ -58,23 +60,37 @@ struct Frame {
 /// Two bytes, eight of length, four of mask.
 const MAX_HEADER: usize = 14;
 
+/// A header breaks the protocol.
+#[derive(Debug)]
+struct Broken;
+
 impl Frame {
     /// How many of `bytes` belong to the frame under way; passes over them.
-    fn pass(&mut self, bytes: &[u8]) -> usize {
+    ///
+    /// # Errors
+    /// When the header breaks the protocol, at the first byte that says so. Nothing may be passed after that.
+    fn pass(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
         let mut passed = 0;
         while self.left.is_none() {
             let need = self.header_length();
             if self.have == need {
-                self.left = Some(self.payload_length());
+                let length = self.payload_length();
+                if length > i64::MAX as u64 {
+                    return Err(Broken);
+                }
+                self.left = Some(length);
                 break;
             }
             let n = (need - self.have).min(bytes.len() - passed);
             if n == 0 {
-                return passed;
+                return Ok(passed);
             }
             self.header[self.have..self.have + n].copy_from_slice(&bytes[passed..passed + n]);
             self.have += n;
             passed += n;
+            if self.have >= 2 && self.is_broken() {
+                return Err(Broken);
+            }
         }
         let left = self.left.unwrap_or(0);
         let rest = bytes.len() - passed;
@@ -84,7 +100,22 @@ impl Frame {
         if left == n as u64 {
             self.finish();
         }
-        passed
+        Ok(passed)
+    }
+
+    /// Whether the first two bytes are none a client may send here: RFC 6455 5.2 (reserved bits, opcodes), 5.1 (no
+    /// mask), 5.4 (order of fragments), 5.5 (control frames are short and whole).
+    fn is_broken(&self) -> bool {
+        let [first, second, ..] = self.header;
+        let is_final = first & 0x80 != 0;
+        first & 0x70 != 0
+            || second & 0x80 == 0
+            || match first & 0x0f {
+                0 => !self.fragmented,
+                1 | 2 => self.fragmented,
+                8..=10 => !is_final || second & 0x7f > 125,
+                _ => true,
+            }
     }
 
     fn header_length(&self) -> usize {
@@ -150,13 +181,14 @@ impl Transport {
 }
 
 impl Read for Transport {
-    /// Never more than to the end of a frame.
+    /// Never more than to the end of a frame. A header that breaks the protocol is `InvalidData`.
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let rest = &self.arrived.bytes[self.arrived.at..self.arrived.end];
         if rest.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let n = self.frame.pass(&rest[..rest.len().min(into.len())]);
+        let rest = &rest[..rest.len().min(into.len())];
+        let n = (self.frame.pass(rest)).map_err(|Broken| io::ErrorKind::InvalidData)?;
         into[..n].copy_from_slice(&rest[..n]);
         self.arrived.at += n;
         if let Some(left) = self.frame.left {
@@ -209,7 +241,7 @@ mod tests {
             let mut walk = Frame::default();
             let (mut at, mut ends) = (0, Vec::new());
             while at < bytes.len() {
-                let n = walk.pass(&bytes[at..bytes.len().min(at + piece)]);
+                let n = walk.pass(&bytes[at..bytes.len().min(at + piece)]).unwrap();
                 assert!(n > 0);
                 at += n;
                 if walk.is_between_messages() {
@@ -228,7 +260,7 @@ mod tests {
     fn between_fragments_and_control_frames_a_message_is_still_under_way() {
         let mut walk = Frame::default();
         for (first, between) in [(0x01, false), (0x89, false), (0x00, false), (0x80, true)] {
-            walk.pass(&frame(first, 5));
+            walk.pass(&frame(first, 5)).unwrap();
             assert_eq!(walk.is_between_messages(), between);
         }
     }

@@ -1,0 +1,290 @@
+//! Requests that nobody should send, through a real TCP port: each gets a status or a close, and nobody else notices.
+
+mod support;
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use support::{
+    DEADLINE, FAULT, Owner, config,
+    raw::{Raw, UPGRADE, frame},
+    wait_for,
+};
+use tokio::{io::AsyncWriteExt, time::timeout};
+use zocket::{
+    AllowedOrigins, Config, Reason, Rules,
+    handshake::{MAX_FIELDS, MAX_HEAD},
+};
+
+/// The requests in `fuzz/seeds/handshake`, with the status at the start of each name.
+fn corpus() -> Vec<(String, u16, Vec<u8>)> {
+    let folder: PathBuf = [env!("CARGO_MANIFEST_DIR"), "fuzz", "seeds", "handshake"]
+        .iter()
+        .collect();
+    let mut corpus: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let status = name[..3].parse().unwrap();
+            (name, status, fs::read(path).unwrap())
+        })
+        .collect();
+    corpus.sort();
+    assert!(corpus.len() > 80);
+    corpus
+}
+
+/// The status of an answer, of which there must be no second one.
+fn only_status(answer: &[u8]) -> Option<u16> {
+    let text = String::from_utf8_lossy(answer);
+    assert!(text.matches("HTTP/1.1 ").count() <= 1, "{text}");
+    let status = text.strip_prefix("HTTP/1.1 ")?.get(..3)?;
+    Some(status.parse().unwrap())
+}
+
+/// Whether a client of before is still served.
+async fn is_served(owner: &mut Owner, bystander: &mut Raw) {
+    bystander.send(&frame(0x81, br#"{"type":"nothing"}"#)).await;
+    assert_eq!(owner.next_of(3).code, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_of_the_corpus_gets_the_status_it_deserves_and_only_one_answer() {
+    let mut owner = Owner::start(config());
+    let (mut bystander, _) = Raw::open(&mut owner).await;
+    for (name, status, request) in corpus() {
+        if status == 408 {
+            continue;
+        }
+        let mut raw = Raw::connect(&owner).await;
+        raw.send(&request).await;
+        if status == 101 {
+            owner.admit();
+            let head = raw.head().await;
+            assert!(head.starts_with("HTTP/1.1 101 "), "{name}: {head}");
+        } else {
+            let answer = raw.rest().await;
+            assert_eq!(only_status(&answer), Some(status), "{name}");
+        }
+        is_served(&mut owner, &mut bystander).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_in_pieces_of_one_byte_is_judged_the_same() {
+    let mut owner = Owner::start(config());
+    for (name, status, request) in corpus() {
+        if status == 408 || request.len() > 400 {
+            continue;
+        }
+        let mut raw = Raw::connect(&owner).await;
+        for byte in &request {
+            raw.send(&[*byte]).await;
+        }
+        if status == 101 {
+            owner.admit();
+            assert!(raw.head().await.starts_with("HTTP/1.1 101 "), "{name}");
+        } else {
+            assert_eq!(only_status(&raw.rest().await), Some(status), "{name}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_request_silence_and_one_byte_at_a_time_end_with_408() {
+    let owner = Owner::start(Config {
+        handshake_timeout: Duration::from_millis(300),
+        ..config()
+    });
+    let mut waiting = Vec::new();
+    for (name, status, request) in corpus() {
+        if status == 408 {
+            let mut raw = Raw::connect(&owner).await;
+            raw.send(&request).await;
+            waiting.push((name, raw));
+        }
+    }
+    assert!(waiting.len() >= 5);
+    for (name, mut raw) in waiting {
+        assert_eq!(only_status(&raw.rest().await), Some(408), "{name}");
+    }
+
+    let mut raw = Raw::connect(&owner).await;
+    let (mut reader, mut writer) = raw.stream.split();
+    let trickle = async {
+        loop {
+            // Ends when the server has had enough.
+            if writer.write_all(b"x").await.is_err() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let answer = async {
+        use tokio::io::AsyncReadExt;
+        let mut answer = vec![0; 12];
+        reader.read_exact(&mut answer).await.unwrap();
+        answer
+    };
+    tokio::select! {
+        () = trickle => panic!("closed without an answer"),
+        answer = timeout(DEADLINE, answer) => assert_eq!(answer.unwrap(), b"HTTP/1.1 408"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_past_the_limits_get_431_before_they_end() {
+    let mut owner = Owner::start(config());
+    let (mut bystander, _) = Raw::open(&mut owner).await;
+    let start = UPGRADE.strip_suffix(b"\r\n").unwrap();
+    let parameters: Vec<_> = (0..100_000).map(|n| format!("p{n}=")).collect();
+    let parameters = parameters.join("&");
+    for bytes in [
+        [start, b"a: ", &vec![b'x'; MAX_HEAD]].concat(),
+        [start, &vec![b'x'; MAX_HEAD]].concat(),
+        [start, &b"a: b\r\n".repeat(MAX_FIELDS)].concat(),
+        vec![b'G'; MAX_HEAD],
+        format!("GET /{} HTTP/1.1\r\n", "x".repeat(MAX_HEAD)).into_bytes(),
+        format!("GET /?{parameters} HTTP/1.1\r\n").into_bytes(),
+        b"\r\n"
+            .iter()
+            .chain(&vec![b' '; MAX_HEAD])
+            .copied()
+            .collect(),
+    ] {
+        let mut raw = Raw::connect(&owner).await;
+        raw.send(&bytes).await;
+        let answer = raw.rest().await;
+        let start = bytes[..40].escape_ascii();
+        assert_eq!(only_status(&answer), Some(431), "{start}");
+        is_served(&mut owner, &mut bystander).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_parameters_and_fields_as_fit_all_arrive() {
+    let mut owner = Owner::start(config());
+    let start = std::str::from_utf8(UPGRADE).unwrap();
+    let parameters: Vec<_> = (5..).take(3800).map(|n| format!("{n:x}")).collect();
+    let request = start.replacen("/ ", &format!("/?{} ", parameters.join("&")), 1);
+    assert!((MAX_HEAD - 2000..MAX_HEAD).contains(&request.len()));
+    let mut raw = Raw::connect(&owner).await;
+    raw.send(request.as_bytes()).await;
+    let told = owner.next();
+    assert_eq!(told.value["headers"].as_object().unwrap().len(), 3805);
+
+    let fields: Vec<_> = (5..MAX_FIELDS).map(|n| format!("f{n}: v\r\n")).collect();
+    let fields = fields.concat();
+    let request = start.replacen("\r\n\r\n", &format!("\r\n{fields}\r\n"), 1);
+    let mut raw = Raw::connect(&owner).await;
+    raw.send(request.as_bytes()).await;
+    let told = owner.next_of(support::UPGRADE);
+    assert_eq!(told.value["headers"].as_object().unwrap().len(), MAX_FIELDS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_goes_on_sending_after_a_refusal_is_cut_off() {
+    let owner = Owner::start(config());
+    let mut raw = Raw::connect(&owner).await;
+    raw.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let junk = [b'x'; 4096];
+    let flood = async { while raw.stream.write_all(&junk).await.is_ok() {} };
+    timeout(DEADLINE, flood).await.expect("an end");
+    assert_eq!(
+        owner.server.metrics().refused[Reason::NotUpgrade as usize],
+        1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_of_half_requests_does_not_disturb_who_is_connected() {
+    let mut owner = Owner::start(Config {
+        handshake_timeout: Duration::from_millis(500),
+        ..config()
+    });
+    let (mut bystander, _) = Raw::open(&mut owner).await;
+    let mut crowd = Vec::new();
+    for n in 0..300 {
+        let mut raw = Raw::connect(&owner).await;
+        raw.send(&UPGRADE[..n % UPGRADE.len()]).await;
+        crowd.push(raw);
+        if n % 50 == 0 {
+            is_served(&mut owner, &mut bystander).await;
+        }
+    }
+    for raw in &mut crowd {
+        assert_eq!(only_status(&raw.rest().await), Some(408));
+    }
+    is_served(&mut owner, &mut bystander).await;
+    assert_eq!(
+        owner.server.metrics().refused[Reason::Timeout as usize],
+        300
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pending_handshakes_are_limited_by_not_accepting_more() {
+    let mut owner = Owner::start(Config {
+        max_pending_handshakes: 2,
+        ..config()
+    });
+    let silent = Raw::connect(&owner).await;
+    let mut undecided = Raw::connect(&owner).await;
+    undecided.send(UPGRADE).await;
+    let undecided_handle = owner.next_of(support::UPGRADE).handle;
+    let mut third = Raw::connect(&owner).await;
+    third.send(UPGRADE).await;
+    assert_eq!(owner.next_within(Duration::from_millis(100)), None);
+    // One that leaves makes room, and so does one that is admitted.
+    drop(silent);
+    let third_handle = owner.next_of(support::UPGRADE).handle;
+    let mut fourth = Raw::connect(&owner).await;
+    fourth.send(UPGRADE).await;
+    assert_eq!(owner.next_within(Duration::from_millis(100)), None);
+    owner.submit(|it| {
+        it.admit(undecided_handle);
+    });
+    owner.admit();
+    owner.submit(|it| {
+        it.admit(third_handle);
+    });
+    for raw in [&mut undecided, &mut third, &mut fourth] {
+        assert!(raw.head().await.starts_with("HTTP/1.1 101 "));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_origins_do_not_pile_up_before_an_owner_that_does_not_look() {
+    const COUNT: u64 = 400;
+    let limit = 4096;
+    let mut owner = Owner::start(Config {
+        max_inbox: limit,
+        rules: Rules {
+            path: None,
+            origins: AllowedOrigins::List(vec![]),
+        },
+        ..config()
+    });
+    let request = String::from_utf8(UPGRADE.to_vec()).unwrap();
+    let request = request.replacen("host", "origin: http://evil.example\r\nhost", 1);
+    for _ in 0..COUNT {
+        let mut raw = Raw::connect(&owner).await;
+        raw.send(request.as_bytes()).await;
+        assert_eq!(only_status(&raw.rest().await), Some(403));
+    }
+    wait_for(&owner.server, |it| {
+        it.refused[Reason::Origin as usize] == COUNT
+    });
+    let mut told = 0;
+    let mut bytes = 0;
+    while let Some(event) = owner.next_within(Duration::from_millis(50)) {
+        assert_eq!(event.code, FAULT);
+        told += 1;
+        bytes += event.value.to_string().len();
+    }
+    assert!(told > 0);
+    assert!(
+        bytes <= limit + 200,
+        "{told} faults of {bytes} bytes waited"
+    );
+}
