@@ -61,6 +61,8 @@ pub(crate) struct Connection {
     state: Cell<State>,
     order: RefCell<Option<Order>>,
     waker: RefCell<Option<Waker>>,
+    /// The owner has been told of its upgrade, so it is to be told of its end.
+    known: Cell<bool>,
     /// The owner wants no more messages for now.
     paused: Cell<bool>,
     /// The last write found the socket full; the task waits for it.
@@ -109,6 +111,7 @@ impl Connection {
             state: Cell::new(State::Pending),
             order: RefCell::default(),
             waker: RefCell::default(),
+            known: Cell::new(false),
             paused: Cell::new(false),
             blocked: Cell::new(false),
             pong: RefCell::default(),
@@ -136,6 +139,15 @@ impl Connection {
         self.state.get()
     }
 
+    /// The owner is about to hear of it.
+    pub(crate) fn make_known(&self) {
+        self.known.set(true);
+    }
+
+    pub(crate) fn is_known(&self) -> bool {
+        self.known.get()
+    }
+
     pub(crate) fn outbox(&self) -> &RefCell<Outbox> {
         &self.outbox
     }
@@ -145,6 +157,11 @@ impl Connection {
         self.state.set(State::Open);
         self.push_control(&self.welcome.take());
         self.wake();
+    }
+
+    /// Whether the 101 has been queued.
+    pub(crate) fn is_welcomed(&self) -> bool {
+        self.welcome.borrow().is_empty()
     }
 
     /// Frees its place; true if it had not ended before.

@@ -335,7 +335,12 @@ pub(crate) async fn linger(shard: &Rc<Shard>, connection: &Connection, mut reade
         })
         .await;
     };
-    if timeout(LINGER, work).await.is_err() {
+    let is_over = tokio::select! {
+        work = timeout(LINGER, work) => work.is_ok(),
+        // Its order does not reach a connection whose number the owner has released.
+        () = shard.terminating() => false,
+    };
+    if !is_over {
         connection.cut();
     }
 }

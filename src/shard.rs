@@ -32,7 +32,7 @@ use crate::{
     listener,
     mailbox::{Accepted, Mail, Mailbox, StopMode},
     metrics::{Metrics, RoomDirectory},
-    protocol::{Admission, Protocol},
+    protocol::Protocol,
     registry::Registry,
     routes::Routes,
     upgrade,
@@ -274,6 +274,13 @@ impl Shard {
         }
     }
 
+    /// Resolves when everything is to be cut off.
+    pub(crate) async fn terminating(&self) {
+        while self.stopping.get() != Some(StopMode::Terminate) {
+            self.stop_signal.notified().await;
+        }
+    }
+
     /// The shard's read buffer; to be given back before anything is awaited.
     pub(crate) fn take_scratch(&self) -> Vec<u8> {
         let scratch = self.scratch.take();
@@ -435,10 +442,11 @@ impl Shard {
             .remove(self.slot(connection), |room| {
                 self.shared.rooms.emptied(room);
             });
-        match self.protocol().admission() {
-            Admission::Owner => self.tell(connection.handle(), &Event::Closed { opened }),
-            // The owner has never heard of it, so it would not release it either.
-            Admission::Immediate => self.release(connection.handle()),
+        if connection.is_known() {
+            self.tell(connection.handle(), &Event::Closed { opened });
+        } else {
+            // Who has never heard of it would not release it either.
+            self.release(connection.handle());
         }
     }
 

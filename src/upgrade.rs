@@ -163,21 +163,28 @@ impl Pending<'_> {
             self.shard.admit(&self.registered.connection);
             return Verdict::Admitted;
         }
+        let shard = self.shard;
         // A full inbox takes no more upgrades; the deadline goes on.
-        let asked = timeout_at(deadline, self.shard.inbox_room(&self.registered.connection)).await;
-        if asked.is_err() {
-            self.shard.release(self.registered.connection.handle());
-            self.registered.connection.end();
-            return Verdict::TimedOut(Reason::Timeout);
+        tokio::select! {
+            room = timeout_at(deadline, shard.inbox_room(&self.registered.connection)) => {
+                if room.is_err() {
+                    return Verdict::TimedOut(Reason::Timeout);
+                }
+            }
+            () = shard.stopping() => return Verdict::TimedOut(Reason::Stop),
         }
-        self.shard.tell(
+        if self.registered.connection.state() == State::Ended {
+            // Cut off in the moment there was room.
+            return Verdict::Gone;
+        }
+        self.registered.connection.make_known();
+        shard.tell(
             self.registered.connection.handle(),
             &Event::Upgrade {
                 id: self.registered.connection.id(),
                 request,
             },
         );
-        let shard = self.shard;
         tokio::select! {
             verdict = timeout_at(deadline, self.verdict()) => {
                 verdict.unwrap_or(Verdict::TimedOut(Reason::Timeout))
@@ -225,12 +232,12 @@ impl Pending<'_> {
         let connection = &registered.connection;
         let response = match verdict {
             Verdict::Refused(response) => response,
-            // Admitted in the same moment: the 101 is on its way, so it is not too late.
-            Verdict::TimedOut(reason) if connection.state() != State::Open => {
+            Verdict::TimedOut(reason) if !connection.is_welcomed() => {
                 shard.end(connection);
                 shard.metrics().refuse(reason);
                 Refusal::new(503, reason).to_response()
             }
+            // Admitted in the same moment, and perhaps cut off again: the 101 is on its way, so it is too late to refuse.
             Verdict::Admitted | Verdict::TimedOut(_) => {
                 return Some(Open {
                     registered,
@@ -256,8 +263,12 @@ async fn refuse(shard: &Shard, mut stream: TcpStream, refusal: &Refusal) -> Opti
         while stream.read(&mut discarded).await? > 0 {}
         std::io::Result::Ok(())
     };
-    if timeout(LINGER, answer).await.is_err() {
-        // Whoever does not read a refusal gets a reset.
+    let is_read = tokio::select! {
+        answer = timeout(LINGER, answer) => answer.is_ok(),
+        () = shard.terminating() => false,
+    };
+    if !is_read {
+        // Whoever does not read a refusal, or not before everybody is cut off, gets a reset.
         let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
     }
     None

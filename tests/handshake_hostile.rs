@@ -5,13 +5,13 @@ mod support;
 use std::{fs, path::PathBuf, time::Duration};
 
 use support::{
-    DEADLINE, FAULT, Owner, config,
+    CLOSED, DEADLINE, FAULT, Owner, config,
     raw::{Raw, UPGRADE, frame},
     wait_for,
 };
 use tokio::{io::AsyncWriteExt, time::timeout};
 use zocket::{
-    AllowedOrigins, Config, Reason, Rules,
+    AllowedOrigins, Config, Reason, Rules, StopMode,
     handshake::{MAX_FIELDS, MAX_HEAD},
 };
 
@@ -287,4 +287,48 @@ async fn refused_origins_do_not_pile_up_before_an_owner_that_does_not_look() {
         bytes <= limit + 200,
         "{told} faults of {bytes} bytes waited"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_that_waited_before_a_full_inbox_is_unknown_to_the_owner_when_the_server_stops()
+{
+    let mut owner = Owner::start(Config {
+        max_inbox: 1,
+        ..config()
+    });
+    let mut known = Raw::connect(&owner).await;
+    known.send(UPGRADE).await;
+    let handle = owner.next().handle;
+    let (mut told, mut unknown) = (Raw::connect(&owner).await, Raw::connect(&owner).await);
+    for raw in [&mut told, &mut unknown] {
+        raw.send(UPGRADE).await;
+    }
+    // One of the two fills the inbox; the other is there when a request after it has been answered.
+    let mut last = Raw::connect(&owner).await;
+    last.send(b"GET / HTTP/1.1\r\n\r\n").await;
+    assert_eq!(only_status(&last.rest().await), Some(426));
+    let events = owner.stop(StopMode::Terminate);
+    let of = |code| -> Vec<_> {
+        let events = events.iter().filter(|event| event.code == code);
+        events.map(|event| event.handle).collect()
+    };
+    let (upgrades, ends) = (of(support::UPGRADE), of(CLOSED));
+    assert_eq!(upgrades.len(), 1, "{events:?}");
+    assert_eq!(ends.len(), 2, "{events:?}");
+    assert!(ends.contains(&handle) && ends.contains(&upgrades[0]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_admitted_in_the_moment_of_a_stop_is_not_refused_as_well() {
+    for _ in 0..20 {
+        let mut owner = Owner::start(config());
+        let mut raw = Raw::connect(&owner).await;
+        raw.send(UPGRADE).await;
+        let handle = owner.next().handle;
+        owner.submit(|it| {
+            it.admit(handle);
+        });
+        owner.stop(StopMode::Terminate);
+        only_status(&raw.rest().await);
+    }
 }

@@ -1,0 +1,89 @@
+//! Any bytes are read as commands without a panic, and what is understood is written and read back the same.
+
+use zocket::{
+    Command, CommandWriter, MAX_ROOM_NAME,
+    command::{Commands, NO_PAYLOAD},
+};
+
+pub fn run(bytes: &[u8]) {
+    let mut commands = Commands::new(bytes);
+    let mut writer = CommandWriter::new();
+    let mut understood = Vec::new();
+    for command in &mut commands {
+        write(&mut writer, &command);
+        understood.push(command);
+    }
+    // Each takes its opcode and its length at least.
+    assert!(understood.len() <= bytes.len() / 8);
+    assert!(bytes.is_empty() || commands.is_done() || understood.len() * 8 < bytes.len());
+    let mut again = Commands::new(writer.bytes());
+    for command in &understood {
+        let read = again.next().expect("what was written is read");
+        match (command, read) {
+            (
+                Command::Rooms {
+                    route,
+                    payload,
+                    rooms,
+                },
+                Command::Rooms {
+                    route: r,
+                    payload: p,
+                    rooms: n,
+                },
+            ) => {
+                assert_eq!(
+                    (route, payload, rooms.clone().collect::<Vec<_>>()),
+                    (&r, &p, n.clone().collect())
+                );
+                assert_eq!(rooms.only(), n.only());
+            }
+            (command, read) => assert_eq!(*command, read),
+        }
+    }
+    assert!(again.next().is_none() && again.is_done());
+}
+
+fn write(writer: &mut CommandWriter, command: &Command<'_>) {
+    match command.clone() {
+        Command::Admit(handle) => writer.admit(handle),
+        Command::Refuse {
+            handle,
+            status,
+            reason,
+            body,
+        } => writer.refuse(handle, status, reason, body),
+        Command::Release(handle) => writer.release(handle),
+        Command::Join(handle, room) => writer.join(handle, room),
+        Command::Leave(handle, room) => writer.leave(handle, room),
+        Command::To {
+            route,
+            payload,
+            clients,
+        } => {
+            check_payload(payload);
+            writer.to(route, payload, &clients.collect::<Vec<_>>())
+        }
+        Command::Rooms {
+            route,
+            payload,
+            rooms,
+        } => {
+            check_payload(payload);
+            let rooms: Vec<_> = rooms.collect();
+            assert!(rooms.iter().all(|name| name.len() <= MAX_ROOM_NAME));
+            writer.rooms(route, payload, &rooms)
+        }
+        Command::Broadcast { route, payload } => {
+            check_payload(payload);
+            writer.broadcast(route, payload)
+        }
+        Command::Close(handle, code) => writer.close(handle, code),
+        Command::Pause(handle) => writer.pause(handle),
+        Command::Resume(handle) => writer.resume(handle),
+    };
+}
+
+fn check_payload(payload: Option<&[u8]>) {
+    assert!(payload.is_none_or(|payload| payload.len() < NO_PAYLOAD as usize));
+}

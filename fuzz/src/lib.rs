@@ -1,0 +1,15 @@
+//! What is fuzzed: functions that take any bytes and panic when a promise does not hold. The fuzzer runs them through
+//! `fuzz_targets/`, the engine's tests (`tests/fuzz.rs`) over the seeds and some thousand mutations of them.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    reason = "also a module of a test, where nothing is reachable"
+)]
+
+pub mod commands;
+pub mod envelope;
+pub mod frames;
+pub mod handshake;
+mod judge;
+mod owner;
+pub mod session;

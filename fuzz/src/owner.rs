@@ -1,0 +1,214 @@
+//! A server and its owner, in one thread with the clients.
+
+use std::{
+    collections::VecDeque,
+    io::{Read, Write},
+    net::{Shutdown, TcpStream},
+    sync::{Arc, Condvar, Mutex},
+    time::{Duration, Instant},
+};
+
+use serde_json::value::RawValue;
+use socket2::SockRef;
+use zocket::{CommandWriter, Config, EnvelopeProtocol, Handle, Routes, Server, ServerHandle};
+
+/// After this long something hangs.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+pub const REQUEST: &[u8] =
+    b"GET / HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+    sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+pub const UPGRADE: i64 = -1;
+pub const CLOSED: i64 = -2;
+pub const BAD: i64 = -3;
+pub const FAULT: i64 = -4;
+pub const STOPPED: i64 = -5;
+
+/// One event.
+#[derive(Debug)]
+pub struct Told {
+    pub handle: Handle,
+    pub code: i64,
+    pub value: String,
+}
+
+pub struct Owner {
+    pub server: ServerHandle,
+    rung: Arc<(Mutex<u64>, Condvar)>,
+    heard: u64,
+    events: VecDeque<Told>,
+}
+
+impl Owner {
+    pub fn start(config: Config) -> Self {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        let routes = Arc::new(Routes::new(names(&["echo", "nothing"]), names(&["echo"])));
+        let rung = Arc::new((Mutex::new(0), Condvar::new()));
+        let bell = rung.clone();
+        let sink = move || {
+            *bell.0.lock().expect("no panic") += 1;
+            bell.1.notify_all();
+        };
+        let config = Config {
+            hostname: Some("127.0.0.1".into()),
+            port: 0,
+            ..config
+        };
+        let server = Server::bind(config, routes.clone(), EnvelopeProtocol::new(routes), sink)
+            .expect("a port");
+        Self {
+            server,
+            rung,
+            heard: 0,
+            events: VecDeque::new(),
+        }
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.server.address()).expect("a connection");
+        stream.set_nodelay(true).expect("an option");
+        stream.set_read_timeout(Some(DEADLINE)).expect("an option");
+        stream.set_write_timeout(Some(DEADLINE)).expect("an option");
+        // Thousands of connections a second must not leave as many ports waiting.
+        SockRef::from(&stream)
+            .set_linger(Some(Duration::ZERO))
+            .expect("an option");
+        stream
+    }
+
+    pub fn submit(&self, write: impl FnOnce(&mut CommandWriter)) {
+        let mut writer = CommandWriter::new();
+        write(&mut writer);
+        self.server.submit(writer.bytes());
+    }
+
+    /// The next event; panics when none comes.
+    pub fn next(&mut self) -> Told {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(told) = self.events.pop_front() {
+                return told;
+            }
+            let mut count = self.rung.0.lock().expect("no panic");
+            while *count == self.heard {
+                let left = deadline.saturating_duration_since(Instant::now());
+                assert!(!left.is_zero(), "no event");
+                count = self.rung.1.wait_timeout(count, left).expect("no panic").0;
+            }
+            self.heard = *count;
+            drop(count);
+            self.take();
+        }
+    }
+
+    /// The next event, if there is one already.
+    pub fn next_now(&mut self) -> Option<Told> {
+        if self.events.is_empty() {
+            self.take();
+        }
+        self.events.pop_front()
+    }
+
+    fn take(&mut self) {
+        self.server.answer();
+        for shard in 0..self.server.shards() {
+            let Some(batch) = self.server.take(shard) else {
+                continue;
+            };
+            let values: Vec<&RawValue> =
+                serde_json::from_slice(batch.as_bytes()).expect("a batch is JSON");
+            for triple in values.chunks(3) {
+                self.events.push_back(Told {
+                    handle: Handle(triple[0].get().parse().expect("a handle")),
+                    code: triple[1].get().parse().expect("a code"),
+                    value: triple[2].get().to_owned(),
+                });
+            }
+            self.server.recycle(shard, batch);
+        }
+    }
+}
+
+/// Sends what it can: the server may have closed.
+pub fn send(mut stream: &TcpStream, bytes: &[u8]) {
+    let _ = stream.write_all(bytes);
+}
+
+pub fn send_no_more(stream: &TcpStream) {
+    let _ = stream.shutdown(Shutdown::Write);
+}
+
+/// Everything until the server closes, or until `end` has come.
+pub fn read_until(mut stream: &TcpStream, end: &[u8]) -> Vec<u8> {
+    let mut read = Vec::new();
+    let mut chunk = [0; 4096];
+    let started = Instant::now();
+    while end.is_empty() || !read.ends_with(end) {
+        match stream.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(length) => read.extend_from_slice(&chunk[..length]),
+            // A reset, or nothing for too long.
+            Err(_) => {
+                assert!(
+                    started.elapsed() < DEADLINE,
+                    "the server neither answers nor closes"
+                );
+                break;
+            }
+        }
+    }
+    read
+}
+
+/// Checks what a server sent: a 101 and frames, none after a close frame. The close code, if one came.
+pub fn check_output(read: &[u8]) -> Option<u16> {
+    let Some(at) = read.windows(4).position(|four| four == b"\r\n\r\n") else {
+        assert!(read.is_empty(), "half a head");
+        return None;
+    };
+    if !read.starts_with(b"HTTP/1.1 101 ") {
+        return None;
+    }
+    let mut rest = &read[at + 4..];
+    while let [first, second, more @ ..] = rest {
+        assert!(
+            [0x81, 0x88, 0x89, 0x8a].contains(first),
+            "first byte {first}"
+        );
+        let (extended, length) = match second {
+            126 => (
+                2,
+                more.get(..2).map(|two| {
+                    two.iter()
+                        .fold(0, |sum, byte| sum << 8 | usize::from(*byte))
+                }),
+            ),
+            127 => (
+                8,
+                more.get(..8).map(|all| {
+                    all.iter()
+                        .fold(0, |sum, byte| sum << 8 | usize::from(*byte))
+                }),
+            ),
+            short => (0, Some(usize::from(*short))),
+        };
+        assert!(
+            *second < 128 && (*first < 0x88 || *second < 126),
+            "second byte {second}"
+        );
+        // Cut off in the middle is no frame.
+        let payload = length.and_then(|length| more.get(extended..extended + length))?;
+        rest = &more[extended + payload.len()..];
+        if *first == 0x88 {
+            assert!(rest.is_empty(), "a frame after the close frame");
+            assert!(payload.len() != 1);
+            return Some(
+                payload
+                    .first_chunk()
+                    .map_or(1005, |code| u16::from_be_bytes(*code)),
+            );
+        }
+    }
+    None
+}
