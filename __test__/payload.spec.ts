@@ -84,6 +84,63 @@ describe("a payload with long text arrives as JSON.stringify has it, taken as it
   }
 });
 
+describe("a small payload arrives as JSON.stringify has it", () => {
+  const cases: Record<string, unknown> = {
+    "nothing in it": {},
+    "a flat object": { n: 1, text: "hello", ok: true, not: false, none: null },
+    "numbers of all kinds": {
+      a: -0,
+      b: NaN,
+      c: -Infinity,
+      d: 1e21,
+      e: 5e-324,
+      f: 2 ** 53,
+      g: -1.5,
+    },
+    "keys that need escaping": { 'a"b\\\n': 1, é: 2, "\ud800": 3, "\u2028": 4, "": 5 },
+    "keys that are numbers": { z: 1, 2: "two", 1: "one" },
+    "a key __proto__": JSON.parse('{"__proto__":"x","a":1}'),
+    "a key toJSON": { toJSON: "x", a: 1 },
+    "a toJSON that is undefined": { toJSON: undefined, a: 1 },
+    "values that JSON leaves out": { a: undefined, b: () => 1, c: Symbol("c"), d: 4 },
+    "values with a toJSON": { at: new Date(0), a: 1 },
+    "symbol keys": { [Symbol("s")]: 1, a: "b" },
+    "objects in it": { a: { b: [1, "c"] }, d: [] },
+    "what is not enumerable": Object.defineProperty({ a: 1 }, "b", { value: 2 }),
+    "a boxed text": { a: new String("b"), n: new Number(1) },
+    "an object frozen": Object.freeze({ a: "b" }),
+    "no prototype": Object.assign(Object.create(null), { a: "b" }),
+    "a prototype with properties": Object.assign(Object.create({ inherited: 1 }), { a: "b" }),
+  };
+  for (const [name, payload] of Object.entries(cases)) {
+    test(name, () => assert.equal(sent(payload).text, JSON.stringify(payload)));
+  }
+
+  test("a text of each single character", () => {
+    for (let unit = 0; unit < 0x1_0000; unit += 1) {
+      const payload = { a: 1, text: `x${String.fromCharCode(unit)}y`, b: 2 };
+      assert.equal(serialise(payload), JSON.stringify(payload));
+    }
+  });
+
+  test("with a property on Object.prototype, which is not its own", () => {
+    const prototype = Object.prototype as { polluted?: string };
+    prototype.polluted = "x";
+    try {
+      assert.equal(serialise({ a: "b" }), '{"a":"b"}');
+    } finally {
+      delete prototype.polluted;
+    }
+  });
+
+  test("with more keys than are remembered", () => {
+    for (let n = 0; n < 5_000; n += 1) {
+      const payload = { [`key "${n}"`]: n };
+      assert.equal(serialise(payload), JSON.stringify(payload));
+    }
+  });
+});
+
 describe("a payload that only looks like it arrives as JSON.stringify has it", () => {
   class Message {
     text = long;
