@@ -9,11 +9,10 @@ import { Talker } from "./_talk.ts";
 
 /** What texts are made of that are almost JSON. */
 const PIECES = [
-  ...'{}[],:"\\-0 \t\n',
-  ...['"a"', '"a":', "null", "true", "fals", "12", "01", "1.", ".5", "1e5", "1E+", "1e999", "-0"],
-  ...["\\n", "\\x", "\\/", "\\u0041", "\\u00zz", "\\ud800", "\\ud83d\\ude00", '"\\u0000"', "NaN"],
-  ...["é", "😀", "\u0000", "\u001f", "\u007f", "\u00a0", "\u2028", "\ufeff", "/**/", "'"],
-  ...['"__proto__":', "{}", "[]", '""', "+1", "undefined"],
+  ..."{}[],:\"\\'-0 \t\né😀\u0000\u001f\u007f\u00a0\u2028\ufeff",
+  ...'"a" "a": "" {} [] null true fals NaN undefined /**/ "__proto__":'.split(" "),
+  ..."12 01 1. .5 +1 -0 1e5 1E+ 1e999".split(" "),
+  ...String.raw`\n \x \/ \u0041 \u00zz \u0000 \ud800 \ud83d\ude00 "\ud800"`.split(" "),
 ];
 
 /** What `JSON.parse` makes of an envelope; `undefined` if it is none. */

@@ -291,6 +291,21 @@ test("whom a message is for, said wrongly, is a TypeError, and nobody gets anyth
   assert.deepEqual(await payloads(a), [[]]);
 });
 
+test("an array that changes while it is read is read once, and harms no other send", async (t) => {
+  const { meet } = listen(t);
+  const a = await meet("red");
+  let reads = 0;
+  const moody = () =>
+    new Proxy(["red"], {
+      get: (target, key) => (key === "0" && reads++ > 0 ? 5 : Reflect.get(target, key)),
+    });
+  a.ctx.send.onSaid("before").to(a.id);
+  a.ctx.send.onSaid("moody").toRoom(moody());
+  a.ctx.send.onSaid("after").to(a.id);
+  assert.throws(() => a.ctx.send.onSaid("wrong").toRoom(moody()), TypeError);
+  assert.deepEqual(await payloads(a), [["before", "moody", "after"]]);
+});
+
 test("one router served twice: each server's clients have contexts of their own server", async (t) => {
   const app = zo.router(routes, {
     ...syncHandlers,
