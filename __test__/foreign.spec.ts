@@ -50,6 +50,51 @@ asyncio.run(main())
     assert.equal(app.connects[0]?.headers["a"], "1");
   });
 
+  test(
+    "Python's websockets, thirty in one room, get everybody's messages once and in order",
+    { skip },
+    async (t) => {
+      const app = serve(t, { say: (payload, ctx) => ctx.send.said(payload).toRoom("room") });
+      const program = `
+import asyncio, json, websockets
+
+CLIENTS, MESSAGES = 30, 20
+joined = 0
+
+async def client(number, ready):
+    global joined
+    async with websockets.connect("${app.url}") as socket:
+        await socket.send(json.dumps({"type": "join", "payload": "room"}))
+        await socket.recv()
+        joined += 1
+        if joined == CLIENTS:
+            ready.set()
+        await ready.wait()
+        for count in range(MESSAGES):
+            await socket.send(json.dumps({"type": "say", "payload": [number, count]}))
+        due = [0] * CLIENTS
+        for _ in range(CLIENTS * MESSAGES):
+            sender, count = json.loads(await socket.recv())["payload"]
+            assert count == due[sender], (number, sender, count, due[sender])
+            due[sender] += 1
+        assert due == [MESSAGES] * CLIENTS
+
+async def main():
+    ready = asyncio.Event()
+    await asyncio.gather(*(client(number, ready) for number in range(CLIENTS)))
+    print("all")
+
+asyncio.run(main())
+`;
+      const child = new Child(t, python ?? "", ["-c", program]);
+      await child.endsWell();
+      assert.equal(child.out.trim(), "all");
+      await until("all onDisconnects", () => app.disconnects.length === 30);
+      const { sent, written } = app.server.metrics();
+      assert.deepEqual([sent, written], [30 + 30 * 30 * 20, 30 + 30 * 30 * 20]);
+    },
+  );
+
   test("Python's websockets sees a refusal with its status and body", { skip }, async (t) => {
     const app = serve(t, {
       headers: z.object({ authorization: z.string() }),
