@@ -1,7 +1,10 @@
 // The package as it is loaded: `import` and `require` alike, and the client's entry without anything native.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
@@ -80,6 +83,36 @@ describe("@zocket/core", () => {
     const client = (await import(`data:text/javascript;base64,${code}`)) as object;
     assert.ok(names(client).includes("createZocketClient"), names(client).join());
     assert.equal(names(client).includes("createServer"), false);
+  });
+});
+
+describe("an addon that does not load", () => {
+  /** The error of a process that first runs `before`, as its code and message. */
+  const refusal = (before: string) =>
+    run(
+      `${before}
+      try { require("@zocket/core"); }
+      catch (error) { console.log(error.code, error.cause instanceof Error, error.message); }`,
+      "commonjs",
+    );
+
+  test("is told with what the system says of it", (t) => {
+    const folder = mkdtempSync(path.join(tmpdir(), "zocket-"));
+    t.after(() => rmSync(folder, { recursive: true }));
+    const broken = path.join(folder, "broken.node");
+    writeFileSync(broken, "no shared library");
+    assert.match(
+      refusal(`process.env.NAPI_RS_NATIVE_LIBRARY_PATH = ${JSON.stringify(broken)};`),
+      /^ADDON_NOT_LOADED true The native addon of @zocket\/core for \S+ cannot be loaded: .*broken\.node/,
+    );
+  });
+
+  test("on a platform that has none is told with those that have one", () => {
+    const elsewhere = 'Object.defineProperty(process, "arch", { value: "mips" })';
+    const { targets } = (require("../package.json") as { napi: { targets: string[] } }).napi;
+    const message = refusal(`${elsewhere};`);
+    assert.match(message, /^ADDON_NOT_LOADED true @zocket\/core has no native addon for \S+-mips/);
+    assert.equal(message.split("It has one for ")[1]?.split(", ").length, targets.length);
   });
 });
 

@@ -1,5 +1,18 @@
 // The native addon as the rest sees it, and the border's numbers. The only file that imports the binding.
-import * as binding from "../binding.js";
+import type * as Binding from "../binding.js";
+
+import { missingAddon } from "./missing-addon.js";
+
+const binding = load();
+
+/** Required, not imported, so that what the loader throws can be told in our words. */
+function load(): typeof Binding {
+  try {
+    return require("../binding.js") as typeof Binding;
+  } catch (cause) {
+    throw missingAddon(cause);
+  }
+}
 
 /** The counters that the engine keeps. */
 export interface NativeMetrics {
