@@ -1,10 +1,14 @@
-// The manifests of the platform packages, in npm/, against the main one: what npm picks one by, and what it shows of it.
+// The manifests of the platform packages, in npm/, against the main one: what npm picks one by, and what it shows of it. And
+// the release workflow, which must know the same platforms.
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { describe, test } from "node:test";
 
 import { ROOT } from "./_support.ts";
+
+/** The text of a file. */
+const textOf = (...parts: string[]) => readFileSync(path.join(ROOT, ...parts), "utf8");
 
 interface Manifest {
   readonly name: string;
@@ -14,8 +18,7 @@ interface Manifest {
   readonly [field: string]: unknown;
 }
 
-const read = (...parts: string[]) =>
-  JSON.parse(readFileSync(path.join(ROOT, ...parts), "utf8")) as Manifest;
+const read = (...parts: string[]) => JSON.parse(textOf(...parts)) as Manifest;
 const main = read("package.json");
 
 /** What a target of Rust's is called by Node and npm. */
@@ -64,5 +67,39 @@ describe("npm/", () => {
 
   test("is named by the published manifest alone, so that a clone installs before anything is published", () => {
     assert.equal(main.optionalDependencies, undefined);
+  });
+});
+
+test("the lock files name versions and sums, and neither a registry nor a path", () => {
+  for (const folder of [".", "benches/peers/optional", "tests/install"]) {
+    const { packages } = read(folder, "package-lock.json") as unknown as {
+      packages: Readonly<
+        Record<string, { readonly integrity?: string; readonly resolved?: string }>
+      >;
+    };
+    for (const [name, { integrity, resolved }] of Object.entries(packages)) {
+      assert.equal(resolved, undefined, `${folder}: ${name}`);
+      if (name !== "") assert.match(integrity ?? "", /^sha512-/, `${folder}: ${name}`);
+    }
+  }
+});
+
+describe("the release workflow", () => {
+  const workflow = textOf(".github", "workflows", "release.yml");
+
+  test("builds and tests every target, and no other", () => {
+    const [, build = "", tested = ""] = workflow.split(/^  (?:build|test):$/m);
+    for (const job of [build, tested]) {
+      const named = new Set([...job.matchAll(/target: ([\w-]+)/g)].map(([, target]) => target));
+      assert.deepEqual([...named].sort(), [...main.napi.targets].sort());
+    }
+  });
+
+  test("links against the oldest glibc that the README names and the release checks", () => {
+    const released = /RELEASED = "([\d.]+)"/.exec(textOf("scripts", "glibc.mjs"))?.[1];
+    assert.ok(released);
+    const linked = [...workflow.matchAll(/glibc: "\.([\d.]+)"/g)].map(([, version]) => version);
+    assert.deepEqual(linked, [released, released]);
+    assert.ok(textOf("README.md").includes(`glibc ${released} or later`));
   });
 });

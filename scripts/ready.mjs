@@ -13,6 +13,7 @@ await main(async () => {
   await step("Build", () => npm("run", "--silent", "build"));
   await step("Drift of binding.js and binding.d.ts", checkBinding);
   await step("Test", () => npm("run", "--silent", "test"));
+  await step("Install", () => npm("run", "--silent", "test:install"));
   await step("Conformance: Autobahn", () =>
     run("bash", ["tests/conformance/conformance.sh", "--quick"]),
   );
