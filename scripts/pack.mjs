@@ -3,11 +3,13 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readFileSync,
   readdirSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 
@@ -29,7 +31,7 @@ const tarballName = ({ name, version }) =>
   `${name.replace("@", "").replace("/", "-")}-${version}.tgz`;
 
 /** The manifests of npm/, with the folder that each stands in. */
-export function platforms() {
+function platforms() {
   const folder = path.join(root, "npm");
   return readdirSync(folder).map((name) => ({
     folder: path.join(folder, name),
@@ -65,8 +67,16 @@ function stage(folder, manifest, files) {
  * which is `undefined` for a platform whose addon is not there.
  */
 export async function pack({ to, all = false, repository }) {
-  const staged = path.join(to, "staged");
-  rmSync(to, { recursive: true, force: true });
+  const staged = mkdtempSync(path.join(tmpdir(), "zocket-pack-"));
+  try {
+    return await packFrom(staged, { to, all, repository });
+  } finally {
+    rmSync(staged, { recursive: true });
+  }
+}
+
+async function packFrom(staged, { to, all, repository }) {
+  mkdirSync(to, { recursive: true });
   const named = (manifest) =>
     repository ? { ...manifest, repository: { type: "git", url: repository } } : manifest;
   const license = path.join(root, "LICENSE");
@@ -92,7 +102,6 @@ export async function pack({ to, all = false, repository }) {
   add(manifest, [...files, license]);
 
   await npm("pack", "--silent", "--pack-destination", to, ...folders);
-  rmSync(staged, { recursive: true });
   return packages;
 }
 

