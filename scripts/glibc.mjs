@@ -23,9 +23,10 @@ const minor = (version) => Number(version.split(".")[1]);
 export function glibcOf(file) {
   const needs = output("readelf", ["--version-info", "--wide", file]);
   if (needs === undefined) throw new StepError(`readelf, of binutils, cannot read ${file}.`);
-  const versions = [...needs.matchAll(/\bName: GLIBC_(\d+\.\d+)/g)].map(([, version]) => version);
-  // An addon that asks for nothing is not one: what was read is not what readelf is known to print.
-  if (versions.length === 0) throw new StepError(`readelf names no version of glibc for ${file}.`);
+  const versions = [...needs.matchAll(/\bGLIBC_([\w.]+)/g)].map(([, version]) => version);
+  // An addon asks for something, by number: anything else is not what readelf is known to print.
+  if (versions.length === 0 || !versions.every((version) => /^2\.\d+(?:\.\d+)?$/.test(version)))
+    throw new StepError(`${file} asks for versions of glibc that are not understood: ${versions}`);
   return versions.sort((a, b) => minor(a) - minor(b)).at(-1);
 }
 
