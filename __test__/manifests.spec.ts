@@ -67,6 +67,7 @@ describe("npm/", () => {
 
   test("is named by the published manifest alone, so that a clone installs before anything is published", () => {
     assert.equal(main.optionalDependencies, undefined);
+    assert.equal(main["private"], true, "the folder as it is could be published");
   });
 });
 

@@ -45,7 +45,9 @@ function platforms() {
  */
 function published() {
   const manifest = readJson(path.join(root, "package.json"));
-  for (const own of ["scripts", "napi", "devDependencies", "overrides"]) delete manifest[own];
+  // `private` keeps npm from publishing the folder as it is, whose addon nobody would find.
+  for (const own of ["private", "scripts", "napi", "devDependencies", "overrides"])
+    delete manifest[own];
   manifest.optionalDependencies = Object.fromEntries(
     platforms().map(({ manifest: { name, version } }) => [name, version]),
   );

@@ -15,7 +15,8 @@ release that failed half-way can be run again.
 
 Options:
   --tag vVERSION    the tag in git, which must be that of package.json's version
-  --repository URL  the repository that the provenance statements are about
+  --repository URL  the repository that the manifests name, and that a provenance statement is about
+  --provenance      publish with a provenance statement, which only a workflow can make
   --dry-run         publish nothing, and do with the addons that are there`;
 
 const options = helpOr(
@@ -24,6 +25,7 @@ const options = helpOr(
       options: {
         "dry-run": { type: "boolean", default: false },
         help: { type: "boolean", short: "h" },
+        provenance: { type: "boolean", default: false },
         repository: { type: "string" },
         tag: { type: "string" },
       },
@@ -38,7 +40,7 @@ async function publish({ manifest: { name, version }, tarball }) {
   }
   // A version such as 1.0.0-beta.1 is not what a plain "npm install" should take.
   const tag = version.includes("-") ? "next" : "latest";
-  const how = options["dry-run"] ? ["--dry-run"] : ["--provenance"];
+  const how = ["provenance", "dry-run"].filter((name) => options[name]).map((name) => `--${name}`);
   await npm("publish", tarball, "--access", "public", "--tag", tag, ...how);
 }
 
