@@ -1,29 +1,15 @@
 // The reference page (docs/zocket-create.md) as its readers take it: its example is compiled under `strict` in a project of
 // its own, with the package installed, and run; its signature and fragments are held against the types.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import path from "node:path";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 
-import { Child, ROOT } from "./_support.ts";
+import { assertCompiled, blocksOf, COMPILERS, Project, readPage } from "./_pages.ts";
 
-const PAGE = readFileSync(path.join(ROOT, "docs", "zocket-create.md"), "utf8");
-/** The page's blocks of code, each under its nearest heading. */
-const blocks = new Map<string, string[]>();
-{
-  let heading = "";
-  for (const [, title, code] of PAGE.matchAll(/^#+ (.+)$|^```typescript\n([\s\S]*?)^```$/gm)) {
-    if (title !== undefined) heading = title;
-    else blocks.set(heading, [...(blocks.get(heading) ?? []), code ?? ""]);
-  }
-}
-const block = (heading: string, index = 0): string => {
-  const code = blocks.get(heading)?.[index];
-  assert.ok(code, `the page has no code under "${heading}"`);
-  return code;
+const BLOCKS = blocksOf(readPage("docs/zocket-create.md"));
+const block = (heading: string): string => {
+  const found = BLOCKS.find((it) => it.heading === heading && it.info[0] === "typescript");
+  assert.ok(found, `the page has no code under "${heading}"`);
+  return found.code;
 };
 
 /** What the page takes for granted. */
@@ -165,59 +151,12 @@ function asProperty(heading: string): string {
   return block(heading).trim().replace(/;$/, ",");
 }
 
-const COMPILERS = { "TypeScript 7": "typescript", "TypeScript 5.9": "typescript-5.9" };
-
-let project = "";
-/** What each compiler had to say. */
-const complaints: Record<string, string> = {};
-
-before(async () => {
-  project = mkdtempSync(path.join(tmpdir(), "zocket-page-"));
-  const installed = (name: string, from: string) => {
-    const place = path.join(project, "node_modules", name);
-    mkdirSync(path.dirname(place), { recursive: true });
-    symlinkSync(from, place, "junction");
-  };
-  installed("@zocket/core", path.resolve(ROOT));
-  for (const name of [
-    "zod",
-    "valibot",
-    "ws",
-    "@types/ws",
-    "@types/node",
-    "@standard-schema/spec",
-  ]) {
-    installed(name, path.join(ROOT, "node_modules", name));
-  }
-  const compilerOptions = {
-    strict: true,
-    target: "es2022",
-    module: "nodenext",
-    moduleResolution: "nodenext",
-    types: ["node"],
-    rootDir: ".",
-  };
-  const files = Object.keys(SOURCES);
-  for (const name of files) writeFileSync(path.join(project, name), SOURCES[name] ?? "");
-  writeFileSync(path.join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files }));
-  await Promise.all(
-    Object.entries(COMPILERS).map(async ([name, compiler]) => {
-      const tsc = path.join(ROOT, "node_modules", compiler, "bin", "tsc");
-      const args = [tsc, "-p", project, "--outDir", path.join(project, compiler)];
-      const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
-      let printed = "";
-      child.stdout.on("data", (text) => (printed += String(text)));
-      const [code] = await once(child, "close");
-      complaints[name] = code === 0 ? printed : `ended with ${code}:\n${printed}`;
-    }),
-  );
-});
-after(() => rmSync(project, { recursive: true, force: true }));
+const project = new Project(SOURCES);
 
 describe("the reference page", () => {
   for (const compiler of Object.keys(COMPILERS)) {
     test(`compiles with ${compiler} under strict: example, types told, signature and fragments`, () => {
-      assert.equal(complaints[compiler], "");
+      assertCompiled(project, compiler);
     });
   }
 
@@ -229,10 +168,8 @@ describe("the reference page", () => {
   ];
   for (const [what, file, printed] of RUNS) {
     test(`${what} does what the page says`, async (t) => {
-      const program = path.join(project, COMPILERS["TypeScript 7"], file);
-      const child = new Child(t, process.execPath, [program]);
-      await child.endsWell();
-      assert.deepEqual(child.out.trim().split("\n"), printed);
+      const out = await project.run(t, file);
+      assert.deepEqual(out.trim().split("\n"), printed);
     });
   }
 });
