@@ -100,7 +100,10 @@ export namespace zocket {
   function create<THeadersSchema extends StandardSchemaV1, TUserContext = {}>(config: {
     /** Schema for validating client headers: Zod, Valibot, ArkType or any other Standard Schema. */
     headers: THeadersSchema;
-    /** Called when a client connects; what it returns becomes part of `ctx`, and what it throws refuses the client. */
+    /**
+     * Called when a client connects, before the 101; what it returns becomes part of `ctx`, and what it throws refuses the
+     * client with 403, or with its own `status` from 400 to 599.
+     */
     onConnect?: (
       headers: StandardSchemaV1.InferOutput<THeadersSchema>,
       clientId: string,
@@ -111,7 +114,7 @@ export namespace zocket {
 }
 
 /**
- * Starts to listen at once, and returns the server.
+ * Starts to listen at once, and returns the server. Defaults: port 3000 on all interfaces.
  *
  * @example
  * ```ts
@@ -134,6 +137,7 @@ export function createServer<
 
 /**
  * Connects to a server and returns a client typed by its router; also in `@zocket/core/client`, without anything native.
+ * It reconnects by itself until it is closed.
  *
  * @example
  * ```ts
@@ -143,6 +147,8 @@ export function createServer<
  * client.on.chat.onMessage(({ text }) => console.log(text));
  * client.send.chat.message({ text: "Hello" });
  * ```
+ *
+ * @throws `TypeError` naming a wrong URL or option, or where there is no `WebSocket`.
  */
 export function createZocketClient<TRouter extends AnyRouter>(
   url: string | URL,

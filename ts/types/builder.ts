@@ -27,17 +27,20 @@ interface NotTaken {
   readonly then?: never;
 }
 
-/** Makes message definitions. */
+/** Makes message definitions. Its functions may be taken off it. */
 export interface MessageBuilder<TUserContext = {}, TAdditions = {}> {
-  /** Defines a message that clients send. */
+  /** Defines a message that clients send. Throws a `TypeError` for a payload that is no Standard Schema. */
   readonly incoming: <TSchema extends StandardSchemaV1>(definition: {
     readonly payload: TSchema;
   }) => IncomingMessage<TSchema, TAdditions>;
-  /** Defines a message that the server sends. */
+  /** Defines a message that the server sends. Throws a `TypeError` for a payload that is no Standard Schema. */
   readonly outgoing: <TSchema extends StandardSchemaV1>(definition: {
     readonly payload: TSchema;
   }) => OutgoingMessage<TSchema>;
-  /** Returns a builder whose incoming messages go through one more middleware; this one stays as it is. */
+  /**
+   * Returns a builder whose incoming messages go through one more middleware; this one stays as it is. Throws a `TypeError`
+   * for a middleware that is no function.
+   */
   readonly use: <TAdded extends MiddlewareResult>(
     middleware: MiddlewareFn<ZocketContext<Merge<Added<TUserContext>, TAdditions>>, TAdded>,
   ) => MessageBuilder<TUserContext, Merge<TAdditions, Added<TAdded>>>;

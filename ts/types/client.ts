@@ -16,17 +16,17 @@ export interface ClientOptions {
    */
   readonly headers?: Readonly<Record<string, string | undefined>> | undefined;
   /**
-   * Longest time in ms between two attempts to connect.
+   * Longest time in ms between two attempts to connect, from 0.
    * @default 10_000
    */
   readonly maxReconnectionDelay?: number | undefined;
   /**
-   * Time in ms before the first new attempt, give or take a quarter.
+   * Time in ms before the first new attempt, from 0, give or take a quarter.
    * @default 1_000
    */
   readonly minReconnectionDelay?: number | undefined;
   /**
-   * How much longer each wait is than the one before.
+   * How much longer each wait is than the one before: a factor from 1.
    * @default 1.3
    */
   readonly reconnectionDelayGrowFactor?: number | undefined;
@@ -36,7 +36,7 @@ export interface ClientOptions {
    */
   readonly maxRetries?: number | undefined;
   /**
-   * Logs what the connection does to `console.debug`.
+   * Logs what the connection does to `console.debug`, without the URL.
    * @default false
    */
   readonly debug?: boolean | undefined;
@@ -46,7 +46,7 @@ export interface ClientOptions {
   readonly onClose?: ((event: ClientCloseEvent) => void) | undefined;
   /**
    * The class to use, with the interface of a browser's WebSocket, such as the one that the package `ws` exports. Needed
-   * where there is no global one, as on Node 20.
+   * where there is no global one, as on Node 20; `createZocketClient` throws a `TypeError` where there is none at all.
    * @default globalThis.WebSocket
    */
   readonly WebSocket?: WebSocketClass | undefined;
@@ -57,10 +57,15 @@ export type WebSocketClass = new (url: string) => WebSocketLike;
 
 /** What the client uses of a WebSocket. */
 export interface WebSocketLike {
+  /** How binary messages would come; the client does not set it. */
   binaryType: string;
+  /** 0 connecting, 1 open, 2 closing, 3 closed. */
   readonly readyState: number;
+  /** Sends a text message. */
   send(text: string): void;
+  /** Starts the closing handshake. */
   close(code?: number, reason?: string): void;
+  /** Calls the listener at each event of the type. */
   addEventListener(type: "open" | "error", listener: (event: unknown) => void): void;
   addEventListener(type: "message", listener: (event: { readonly data: unknown }) => void): void;
   addEventListener(type: "close", listener: (event: ClientCloseEvent) => void): void;
@@ -68,9 +73,9 @@ export interface WebSocketLike {
 
 /** How a connection ended. */
 export interface ClientCloseEvent {
-  /** The close code; 1006 where the connection broke or never came to be. */
+  /** The close code (RFC 6455, 7.4.1); 1006 where the connection broke or never came to be. */
   readonly code: number;
-  /** The reason that came with the code. */
+  /** The text that came with the code; `timeout` where an attempt took longer than 15 s. */
   readonly reason: string;
   /** Whether there was a closing handshake. */
   readonly wasClean: boolean;
@@ -88,13 +93,13 @@ export interface ClientError {
   readonly issues?: readonly Issue[];
 }
 
-/** Ends a subscription. */
+/** Ends a subscription; calling it twice is fine. */
 export type Unsubscribe = () => void;
 
 /** Names that JavaScript itself looks up on any value, so that no route on the client can have them. */
 type Unroutable = "then" | "toJSON" | "toString" | "valueOf";
 
-/** The incoming routes as functions: `send.chat.message(payload)`. */
+/** The incoming routes as functions: `send.chat.message(payload)`. They throw what `JSON.stringify` throws. */
 export type ClientSend<TRouter> = ClientSendAt<RoutesOf<TRouter>>;
 
 type ClientSendAt<TRoute> =
@@ -120,7 +125,7 @@ type ClientOnAt<TRoute> =
 
 /** A client that connects, and connects again when the connection is lost, until it is closed. */
 export interface ZocketClient<TRouter> {
-  /** Sends messages; while the connection is not open they wait, 1 MiB at most. */
+  /** Sends messages; while the connection is not open they wait, 1 MiB at most, and go out in order. */
   readonly send: ClientSend<TRouter>;
   /** Subscribes to messages. */
   readonly on: ClientOn<TRouter>;
@@ -130,7 +135,7 @@ export interface ZocketClient<TRouter> {
   onClose(listener: (event: ClientCloseEvent) => void): Unsubscribe;
   /** Calls the listener for each message that the server refused or the queue could not hold. */
   onError(listener: (error: ClientError) => void): Unsubscribe;
-  /** Closes the connection and ends reconnecting. */
+  /** Closes the connection with 1000 and ends reconnecting. */
   close(): void;
   /** Closes the connection with 1000 and connects at once, also after `close()`. */
   reconnect(): void;

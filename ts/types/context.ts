@@ -27,7 +27,10 @@ export type DisconnectContext<TUserContext = {}> = Simplify<
   }
 >;
 
-/** The outgoing routes as functions: `send.chat.onMessage(payload)` takes a payload and returns a {@link FluentSender}. */
+/**
+ * The outgoing routes as functions: `send.chat.onMessage(payload)` serialises the payload at once and returns a
+ * {@link FluentSender}. It throws the `TypeError` of `JSON.stringify` for what JSON cannot hold.
+ */
 export type Sender<TRouter = AnyRoutes> = SenderOf<RoutesOf<TRouter>>;
 
 type SenderOf<TRoutes> = string extends keyof TRoutes
@@ -48,9 +51,12 @@ export interface UntypedSender {
   readonly [name: string]: UntypedSender & ((payload?: unknown) => FluentSender);
 }
 
-/** A message that only needs to be told for whom it is; it may be sent several times. */
+/**
+ * A message that only needs to be told for whom it is; it may be sent several times. Its methods throw a `TypeError` for an
+ * argument of another kind, a `RangeError` for more than 1 GiB of JSON.
+ */
 export interface FluentSender {
-  /** Sends to these clients. Unknown ids are no error. */
+  /** Sends to these clients, once to each. Unknown ids are no error. */
   to(clientIds: string | readonly string[]): void;
   /** Sends to everybody in these rooms, once to each client. Empty rooms are no error. */
   toRoom(roomIds: string | readonly string[]): void;
@@ -58,20 +64,28 @@ export interface FluentSender {
   broadcast(): void;
 }
 
-/** The rooms of one client. */
+/** The rooms of one client. A room's name is 1 to 4,096 bytes of UTF-8; another one is a `TypeError`. */
 export type RoomOperations<TRouter = AnyRoutes> = Rooms<OutgoingPayloads<RoutesOf<TRouter>>>;
 
 /** {@link RoomOperations} by the payloads that `broadcast` takes, under their wire names. */
 export interface Rooms<TPayloads> {
-  /** Joins a room, at once. */
+  /**
+   * Joins a room, at once; does nothing once the client is gone.
+   *
+   * @throws `Error` with the code `TOO_MANY_ROOMS` when the client is in 65,536 rooms.
+   */
   join(roomId: string): void;
-  /** Leaves a room, at once. */
+  /** Leaves a room, at once; a room it is not in is no error. */
   leave(roomId: string): void;
   /** Whether the client is in the room. */
   has(roomId: string): boolean;
-  /** The rooms the client is in: a live view. */
+  /** The rooms the client is in: a live view, which cannot be changed through. */
   readonly current: ReadonlySet<string>;
-  /** Sends a message to everybody in a room: `broadcast("lobby", "chat.onMessage", payload)`. */
+  /**
+   * Sends a message to everybody in a room: `broadcast("lobby", "chat.onMessage", payload)`.
+   *
+   * @throws `TypeError` for a route that is no outgoing one.
+   */
   broadcast<TName extends keyof TPayloads & string>(
     roomId: string,
     route: TName,

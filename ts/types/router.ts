@@ -16,7 +16,10 @@ export interface AppRouter<TRoutes extends AnyRoutes = AnyRoutes, TUserContext =
   readonly _table: RouteTable;
 }
 
-/** Handles one incoming message. What it throws goes to `onError`, and the sender gets a `$error`. */
+/**
+ * Handles one incoming message. Its promise is not waited for. What it throws or rejects with goes to `onError`, and the
+ * sender gets a `$error` with `HANDLER_ERROR`.
+ */
 export type HandlerFn<TPayload = unknown, TContext = ZocketContext> = (message: {
   /** What the schema made of the payload. */
   readonly payload: TPayload;

@@ -7,7 +7,7 @@ import type { PayloadArguments } from "./shape.js";
 /** Options of `createServer`. */
 export interface ServerOptions {
   /**
-   * The TCP port; 0 takes any free one.
+   * The TCP port, 0 to 65,535; 0 takes any free one, which {@link AnyServer.port} tells.
    * @default 3000
    */
   readonly port?: number | undefined;
@@ -17,7 +17,7 @@ export interface ServerOptions {
    */
   readonly hostname?: string | undefined;
   /**
-   * Only upgrade requests for exactly this path are taken, the query aside; others get 404.
+   * Only upgrade requests for exactly this path are taken, the query aside; others get 404. It starts with `/`.
    * @default any path
    */
   readonly path?: string | undefined;
@@ -27,12 +27,12 @@ export interface ServerOptions {
    */
   readonly allowedOrigins?: readonly string[] | ((origin: string) => boolean) | undefined;
   /**
-   * Longest message in bytes; a longer one closes the connection with 1009.
+   * Longest incoming message in bytes, 1 to 268,435,456; a longer one closes the connection with 1009.
    * @default 1_048_576
    */
   readonly maxPayload?: number | undefined;
   /**
-   * Bytes that may wait for one slow client, measured before a message is added; past it `slowClient` applies.
+   * Bytes that may wait for one slow client, from 0, measured before a message is added; past it `slowClient` applies.
    * @default 1_048_576
    */
   readonly maxBackpressure?: number | undefined;
@@ -47,22 +47,22 @@ export interface ServerOptions {
    */
   readonly heartbeatInterval?: number | undefined;
   /**
-   * Time in ms from TCP accept to upgrade, `onConnect` included.
+   * Time in ms from TCP accept to upgrade, `onConnect` included; too slow a request gets 408, too slow an `onConnect` 503.
    * @default 10_000
    */
   readonly handshakeTimeout?: number | undefined;
   /**
-   * How many connections there may be, pending ones included; further upgrades get 503.
+   * How many connections there may be, from 1, pending ones included; further upgrades get 503.
    * @default none
    */
   readonly maxConnections?: number | undefined;
   /**
-   * Threads for WebSocket I/O.
+   * Threads for WebSocket I/O, 1 to 256.
    * @default the number of cores, at most 4
    */
   readonly ioThreads?: number | undefined;
   /**
-   * Gets everything that went wrong and that no handler saw. `error` is whatever was thrown.
+   * Gets everything that went wrong and that no handler saw. `error` is whatever was thrown. What it throws itself is logged.
    * @default logs: faults of the application as they come, faults of clients as a count
    */
   readonly onError?: ((error: unknown, info: ErrorInfo) => void) | undefined;
@@ -93,7 +93,12 @@ export interface ErrorInfo {
   readonly route?: string;
 }
 
-/** Why an upgrade was refused. */
+/**
+ * Why an upgrade was refused: `HEADERS` and `CONNECT` by the headers schema and `onConnect` (400, 403, 500 or the error's
+ * own status), `ORIGIN` by `allowedOrigins` (403), `STOP` the server is stopping (503), `NOT_UPGRADE` an ordinary request
+ * (426), `VERSION` not version 13 (426), `MALFORMED` (400), `HEAD_TOO_LARGE` over 16 KiB or 100 fields (431), `PATH`
+ * another path (404), `MAX_CONNECTIONS` (503), `TIMEOUT` a slow request (408) or a slow admission (503).
+ */
 export type RefusalReason =
   | "HEADERS"
   | "CONNECT"
@@ -109,17 +114,17 @@ export type RefusalReason =
 
 /** Counters since the server started. `sent = written + queued + dropped` always holds. */
 export interface ServerMetrics {
-  /** Connections that are open now. */
+  /** Connections that are open now: `clientCount()`. */
   readonly connections: number;
-  /** Upgrades that were accepted. */
+  /** Upgrades that were answered with 101. */
   readonly accepted: number;
-  /** Upgrades that were refused, by reason. */
+  /** Upgrades that were refused, by reason; zeros are left out. */
   readonly refused: Readonly<Partial<Record<RefusalReason, number>>>;
-  /** Messages that came in. */
+  /** Messages that came in, bad ones included. */
   readonly received: number;
-  /** Messages that got a `$error`, by code. */
+  /** Messages that got a `$error`, by code; zeros are left out. */
   readonly bad: Readonly<Partial<Record<MessageErrorCode, number>>>;
-  /** Messages sent, once per client each was meant for. */
+  /** Messages sent, once per client each was meant for, `$error` included. */
   readonly sent: number;
   /** Of those: given to the operating system. */
   readonly written: number;
@@ -131,7 +136,7 @@ export interface ServerMetrics {
   readonly bytesIn: number;
   /** Bytes written to connections. */
   readonly bytesOut: number;
-  /** Rooms with at least one client. */
+  /** Rooms with at least one client now. */
   readonly rooms: number;
 }
 
@@ -146,15 +151,15 @@ export interface AnyServer {
   readonly port: number;
   /** The host name it was given, or the address it listens on. */
   readonly hostname: string;
-  /** The address for clients: `ws://host:port`. */
+  /** The address for clients: `ws://host:port`, with `localhost` for all interfaces. */
   readonly url: string;
-  /** How many clients are connected. */
+  /** How many clients are connected: it changes at the 101 and when `onDisconnect` begins. */
   clientCount(): number;
   /** The server's counters, as they are now. */
   metrics(): ServerMetrics;
   /**
-   * Stops listening, sends what is queued, closes the connections and waits for `onDisconnect`; `true` cuts the clients
-   * off at once.
+   * Stops listening, sends what is queued, closes the connections with 1001, gives the closing handshake 5 s and
+   * `onDisconnect` 10 s, then resolves; `true` cuts the clients off at once. Never rejects; calling it twice is fine.
    */
   stop(force?: boolean): Promise<void>;
   /** Lets the server keep Node alive, as it does from the start. */
@@ -167,7 +172,11 @@ export interface AnyServer {
 export interface RoutedServer<TRoutes> extends AnyServer {
   /** Sends messages from outside a handler. */
   readonly send: Sender<TRoutes>;
-  /** Sends a message to everybody in a room: `publish("lobby", "chat.onMessage", payload)`. */
+  /**
+   * Sends a message to everybody in a room: `publish("lobby", "chat.onMessage", payload)`.
+   *
+   * @throws `TypeError` for a room name that is none, or a route that is no outgoing one.
+   */
   publish<TName extends keyof OutgoingPayloads<TRoutes> & string>(
     room: string,
     route: TName,

@@ -10,7 +10,10 @@ import type { AnyRoutes } from "./routes.js";
 export interface Zocket<THeadersSchema extends StandardSchemaV1, TUserContext = {}> {
   /** Makes message definitions. */
   readonly message: Checked<TUserContext, MessageBuilder<TUserContext>>;
-  /** Creates the application router from nested routes and the handlers of the incoming ones. */
+  /**
+   * Creates the application router from nested routes and the handlers of the incoming ones. Throws a `TypeError` that names
+   * the path of a wrong route or handler.
+   */
   readonly router: Checked<
     TUserContext,
     <TRoutes extends AnyRoutes>(

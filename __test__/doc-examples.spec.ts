@@ -1,0 +1,90 @@
+// The code of README.md and of the reference: the `ts` blocks of a page are one program, which every supported TypeScript
+// compiles under `strict`, which ends by itself, and which prints what the page's `text` blocks say.
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { assertCompiled, blocksOf, COMPILERS, PAGES, Project, readPage } from "./_pages.ts";
+
+/** What a page may hold. Another language would be code that nobody compiles. */
+const LANGUAGES = ["ts", "text", "json", "sh"];
+/** Kept as it was given to us: reference-page.spec.ts has its code. */
+const NOT_HERE = "zocket-create.md";
+
+const pages = PAGES.filter((name) => name !== NOT_HERE).map((name) => ({
+  name,
+  blocks: blocksOf(readPage(`docs/${name}`)),
+}));
+const readme = blocksOf(readPage("README.md"));
+
+const codeOf = (blocks: typeof readme, language: string) =>
+  blocks
+    .filter(({ info: [first, second] }) => first === language && second !== "fragment")
+    .map(({ code }) => code);
+
+/** Pages with a program, and its file. */
+const programs = pages
+  .map(({ name, blocks }) => ({
+    name,
+    file: name.replace(/md$/, "js"),
+    code: codeOf(blocks, "ts").join("\n"),
+    printed: codeOf(blocks, "text").join(""),
+  }))
+  .filter(({ code }) => code !== "");
+
+/** The README's blocks are files that name themselves, with an address that is free and an end. */
+const README_PORT = "port: 3000";
+const README_URL = "ws://localhost:3000";
+const README_END = `
+client.on.chat.onMessage(() => client.close());
+`;
+
+function fileOf(name: string): string {
+  const start = `// ${name}\n`;
+  const found = codeOf(readme, "ts").find((code) => code.startsWith(start));
+  assert.ok(found, `README.md has no file ${name}`);
+  return found;
+}
+
+function replaced(code: string, what: string, by: string): string {
+  assert.ok(code.includes(what), `README.md does not say ${what} any more`);
+  return code.replace(what, by);
+}
+
+const sources = {
+  ...Object.fromEntries(programs.map(({ file, code }) => [file.replace(/js$/, "ts"), code])),
+  "readme/server.ts": replaced(fileOf("server.ts"), README_PORT, "port: 0"),
+  "readme/page.ts":
+    replaced(fileOf("page.ts"), `"${README_URL}"`, "process.env.SERVER_URL ?? ''") + README_END,
+};
+// The declarations themselves are checked with the reference page; here they would double the time.
+const project = new Project(sources, { skipLibCheck: true });
+
+describe("the code of the documentation", () => {
+  for (const compiler of Object.keys(COMPILERS)) {
+    test(`compiles with ${compiler} under strict`, () => assertCompiled(project, compiler));
+  }
+
+  test("is in blocks of a language that is looked at", () => {
+    for (const { name, blocks } of [...pages, { name: "README.md", blocks: readme }]) {
+      for (const { info, heading } of blocks) {
+        assert.ok(LANGUAGES.includes(info[0] ?? ""), `${name}, ${heading}: ${info.join(" ")}`);
+      }
+    }
+    assert.equal(codeOf(readme, "ts").length, 2, "README.md has a block that is compiled nowhere");
+  });
+
+  for (const { name, file, printed } of programs) {
+    test(`of docs/${name} runs to its end and prints what the page says`, async (t) => {
+      assert.equal(await project.run(t, file), printed);
+    });
+  }
+
+  test("of README.md: the client gets its message back, and its user's last visit is written down", async (t) => {
+    const server = project.start(t, "readme/server.js");
+    const url = await server.printed(/listening on (\S+)\n/);
+    const page = project.start(t, "readme/page.js", { SERVER_URL: url });
+    await page.endsWell();
+    assert.equal(page.out, "Ada: hello\n");
+    assert.equal(await server.printed(/1 is gone/), "1 is gone");
+  });
+});
