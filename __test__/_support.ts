@@ -448,6 +448,13 @@ export class Child {
     ]);
   }
 
+  /** The same with so many descriptors at most, on systems that have such a limit. */
+  static limited(t: TestContext, files: number, program: string): Child {
+    const limit = `ulimit -n ${files} && exec "$0" "$@"`;
+    const args = [process.execPath, "--input-type=module", "--eval", `${PRELUDE}\n${program}`];
+    return new Child(t, "sh", ["-c", limit, ...args]);
+  }
+
   /** What the first group of the pattern finds in the output, once it does. */
   async printed(pattern: RegExp): Promise<string> {
     let ended = false;
