@@ -119,7 +119,7 @@ export namespace zocket {
  * @example
  * ```ts
  * const server = createServer(appRouter, zo, { port: 3000 });
- * server.send.chat.onMessage({ text: "The server is up" }).broadcast();
+ * server.send.chat.onMessage({ from: "server", text: "I am up" }).broadcast();
  * process.once("SIGTERM", () => server.stop());
  * ```
  *

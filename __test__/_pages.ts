@@ -29,7 +29,7 @@ export const PAGES = readdirSync(path.join(ROOT, "docs")).filter((name) => name.
 /** A block of code under its nearest heading. */
 export interface Block {
   readonly heading: string;
-  /** The words behind the fence: the language, and `fragment` where the code does not stand alone. */
+  /** The words behind the fence, the language first. */
   readonly info: readonly string[];
   readonly code: string;
 }

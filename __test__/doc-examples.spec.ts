@@ -17,9 +17,7 @@ const pages = PAGES.filter((name) => name !== NOT_HERE).map((name) => ({
 const readme = blocksOf(readPage("README.md"));
 
 const codeOf = (blocks: typeof readme, language: string) =>
-  blocks
-    .filter(({ info: [first, second] }) => first === language && second !== "fragment")
-    .map(({ code }) => code);
+  blocks.filter(({ info }) => info[0] === language).map(({ code }) => code);
 
 /** Pages with a program, and its file. */
 const programs = pages
@@ -50,11 +48,34 @@ function replaced(code: string, what: string, by: string): string {
   return code.replace(what, by);
 }
 
+/** What the examples in comments take for granted: the README's server, and what a user has. */
+const GIVEN = `
+import { createServer, createZocketClient, zocket } from "@zocket/core";
+import type { StandardSchemaV1, Zocket } from "@zocket/core";
+import { z } from "zod";
+import type { AppRouter } from "./server.js";
+declare const appRouter: AppRouter;
+declare const zo: Zocket<StandardSchemaV1, { userId: string; username: string; role: string }>;
+declare const token: string;
+declare const database: { updateLastSeen(userId: string): Promise<void> };
+declare function validateToken(token: string): Promise<{ id: string; name: string }>;
+`;
+
+/** The examples in a file's comments. */
+const commented = (file: string) =>
+  [...readPage(file).matchAll(/^ *\* ```ts\n([\s\S]*?)^ *\* ```$/gm)].map(([, code = ""]) =>
+    code.replaceAll(/^ *\* ?/gm, ""),
+  );
+const inTypes = commented("index.d.ts");
+const inClient = commented("ts/client/index.ts");
+
 const sources = {
   ...Object.fromEntries(programs.map(({ file, code }) => [file.replace(/js$/, "ts"), code])),
   "readme/server.ts": replaced(fileOf("server.ts"), README_PORT, "port: 0"),
   "readme/page.ts":
     replaced(fileOf("page.ts"), `"${README_URL}"`, "process.env.SERVER_URL ?? ''") + README_END,
+  "readme/types.ts": GIVEN + inTypes.map((code) => `{\n${code}}\n`).join(""),
+  "readme/client.ts": `${inClient.join("")}declare const token: string;\n`,
 };
 // The declarations themselves are checked with the reference page; here they would double the time.
 const project = new Project(sources, { skipLibCheck: true });
@@ -63,6 +84,10 @@ describe("the code of the documentation", () => {
   for (const compiler of Object.keys(COMPILERS)) {
     test(`compiles with ${compiler} under strict`, () => assertCompiled(project, compiler));
   }
+
+  test("is in comments too: one example for each entry point, and it was compiled", () => {
+    assert.deepEqual([inTypes.length, inClient.length], [3, 1]);
+  });
 
   test("is in blocks of a language that is looked at", () => {
     for (const { name, blocks } of [...pages, { name: "README.md", blocks: readme }]) {

@@ -232,7 +232,7 @@ async function told(t: TestContext, row: Row, { given, act, knows = [] }: Fault)
 
   await until("a line in the log", () => lines.length > 0);
   const counted = row["At fault"] === "client" ? "1 " : "";
-  assert.ok(lines[0]?.startsWith(`zocket: ${counted}${code}`), lines[0]);
+  assert.ok(lines[0]?.startsWith(`zocket: ${counted}${code}`), lines.join("\n"));
 }
 
 eachRow("Told to onError", ["info.code", "At fault"], {

@@ -1,0 +1,343 @@
+// docs/errors.md: close codes and refused upgrades, each row provoked on a running server, over a socket of ours.
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import type { RefusalReason } from "@zocket/core";
+
+import { eachRow, inSources, rowsOf, valuesOf, type Case } from "./_errors-page.ts";
+import {
+  ask,
+  Client,
+  frame,
+  latch,
+  Raw,
+  request,
+  said,
+  serve,
+  soon,
+  until,
+  type Answer,
+  type Given,
+  type Headers,
+} from "./_support.ts";
+
+const REASONS: Record<RefusalReason, true> = {
+  HEADERS: true,
+  CONNECT: true,
+  ORIGIN: true,
+  STOP: true,
+  NOT_UPGRADE: true,
+  VERSION: true,
+  MALFORMED: true,
+  HEAD_TOO_LARGE: true,
+  PATH: true,
+  MAX_CONNECTIONS: true,
+  TIMEOUT: true,
+};
+
+/** A close frame with this code. */
+const closing = (code: number) => frame(Buffer.of(code >> 8, code & 0xff), 8);
+
+/** A row whose code a client gets that sends these frames, each on a connection of its own. */
+const after =
+  (frames: Uint8Array[][], given: Given = {}): Case =>
+  async (t, { Code }) => {
+    const app = serve(t, given);
+    for (const bytes of frames) {
+      const raw = await Raw.open(t, app.port);
+      raw.write(...bytes);
+      assert.equal(await raw.closeCode(), Number(Code), Buffer.concat(bytes).toString("hex"));
+      await raw.ended;
+    }
+    await until("their ends", () => app.disconnects.length === frames.length);
+    // A broken frame is the fault of one client, and nobody else's.
+    await Client.open(t, app.url);
+    assert.deepEqual(app.errors, []);
+  };
+
+/** The first byte of a frame changed. */
+function started(byte: number, bytes: Buffer): Buffer {
+  bytes[0] = byte;
+  return bytes;
+}
+
+eachRow("Close codes", ["Code", "At fault"], {
+  "1001, nobody": async (t) => {
+    const app = serve(t);
+    const raw = await Raw.open(t, app.port);
+    const stopped = app.server.stop();
+    assert.equal(await raw.closeCode(), 1001);
+    raw.write(closing(1001));
+    await soon("stop", stopped);
+  },
+  "1002, client": after([
+    // Not masked.
+    [Buffer.of(0x81, 1, 0x41)],
+    // A reserved bit, a reserved opcode.
+    [started(0xc1, frame("x"))],
+    [frame("x", 3)],
+    // A control frame that is fragmented, or too long.
+    [frame("x", 9, false)],
+    [frame(Buffer.alloc(126), 9)],
+    // A continuation of nothing, and a new message within another.
+    [frame("x", 0)],
+    [frame("x", 1, false), frame("y")],
+    // Close codes that nobody may send.
+    ...[0, 999, 1004, 1005, 1006, 1015, 2999].map((code) => [closing(code)]),
+    [frame("x", 8)],
+  ]),
+  "1007, client": after([
+    [frame(Buffer.of(0x22, 0xff, 0x22))],
+    [frame(Buffer.of(0xc3), 1, false), frame(Buffer.of(0x28), 0)],
+  ]),
+  "1009, client": after(
+    [[said("x".repeat(64))], [frame("x".repeat(40), 1, false), frame("x".repeat(40), 0)]],
+    { options: { maxPayload: 64 } },
+  ),
+  "the client's, nobody": async (t) => {
+    const app = serve(t);
+    for (const code of [1000, 1001, 3000, 4999]) {
+      const raw = await Raw.open(t, app.port);
+      raw.write(closing(code));
+      assert.equal(await raw.closeCode(), code);
+    }
+    const without = await Raw.open(t, app.port);
+    without.write(frame("", 8));
+    await until("an empty close frame", () => without.frames().length > 0);
+    assert.deepEqual(without.frames(), [{ opcode: 8, payload: Buffer.alloc(0) }]);
+  },
+  "1006, application": async (t) => {
+    const app = serve(t);
+    const client = await Client.open(t, app.url);
+    await app.server.stop(true);
+    assert.equal((await soon("the end", client.closed)).code, 1006);
+  },
+  "1006, client": async (t) => {
+    const app = serve(t, { options: { maxBackpressure: 1024 } });
+    const slow = await Client.open(t, app.url);
+    slow.socket.pause();
+    const text = "x".repeat(32 * 1024);
+    await until("it is cut off", () => {
+      for (let burst = 0; burst < 100; burst++) app.shout(text);
+      return app.server.clientCount() === 0;
+    });
+    slow.socket.resume();
+    assert.equal((await soon("the end", slow.closed)).code, 1006);
+  },
+  "1006, network": async (t) => {
+    const app = serve(t, { options: { heartbeatInterval: 20 } });
+    const silent = await Raw.open(t, app.port);
+    await soon("the end", silent.ended);
+    // It was pinged, and no close frame came.
+    assert.deepEqual([...new Set(silent.frames().map(({ opcode }) => opcode))], [9]);
+    assert.equal(await silent.closeCode(), 1006);
+    assert.equal(app.disconnects.length, 1);
+  },
+});
+
+/** What is asked of a server, and what else is true of the answer. */
+interface Refused {
+  given?: Given;
+  ask?: string;
+  check?: (answer: Answer) => void;
+}
+
+const throws = (): never => {
+  throw new Error("secret");
+};
+const withStatus = (status: number) => (): never => {
+  throw Object.assign(new Error("secret"), { status });
+};
+const schema = (validate: () => unknown) =>
+  ({ "~standard": { version: 1, vendor: "specs", validate } }) as StandardSchemaV1<
+    unknown,
+    Headers
+  >;
+const ELSEWHERE = request({ Origin: "https://elsewhere.example" });
+
+/** A row that these requests are answered by. */
+const refused =
+  (...requests: Refused[]): Case =>
+  async (t, row) => {
+    for (const { given, ask: bytes = request(), check } of requests) {
+      const app = serve(t, given);
+      const answer = await ask(t, app.port, bytes);
+      isRefusal(answer, row);
+      check?.(answer);
+      assert.doesNotMatch(answer.body, /secret/);
+      assert.deepEqual(app.server.metrics().refused, { [row["refused"] ?? ""]: 1 });
+      assert.equal(app.server.metrics().accepted, 0);
+      const told = row["onError"] === "no" ? [] : [row["onError"]];
+      // What the engine tells comes with the bell.
+      await until("onError", () => app.errors.length >= told.length);
+      assert.deepEqual(
+        app.errors.map(({ code }) => code),
+        told,
+      );
+    }
+  };
+
+/** Whether the answer is what the row says. */
+function isRefusal({ status, headers }: Answer, row: Readonly<Record<string, string>>): void {
+  const [from = 0, to = from] = (row["Status"] ?? "").split(" to ").map(Number);
+  assert.ok(status >= from && status <= to, `${status} instead of ${row["Status"]}`);
+  assert.match(headers["connection"] ?? "", /^close\b/);
+  const isJson = row["Status"] === "400" && row["refused"] === "HEADERS";
+  const type = isJson ? "application/json" : "text/plain; charset=utf-8";
+  assert.equal(headers["content-type"], type);
+}
+
+const namesProtocol = ({ headers }: Answer) => assert.equal(headers["upgrade"], "websocket");
+const without = (name: string) => request({ [name]: undefined });
+
+/** Waits for an answer that takes an option's time; half a second is enough for a request to be read by then. */
+const SOON = { handshakeTimeout: 500 };
+
+eachRow("Refused upgrades", ["Status", "refused", "At fault"], {
+  "400, HEADERS, client": refused({
+    given: { headers: schema(() => ({ issues: [{ message: "no" }] })) },
+    check: ({ body }) =>
+      assert.deepEqual(JSON.parse(body), {
+        error: "Invalid headers",
+        details: [{ message: "no" }],
+      }),
+  }),
+  "500, HEADERS, application": refused({ given: { headers: schema(throws) } }),
+  "403, CONNECT, client": refused(
+    { given: { onConnect: throws } },
+    { given: { onConnect: async () => throws() } },
+    { given: { onConnect: withStatus(399) } },
+    { given: { onConnect: withStatus(600) } },
+    { given: { onConnect: withStatus(401.5) } },
+  ),
+  "400 to 499, CONNECT, client": refused(
+    ...[400, 401, 499].map((status) => ({
+      given: { onConnect: withStatus(status) },
+      check: (answer: Answer) => assert.equal(answer.status, status),
+    })),
+  ),
+  "500 to 599, CONNECT, application": refused(
+    ...[500, 503, 599].map((status) => ({
+      given: { onConnect: withStatus(status) },
+      check: (answer: Answer) => assert.equal(answer.status, status),
+    })),
+  ),
+  "500, CONNECT, application": refused(
+    ...[1, "text", null].map((value) => ({ given: { onConnect: () => value } })),
+  ),
+  "403, ORIGIN, client": refused(
+    { given: { options: { allowedOrigins: ["https://example.com"] } }, ask: ELSEWHERE },
+    { given: { options: { allowedOrigins: () => false } }, ask: ELSEWHERE },
+  ),
+  "403, ORIGIN, application": refused({
+    given: { options: { allowedOrigins: throws } },
+    ask: ELSEWHERE,
+  }),
+  "503, STOP, nobody": async (t, row) => {
+    const admission = latch<object>();
+    const app = serve(t, { onConnect: () => admission.promise });
+    const raw = new Raw(t, app.port, request());
+    await until("onConnect", () => app.connects.length === 1);
+    const stopped = app.server.stop();
+    isRefusal(await raw.answer(), row);
+    admission.open({});
+    await soon("stop", stopped);
+    assert.deepEqual(app.server.metrics().refused, { STOP: 1 });
+    assert.deepEqual(app.errors, []);
+  },
+  "426, NOT_UPGRADE, client": refused(
+    { ask: without("Upgrade"), check: namesProtocol },
+    { ask: request({}, "POST / HTTP/1.1"), check: namesProtocol },
+    {
+      given: { options: { path: "/ws" } },
+      ask: "GET /elsewhere HTTP/1.1\r\nHost: a\r\n\r\n",
+      check: namesProtocol,
+    },
+  ),
+  "426, VERSION, client": refused({
+    ask: request({ "Sec-WebSocket-Version": "8" }),
+    check: (answer) => {
+      namesProtocol(answer);
+      assert.equal(answer.headers["sec-websocket-version"], "13");
+    },
+  }),
+  "400, MALFORMED, client": refused(
+    ...[
+      "nonsense\r\n\r\n",
+      request({}, "GET / HTTP/1.0"),
+      without("Sec-WebSocket-Key"),
+      request({ "Sec-WebSocket-Key": "short" }),
+      without("Sec-WebSocket-Version"),
+      without("Host"),
+      request({ Host: ["a", "b"] }),
+      request({ Authorization: ["a", "b"] }),
+      request({ "Content-Length": "1" }),
+    ].map((bytes) => ({ ask: bytes })),
+  ),
+  "431, HEAD_TOO_LARGE, client": refused(
+    { ask: request({ Cookie: "x".repeat(16 * 1024) }) },
+    { ask: request({ "X-Many": Array.from({ length: 100 }, String) }) },
+  ),
+  "404, PATH, client": refused(
+    { given: { options: { path: "/ws" } } },
+    { given: { options: { path: "/ws" } }, ask: request({}, "GET /ws/ HTTP/1.1") },
+  ),
+  "503, MAX_CONNECTIONS, nobody": async (t, row) => {
+    const app = serve(t, { options: { maxConnections: 1 } });
+    await Client.open(t, app.url);
+    isRefusal(await ask(t, app.port, request()), row);
+    assert.deepEqual(app.server.metrics().refused, { MAX_CONNECTIONS: 1 });
+    assert.deepEqual(app.errors, []);
+  },
+  "408, TIMEOUT, client": refused({ given: { options: SOON }, ask: "GET / HTTP/1.1\r\n" }),
+  "503, TIMEOUT, application": slow({ onConnect: () => new Promise(() => {}), options: SOON }),
+});
+
+/** A request that nobody decides about in time; tried again where the machine was too busy to read it within that time. */
+function slow(given: Given): Case {
+  return async (t, row) => {
+    const app = serve(t, given);
+    let answer: Answer;
+    let requests = 0;
+    do {
+      answer = await ask(t, app.port, request());
+      requests += 1;
+    } while (answer.status === 408);
+    isRefusal(answer, row);
+    assert.deepEqual(app.server.metrics().refused, { TIMEOUT: requests });
+    assert.deepEqual(app.errors, []);
+  };
+}
+
+describe("nothing that the code can answer is missing in docs/errors.md:", () => {
+  test("reasons", () => {
+    const engine = inSources(["src/handshake/refusal.rs"], /=> "([A-Z_]+)",/g).flat();
+    const reasons = Object.keys(REASONS).toSorted();
+    assert.deepEqual(engine.toSorted(), reasons);
+    assert.deepEqual(valuesOf("Refused upgrades", "refused"), reasons);
+  });
+
+  test("statuses of the engine", () => {
+    const names = new Map(
+      inSources(["src/handshake/refusal.rs"], /Reason::(\w+) => "([A-Z_]+)",/g) as [
+        string,
+        string,
+      ][],
+    );
+    const files = ["src/handshake.rs", "src/upgrade.rs"];
+    const pairs = inSources(files, /\((\d{3}), Reason::(\w+)\)/g);
+    assert.ok(pairs.length > 5, "the sources look different now");
+    const rows = rowsOf("Refused upgrades").map((row) => `${row["Status"]} ${row["refused"]}`);
+    for (const [status, reason = ""] of pairs) {
+      assert.ok(rows.includes(`${status} ${names.get(reason)}`), `${status} ${reason}`);
+    }
+  });
+
+  test("close codes of the engine", () => {
+    const files = ["src/session.rs", "src/shard.rs"];
+    const codes = inSources(files, /(?:End::Fault|Order::Close)\((\d{4})/g).flat();
+    const known = valuesOf("Close codes", "Code").filter((code) => /^\d+$/.test(code));
+    assert.deepEqual([...new Set(codes), "1006"].toSorted(), known);
+  });
+});

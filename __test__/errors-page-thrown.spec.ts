@@ -1,0 +1,201 @@
+// docs/errors.md: errors with a code that are thrown, and what the client's `onError` gets, each row provoked for real.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createServer as createTcpServer, type AddressInfo } from "node:net";
+import { describe, test, type TestContext } from "node:test";
+
+import { createServer, createZocketClient, zocket, type ClientError } from "@zocket/core";
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { WebSocket } from "ws";
+
+import { eachRow, inSources, valuesOf, type Case } from "./_errors-page.ts";
+import { anything, Child, Client, serve, soon, type Given } from "./_support.ts";
+
+/** What the call throws. */
+function thrownBy(call: () => unknown): unknown {
+  try {
+    call();
+  } catch (error) {
+    return error;
+  }
+  return assert.fail("nothing was thrown");
+}
+
+function hasCode(error: unknown, code: string | undefined): void {
+  assert.ok(error instanceof Error && !(error instanceof TypeError), String(error));
+  assert.equal((error as NodeJS.ErrnoException).code, code);
+}
+
+/** A server that cannot listen because of these options. */
+const unable =
+  (options: (port: number) => object): Case =>
+  async (t, { code }) => {
+    const zo = zocket.create({ headers: anything() });
+    const router = zo.router({}, {});
+    const { port } = serve(t);
+    hasCode(
+      thrownBy(() => createServer(router, zo, { port: 0, ...options(port) })),
+      code,
+    );
+  };
+
+/** The code of what `createServer` throws in a process of its own, after a preparation. */
+async function codeIn(child: Child): Promise<string> {
+  const code = await child.printed(/code (\w+)\n/);
+  await child.endsWell();
+  return code;
+}
+
+const TRY = `
+  const attempt = (options) => {
+    try {
+      void createServer(router, zo, { ...local, ioThreads: 1, ...options }).stop();
+      console.log("code none");
+    } catch (error) {
+      console.log("code " + error.code);
+    }
+  };`;
+
+/** Takes all descriptors but some. */
+const filled = (left: number) => `
+  ${TRY}
+  import { closeSync, openSync } from "node:fs";
+  const taken = [];
+  try { for (;;) taken.push(openSync(process.execPath)); } catch {}
+  for (let left = 0; left < ${left}; left += 1) closeSync(taken.pop());
+  attempt({});
+  for (const file of taken) closeSync(file);`;
+
+const withoutDescriptors =
+  (left: number): Case =>
+  async (t, { code }) => {
+    if (process.platform === "win32") return t.skip("descriptors have no limit to set here");
+    assert.equal(await codeIn(Child.limited(t, 64, filled(left))), code);
+  };
+
+/** The first port that every user may listen on. */
+function firstFreePort(): number {
+  if (process.platform !== "linux") return 0;
+  return Number(readFileSync("/proc/sys/net/ipv4/ip_unprivileged_port_start", "utf8"));
+}
+
+eachRow("Thrown with a code", ["code", "Thrown by"], {
+  "EADDRINUSE, createServer": unable((port) => ({ port, hostname: "127.0.0.1" })),
+  // An address of the block for documentation (RFC 5737): no machine has it.
+  "EADDRNOTAVAIL, createServer": unable(() => ({ hostname: "192.0.2.1" })),
+  "EACCES, createServer": async (t, { code }) => {
+    if (firstFreePort() < 2) return t.skip("every user may listen on every port here");
+    // As root one may; 65534 is "nobody".
+    const program = `${TRY} if (process.getuid() === 0) process.setuid(65534); attempt({ port: 1 });`;
+    return assert.equal(await codeIn(Child.node(t, program)), code);
+  },
+  // No name server is asked for a name that cannot be one.
+  "ENOTFOUND, createServer": unable(() => ({ hostname: "no such host" })),
+  "ELISTEN, createServer": withoutDescriptors(0),
+  // One for the listener, none for the thread.
+  "EAGAIN, createServer": withoutDescriptors(1),
+  "TOO_MANY_ROOMS, ctx.rooms.join": async (t, { code }) => {
+    let thrown: unknown;
+    const app = serve(t, {
+      say: (_, ctx) => {
+        for (let room = 0; room < 65_536; room++) ctx.rooms.join(`room ${room}`);
+        thrown = thrownBy(() => ctx.rooms.join("one more"));
+        ctx.rooms.join("room 0");
+        ctx.rooms.leave("room 1");
+        ctx.rooms.join("one more");
+        ctx.send.said(ctx.rooms.current.size).to(ctx.clientId);
+      },
+    });
+    const client = await Client.open(t, app.url);
+    client.say(null);
+    assert.equal((await client.next()).payload, 65_536);
+    hasCode(thrown, code);
+  },
+});
+
+type Sends = (payload: unknown) => void;
+
+/** What the client's `onError` gets when it sends a message to such a server. */
+async function told(t: TestContext, given: Given, socket: typeof WebSocket, route = "say") {
+  const app = serve(t, given);
+  const client = createZocketClient(app.url, { WebSocket: socket });
+  t.after(() => client.close());
+  const error = new Promise<ClientError>((resolve) => client.onError(resolve));
+  (client.send as unknown as Record<string, Sends>)[route]?.(1);
+  return soon("onError", error);
+}
+
+const refuses =
+  (given: Given, { socket = WebSocket, route = "say" } = {}): Case =>
+  async (t, row) => {
+    const error = await told(t, given, socket, route);
+    assert.equal(error.code, row["code"]);
+    assert.ok(error.message);
+    assert.equal(error.route, row["code"] === "BAD_MESSAGE" ? undefined : route);
+    assert.equal(error.issues?.length, row["code"] === "INVALID_PAYLOAD" ? 1 : undefined);
+  };
+
+/** Sends something else than it is told to, as no client of ours does. */
+class Mangling extends WebSocket {
+  override send(): void {
+    super.send("no envelope");
+  }
+}
+
+const throws = (): never => {
+  throw new Error("secret");
+};
+const refusing = {
+  "~standard": { version: 1, vendor: "specs", validate: () => ({ issues: [{ message: "no" }] }) },
+} as StandardSchemaV1<unknown, unknown>;
+
+/** Every code there is, as the types have it. */
+const CLIENT_CODES: Record<ClientError["code"], true> = {
+  BAD_MESSAGE: true,
+  NO_ROUTE: true,
+  INVALID_PAYLOAD: true,
+  REJECTED: true,
+  HANDLER_ERROR: true,
+  QUEUE_FULL: true,
+};
+
+eachRow("At the client", ["code", "At fault"], {
+  "BAD_MESSAGE, client": refuses({}, { socket: Mangling }),
+  "NO_ROUTE, client": refuses({}, { route: "nowhere" }),
+  "INVALID_PAYLOAD, client": refuses({ payload: refusing }),
+  "REJECTED, client": refuses({ middleware: throws }),
+  "HANDLER_ERROR, application": refuses({ say: throws }),
+  "QUEUE_FULL, network": async (t, { code }) => {
+    // Takes connections and never answers.
+    const mute = createTcpServer((socket) => socket.on("error", () => {}));
+    t.after(() => mute.close());
+    await new Promise<void>((resolve) => mute.listen(0, "127.0.0.1", resolve));
+    const { port } = mute.address() as AddressInfo;
+    const client = createZocketClient(`ws://127.0.0.1:${port}`, { WebSocket });
+    t.after(() => client.close());
+    const errors: ClientError[] = [];
+    client.onError((error) => errors.push(error));
+    const send = client.send as unknown as Record<string, Sends>;
+    send["say"]?.("x".repeat(1024 * 1024 - 100));
+    assert.deepEqual(errors, []);
+    send["say"]?.("x".repeat(100));
+    assert.deepEqual(
+      errors.map(({ code, route }) => [code, route]),
+      [[code, "say"]],
+    );
+  },
+});
+
+describe("nothing that the code can throw is missing in docs/errors.md:", () => {
+  test("codes of the binding and of the TypeScript", () => {
+    const codes = [
+      ...inSources(["napi/src/error.rs"], /"(E[A-Z]+)"/g).flat(),
+      ...inSources(["ts/rooms.ts"], /code: "([A-Z_]+)"/g).flat(),
+    ];
+    assert.deepEqual(valuesOf("Thrown with a code", "code"), codes.toSorted());
+  });
+
+  test("codes of the client", () => {
+    assert.deepEqual(valuesOf("At the client", "code"), Object.keys(CLIENT_CODES).toSorted());
+  });
+});
