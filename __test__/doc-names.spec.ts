@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 
 import ts from "typescript-5.9";
 
-import { codesIn, PAGES, readPage, tablesOf, type Table } from "./_pages.ts";
+import { blocksOf, codesIn, PAGES, readPage, tablesOf, type Table } from "./_pages.ts";
 import { ROOT } from "./_support.ts";
 
 /** First column of a table that lists the members of a type. */
@@ -79,6 +79,18 @@ describe("the reference", () => {
       const name = row?.[1] ?? "";
       const anchor = name === "zocket" ? "zocketcreate" : name.toLowerCase();
       assert.equal(row?.[2], `${documented.get(name)?.page}#${anchor}`);
+    }
+  });
+
+  test("uses every name in the code of its page", () => {
+    for (const [name, symbol] of exported) {
+      if (name === "zocket" || internal(symbol) !== undefined) continue;
+      const { page = "" } = documented.get(name) ?? {};
+      const used = blocksOf(readPage(`docs/${page}`))
+        .filter(({ info }) => info[0] === "ts")
+        .map(({ code }) => code.replaceAll(/^import [\s\S]*?;$/gm, ""))
+        .some((code) => new RegExp(`\\b${name}\\b`).test(code));
+      assert.ok(used, `${page} has no example with ${name}`);
     }
   });
 
