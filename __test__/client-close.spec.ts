@@ -4,6 +4,7 @@ import { describe, test } from "node:test";
 
 import { counting, deadUrl, open } from "./_client.ts";
 import { startPlain, type Visit } from "./_plain.ts";
+import { Child } from "./_support.ts";
 import { until, within } from "./_talk.ts";
 
 describe("close", () => {
@@ -75,6 +76,26 @@ describe("close", () => {
     await visits.next();
     assert.equal(made.length, 1);
   });
+});
+
+test("a client that was closed, or gave up, does not hold Node", async (t) => {
+  const url = await deadUrl();
+  for (const program of [
+    `connect().close();`,
+    `const client = connect(); client.onClose(() => client.close());`,
+    `connect({ maxRetries: 0 });`,
+    `const client = connect({ minReconnectionDelay: 3_600_000, maxReconnectionDelay: 3_600_000 });
+     client.onClose(() => setImmediate(() => client.close()));`,
+  ]) {
+    const child = Child.node(
+      t,
+      `import { createZocketClient } from "@zocket/core/client";
+       import { WebSocket } from "ws";
+       const connect = (options) => createZocketClient("${url}", { WebSocket, ...options });
+       ${program}`,
+    );
+    await child.endsWell();
+  }
 });
 
 describe("reconnect", () => {

@@ -168,6 +168,17 @@ describe("an attempt to connect", () => {
     assert.equal(failAll(), 6);
   });
 
+  test("follows any number of failed ones by default", (t) => {
+    const tick = clock(t);
+    const client = connect();
+    for (let attempt = 1; attempt <= 500; attempt++) {
+      Fake.last.end();
+      assert.equal(client.readyState, 0);
+      tick(10_000);
+      assert.equal(Fake.all.length, attempt + 1);
+    }
+  });
+
   test("comes late, not at once, where no timer can hold the delay", (t) => {
     const tick = clock(t);
     connect({ minReconnectionDelay: 1e12, maxReconnectionDelay: Infinity });

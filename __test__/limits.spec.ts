@@ -125,6 +125,23 @@ describe("limits", () => {
     assert.equal(sent, written + dropped);
   });
 
+  test("maxBackpressure is 1 MiB and slowClient disconnects by default", async (t) => {
+    const app = serve(t);
+    const slow = await Raw.open(t, app.port);
+    slow.socket.pause();
+    await until("the slow client's end", async () => {
+      app.shout(CHUNK);
+      // Each on its own, so that what waits has been written as far as the system takes it.
+      await new Promise(setImmediate);
+      return app.disconnects.length === 1;
+    });
+    await until("SLOW_CLIENT", () => app.errors.some(({ code }) => code === "SLOW_CLIENT"));
+    await until("the books to be closed", () => app.server.metrics().queued === 0);
+    // More than 16 messages of 64 KiB wait when one more is refused; a few are sent before anybody knows.
+    const { dropped } = app.server.metrics();
+    assert.ok(dropped > 16, `${dropped} dropped`);
+  });
+
   test('with slowClient "drop" new messages for it are dropped and counted, and it stays', async (t) => {
     const app = serve(t, { options: { maxBackpressure: 256 * 1024, slowClient: "drop" } });
     const slow = await Client.open(t, app.url);

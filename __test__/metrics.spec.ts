@@ -108,6 +108,39 @@ describe("metrics", () => {
     );
   });
 
+  test("sent counts a client once that several of the ids or rooms reach, nobody for none, and a $error too", async (t) => {
+    const app = serve(t);
+    const [first, second] = [await Client.open(t, app.url), await Client.open(t, app.url)];
+    for (const room of ["a", "b"]) await first.join(room);
+    await second.join("b");
+    const [ids, { sent: before }] = [
+      app.connects.map(({ clientId }) => clientId),
+      app.server.metrics(),
+    ];
+    const { said } = app.server.send;
+    said(1).toRoom(["a", "b", "b"]);
+    said(2).to([...ids, ...ids, "nobody"]);
+    said(3).to("nobody");
+    said(4).toRoom("empty");
+    said(5).toRoom([]);
+    app.server.publish("b", "said", 6);
+    await until("the last one", () => second.received.some(({ payload }) => payload === 6));
+    assert.equal(app.server.metrics().sent, before + 2 + 2 + 2);
+    first.socket.send("no json");
+    await until("the $error", () => first.received.some(({ type }) => type === "$error"));
+    assert.equal(app.server.metrics().sent, before + 7);
+  });
+
+  test("is a copy of that moment", async (t) => {
+    const { server, url } = serve(t);
+    const { metrics } = server;
+    const before = metrics();
+    Object.assign(before.bad, { BAD_MESSAGE: 7 });
+    await (await Client.open(t, url)).roundTrip();
+    assert.deepEqual([before.accepted, before.received], [0, 0]);
+    assert.deepEqual([metrics().accepted, metrics().received, metrics().bad], [1, 1, {}]);
+  });
+
   test("rooms counts those that have a member", async (t) => {
     const app = serve(t);
     const [first, second] = [await Client.open(t, app.url), await Client.open(t, app.url)];

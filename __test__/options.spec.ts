@@ -1,6 +1,7 @@
 // The options of `createServer`: what is wrong is said at once, what is left out has its default.
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { describe, test } from "node:test";
 
 import { createServer, zocket, type ServerOptions } from "@zocket/core";
@@ -87,6 +88,21 @@ describe("options", () => {
     assert.equal(threads() - before, 7 + others);
     const clients = await Promise.all(Array.from({ length: 14 }, () => Client.open(t, url)));
     await Promise.all(clients.map((client) => client.roundTrip()));
+  });
+
+  test("ioThreads is by default the number of cores, at most 4", { skip: !onLinux }, async (t) => {
+    const count = () =>
+      readdirSync("/proc/self/task").filter((task) => {
+        try {
+          return readFileSync(`/proc/self/task/${task}/comm`, "utf8").startsWith("zocket-io");
+        } catch {
+          // It ended between the two looks.
+          return false;
+        }
+      }).length;
+    await until("the end of other servers' threads", () => count() === 0);
+    serve(t);
+    assert.equal(count(), Math.min(availableParallelism(), 4));
   });
 
   test("anything but a router, a zo and an object of options is a TypeError", () => {

@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 
 import { createServer, zocket } from "@zocket/core";
 
-import { Client, anything, serve } from "./_support.ts";
+import { Client, anything, serve, until } from "./_support.ts";
 
 const zo = zocket.create({ headers: anything<Record<string, string>>() });
 const router = zo.router(
@@ -33,6 +33,28 @@ describe("several servers in one process", () => {
     assert.equal((await ended.closed).code, 1001);
     await stays.roundTrip();
     await (await Client.open(t, other.url)).roundTrip();
+  });
+
+  test("have functions that work taken off them, whatever `this` is", async (t) => {
+    const { server, url } = serve(t);
+    const client = await Client.open(t, url);
+    await client.join("room");
+    const { send, publish, clientCount, metrics, ref, unref, stop } = server;
+    for (const receiver of [undefined, null, {}, 1]) {
+      unref.call(receiver);
+      ref.call(receiver);
+      assert.equal(clientCount.call(receiver), 1);
+      assert.equal(metrics.call(receiver).connections, 1);
+      publish.call(receiver, "room", "said", "published");
+    }
+    const { said } = send;
+    const { to, toRoom, broadcast } = said("sent");
+    to("nobody");
+    toRoom("room");
+    broadcast();
+    await until("seven messages", () => client.received.length === 7);
+    await stop.call(undefined);
+    assert.equal((await client.closed).code, 1001);
   });
 
   test("may serve the same router", async (t) => {
