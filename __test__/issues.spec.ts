@@ -19,8 +19,11 @@ const fails = (shouldFail: (key: string | symbol, reads: number) => boolean) => 
 
 /** Lists of issues, and what is left of them for the one who is told. */
 const HOSTILE: Record<string, [list: () => unknown[], told: unknown[]]> = {
-  "an item that throws": [() => Object.defineProperty([1], 0, { get: throws }), []],
-  "a proxy whose items throw": [() => fails((key) => key === "0"), []],
+  "an item that throws": [
+    () => Object.defineProperty([1, { message: "wrong" }], 0, { get: throws }),
+    [{ message: "" }, { message: "wrong" }],
+  ],
+  "a proxy whose items throw": [() => fails((key) => key === "0"), [{ message: "" }]],
   "a proxy that throws from the second look on": [() => fails((_, reads) => reads > 1), []],
   "an iterator that throws": [
     () => Object.assign([{ message: "wrong" }], { [Symbol.iterator]: throws }),

@@ -135,7 +135,7 @@ describe("NO_ROUTE", () => {
     ["chat.constructor", "chat.constructor"],
     ["a name with quotes and a NUL", 'a"\\\u0000'],
     ["a name with lone surrogates", "\udc00a\ud800"],
-    ["a very long name", "x".repeat(100_000)],
+    ["a long name", "x".repeat(4_000)],
   ];
   for (const [what, name] of names) {
     test(`${what}: an $error that names the route`, async (t) => {
@@ -150,15 +150,21 @@ describe("NO_ROUTE", () => {
       assert.equal(info.code, "NO_ROUTE");
       assert.equal(info.clientId, talker.id);
       assert.equal(info.route, payload.route);
-      // A name without end would let a client send us in circles with its own bytes.
-      if (name.length < 1000) assert.equal(payload.route, name);
-      else assert.ok(name.startsWith(String(payload.route).slice(0, 16)));
+      assert.equal(payload.route, name);
       assert.deepEqual(await talker.sync(), []);
       assert.deepEqual(handled.drain(), []);
       assert.deepEqual(problems.drain(), []);
       assert.deepEqual(server.metrics().bad, { NO_ROUTE: 1 });
     });
   }
+
+  test("a name without end: an $error that does not send it back", async (t) => {
+    const { url, problems } = listen(t);
+    const talker = await Talker.meet(t, url);
+    talker.say("x".repeat(100_000), { text: "hi" });
+    assert.deepEqual(keys(await reply(talker)), ["code", "message"]);
+    assert.equal((await problems.next()).info.route, undefined);
+  });
 
   test("a handler is not found on the prototype of the handlers", async (t) => {
     const routes = {

@@ -44,7 +44,7 @@ describe("how long Node lives", () => {
   test("after unref, stop() holds it until it has resolved, and unref lets it go again", async (t) => {
     const child = Child.node(
       t,
-      `const server = createServer(router, zo, local);
+      `const server = createServer(router, zo, { ...local, onError() {} });
        hooks.say = () => {
          server.unref();
          process.once("beforeExit", async () => { await server.stop(); console.log("stopped"); });

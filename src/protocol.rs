@@ -20,7 +20,7 @@ use crate::{
 
 /// The longest name of a route there is not, in bytes, that is repeated in the `$error` about it: a peer is not to
 /// make the server send, and the owner read, as much as it likes.
-const MAX_TOLD_ROUTE: usize = 256;
+const MAX_TOLD_ROUTE: usize = 4096;
 
 /// A complete message as it came.
 #[derive(Debug)]
