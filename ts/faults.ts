@@ -10,18 +10,19 @@ const INTERVAL = 1_000;
 
 /** Something a client did wrong, as `onError` gets it. */
 export class ClientFault extends Error {
-  /** Tells our own from whatever was thrown without a look at that: a `Proxy` may throw at each. */
-  readonly #ours = true;
+  readonly #text: string;
   /** What a schema found. */
   declare readonly issues?: readonly unknown[];
 
   constructor(message: string, issues?: readonly unknown[]) {
     super(message);
+    this.#text = message;
     if (issues) this.issues = issues;
   }
 
-  static is(value: unknown): value is ClientFault {
-    return isObject(value) && #ours in value;
+  /** What the log shows of a fault: of one of ours the text. Others are not looked at, as a `Proxy` may throw then. */
+  static shown(fault: unknown): unknown {
+    return isObject(fault) && #text in fault ? fault.#text : fault;
   }
 }
 
@@ -49,8 +50,7 @@ export class Faults {
     else if (this.#timer) this.#counts.set(code, (this.#counts.get(code) ?? 0) + 1);
     else {
       const first = error();
-      const shown = ClientFault.is(first) ? first.message : first;
-      log(`zocket: 1 ${code}${about(clientId, route)}:`, shown);
+      log(`zocket: 1 ${code}${about(clientId, route)}:`, ClientFault.shown(first));
       this.#wait();
     }
   }
