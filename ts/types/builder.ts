@@ -3,7 +3,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { ZocketContext } from "./context.js";
 import type { IncomingMessage, OutgoingMessage } from "./message.js";
-import type { Added, Merge } from "./shape.js";
+import type { Added, Merge, Named } from "./shape.js";
 
 /**
  * A step between validation and handler; what it returns is added to the context of the steps after it and of the
@@ -17,7 +17,8 @@ export type MiddlewareFn<TContext = ZocketContext, TAdditions = object | void> =
 }) => TAdditions | Promise<TAdditions>;
 
 /** What a middleware may return: an object without the names that zocket itself puts into the context, or nothing. */
-export type MiddlewareResult = (object & NotTaken) | void | undefined;
+export type MiddlewareResult<TResult = {}> =
+  (object & (string extends keyof TResult ? Untaken<TResult> : NotTaken)) | void | undefined;
 
 interface NotTaken {
   readonly clientId?: never;
@@ -26,6 +27,9 @@ interface NotTaken {
   /** A promise is no result: what it resolves to is. */
   readonly then?: never;
 }
+
+/** The same for a result with an index signature, which allows those names and does not say that they are there. */
+type Untaken<TResult> = keyof Named<TResult> & keyof NotTaken extends never ? unknown : never;
 
 /** Makes message definitions. Its functions may be taken off it. */
 export interface MessageBuilder<TUserContext = {}, TAdditions = {}> {
@@ -41,7 +45,7 @@ export interface MessageBuilder<TUserContext = {}, TAdditions = {}> {
    * Returns a builder whose incoming messages go through one more middleware; this one stays as it is. Throws a `TypeError`
    * for a middleware that is no function.
    */
-  readonly use: <TAdded extends MiddlewareResult>(
+  readonly use: <TAdded extends MiddlewareResult<TAdded>>(
     middleware: MiddlewareFn<ZocketContext<Merge<Added<TUserContext>, TAdditions>>, TAdded>,
   ) => MessageBuilder<TUserContext, Merge<TAdditions, Added<TAdded>>>;
 }

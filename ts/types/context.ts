@@ -3,9 +3,12 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { MessageDef } from "./message.js";
 import type { AnyRoutes, KeyOf, RoutesOf } from "./routes.js";
-import type { Added, PayloadArguments, Simplify } from "./shape.js";
+import type { Added, Known, PayloadArguments, Simplify } from "./shape.js";
 
-/** The context of one client: its user context, and what zocket adds. */
+/**
+ * The context of one client: its user context, and what zocket adds. It is a copy of the own properties: an instance of a
+ * class loses its methods, which its type cannot tell, unless it stands in a property of its own.
+ */
 export type ZocketContext<TUserContext = {}, TRouter = AnyRoutes> = Simplify<
   Added<TUserContext> & {
     /** Identifies the client: a random UUID (version 4, in lower case). */
@@ -111,7 +114,7 @@ type OutgoingName<TRoutes> = {
 type OutgoingPayload<TRoutes, TName> = TName extends `${infer TKey}.${infer TRest}`
   ? OutgoingPayload<At<TRoutes, TKey>, TRest>
   : At<TRoutes, TName> extends MessageDef<infer TSchema, "out">
-    ? StandardSchemaV1.InferOutput<TSchema>
+    ? Known<StandardSchemaV1.InferOutput<TSchema>>
     : never;
 
 /** What stands under a key; a numeric key is found by its text. */

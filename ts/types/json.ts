@@ -1,58 +1,102 @@
 // What JSON makes of a value's type: the truth about what a client receives.
 import type { Simplify } from "./shape.js";
 
-type NotJson = undefined | void | symbol | ((...args: never) => unknown);
+/** What `JSON.stringify` leaves out of objects, and turns into `null` in arrays. */
+type NotJson =
+  | undefined
+  | void
+  | symbol
+  | ((...args: never) => unknown)
+  | (abstract new (...args: never) => unknown);
+
+/** Objects that are known for what JSON makes of them, which is not what their properties say. */
+type Exotic = ReadonlyMap<unknown, unknown> | ReadonlySet<unknown> | RegExp | Error | BufferSource;
+
+type BufferSource = ArrayBufferLike | ArrayBufferView;
 
 /**
- * What `JSON.parse(JSON.stringify(value))` gives: `toJSON` is asked (so a Date is a string), functions, symbols and
- * `undefined` vanish, a `Map` or `Set` is `{}`, and a bigint is `never`, as it cannot be sent.
+ * What `JSON.parse(JSON.stringify(value))` gives, and so what a listener on the client gets: nothing revives a value there.
+ *
+ * `toJSON` is asked, so a Date is a string. In objects, symbols, functions and `undefined` vanish, and what may be one of
+ * them becomes optional; in arrays they are `null`. A Map, a Set, a RegExp is `{}`. A bigint is `never`, as sending it
+ * throws. `any` and `unknown` are `unknown`; text and numbers keep their literals and brands. Types do not know that NaN
+ * and the infinities become `null`, nor that the getters of a class vanish.
+ *
+ * @example
+ * ```ts
+ * type Sent = { at: Date; by?: string; tags: Set<string>; format(): string };
+ * type Received = Jsonify<Sent>; // { at: string; by?: string; tags: {} }
+ * ```
  */
-export type Jsonify<TValue> = 0 extends 1 & TValue
+export type Jsonify<TValue> = unknown extends TValue
   ? unknown
-  : unknown extends TValue
-    ? unknown
-    : TValue extends { toJSON(...args: never): infer TJson }
-      ? Jsonify<TJson>
-      : TValue extends string | number | boolean | null
-        ? TValue
-        : TValue extends NotJson
-          ? undefined
-          : TValue extends bigint
-            ? never
-            : TValue extends readonly unknown[]
-              ? { [TIndex in keyof TValue]: JsonElement<TValue[TIndex]> }
-              : TValue extends ArrayBufferView
-                ? { [index: string]: number }
-                : TValue extends ReadonlyMap<unknown, unknown> | ReadonlySet<unknown> | RegExp
-                  ? {}
-                  : JsonObject<TValue>;
+  : TValue extends string | number | boolean | null
+    ? TValue
+    : TValue extends NotJson
+      ? undefined
+      : TValue extends bigint
+        ? never
+        : TValue extends { toJSON(...args: never): infer TJson }
+          ? Jsonify<TJson>
+          : TValue extends readonly unknown[]
+            ? { [TIndex in keyof TValue]: JsonElement<Jsonify<TValue[TIndex]>> }
+            : TValue extends Exotic
+              ? JsonExotic<TValue>
+              : JsonObject<TValue>;
 
 /** In an array, what JSON does not know becomes `null`. */
-type JsonElement<TValue> = unknown extends TValue
-  ? unknown
-  : Jsonify<Exclude<TValue, NotJson>> | ([Extract<TValue, NotJson>] extends [never] ? never : null);
+type JsonElement<TJson> = unknown extends TJson ? unknown : TJson extends undefined ? null : TJson;
 
-type JsonObject<TValue> = Simplify<
-  {
-    [TKey in keyof TValue as Presence<TKey, TValue[TKey]> extends "always" ? TKey : never]: Jsonify<
-      TValue[TKey]
-    >;
-  } & {
-    [
-      TKey in keyof TValue as Presence<TKey, TValue[TKey]> extends "sometimes" ? TKey : never
-    ]?: Jsonify<Exclude<TValue[TKey], NotJson>>;
-  }
->;
+type JsonExotic<TValue> = TValue extends {
+  readonly BYTES_PER_ELEMENT: number;
+  readonly [index: number]: infer TItem;
+}
+  ? { [index: string]: Jsonify<TItem> }
+  : TValue extends Error
+    ? JsonError<TValue>
+    : {};
 
-/** Whether a property survives. */
-type Presence<TKey, TValue> = TKey extends symbol
-  ? "never"
-  : [TValue] extends [never]
-    ? "always"
-    : unknown extends TValue
-      ? "sometimes"
-      : [TValue] extends [NotJson]
-        ? "never"
-        : [Extract<TValue, NotJson>] extends [never]
-          ? "always"
-          : "sometimes";
+/** An error's own words are not enumerable. What only looks like one, `{ name, message }`, is an object like any other. */
+type JsonError<TValue> = "stack" extends keyof TValue
+  ? JsonObject<Omit<TValue, "name" | "message" | "stack" | "cause">>
+  : JsonObject<TValue>;
+
+// Most objects have nothing to leave out, and one mapped type is a third of the work.
+type JsonObject<TValue> =
+  Lossy<TValue> extends never
+    ? { [TKey in keyof TValue]: Jsonify<TValue[TKey]> }
+    : Simplify<
+        {
+          [
+            TKey in keyof TValue as Presence<TValue[TKey]> extends "always"
+              ? Exclude<TKey, symbol>
+              : never
+          ]: Jsonify<TValue[TKey]>;
+        } & {
+          [
+            TKey in keyof TValue as Presence<TValue[TKey]> extends "sometimes"
+              ? Exclude<TKey, symbol>
+              : never
+          ]?: Jsonify<Exclude<TValue[TKey], NotJson>>;
+        }
+      >;
+
+/** The keys that not every value still has as JSON. */
+type Lossy<TValue> = {
+  [TKey in keyof TValue]-?: TKey extends symbol
+    ? TKey
+    : Presence<TValue[TKey]> extends "always"
+      ? never
+      : TKey;
+}[keyof TValue];
+
+/** Whether a property survives. It is asked of its type as sent, so that recursive types end. */
+type Presence<TValue> = [TValue] extends [never]
+  ? "always"
+  : unknown extends TValue
+    ? "sometimes"
+    : [TValue] extends [NotJson]
+      ? "never"
+      : [Extract<TValue, NotJson>] extends [never]
+        ? "always"
+        : "sometimes";

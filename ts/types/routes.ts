@@ -37,17 +37,13 @@ export interface IncomingRoute {
   readonly handler: (message: { payload: unknown; ctx: object }) => unknown;
 }
 
-/** Whether a message, or any message in a group, goes that way. */
-type Has<TRoute, TDirection extends Direction> = TRoute extends { readonly _direction: Direction }
-  ? TRoute["_direction"] extends TDirection
-    ? true
-    : false
+/** Which ways the messages in a group go; of one message, its direction. */
+type DirectionsOf<TRoute> = TRoute extends { readonly _direction: infer TDirection }
+  ? TDirection
   : string extends keyof TRoute
-    ? true
-    : true extends { [TKey in keyof TRoute]: Has<TRoute[TKey], TDirection> }[keyof TRoute]
-      ? true
-      : false;
+    ? Direction
+    : { [TKey in keyof TRoute]: DirectionsOf<TRoute[TKey]> }[keyof TRoute];
 
 /** `TKey` if there are messages of that direction under it, so that it stays in a mapped type. */
 export type KeyOf<TKey, TRoute, TDirection extends Direction> =
-  Has<TRoute, TDirection> extends true ? TKey : never;
+  TDirection extends DirectionsOf<TRoute> ? TKey : never;

@@ -3,6 +3,19 @@
 /** The same type with its properties written out. */
 export type Simplify<TObject> = { [TKey in keyof TObject]: TObject[TKey] } & {};
 
+/** The properties that have a name of their own, so not those that an index signature allows. */
+export type Named<TObject> = {
+  [
+    TKey in keyof TObject as string extends TKey
+      ? never
+      : number extends TKey
+        ? never
+        : symbol extends TKey
+          ? never
+          : TKey
+  ]: TObject[TKey];
+};
+
 type OptionalKeys<TObject> = {
   [TKey in keyof TObject]-?: {} extends Pick<TObject, TKey> ? TKey : never;
 }[keyof TObject];
@@ -24,7 +37,7 @@ export type Merge<TBase, TOver> = TBase extends unknown
  * What a callback's result puts into a context: nothing for `void`, optional properties where the result may be
  * nothing, unknown ones for `any`.
  */
-export type Added<TResult> = 0 extends 1 & TResult
+export type Added<TResult> = unknown extends TResult
   ? Record<string, unknown>
   : [TResult] extends [object]
     ? TResult
@@ -32,7 +45,12 @@ export type Added<TResult> = 0 extends 1 & TResult
       ? {}
       : Partial<Extract<TResult, object>>;
 
+/** The same type, with `unknown` for `any`. */
+export type Known<TValue> = unknown extends TValue ? unknown : TValue;
+
 /** The arguments of a function that takes one payload, which may be left out if it may be `undefined`. */
-export type PayloadArguments<TPayload> = undefined extends TPayload
-  ? [payload?: TPayload]
-  : [payload: TPayload];
+export type PayloadArguments<TPayload> = unknown extends TPayload
+  ? [payload?: unknown]
+  : undefined extends TPayload
+    ? [payload?: TPayload]
+    : [payload: TPayload];

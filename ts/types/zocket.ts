@@ -5,6 +5,7 @@ import type { DisconnectContext } from "./context.js";
 import type { MessageBuilder } from "./builder.js";
 import type { AppRouter, Handlers } from "./router.js";
 import type { AnyRoutes } from "./routes.js";
+import type { Named } from "./shape.js";
 
 /** A zocket instance: the message builder and the router, with the headers schema and the callbacks it was made with. */
 export interface Zocket<THeadersSchema extends StandardSchemaV1, TUserContext = {}> {
@@ -37,7 +38,7 @@ export interface Zocket<THeadersSchema extends StandardSchemaV1, TUserContext = 
 
 /** The names in a user context that zocket itself puts into `ctx`. */
 type Taken<TUserContext> = TUserContext extends object
-  ? keyof TUserContext & ("clientId" | "send" | "rooms")
+  ? keyof Named<TUserContext> & ("clientId" | "send" | "rooms")
   : never;
 
 /**
