@@ -1,6 +1,6 @@
 // Runs the specs of `__test__/` with Node's own test runner. Node 20 reads no TypeScript, so esbuild turns it into
 // JavaScript first, in an ignored folder as deep as `__test__`: paths that lead out of it stay true.
-import { readdirSync, rmSync } from "node:fs";
+import { readFileSync, readdirSync, rmSync } from "node:fs";
 import path from "node:path";
 
 import { StepError, root, run } from "./steps.mjs";
@@ -36,7 +36,7 @@ export function specNames(beginnings) {
   return wanted;
 }
 
-/** Runs these specs; their own output ends with the runner's counts. */
+/** Runs these specs; their own output ends with the runner's counts, of which it returns how many cases there were. */
 export async function runSpecs(names, env) {
   // Imported only now: it may just have been installed.
   const { build } = await import("esbuild");
@@ -61,6 +61,22 @@ export async function runSpecs(names, env) {
   const files = names.map((name) =>
     name.endsWith(".ts") ? path.join(TO, name.replace(/ts$/, "mjs")) : path.join(FROM, name),
   );
-  const flags = ["--enable-source-maps", "--test", "--test-reporter=spec", "--test-timeout=120000"];
+  const flags = ["--enable-source-maps", "--test", "--test-timeout=120000"];
+  // The second reporter writes the same counts where they can be read.
+  const counts = path.join(TO, "counts.tap");
+  flags.push("--test-reporter=spec", "--test-reporter-destination=stdout");
+  flags.push("--test-reporter=tap", `--test-reporter-destination=${counts}`);
   await run(process.execPath, [...flags, ...files], { env });
+  return countIn(readFileSync(counts, "utf8"));
+}
+
+/** How many cases the runner counted: the last `# tests` of its output, as what a test prints comes before. */
+function countIn(tap) {
+  const count = tap
+    .match(/^# tests (\d+)$/gm)
+    ?.at(-1)
+    ?.slice("# tests ".length);
+  if (count === undefined)
+    throw new StepError("The test runner did not say how many cases it ran.");
+  return Number(count);
 }

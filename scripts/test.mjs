@@ -6,7 +6,8 @@ import { parseArgs } from "node:util";
 import { findBrowser } from "./browser.mjs";
 import { prepare } from "./prepare.mjs";
 import { PAGES, runSpecs, specNames } from "./specs.mjs";
-import { COMPILERS, StepError, helpOr, main, paint, root, run, step, tool } from "./steps.mjs";
+import { COMPILERS, StepError, helpOr, main, paint, root, run, step } from "./steps.mjs";
+import { compile, typeCasesIn } from "./types.mjs";
 
 const HELP = `Usage: npm test [-- [--only KIND] [SPEC...] [--help]]
 
@@ -25,24 +26,32 @@ Environment:
   CHROMIUM       the browser to use for the pages
   ZOCKET_PYTHON  a Python that has "websockets", for the specs that use a client in another language`;
 
-/** What a kind throws when it cannot run here, which is no failure. */
+/** What a kind throws when it cannot run here, which is no failure. A kind that passed may return its counts. */
 class Skipped extends Error {}
 
 const KINDS = {
   cargo: ["Engine: cargo test", () => run("cargo", ["test", "--quiet", "--package", "zocket"])],
-  specs: ["Specs: node --test", () => runSpecs(specNames(specs))],
+  specs: ["Specs: node --test", checkSpecs],
   types: ["Types: tsc", checkTypes],
   page: ["Pages: headless Chromium", testPages],
 };
 
+async function checkSpecs() {
+  return `${await runSpecs(specNames(specs))} contract cases`;
+}
+
 async function checkTypes() {
+  const cases = new Map();
   for (const project of ["__test__/tsconfig.json", "examples/tsconfig.json"]) {
     for (const [version, compiler] of Object.entries(COMPILERS)) {
       if (!existsSync(path.join(root, "node_modules", compiler))) continue;
       console.log(`${project} with TypeScript ${version}`);
-      await tool(compiler, "--project", project, "--noEmit");
+      for (const file of await compile(compiler, project)) cases.set(file, typeCasesIn(file));
     }
   }
+  const total = [...cases.values()].reduce((sum, count) => sum + count, 0);
+  if (total === 0) throw new StepError("No type case was compiled.");
+  return `${total} type cases`;
 }
 
 async function testPages() {
@@ -75,7 +84,8 @@ await main(async () => {
     let result = "passed";
     await step(title, async () => {
       try {
-        await work();
+        const counts = await work();
+        if (counts) result += `, ${counts}`;
       } catch (error) {
         if (!(error instanceof Skipped)) throw error;
         result = `skipped: ${error.message}`;
