@@ -61,7 +61,7 @@ export async function runSpecs(names, env) {
   const files = names.map((name) =>
     name.endsWith(".ts") ? path.join(TO, name.replace(/ts$/, "mjs")) : path.join(FROM, name),
   );
-  const flags = ["--enable-source-maps", "--test", "--test-timeout=120000"];
+  const flags = ["--enable-source-maps", "--test", "--test-timeout=600000"];
   // The second reporter writes the same counts where they can be read.
   const counts = path.join(TO, "counts.tap");
   flags.push("--test-reporter=spec", "--test-reporter-destination=stdout");
