@@ -425,6 +425,8 @@ fn push_padded(out: &mut Vec<u8>, bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -501,5 +503,126 @@ mod tests {
         let mut writer = CommandWriter::new();
         writer.join(Handle(0), &[b'x'; MAX_ROOM_NAME + 1]);
         assert_eq!(Commands::new(writer.bytes()).next(), None);
+    }
+
+    /// One command of any kind, as its owner says it.
+    #[derive(Debug, Clone)]
+    enum Said {
+        Handle(u8, u32),
+        Refuse(u32, u16, u32, Vec<u8>),
+        Room(u8, u32, Vec<u8>),
+        To(u32, Option<Vec<u8>>, Vec<u32>),
+        Rooms(u32, Option<Vec<u8>>, Vec<Vec<u8>>),
+        Broadcast(u32, Option<Vec<u8>>),
+        Close(u32, u16),
+    }
+
+    fn said() -> impl Strategy<Value = Said> {
+        let bytes = || prop::collection::vec(any::<u8>(), 0..20);
+        let payload = || prop::option::of(prop::collection::vec(any::<u8>(), 0..50));
+        prop_oneof![
+            (0..4_u8, any::<u32>()).prop_map(|(kind, handle)| Said::Handle(kind, handle)),
+            (any::<u32>(), any::<u16>(), any::<u32>(), bytes()).prop_map(
+                |(handle, status, reason, body)| Said::Refuse(handle, status, reason, body)
+            ),
+            (0..2_u8, any::<u32>(), bytes())
+                .prop_map(|(kind, handle, room)| Said::Room(kind, handle, room)),
+            (
+                any::<u32>(),
+                payload(),
+                prop::collection::vec(any::<u32>(), 0..5)
+            )
+                .prop_map(|(route, payload, clients)| Said::To(route, payload, clients)),
+            (
+                any::<u32>(),
+                payload(),
+                prop::collection::vec(bytes(), 0..5)
+            )
+                .prop_map(|(route, payload, rooms)| Said::Rooms(route, payload, rooms)),
+            (any::<u32>(), payload()).prop_map(|(route, payload)| Said::Broadcast(route, payload)),
+            (any::<u32>(), any::<u16>()).prop_map(|(handle, code)| Said::Close(handle, code)),
+        ]
+    }
+
+    fn write(said: &Said, writer: &mut CommandWriter) {
+        match said {
+            Said::Handle(0, handle) => writer.admit(Handle(*handle)),
+            Said::Handle(1, handle) => writer.release(Handle(*handle)),
+            Said::Handle(2, handle) => writer.pause(Handle(*handle)),
+            Said::Handle(_, handle) => writer.resume(Handle(*handle)),
+            Said::Refuse(handle, status, reason, body) => {
+                writer.refuse(Handle(*handle), *status, *reason, body)
+            }
+            Said::Room(0, handle, room) => writer.join(Handle(*handle), room),
+            Said::Room(_, handle, room) => writer.leave(Handle(*handle), room),
+            Said::To(route, payload, clients) => {
+                let clients: Vec<_> = clients.iter().map(|handle| Handle(*handle)).collect();
+                writer.to(*route, payload.as_deref(), &clients)
+            }
+            Said::Rooms(route, payload, rooms) => {
+                let rooms: Vec<_> = rooms.iter().map(Vec::as_slice).collect();
+                writer.rooms(*route, payload.as_deref(), &rooms)
+            }
+            Said::Broadcast(route, payload) => writer.broadcast(*route, payload.as_deref()),
+            Said::Close(handle, code) => writer.close(Handle(*handle), *code),
+        };
+    }
+
+    fn heard(command: Command<'_>) -> Said {
+        let owned = |payload: Option<&[u8]>| payload.map(<[u8]>::to_vec);
+        match command {
+            Command::Admit(handle) => Said::Handle(0, handle.0),
+            Command::Release(handle) => Said::Handle(1, handle.0),
+            Command::Pause(handle) => Said::Handle(2, handle.0),
+            Command::Resume(handle) => Said::Handle(3, handle.0),
+            Command::Refuse {
+                handle,
+                status,
+                reason,
+                body,
+            } => Said::Refuse(handle.0, status, reason, body.to_vec()),
+            Command::Join(handle, room) => Said::Room(0, handle.0, room.to_vec()),
+            Command::Leave(handle, room) => Said::Room(1, handle.0, room.to_vec()),
+            Command::To {
+                route,
+                payload,
+                clients,
+            } => Said::To(
+                route,
+                owned(payload),
+                clients.map(|handle| handle.0).collect(),
+            ),
+            Command::Rooms {
+                route,
+                payload,
+                rooms,
+            } => Said::Rooms(route, owned(payload), rooms.map(<[u8]>::to_vec).collect()),
+            Command::Broadcast { route, payload } => Said::Broadcast(route, owned(payload)),
+            Command::Close(handle, code) => Said::Close(handle.0, code),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_commands_are_read_back_and_a_cut_buffer_gives_a_beginning_of_them(
+            all in prop::collection::vec(said(), 0..10),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut writer = CommandWriter::new();
+            for said in &all {
+                write(said, &mut writer);
+            }
+            let text = |all: &[Said]| all.iter().map(|said| format!("{said:?}")).collect::<Vec<_>>();
+            let mut commands = Commands::new(writer.bytes());
+            let read: Vec<_> = (&mut commands).map(heard).collect();
+            prop_assert!(commands.is_done());
+            prop_assert_eq!(text(&read), text(&all));
+
+            let cut = cut.index(writer.bytes().len() + 1);
+            let mut commands = Commands::new(&writer.bytes()[..cut]);
+            let read: Vec<_> = (&mut commands).map(heard).collect();
+            prop_assert_eq!(text(&read), text(&all[..read.len()]));
+            prop_assert!(commands.is_done() || read.len() < all.len());
+        }
     }
 }

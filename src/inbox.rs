@@ -9,22 +9,20 @@
 use std::{
     collections::VecDeque,
     mem,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Arc, PoisonError, atomic::Ordering},
 };
 
 use crate::{
     event::{Event, EventSink},
     id::Handle,
+    sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, bound},
 };
 
 /// Bytes of one batch; a single larger message still gets one of its own. V8 keeps strings up to
 /// 128 KiB on ordinary pages, and larger ones on pages that it maps and faults in for each.
 const BATCH_BYTES: usize = 112 * 1024;
 /// Events of one batch, so that the owner's event loop breathes.
-const BATCH_EVENTS: usize = 1000;
+const BATCH_EVENTS: usize = bound(1000, 1);
 /// Buffers up to this size are used again.
 const REUSED_BYTES: usize = BATCH_BYTES * 2;
 
@@ -49,7 +47,8 @@ impl Bell {
     }
 
     pub(crate) fn answer(&self) {
-        self.ringing.store(false, Ordering::SeqCst);
+        // Swapped like the other side, so that all that happens to the flag has one order.
+        self.ringing.swap(false, Ordering::SeqCst);
     }
 }
 
@@ -240,9 +239,9 @@ impl InboxWriter {
         if !blocked(self) {
             return false;
         }
-        self.inbox.waiting.store(true, Ordering::SeqCst);
-        // The owner may have taken between the look and the store, and then wakes nobody. A flag
-        // that is left set only costs a wake too many.
+        // The owner may have taken between the look and this, and then wakes nobody. A flag that is left set only
+        // costs a wake too many. Swapped, as the owner does, so that one of the two sees the other.
+        self.inbox.waiting.swap(true, Ordering::SeqCst);
         blocked(self)
     }
 }

@@ -13,6 +13,7 @@
 //! | `session`, `transport` | its task: reading and closing, and what tungstenite sees |
 //! | `shard`, `fan_out`, `registry`, `heartbeat` | one I/O thread, what it does with commands, who is in which room, who is silent |
 //! | `inbox`, `mailbox` | what waits for the owner, what waits for a shard |
+//! | `sync` | what threads share things with, and its models |
 //! | `listener` | the accept loop |
 //! | `metrics` | counters |
 #![forbid(unsafe_code)]
@@ -39,6 +40,7 @@ pub mod routes;
 pub mod server;
 mod session;
 mod shard;
+mod sync;
 mod transport;
 mod upgrade;
 

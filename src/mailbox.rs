@@ -6,14 +6,16 @@
 use std::{
     mem,
     net::TcpStream,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
     time::Instant,
 };
 
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::sync::{Condvar, Mutex, MutexGuard, Notify, bound};
 
 /// Bytes of commands that may wait for one shard.
-const LIMIT: usize = 8 * 1024 * 1024;
+const LIMIT: usize = bound(8 * 1024 * 1024, 0);
 
 /// One thing for a shard to do.
 pub(crate) enum Mail {
@@ -63,11 +65,10 @@ pub(crate) struct Mailbox {
 impl Mailbox {
     /// Posts commands; waits while the shard is too far behind.
     pub(crate) fn commands(&self, bytes: Arc<[u8]>) {
-        let state = self.lock();
-        let mut state = self
-            .room
-            .wait_while(state, |state| state.bytes > LIMIT && !state.closed)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
+        while state.bytes > LIMIT && !state.closed {
+            state = (self.room.wait(state)).unwrap_or_else(PoisonError::into_inner);
+        }
         if !state.closed {
             state.bytes += bytes.len();
             state.mail.push(Mail::Commands(bytes));

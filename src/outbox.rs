@@ -211,6 +211,8 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn frame(bytes: &[u8]) -> impl FnOnce(&mut Vec<u8>) -> usize {
@@ -281,5 +283,111 @@ mod tests {
         outbox.advance(10);
         assert_eq!(outbox.push_shared(&frames, 3, 10), 1);
         assert_eq!(drain(&mut outbox, 100).0, b"1234512345");
+    }
+
+    /// What may happen to an outbox.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Message(usize),
+        Control(usize),
+        Shared { lengths: Vec<usize>, limit: usize },
+        Write(usize),
+        Clear,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let length = prop_oneof![20 => 1..50_usize, 1 => 1..70_000_usize];
+        prop_oneof![
+            4 => length.clone().prop_map(Step::Message),
+            2 => (2..127_usize).prop_map(Step::Control),
+            4 => (prop::collection::vec(length.clone(), 1..6), 0..100_000_usize)
+                .prop_map(|(lengths, limit)| Step::Shared { lengths, limit }),
+            6 => length.prop_map(Step::Write),
+            1 => Just(Step::Clear),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_message_is_written_queued_or_dropped_and_bytes_leave_as_they_came(
+            steps in prop::collection::vec(step(), 0..40),
+        ) {
+            let mut outbox = Outbox::default();
+            let (mut sent, mut written, mut dropped) = (0, 0, 0);
+            // What must still come out, and the ends of the messages in it.
+            let mut model: VecDeque<u8> = VecDeque::new();
+            let mut ends: VecDeque<usize> = VecDeque::new();
+            let mut out = 0_usize;
+            let mut next = 0_u8;
+            let mut bytes = |length: usize| {
+                next = next.wrapping_add(1);
+                vec![next; length]
+            };
+            for step in steps {
+                match step {
+                    Step::Message(length) => {
+                        let bytes = bytes(length);
+                        outbox.push_message(frame(&bytes));
+                        model.extend(&bytes);
+                        ends.push_back(out + model.len());
+                        sent += 1;
+                    }
+                    Step::Control(length) => {
+                        let bytes = bytes(length);
+                        outbox.push_control(&bytes);
+                        model.extend(&bytes);
+                    }
+                    Step::Shared { lengths, limit } => {
+                        let mut frames = Frames::default();
+                        let all: Vec<_> = lengths.iter().map(|length| bytes(*length)).collect();
+                        for bytes in &all {
+                            frames.push(frame(bytes));
+                        }
+                        let frames = Rc::new(frames);
+                        let mut from = 0;
+                        // Again after a partial write, as fan-out does.
+                        for _ in 0..2 {
+                            let taken = outbox.push_shared(&frames, from, limit);
+                            let mut before = model.len();
+                            for bytes in &all[from..from + taken] {
+                                prop_assert!(before <= limit, "taken past the limit");
+                                model.extend(bytes);
+                                before = model.len();
+                                ends.push_back(out + before);
+                            }
+                            from += taken;
+                            prop_assert!(from == all.len() || before > limit, "stopped too early");
+                            sent += taken;
+                        }
+                        sent += all.len() - from;
+                        dropped += all.len() - from;
+                    }
+                    Step::Write(length) => {
+                        let mut slices = [IoSlice::new(&[]); SLICES];
+                        let filled = outbox.slices(&mut slices);
+                        let mut offered: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect();
+                        offered.truncate(length);
+                        prop_assert_eq!(&offered, &model.drain(..offered.len()).collect::<Vec<_>>());
+                        let completed = outbox.advance(offered.len());
+                        out += offered.len();
+                        let before = ends.len();
+                        ends.retain(|end| *end > out);
+                        prop_assert_eq!(completed, before - ends.len());
+                        written += completed;
+                    }
+                    Step::Clear => {
+                        let lost = outbox.clear();
+                        prop_assert_eq!(lost, ends.len());
+                        dropped += lost;
+                        out += model.len();
+                        model.clear();
+                        ends.clear();
+                    }
+                }
+                prop_assert_eq!(outbox.bytes(), model.len());
+                prop_assert_eq!(outbox.is_empty(), model.is_empty());
+                prop_assert_eq!(sent, written + ends.len() + dropped);
+            }
+        }
     }
 }

@@ -188,6 +188,35 @@ mod tests {
         ]
     }
 
+    /// Both indexes say the same, a slot starts anew without rooms, and numbers of rooms are used again.
+    fn check_indexes(registry: &Registry) -> Result<(), TestCaseError> {
+        for (slot, client) in (0..).zip(&registry.clients) {
+            match client.place {
+                Some(place) => prop_assert_eq!(registry.open[place as usize], slot),
+                None => prop_assert!(client.rooms.is_empty()),
+            }
+            for (&id, &place) in &client.rooms {
+                let room = &registry.rooms[id as usize];
+                prop_assert_eq!(room.members[place as usize], slot);
+                prop_assert_eq!(registry.names.get(&room.name), Some(&id));
+            }
+        }
+        let in_rooms: usize = registry
+            .clients
+            .iter()
+            .map(|client| client.rooms.len())
+            .sum();
+        let members: usize = registry.rooms.iter().map(|room| room.members.len()).sum();
+        prop_assert_eq!(in_rooms, members);
+        prop_assert_eq!(
+            registry.free.len() + registry.names.len(),
+            registry.rooms.len()
+        );
+        // Five names and eight slots: nothing may grow with the number of steps.
+        prop_assert!(registry.rooms.len() <= 5 && registry.clients.len() <= 8);
+        Ok(())
+    }
+
     proptest! {
         #[test]
         fn it_agrees_with_a_naive_model(steps in prop::collection::vec(step(), 0..200)) {
@@ -237,6 +266,7 @@ mod tests {
                 let expected = rooms.values().filter(|members| !members.is_empty()).count();
                 prop_assert_eq!(usize::try_from(alive).unwrap(), expected);
                 prop_assert_eq!(registry.names.len(), expected);
+                check_indexes(&registry)?;
             }
         }
     }

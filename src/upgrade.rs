@@ -129,7 +129,8 @@ async fn read_head(
             }
             Head::Partial => {}
         }
-        bytes.reserve(1024);
+        // Exactly, as doubling would cost twice the memory for each of the many that only pretend to have a head.
+        bytes.reserve_exact(1024);
         match (&mut *stream)
             .take((MAX_HEAD + MAX_EARLY) as u64)
             .read_buf(&mut bytes)

@@ -1,0 +1,268 @@
+//! What threads share is made of these: the standard library's and tokio's, or for `npm run loom` their models, which
+//! try every order of what the threads do. Modelled are `inbox` and `mailbox`; the tests are at the end of this file.
+
+#[cfg(not(all(test, zocket_loom)))]
+pub(crate) use std::sync::{
+    Condvar, Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize},
+};
+#[cfg(not(all(test, zocket_loom)))]
+pub(crate) use tokio::sync::Notify;
+
+#[cfg(all(test, zocket_loom))]
+pub(crate) use self::model::Notify;
+#[cfg(all(test, zocket_loom))]
+pub(crate) use loom::sync::{
+    Condvar, Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize},
+};
+
+/// A bound, or a tiny one where every order is tried.
+pub(crate) const fn bound(usual: usize, modelled: usize) -> usize {
+    if cfg!(all(test, zocket_loom)) {
+        modelled
+    } else {
+        usual
+    }
+}
+
+#[cfg(all(test, zocket_loom))]
+mod model {
+    use std::{future::poll_fn, sync::atomic::Ordering, task::Poll};
+
+    use loom::{future::AtomicWaker, sync::atomic::AtomicBool};
+
+    /// What tokio promises of its own with one waiter: a notification that nobody waits for is kept.
+    #[derive(Default)]
+    pub(crate) struct Notify {
+        permit: AtomicBool,
+        waiter: AtomicWaker,
+    }
+
+    impl Notify {
+        pub(crate) fn notify_one(&self) {
+            self.permit.swap(true, Ordering::AcqRel);
+            self.waiter.wake();
+        }
+
+        pub(crate) async fn notified(&self) {
+            poll_fn(|cx| {
+                self.waiter.register_by_ref(cx.waker());
+                if self.permit.swap(false, Ordering::AcqRel) {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
+            })
+            .await;
+        }
+    }
+}
+
+#[cfg(all(test, zocket_loom))]
+mod tests {
+    use std::sync::Arc;
+
+    use loom::{future::block_on, thread};
+
+    use super::{Condvar, Mutex};
+    use crate::{
+        event::Event,
+        id::Handle,
+        inbox::{Bell, Drained, Inbox, InboxWriter},
+        mailbox::{Mail, Mailbox, StopMode},
+    };
+
+    /// The owner's event loop: it sleeps until it is rung.
+    #[derive(Default)]
+    struct Owner {
+        is_rung: Mutex<bool>,
+        rung: Condvar,
+    }
+
+    impl Owner {
+        fn ring(&self) {
+            *self.is_rung.lock().unwrap() = true;
+            self.rung.notify_one();
+        }
+
+        fn sleep(&self) {
+            let mut is_rung = self.is_rung.lock().unwrap();
+            while !*is_rung {
+                is_rung = self.rung.wait(is_rung).unwrap();
+            }
+            *is_rung = false;
+        }
+    }
+
+    struct Server {
+        owner: Arc<Owner>,
+        bell: Arc<Bell>,
+        inbox: Arc<Inbox>,
+        mailbox: Arc<Mailbox>,
+    }
+
+    impl Server {
+        fn new(limit: usize) -> Self {
+            let owner = Arc::new(Owner::default());
+            let sink = owner.clone();
+            let bell = Arc::new(Bell::new(move || sink.ring()));
+            Self {
+                owner,
+                inbox: Arc::new(Inbox::new(limit, bell.clone())),
+                bell,
+                mailbox: Arc::default(),
+            }
+        }
+
+        /// Answers one ring as a server's handle does; the handles of the events that were there.
+        fn hear(&self) -> Vec<u32> {
+            self.owner.sleep();
+            self.bell.answer();
+            let (batch, drained) = self.inbox.take();
+            if drained == Drained::Wake {
+                self.mailbox.post(Mail::Drained);
+            }
+            let Some(batch) = batch else {
+                return Vec::new();
+            };
+            let values: Vec<Option<i64>> = serde_json::from_slice(batch.as_bytes()).unwrap();
+            self.inbox.recycle(batch);
+            let handles = values.chunks(3).map(|triple| triple[0].unwrap());
+            handles.map(|handle| handle.try_into().unwrap()).collect()
+        }
+    }
+
+    fn push(writer: &mut InboxWriter, handle: u32) {
+        writer.push(Handle(handle), &Event::Stopped);
+        writer.publish();
+    }
+
+    #[test]
+    fn every_event_reaches_an_owner_that_looks_only_when_rung() {
+        loom::model(|| {
+            let server = Server::new(usize::MAX);
+            let mut writer = InboxWriter::new(server.inbox.clone());
+            let shard = thread::spawn(move || {
+                for handle in 0..3 {
+                    push(&mut writer, handle);
+                }
+            });
+            let mut heard = Vec::new();
+            while heard.len() < 3 {
+                heard.extend(server.hear());
+            }
+            assert_eq!(heard, [0, 1, 2]);
+            shard.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn two_shards_ring_one_owner_who_misses_neither() {
+        loom::model(|| {
+            let server = Server::new(usize::MAX);
+            let other = Arc::new(Inbox::new(usize::MAX, server.bell.clone()));
+            let shards = [server.inbox.clone(), other.clone()]
+                .map(|inbox| thread::spawn(move || inbox.publish_one(Handle(1), &Event::Stopped)));
+            let mut heard = 0;
+            while heard < 2 {
+                heard += server.hear().len();
+                heard += usize::from(other.take().0.is_some());
+            }
+            for shard in shards {
+                shard.join().unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn a_shard_that_waits_for_room_is_woken_by_a_take() {
+        loom::model(|| {
+            // One event fills it.
+            let server = Server::new(1);
+            let mut writer = InboxWriter::new(server.inbox.clone());
+            let mailbox = server.mailbox.clone();
+            let shard = thread::spawn(move || {
+                for handle in 0..2 {
+                    while writer.waits(InboxWriter::is_full) {
+                        let mut mail = Vec::new();
+                        block_on(mailbox.take(&mut mail));
+                    }
+                    push(&mut writer, handle);
+                }
+            });
+            let mut heard = Vec::new();
+            while heard.len() < 2 {
+                heard.extend(server.hear());
+            }
+            assert_eq!(heard, [0, 1]);
+            shard.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_shard_that_waits_for_its_event_to_be_taken_is_woken() {
+        loom::model(|| {
+            let server = Server::new(usize::MAX);
+            let mut writer = InboxWriter::new(server.inbox.clone());
+            let mailbox = server.mailbox.clone();
+            let shard = thread::spawn(move || {
+                push(&mut writer, 0);
+                let last = writer.last();
+                while writer.waits(|writer| !writer.is_taken(last)) {
+                    block_on(mailbox.take(&mut Vec::new()));
+                }
+            });
+            while server.hear().is_empty() {}
+            shard.join().unwrap();
+        });
+    }
+
+    /// The first byte of each command, 255 for anything else.
+    fn words(mail: &[Mail]) -> Vec<u8> {
+        let word = |mail: &Mail| match mail {
+            Mail::Commands(bytes) => bytes[0],
+            _ => 255,
+        };
+        mail.iter().map(word).collect()
+    }
+
+    #[test]
+    fn mail_of_two_threads_arrives_whole_and_in_each_ones_order_past_the_bound() {
+        loom::model(|| {
+            let mailbox = Arc::new(Mailbox::default());
+            let (owner, listener) = (mailbox.clone(), mailbox.clone());
+            let owner = thread::spawn(move || {
+                for n in 1..=2_u8 {
+                    owner.commands([n, 0, 0, 0].into());
+                }
+            });
+            let listener = thread::spawn(move || listener.post(Mail::Stop(StopMode::Close)));
+            let mut read = Vec::new();
+            while read.len() < 3 {
+                let mut mail = Vec::new();
+                block_on(mailbox.take(&mut mail));
+                assert!(!mail.is_empty());
+                read.extend(words(&mail));
+            }
+            read.retain(|&word| word != 255);
+            assert_eq!(read, [1, 2]);
+            owner.join().unwrap();
+            listener.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn an_owner_that_waits_for_room_is_let_go_when_the_shard_ends() {
+        loom::model(|| {
+            let mailbox = Arc::new(Mailbox::default());
+            let shard = mailbox.clone();
+            let shard = thread::spawn(move || shard.close());
+            for n in 1..=2_u8 {
+                mailbox.commands([n, 0, 0, 0].into());
+            }
+            shard.join().unwrap();
+            mailbox.post(Mail::Drained);
+        });
+    }
+}

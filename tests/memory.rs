@@ -1,0 +1,254 @@
+//! What hostile clients may make the server hold: every byte that is allocated in this process is counted.
+
+mod support;
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use support::{
+    CLOSED, ECHO, Owner, config,
+    raw::{Raw, UPGRADE, frame, header},
+    wait_for,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::{Mutex, MutexGuard},
+};
+use zocket::Config;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+struct Counting;
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: everything is left to the system's allocator, which keeps the promises; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let live = LIVE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        PEAK.fetch_max(live, Ordering::Relaxed);
+        // SAFETY: the caller's promises about the layout are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the pointer came from `System` above, with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// One measurement at a time.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+struct Measured {
+    before: usize,
+    _alone: MutexGuard<'static, ()>,
+}
+
+/// Starts to measure; what the clients are going to send is best made before.
+async fn measure() -> Measured {
+    let alone = ALONE.lock().await;
+    let before = LIVE.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    Measured {
+        before,
+        _alone: alone,
+    }
+}
+
+impl Measured {
+    /// The most that was held at once since the start.
+    fn check(&self, limit: usize) {
+        let peak = PEAK.load(Ordering::Relaxed).saturating_sub(self.before);
+        println!("{} KiB of at most {}", peak / KIB, limit / KIB);
+        assert!(
+            peak < limit,
+            "{} KiB of at most {}",
+            peak / KIB,
+            limit / KIB
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_counter_sees_what_is_held() {
+    let measured = measure().await;
+    drop(std::hint::black_box(vec![1_u8; 3 * MIB]));
+    let peak = PEAK.load(Ordering::Relaxed) - measured.before;
+    assert!((3 * MIB..4 * MIB).contains(&peak), "{peak}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_requests_hold_no_more_than_a_head_each() {
+    const CLIENTS: usize = 400;
+    let half = [
+        UPGRADE.strip_suffix(b"\r\n").unwrap(),
+        b"a: ",
+        &vec![b'x'; 16_000],
+    ]
+    .concat();
+    let measured = measure().await;
+    let owner = Owner::start(config());
+    let mut crowd = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut raw = Raw::connect(&owner).await;
+        raw.send(&half).await;
+        crowd.push(raw);
+    }
+    // One that is refused has been read after all the others.
+    let mut last = Raw::connect(&owner).await;
+    last.send(b"GET / HTTP/1.1\r\n\r\n").await;
+    last.rest().await;
+    measured.check(CLIENTS * 32 * KIB);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_before_the_admission_are_kept_up_to_64_kib() {
+    const CLIENTS: usize = 50;
+    let early = Arc::new(frame(0x82, &vec![0; 2000]).repeat(1000));
+    let measured = measure().await;
+    let mut owner = Owner::start(config());
+    let mut sending = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut raw = Raw::connect(&owner).await;
+        raw.send(UPGRADE).await;
+        owner.next_of(support::UPGRADE);
+        let early = early.clone();
+        sending.push(tokio::spawn(async move {
+            raw.send(&early).await;
+        }));
+    }
+    // One that is refused has had its turn after all that was there.
+    let mut last = Raw::connect(&owner).await;
+    last.send(b"GET / HTTP/1.1\r\n\r\n").await;
+    last.rest().await;
+    measured.check(CLIENTS * 200 * KIB);
+    for sending in sending {
+        sending.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_announced_length_holds_no_more_than_a_message() {
+    const CLIENTS: usize = 20;
+    let measured = measure().await;
+    let mut owner = Owner::start(config());
+    let mut liars = Vec::new();
+    for length in [MIB as u64, 1 << 40, i64::MAX as u64, u64::MAX].repeat(CLIENTS / 4) {
+        let (mut raw, _) = Raw::open(&mut owner).await;
+        raw.send(&header(0x82, length)).await;
+        raw.send(b"and no more").await;
+        match length {
+            0x10_0000 => liars.push(raw),
+            u64::MAX => assert_eq!(raw.closed().await.0, Some(1002)),
+            _ => assert_eq!(raw.closed().await.0, Some(1009)),
+        }
+    }
+    assert_eq!(liars.len(), CLIENTS / 4);
+    measured.check(CLIENTS / 4 * (MIB + 128 * KIB) + MIB);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_a_million_fragments_holds_what_a_whole_one_does() {
+    let text = format!(r#"{{"type":"echo","payload":"{}"}}"#, "x".repeat(1_000_000));
+    let mut bytes = frame(0x01, &text.as_bytes()[..1]);
+    for byte in text[1..].bytes() {
+        bytes.extend_from_slice(&frame(0x00, &[byte]));
+    }
+    bytes.extend_from_slice(&frame(0x80, b""));
+    let measured = measure().await;
+    let mut owner = Owner::start(config());
+    let (mut raw, _) = Raw::open(&mut owner).await;
+    raw.send(&bytes).await;
+    wait_for(&owner.server, |it| it.received == 1);
+    // The message while it doubles its buffer, and its copy in the inbox.
+    measured.check(6 * MIB);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_fragments_and_pings_without_end_hold_nothing() {
+    let bytes = [
+        frame(0x00, b""),
+        frame(0x89, &[7; 125]),
+        frame(0x8a, &[7; 125]),
+    ]
+    .concat()
+    .repeat(20_000);
+    let measured = measure().await;
+    let mut owner = Owner::start(config());
+    let (mut raw, _) = Raw::open(&mut owner).await;
+    raw.send(&frame(0x01, b"")).await;
+    assert!(flood(&mut raw, &bytes).await > 0);
+    measured.check(2 * MIB);
+}
+
+/// Sends bytes and a close frame while it reads, and keeps nothing; how many bytes came.
+async fn flood(raw: &mut Raw, bytes: &[u8]) -> usize {
+    let (mut reader, mut writer) = raw.stream.split();
+    let writing = async {
+        let _ = writer.write_all(bytes).await;
+        let _ = writer.write_all(&frame(0x88, b"\x03\xe8")).await;
+    };
+    let reading = async {
+        let mut chunk = [0; 4096];
+        let mut read = 0;
+        while let Ok(length @ 1..) = reader.read(&mut chunk).await {
+            read += length;
+        }
+        read
+    };
+    tokio::join!(writing, reading).1
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pings_of_a_client_that_does_not_read_hold_one_pong() {
+    let chunk = format!("\"{}\"", "x".repeat(64 * KIB));
+    let pings = frame(0x89, &[7; 125]).repeat(40_000);
+    let mut owner = Owner::start(Config {
+        max_backpressure: 64 * MIB,
+        ..config()
+    });
+    let (mut raw, handle) = Raw::open(&mut owner).await;
+    for _ in 0..400 {
+        owner.submit(|it| {
+            it.to(ECHO, Some(chunk.as_bytes()), &[handle]);
+        });
+    }
+    wait_for(&owner.server, |it| it.sent == 400);
+    assert!(owner.server.metrics().queued > 0);
+    let measured = measure().await;
+    raw.send(&pings).await;
+    raw.send(&frame(0x81, br#"{"type":"nothing"}"#)).await;
+    assert_eq!(owner.next().code, 3);
+    measured.check(MIB);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_messages_of_a_client_that_does_not_read_end_it_at_the_bound() {
+    let flood = frame(0x81, b"[").repeat(200_000);
+    let measured = measure().await;
+    let mut owner = Owner::start(Config {
+        max_backpressure: 64 * KIB,
+        ..config()
+    });
+    let (mut raw, _) = Raw::open(&mut owner).await;
+    let sending = tokio::spawn(async move {
+        raw.send(&flood).await;
+        raw
+    });
+    // An answer each, until the system's buffers and the outbox are full.
+    owner.next_of(CLOSED);
+    drop(sending.await.unwrap());
+    measured.check(3 * MIB);
+}
