@@ -1,6 +1,6 @@
 //! What a server does with upgrades and messages: the trait, our envelope, and a raw echo.
 
-use std::{rc::Rc, sync::Arc};
+use std::{borrow::Cow, rc::Rc, sync::Arc};
 
 use tokio_tungstenite::tungstenite::{
     Utf8Bytes,
@@ -12,15 +12,15 @@ use tokio_tungstenite::tungstenite::{
 
 use crate::{
     connection::Connection,
-    envelope::{self, error_payload},
+    envelope::{self, Envelope, error_payload, push_json_string},
     event::Event,
     routes::{ERROR_ROUTE, Routes},
     shard::Shard,
 };
 
-/// The longest name of a route there is not, in bytes, that is repeated in the `$error` about it: a peer is not to
-/// make the server send, and the owner read, as much as it likes.
-const MAX_TOLD_ROUTE: usize = 4096;
+/// So many bytes of a name are repeated in the `$error` about a route there is not: a peer is not to make the server
+/// send, and the owner read, as much as it likes.
+const MAX_TOLD_ROUTE: usize = 1024;
 
 /// A complete message as it came.
 #[derive(Debug)]
@@ -100,7 +100,7 @@ impl Protocol for EnvelopeProtocol {
         };
         match parsed {
             Ok(parsed) => {
-                let route = parsed.kind.and_then(|kind| self.routes.incoming(&kind));
+                let route = parsed.kind.as_deref().and_then(|kind| self.routes.incoming(kind));
                 if let Some(route) = route {
                     exchange.tell(&Event::Message {
                         route,
@@ -108,9 +108,12 @@ impl Protocol for EnvelopeProtocol {
                     });
                 } else {
                     exchange.shard.metrics().no_route.add(1);
-                    let name = Some(parsed.raw_kind).filter(|name| name.len() <= MAX_TOLD_ROUTE);
+                    let name = told_route(&parsed);
                     let message = "there is no such route";
-                    self.refuse(exchange, &error_payload("NO_ROUTE", name, message));
+                    self.refuse(
+                        exchange,
+                        &error_payload("NO_ROUTE", name.as_deref(), message),
+                    );
                 }
             }
             Err(bad) => {
@@ -122,6 +125,22 @@ impl Protocol for EnvelopeProtocol {
             }
         }
     }
+}
+
+/// The JSON text of a name as it is told: as it came, or the start of a long one. A long one that is no text is not told.
+fn told_route<'a>(envelope: &Envelope<'a>) -> Option<Cow<'a, str>> {
+    let Some(name) = &envelope.kind else {
+        return Some(envelope.raw_kind)
+            .filter(|raw| raw.len() <= MAX_TOLD_ROUTE)
+            .map(Cow::Borrowed);
+    };
+    if name.len() <= MAX_TOLD_ROUTE {
+        return Some(envelope.raw_kind.into());
+    }
+    let end = (0..=MAX_TOLD_ROUTE).rfind(|at| name.is_char_boundary(*at));
+    let mut json = Vec::new();
+    push_json_string(&mut json, &format!("{}…", &name[..end.unwrap_or(0)]));
+    String::from_utf8(json).ok().map(Cow::Owned)
 }
 
 /// Sends every message back as it came, admits everybody: for conformance suites and benchmarks.
