@@ -100,7 +100,10 @@ impl Protocol for EnvelopeProtocol {
         };
         match parsed {
             Ok(parsed) => {
-                let route = parsed.kind.as_deref().and_then(|kind| self.routes.incoming(kind));
+                let route = parsed
+                    .kind
+                    .as_deref()
+                    .and_then(|kind| self.routes.incoming(kind));
                 if let Some(route) = route {
                     exchange.tell(&Event::Message {
                         route,

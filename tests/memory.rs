@@ -17,7 +17,7 @@ use support::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    sync::{Mutex, MutexGuard},
+    sync::Mutex,
 };
 use zocket::Config;
 
@@ -48,23 +48,18 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// One measurement at a time.
+/// One test at a time, from its first allocation on: what another one prepares would be counted too.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
 struct Measured {
     before: usize,
-    _alone: MutexGuard<'static, ()>,
 }
 
 /// Starts to measure; what the clients are going to send is best made before.
-async fn measure() -> Measured {
-    let alone = ALONE.lock().await;
+fn measure() -> Measured {
     let before = LIVE.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);
-    Measured {
-        before,
-        _alone: alone,
-    }
+    Measured { before }
 }
 
 impl Measured {
@@ -83,7 +78,8 @@ impl Measured {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_counter_sees_what_is_held() {
-    let measured = measure().await;
+    let _alone = ALONE.lock().await;
+    let measured = measure();
     drop(std::hint::black_box(vec![1_u8; 3 * MIB]));
     let peak = PEAK.load(Ordering::Relaxed) - measured.before;
     assert!((3 * MIB..4 * MIB).contains(&peak), "{peak}");
@@ -92,13 +88,14 @@ async fn the_counter_sees_what_is_held() {
 #[tokio::test(flavor = "multi_thread")]
 async fn half_requests_hold_no_more_than_a_head_each() {
     const CLIENTS: usize = 400;
+    let _alone = ALONE.lock().await;
     let half = [
         UPGRADE.strip_suffix(b"\r\n").unwrap(),
         b"a: ",
         &vec![b'x'; 16_000],
     ]
     .concat();
-    let measured = measure().await;
+    let measured = measure();
     let owner = Owner::start(config());
     let mut crowd = Vec::new();
     for _ in 0..CLIENTS {
@@ -116,8 +113,9 @@ async fn half_requests_hold_no_more_than_a_head_each() {
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_before_the_admission_are_kept_up_to_64_kib() {
     const CLIENTS: usize = 50;
+    let _alone = ALONE.lock().await;
     let early = Arc::new(frame(0x82, &vec![0; 2000]).repeat(1000));
-    let measured = measure().await;
+    let measured = measure();
     let mut owner = Owner::start(config());
     let mut sending = Vec::new();
     for _ in 0..CLIENTS {
@@ -142,7 +140,8 @@ async fn messages_before_the_admission_are_kept_up_to_64_kib() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_announced_length_holds_no_more_than_a_message() {
     const CLIENTS: usize = 20;
-    let measured = measure().await;
+    let _alone = ALONE.lock().await;
+    let measured = measure();
     let mut owner = Owner::start(config());
     let mut liars = Vec::new();
     for length in [MIB as u64, 1 << 40, i64::MAX as u64, u64::MAX].repeat(CLIENTS / 4) {
@@ -161,13 +160,14 @@ async fn an_announced_length_holds_no_more_than_a_message() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_of_a_million_fragments_holds_what_a_whole_one_does() {
+    let _alone = ALONE.lock().await;
     let text = format!(r#"{{"type":"echo","payload":"{}"}}"#, "x".repeat(1_000_000));
     let mut bytes = frame(0x01, &text.as_bytes()[..1]);
     for byte in text[1..].bytes() {
         bytes.extend_from_slice(&frame(0x00, &[byte]));
     }
     bytes.extend_from_slice(&frame(0x80, b""));
-    let measured = measure().await;
+    let measured = measure();
     let mut owner = Owner::start(config());
     let (mut raw, _) = Raw::open(&mut owner).await;
     raw.send(&bytes).await;
@@ -178,6 +178,7 @@ async fn a_message_of_a_million_fragments_holds_what_a_whole_one_does() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn empty_fragments_and_pings_without_end_hold_nothing() {
+    let _alone = ALONE.lock().await;
     let bytes = [
         frame(0x00, b""),
         frame(0x89, &[7; 125]),
@@ -185,7 +186,7 @@ async fn empty_fragments_and_pings_without_end_hold_nothing() {
     ]
     .concat()
     .repeat(20_000);
-    let measured = measure().await;
+    let measured = measure();
     let mut owner = Owner::start(config());
     let (mut raw, _) = Raw::open(&mut owner).await;
     raw.send(&frame(0x01, b"")).await;
@@ -213,6 +214,7 @@ async fn flood(raw: &mut Raw, bytes: &[u8]) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pings_of_a_client_that_does_not_read_hold_one_pong() {
+    let _alone = ALONE.lock().await;
     let chunk = format!("\"{}\"", "x".repeat(64 * KIB));
     let pings = frame(0x89, &[7; 125]).repeat(40_000);
     let mut owner = Owner::start(Config {
@@ -227,7 +229,7 @@ async fn pings_of_a_client_that_does_not_read_hold_one_pong() {
     }
     wait_for(&owner.server, |it| it.sent == 400);
     assert!(owner.server.metrics().queued > 0);
-    let measured = measure().await;
+    let measured = measure();
     raw.send(&pings).await;
     raw.send(&frame(0x81, br#"{"type":"nothing"}"#)).await;
     assert_eq!(owner.next().code, 3);
@@ -236,8 +238,9 @@ async fn pings_of_a_client_that_does_not_read_hold_one_pong() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_messages_of_a_client_that_does_not_read_end_it_at_the_bound() {
+    let _alone = ALONE.lock().await;
     let flood = frame(0x81, b"[").repeat(200_000);
-    let measured = measure().await;
+    let measured = measure();
     let mut owner = Owner::start(Config {
         max_backpressure: 64 * KIB,
         ..config()
