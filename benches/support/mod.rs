@@ -19,7 +19,7 @@ use zocket::{
 };
 
 /// How long a client waits for an answer before the benchmark fails.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Number of the only outgoing route.
 pub(crate) const ECHOED: u32 = 0;
