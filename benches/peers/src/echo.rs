@@ -11,8 +11,9 @@ use crate::{
     Fault,
     message::Template,
     options::Options,
+    swarm::Swarm,
     window::{Phase, Window},
-    wire::{PATIENCE, Swarm},
+    wire::PATIENCE,
 };
 
 /// A message under way: its number, and the moment from which its latency counts.
@@ -46,19 +47,24 @@ pub(crate) fn run(options: &Options) -> Result<Value, Fault> {
 
 impl Echo {
     fn closed(mut self, options: &Options) -> Result<Value, Fault> {
-        let now = Instant::now();
-        for client in 0..options.connections {
+        let mut now = Instant::now();
+        // Spread over all, so that they are not the ones that came first.
+        let active = options.active.min(options.connections);
+        for talker in 0..active {
+            let client = talker * options.connections / active;
             for _ in 0..options.in_flight {
                 self.send(client, now);
             }
             self.swarm.clients[client].flush()?;
         }
         let mut ready = Vec::new();
-        while self.window.phase(Instant::now())? != Phase::Over {
-            self.swarm.wait(Instant::now() + PATIENCE, &mut ready)?;
+        while self.window.phase(now)? != Phase::Over {
+            now = self.swarm.wait(PATIENCE, &mut ready)?;
             for &client in &ready {
-                let answered = self.receive(client)?;
-                let now = Instant::now();
+                // One look at the clock for the answers and for what is sent because of them, so
+                // that the time to read and to write counts as latency.
+                now = Instant::now();
+                let answered = self.receive(client, now)?;
                 for _ in 0..answered {
                     self.send(client, now);
                 }
@@ -74,14 +80,16 @@ impl Echo {
         let start = Instant::now();
         let gap = Duration::from_secs_f64(1.0 / rate);
         let mut due = start;
+        let mut now = start;
         let mut ready = Vec::new();
         let mut touched = Vec::new();
-        while self.window.phase(Instant::now())? != Phase::Over {
-            self.swarm.wait(due, &mut ready)?;
+        while self.window.phase(now)? != Phase::Over {
+            let left = due.saturating_duration_since(now);
+            now = self.swarm.wait(left, &mut ready)?;
             for &client in &ready {
-                self.receive(client)?;
+                now = Instant::now();
+                self.receive(client, now)?;
             }
-            let now = Instant::now();
             while due <= now {
                 let client = usize::try_from(self.next)? % options.connections;
                 self.send(client, due);
@@ -109,7 +117,7 @@ impl Echo {
     }
 
     /// Takes and checks what one client got; returns how many answers that were.
-    fn receive(&mut self, client: usize) -> Result<usize, Fault> {
+    fn receive(&mut self, client: usize, now: Instant) -> Result<usize, Fault> {
         let Self {
             swarm,
             expected,
@@ -117,9 +125,8 @@ impl Echo {
             window,
             ..
         } = self;
-        let now = Instant::now();
         let mut answered = 0;
-        swarm.clients[client].receive(&mut swarm.scratch, |text| {
+        swarm.clients[client].receive(&mut swarm.scratch, &mut |text: &[u8]| {
             let number = expected.number(text)?;
             match under_way[client].pop_front() {
                 Some((wanted, from)) if wanted == number => {

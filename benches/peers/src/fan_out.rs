@@ -6,10 +6,11 @@ use serde_json::Value;
 
 use crate::{
     Fault,
-    message::Template,
+    message::{Stream, Template},
     options::Options,
+    swarm::Swarm,
     window::{Phase, Window},
-    wire::{PATIENCE, Swarm},
+    wire::{Answers, PATIENCE},
 };
 
 /// A publication under way: when it was sent, and how many members still wait for it.
@@ -18,68 +19,137 @@ struct Publication {
     missing: usize,
 }
 
+struct FanOut {
+    /// To recognise a message that is no exact part of `stream`.
+    news: Template,
+    stream: Stream,
+    /// The number each member gets next.
+    due: Vec<u64>,
+    under_way: VecDeque<Publication>,
+    /// Number of the first of them.
+    oldest: u64,
+    window: Window,
+}
+
 /// Keeps `--in-flight` publications under way until the window is over.
 pub(crate) fn run(options: &Options) -> Result<Value, Fault> {
     let members = options.connections;
     let mut swarm = Swarm::open(options, members + 1)?;
     let dialect = options.dialect;
-    let join = format!(
-        "{}{{\"room\":\"bench\"}}{}",
-        dialect.before("join"),
-        dialect.after()
-    );
-    let joined = format!(
-        "{}{{\"room\":\"bench\"}}{}",
-        dialect.before("joined"),
-        dialect.after()
-    );
-    for member in &mut swarm.clients[..members] {
-        member.ask(join.as_bytes(), |answer| answer == joined.as_bytes())?;
-    }
+    let joining = |name| {
+        let (before, after) = (dialect.before(name), dialect.after());
+        format!("{before}{{\"room\":\"bench\"}}{after}").into_bytes()
+    };
+    // The publisher, who is the last, joins nothing.
+    let publisher = swarm.clients.pop();
+    swarm.ask_all(|_| joining("join"), |_| joining("joined"))?;
+    swarm.clients.extend(publisher);
     let publish = Template::new(dialect, "publish", "\"room\":\"bench\",", options.bytes);
-    let news = Template::new(dialect, "news", "", options.bytes);
-
-    let mut window = Window::new(options);
-    let mut due = vec![0_u64; members];
-    let mut under_way: VecDeque<Publication> = VecDeque::new();
-    let mut oldest = 0_u64;
+    let news = || Template::new(dialect, "news", "", options.bytes);
+    let mut fan_out = FanOut {
+        news: news(),
+        stream: Stream::new(news()),
+        due: vec![0; members],
+        under_way: VecDeque::new(),
+        oldest: 0,
+        window: Window::new(options),
+    };
     let mut ready = Vec::new();
-    while window.phase(Instant::now())? != Phase::Over {
-        while under_way.front().is_some_and(|it| it.missing == 0) {
-            under_way.pop_front();
-            oldest += 1;
-        }
-        if under_way.len() < options.in_flight {
-            let sent = Instant::now();
-            while under_way.len() < options.in_flight {
-                let number = oldest + under_way.len() as u64;
+    let mut now = Instant::now();
+    while fan_out.window.phase(now)? != Phase::Over {
+        fan_out.retire();
+        if fan_out.under_way.len() < options.in_flight {
+            now = Instant::now();
+            while fan_out.under_way.len() < options.in_flight {
+                let number = fan_out.publish(now);
                 publish.write(number, &mut swarm.clients[members].out);
-                under_way.push_back(Publication {
-                    sent,
-                    missing: members,
-                });
             }
             swarm.clients[members].flush()?;
         }
-        swarm.wait(Instant::now() + PATIENCE, &mut ready)?;
+        now = swarm.wait(PATIENCE, &mut ready)?;
         for &index in &ready {
-            let now = Instant::now();
-            swarm.clients[index].receive(&mut swarm.scratch, |text| {
-                let number = news.number(text)?;
-                let wanted = due.get_mut(index).ok_or("the publisher got a message")?;
-                if number != *wanted {
-                    return Err(format!("member {index} got {number}, {wanted} was due").into());
-                }
-                *wanted += 1;
-                let publication = usize::try_from(number - oldest)
-                    .ok()
-                    .and_then(|at| under_way.get_mut(at))
-                    .ok_or("a message that was not published yet")?;
-                publication.missing -= 1;
-                window.answered(now, now.saturating_duration_since(publication.sent), 1);
-                Ok(())
-            })?;
+            // For each socket: a thousand of them take milliseconds, and what the last one gets may
+            // have come long after the first was read.
+            now = Instant::now();
+            let mut member = Member {
+                index,
+                now,
+                of: &mut fan_out,
+            };
+            swarm.clients[index].receive(&mut swarm.scratch, &mut member)?;
         }
     }
-    window.result("deliveries", options)
+    fan_out.window.result("deliveries", options)
+}
+
+impl FanOut {
+    /// Forgets the publications that every member has.
+    fn retire(&mut self) {
+        while self.under_way.front().is_some_and(|it| it.missing == 0) {
+            self.under_way.pop_front();
+            self.oldest += 1;
+        }
+        self.stream.forget(self.oldest);
+    }
+
+    /// Notes one more publication; returns its number.
+    fn publish(&mut self, sent: Instant) -> u64 {
+        let number = self.oldest + self.under_way.len() as u64;
+        self.stream.push(number);
+        self.under_way.push_back(Publication {
+            sent,
+            missing: self.due.len(),
+        });
+        number
+    }
+}
+
+/// What one member gets in one read.
+struct Member<'a> {
+    index: usize,
+    now: Instant,
+    of: &'a mut FanOut,
+}
+
+impl Member<'_> {
+    /// The member got the message that was due.
+    fn got(&mut self) -> Result<(), Fault> {
+        let due = &mut self.of.due[self.index];
+        let publication = usize::try_from(*due - self.of.oldest)
+            .ok()
+            .and_then(|at| self.of.under_way.get_mut(at))
+            .ok_or("a message that was not published yet")?;
+        publication.missing -= 1;
+        *due += 1;
+        let latency = self.now.saturating_duration_since(publication.sent);
+        self.of.window.answered(self.now, latency, 1);
+        Ok(())
+    }
+}
+
+impl Answers for Member<'_> {
+    fn exact(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
+        let Some(due) = self.of.due.get(self.index) else {
+            return Ok(0);
+        };
+        let count = self.of.stream.matching(*due, bytes);
+        for _ in 0..count {
+            self.got()?;
+        }
+        Ok(count * self.of.stream.frame_length())
+    }
+
+    fn message(&mut self, text: &[u8]) -> Result<(), Fault> {
+        let number = self.of.news.number(text)?;
+        let wanted = *self
+            .of
+            .due
+            .get(self.index)
+            .ok_or("the publisher got a message")?;
+        if number != wanted {
+            let index = self.index;
+            return Err(format!("member {index} got {number}, {wanted} was due").into());
+        }
+        self.got()
+    }
 }

@@ -4,6 +4,7 @@ use crate::Fault;
 
 /// Opcode of a text frame.
 pub(crate) const TEXT: u8 = 1;
+const CLOSE: u8 = 8;
 const PONG: u8 = 10;
 const FINAL: u8 = 0x80;
 const MASKED: u8 = 0x80;
@@ -13,18 +14,28 @@ const SHORT: u8 = 126;
 /// Masks what this generator sends. One key for all: servers cannot tell, and it costs nothing.
 pub(crate) const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// Appends one masked frame.
-pub(crate) fn write(opcode: u8, text: &[u8], out: &mut Vec<u8>) {
+/// Appends a text frame as a server sends it.
+pub(crate) fn write_plain(text: &[u8], out: &mut Vec<u8>) {
+    write_head(TEXT, 0, text.len(), out);
+    out.extend_from_slice(text);
+}
+
+fn write_head(opcode: u8, masked: u8, length: usize, out: &mut Vec<u8>) {
     out.push(FINAL | opcode);
-    if let Some(short) = u8::try_from(text.len()).ok().filter(|it| *it < SHORT) {
-        out.push(MASKED | short);
-    } else if let Ok(long) = u16::try_from(text.len()) {
-        out.push(MASKED | SHORT);
+    if let Some(short) = u8::try_from(length).ok().filter(|it| *it < SHORT) {
+        out.push(masked | short);
+    } else if let Ok(long) = u16::try_from(length) {
+        out.push(masked | SHORT);
         out.extend_from_slice(&long.to_be_bytes());
     } else {
-        out.push(MASKED | (SHORT + 1));
-        out.extend_from_slice(&(text.len() as u64).to_be_bytes());
+        out.push(masked | (SHORT + 1));
+        out.extend_from_slice(&(length as u64).to_be_bytes());
     }
+}
+
+/// Appends one masked frame.
+pub(crate) fn write(opcode: u8, text: &[u8], out: &mut Vec<u8>) {
+    write_head(opcode, MASKED, text.len(), out);
     out.extend_from_slice(&MASK);
     out.extend(
         text.iter()
@@ -73,6 +84,11 @@ pub(crate) fn read<'a>(bytes: &mut &'a [u8]) -> Result<Option<Frame<'a>>, Fault>
         .into()),
         _ => Err(format!("a frame that starts with {first:#04x}").into()),
     }
+}
+
+/// Appends a close frame with code 1000.
+pub(crate) fn write_close(out: &mut Vec<u8>) {
+    write(CLOSE, &1000_u16.to_be_bytes(), out);
 }
 
 /// Appends the pong that answers a ping.

@@ -20,76 +20,122 @@ struct Attempt {
     socket: TcpStream,
     started: Instant,
     asked: bool,
-    response: Vec<u8>,
+    /// The start of a response whose rest is still to come.
+    partial: Vec<u8>,
+}
+
+/// What all attempts share.
+struct Handshakes<'a> {
+    options: &'a Options,
+    request: String,
+    poll: Poll,
+    /// A response that was checked in full: one with the same bytes needs no second look.
+    checked: Vec<u8>,
 }
 
 /// Keeps `--connections` handshakes under way until the window is over.
 pub(crate) fn run(options: &Options) -> Result<Value, Fault> {
-    let request = request(options.server, &options.path);
-    let mut poll = Poll::new()?;
+    let mut handshakes = Handshakes {
+        options,
+        request: request(options.server, &options.path),
+        poll: Poll::new()?,
+        checked: Vec::new(),
+    };
     let mut events = Events::with_capacity(1024);
     let mut attempts = Vec::new();
     for index in 0..options.connections {
-        attempts.push(begin(options, &poll, index)?);
+        attempts.push(handshakes.begin(index)?);
     }
     let mut window = Window::new(options);
     while window.phase(Instant::now())? != Phase::Over {
-        match poll.poll(&mut events, Some(Duration::from_millis(100))) {
+        let patience = Some(Duration::from_millis(100));
+        match handshakes.poll.poll(&mut events, patience) {
             Err(fault) if fault.kind() == ErrorKind::Interrupted => continue,
             other => other?,
         }
         for event in &events {
             let Token(index) = event.token();
             let attempt = &mut attempts[index];
-            if !attempt.asked && event.is_writable() {
-                if let Some(fault) = attempt.socket.take_error()? {
-                    return Err(fault.into());
-                }
-                // A request of 200 bytes always fits into an empty socket buffer.
-                attempt.socket.write_all(request.as_bytes())?;
-                attempt.asked = true;
+            if !attempt.asked {
+                attempt.ask(&handshakes.request)?;
             }
-            if event.is_readable() && attempt.upgraded()? {
+            if event.is_readable() && handshakes.is_upgraded(attempt)? {
                 let now = Instant::now();
                 window.answered(now, now - attempt.started, 1);
-                // Closing with unread or lingering data off sends a reset, which leaves no port in
-                // TIME_WAIT: with a closing handshake 28,000 of them would last for two seconds.
-                attempts[index] = begin(options, &poll, index)?;
+                // Closing without lingering sends a reset, which leaves no port in TIME_WAIT: with a
+                // closing handshake 28,000 of them would last for two seconds.
+                attempts[index] = handshakes.begin(index)?;
             }
         }
     }
     window.result("handshakes", options)
 }
 
-fn begin(options: &Options, poll: &Poll, index: usize) -> Result<Attempt, Fault> {
-    let mut socket = TcpStream::connect(options.server)?;
-    SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
-    poll.registry().register(
-        &mut socket,
-        Token(index),
-        Interest::READABLE | Interest::WRITABLE,
-    )?;
-    Ok(Attempt {
-        socket,
-        started: Instant::now(),
-        asked: false,
-        response: Vec::new(),
-    })
+impl Handshakes<'_> {
+    fn begin(&self, index: usize) -> Result<Attempt, Fault> {
+        let started = Instant::now();
+        let socket = TcpStream::connect(self.options.server)?;
+        SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
+        let mut attempt = Attempt {
+            socket,
+            started,
+            asked: false,
+            partial: Vec::new(),
+        };
+        // On the loopback a connection is there when `connect` returns; where it is not, the poll
+        // tells.
+        attempt.ask(&self.request)?;
+        let interest = if attempt.asked {
+            Interest::READABLE
+        } else {
+            Interest::READABLE | Interest::WRITABLE
+        };
+        self.poll
+            .registry()
+            .register(&mut attempt.socket, Token(index), interest)?;
+        Ok(attempt)
+    }
+
+    /// Reads once; whether the right 101 is complete. What comes later is told by the poll again.
+    fn is_upgraded(&mut self, attempt: &mut Attempt) -> Result<bool, Fault> {
+        let mut chunk = [0; 4096];
+        let count = match attempt.socket.read(&mut chunk) {
+            Ok(0) => return Err("the server hung up during the handshake".into()),
+            Ok(count) => count,
+            Err(fault) if fault.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(fault) => return Err(fault.into()),
+        };
+        if count == chunk.len() {
+            return Err("a response of more than 4 KiB".into());
+        }
+        let chunk = &chunk[..count];
+        if attempt.partial.is_empty() && chunk == self.checked {
+            return Ok(true);
+        }
+        attempt.partial.extend_from_slice(chunk);
+        let Some(length) = check_response(&attempt.partial)? else {
+            return Ok(false);
+        };
+        self.checked.clear();
+        self.checked.extend_from_slice(&attempt.partial[..length]);
+        Ok(true)
+    }
 }
 
 impl Attempt {
-    /// Reads on; whether the right 101 is complete.
-    fn upgraded(&mut self) -> Result<bool, Fault> {
-        let mut chunk = [0; 4096];
-        loop {
-            match self.socket.read(&mut chunk) {
-                Ok(0) => return Err("the server hung up during the handshake".into()),
-                Ok(count) => self.response.extend_from_slice(&chunk[..count]),
-                Err(fault) if fault.kind() == ErrorKind::WouldBlock => {
-                    return Ok(check_response(&self.response)?.is_some());
-                }
-                Err(fault) => return Err(fault.into()),
-            }
+    /// Sends the request if the connection is there: a request of 200 bytes always fits into an empty
+    /// socket buffer.
+    fn ask(&mut self, request: &str) -> Result<(), Fault> {
+        match self.socket.write(request.as_bytes()) {
+            Ok(count) if count == request.len() => self.asked = true,
+            Ok(_) => return Err("a request did not fit into the socket".into()),
+            Err(fault)
+                if matches!(
+                    fault.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::NotConnected
+                ) => {}
+            Err(fault) => return Err(fault.into()),
         }
+        Ok(())
     }
 }

@@ -12,6 +12,8 @@ mod histogram;
 mod idle;
 mod message;
 mod options;
+mod rooms;
+mod swarm;
 mod usage;
 mod window;
 mod wire;
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
     let result = match options.mode {
         Mode::Echo => echo::run(&options),
         Mode::FanOut => fan_out::run(&options),
+        Mode::Rooms => rooms::run(&options),
         Mode::Handshakes => handshakes::run(&options),
         Mode::Idle => idle::run(&options),
     };

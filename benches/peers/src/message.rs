@@ -78,6 +78,69 @@ impl Template {
     }
 }
 
+/// Consecutive messages as the bytes a server sends to every member of a room, so that what one read
+/// brings is compared in one go.
+pub(crate) struct Stream {
+    template: Template,
+    /// Number of the first message in `bytes`.
+    first: u64,
+    bytes: Vec<u8>,
+    /// Bytes of one frame: all have the same length.
+    length: usize,
+}
+
+/// Messages that are over stay until there are this many, so that the rest is seldom moved.
+const KEPT: u64 = 256;
+
+impl Stream {
+    pub(crate) fn new(template: Template) -> Self {
+        let mut frame = Vec::new();
+        frame::write_plain(&template.text, &mut frame);
+        Self {
+            length: frame.len(),
+            template,
+            first: 0,
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Message `number`, the one after the last, exists from now on.
+    pub(crate) fn push(&mut self, number: u64) {
+        frame::write_plain(&self.template.text(number), &mut self.bytes);
+    }
+
+    /// Nobody waits for messages before `number` any more.
+    pub(crate) fn forget(&mut self, number: u64) {
+        if number - self.first >= KEPT {
+            self.bytes.drain(..self.at(number));
+            self.first = number;
+        }
+    }
+
+    /// How many messages, from `number` on, stand whole and byte for byte at the front of `bytes`; 0
+    /// also when they begin right and go on wrong.
+    pub(crate) fn matching(&self, number: u64, bytes: &[u8]) -> usize {
+        let expected = &self.bytes[self.at(number)..];
+        let count = bytes.len().min(expected.len()) / self.length;
+        let length = count * self.length;
+        if bytes[..length] == expected[..length] {
+            count
+        } else {
+            0
+        }
+    }
+
+    /// Bytes of one message's frame.
+    pub(crate) fn frame_length(&self) -> usize {
+        self.length
+    }
+
+    fn at(&self, number: u64) -> usize {
+        usize::try_from(number - self.first).expect("what is under way fits into memory")
+            * self.length
+    }
+}
+
 /// The start of a message, for people.
 fn shown(text: &[u8]) -> String {
     String::from_utf8_lossy(&text[..text.len().min(200)]).into_owned()
@@ -125,6 +188,28 @@ mod tests {
             };
             assert_eq!(sent.number(text).unwrap(), 1_234_567);
         }
+    }
+
+    #[test]
+    fn a_stream_counts_whole_messages_from_a_number_on() {
+        let template = || Template::new(Dialect::Json, "news", "", 64);
+        let mut stream = Stream::new(template());
+        let mut sent = Vec::new();
+        for number in 0..600 {
+            stream.push(number);
+            stream.forget(number.saturating_sub(3));
+            if number >= 597 {
+                frame::write_plain(&template().text(number), &mut sent);
+            }
+        }
+        let length = stream.frame_length();
+        assert_eq!(stream.matching(597, &sent), 3);
+        assert_eq!(stream.matching(597, &sent[..2 * length + 5]), 2);
+        assert_eq!(stream.matching(598, &sent), 0);
+        assert_eq!(stream.matching(598, &sent[length..]), 2);
+        assert_eq!(stream.matching(600, &sent), 0);
+        sent[length - 1] = b']';
+        assert_eq!(stream.matching(597, &sent), 0);
     }
 
     #[test]

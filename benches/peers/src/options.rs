@@ -13,12 +13,17 @@ modes
   echo         send {\"type\":\"echo\"} and wait for the answer; closed loop, or open with --rate
   fan-out      one client publishes to a room, all others are its members
   handshakes   connect, upgrade, reset; as often as it goes
-  idle         open connections, one echo each, say so on stdout, hold until stdin ends
+  rooms        clients in many rooms, with one publisher that takes the rooms in turn
+  idle         open connections, one echo each; then, at every line on stdin, close all or open
+               them again; says on stdout how many are open, and ends with stdin
 
 options
   --port N            port of the server on 127.0.0.1
   --connections N     clients; for fan-out members of the room; for handshakes under way at once [64]
-  --in-flight N       messages under way, for each client (echo) or in all (fan-out)             [1]
+  --in-flight N       messages under way, for each client (echo) or in all (fan-out, rooms)      [1]
+  --active N          how many of the connections talk, the others being idle (echo)           [all]
+  --rooms N           rooms (rooms)                                                              [1]
+  --members N         members of each room (rooms)                                              [10]
   --rate N            messages per second in all, sent on time whatever comes back (echo)
   --bytes N           size of the payload's JSON text, 26 or more                               [64]
   --warm-up SECONDS   before the window                                                         [1]
@@ -33,6 +38,7 @@ options
 pub(crate) enum Mode {
     Echo,
     FanOut,
+    Rooms,
     Handshakes,
     Idle,
 }
@@ -44,6 +50,9 @@ pub(crate) struct Options {
     pub(crate) server: SocketAddr,
     pub(crate) connections: usize,
     pub(crate) in_flight: usize,
+    pub(crate) active: usize,
+    pub(crate) rooms: usize,
+    pub(crate) members: usize,
     /// Messages per second of the open loop.
     pub(crate) rate: Option<f64>,
     /// Bytes of the payload's JSON text.
@@ -66,6 +75,9 @@ impl Options {
             server: SocketAddr::from(([127, 0, 0, 1], 0)),
             connections: 64,
             in_flight: 1,
+            active: usize::MAX,
+            rooms: 1,
+            members: 10,
             rate: None,
             bytes: 64,
             warm_up: Duration::from_secs(1),
@@ -82,6 +94,7 @@ impl Options {
                 mode = Some(match name.as_str() {
                     "echo" => Mode::Echo,
                     "fan-out" => Mode::FanOut,
+                    "rooms" => Mode::Rooms,
                     "handshakes" => Mode::Handshakes,
                     "idle" => Mode::Idle,
                     _ => return Err(format!("no mode named {name}").into()),
@@ -93,6 +106,9 @@ impl Options {
                 "--port" => port = Some(number(&name, &text)?),
                 "--connections" => options.connections = number(&name, &text)?,
                 "--in-flight" => options.in_flight = number(&name, &text)?,
+                "--active" => options.active = number(&name, &text)?,
+                "--rooms" => options.rooms = number(&name, &text)?,
+                "--members" => options.members = number(&name, &text)?,
                 "--rate" => options.rate = Some(number(&name, &text)?),
                 "--bytes" => options.bytes = number(&name, &text)?,
                 "--warm-up" => {
@@ -110,19 +126,34 @@ impl Options {
         options.mode = mode.ok_or("a mode is missing")?;
         options.server.set_port(port.ok_or("--port is missing")?);
         options.path = path.unwrap_or_else(|| options.dialect.path().into());
-        if options.connections == 0 || options.in_flight == 0 || options.seconds.is_zero() {
-            return Err("--connections, --in-flight and --seconds must be above 0".into());
+        options.check()?;
+        Ok(Some(options))
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        let counts = [
+            ("--connections", self.connections),
+            ("--in-flight", self.in_flight),
+            ("--active", self.active),
+            ("--rooms", self.rooms),
+            ("--members", self.members),
+        ];
+        if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            return Err(format!("{name} must be above 0").into());
         }
-        if options.bytes < message::SMALLEST {
+        if self.seconds.is_zero() {
+            return Err("--seconds must be above 0".into());
+        }
+        if self.members > self.connections && self.mode == Mode::Rooms {
+            return Err("--members must be at most --connections".into());
+        }
+        if self.bytes < message::SMALLEST {
             return Err(format!("--bytes must be {} or more", message::SMALLEST).into());
         }
-        if options
-            .rate
-            .is_some_and(|rate| !(rate > 0.0 && rate <= 1e7))
-        {
+        if self.rate.is_some_and(|rate| !(rate > 0.0 && rate <= 1e7)) {
             return Err("--rate must be above 0 and at most 10 million".into());
         }
-        Ok(Some(options))
+        Ok(())
     }
 }
 

@@ -30,7 +30,10 @@ impl Usage {
     /// many cores were busy with neither.
     pub(crate) fn since(&self, earlier: &Self, pid: Option<u32>, seconds: f64) -> Value {
         let own = self.own.saturating_sub(earlier.own);
-        let mut line = json!({ "generator_busy": rounded(own.as_secs_f64() / seconds) });
+        let mut line = json!({
+            "generator_busy": rounded(own.as_secs_f64() / seconds),
+            "generator_cpu": own.as_secs_f64(),
+        });
         let Some(pid) = pid else { return line };
         let mut all = Duration::ZERO;
         let mut main = Duration::ZERO;

@@ -1,4 +1,4 @@
-//! Client connections: opened one after the other, then driven together by one poll.
+//! Client connections: opened one after the other, read and written without blocking.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mio::{Events, Interest, Poll, Token};
+use socket2::SockRef;
 
 use crate::{
     Fault,
@@ -21,10 +21,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// The example key of RFC 6455, so that the answer is a constant too.
 pub(crate) const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// The upgrade request.
+/// The upgrade request. Its `authorization` is what a server with a schema for headers asks for.
 pub(crate) fn request(server: SocketAddr, path: &str) -> String {
     format!(
-        "GET {path} HTTP/1.1\r\nHost: {server}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "GET {path} HTTP/1.1\r\nHost: {server}\r\nAuthorization: Bearer bench\r\n\
+         Upgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )
 }
@@ -51,10 +52,35 @@ pub(crate) fn check_response(bytes: &[u8]) -> Result<Option<usize>, Fault> {
     }
 }
 
+/// Whoever checks what one client gets.
+pub(crate) trait Answers {
+    /// How many bytes at the front are whole frames just as they must be; those are then accepted.
+    /// What a server writes otherwise, and what is no message, is left to [`message`](Self::message).
+    fn exact(&mut self, _bytes: &[u8]) -> Result<usize, Fault> {
+        Ok(0)
+    }
+
+    /// One message of the application.
+    fn message(&mut self, text: &[u8]) -> Result<(), Fault>;
+}
+
+impl<F: FnMut(&[u8]) -> Result<(), Fault>> Answers for F {
+    fn message(&mut self, text: &[u8]) -> Result<(), Fault> {
+        self(text)
+    }
+}
+
+/// How a client leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaving {
+    Goodbye,
+    Reset,
+}
+
 /// One open connection.
 #[derive(Debug)]
 pub(crate) struct Client {
-    socket: mio::net::TcpStream,
+    pub(crate) socket: mio::net::TcpStream,
     /// The start of a frame whose rest is still to come.
     partial: Vec<u8>,
     /// Frames that wait for [`flush`](Self::flush).
@@ -63,12 +89,17 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Connects, upgrades and opens the session, waiting for each.
-    pub(crate) fn open(options: &Options) -> Result<Self, Fault> {
+    /// Connects and asks for the upgrade.
+    pub(crate) fn begin(options: &Options) -> Result<TcpStream, Fault> {
         let mut socket = TcpStream::connect_timeout(&options.server, PATIENCE)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.write_all(request(options.server, &options.path).as_bytes())?;
+        Ok(socket)
+    }
+
+    /// Waits for the upgrade and opens the session.
+    pub(crate) fn open(mut socket: TcpStream, options: &Options) -> Result<Self, Fault> {
         let mut bytes = Vec::new();
         let end = loop {
             read_more(&mut socket, &mut bytes)?;
@@ -89,37 +120,54 @@ impl Client {
         })
     }
 
-    /// Sends one text message and gives the answer to `check`, waiting for it.
-    pub(crate) fn ask(&mut self, text: &[u8], check: impl Fn(&[u8]) -> bool) -> Result<(), Fault> {
+    /// Sends text messages and waits for their answers, which must be these and come in order.
+    pub(crate) fn ask(
+        &mut self,
+        scratch: &mut [u8],
+        pairs: &[(Vec<u8>, Vec<u8>)],
+    ) -> Result<(), Fault> {
+        for (text, _) in pairs {
+            self.say(text)?;
+        }
+        let expected = pairs.iter().map(|(_, answer)| answer.as_slice());
+        self.hear(scratch, expected)
+    }
+
+    /// Sends a text message.
+    pub(crate) fn say(&mut self, text: &[u8]) -> Result<(), Fault> {
         frame::write(frame::TEXT, text, &mut self.out);
+        self.flush()
+    }
+
+    /// Waits for messages, which must be these and come in order.
+    pub(crate) fn hear<'a>(
+        &mut self,
+        scratch: &mut [u8],
+        mut due: impl ExactSizeIterator<Item = &'a [u8]>,
+    ) -> Result<(), Fault> {
         let deadline = Instant::now() + PATIENCE;
-        let mut scratch = vec![0; 64 * 1024];
-        let mut answered = false;
-        while !answered {
+        while due.len() > 0 {
+            let before = due.len();
             self.flush()?;
-            self.receive(&mut scratch, |answer| {
-                answered = check(answer);
-                if answered {
-                    Ok(())
-                } else {
-                    Err(format!("unexpected {}", String::from_utf8_lossy(answer)).into())
-                }
+            self.receive(scratch, &mut |answer: &[u8]| match due.next() {
+                Some(expected) if expected == answer => Ok(()),
+                _ => Err(format!("unexpected {}", String::from_utf8_lossy(answer)).into()),
             })?;
             if Instant::now() > deadline {
                 return Err("no answer in time".into());
             }
-            if !answered {
-                std::thread::sleep(Duration::from_micros(50));
+            if due.len() == before {
+                std::thread::sleep(Duration::from_micros(20));
             }
         }
         Ok(())
     }
 
-    /// Reads what is there and gives every message of the application to `each`.
+    /// Reads what is there and gives it to `answers`.
     pub(crate) fn receive(
         &mut self,
         scratch: &mut [u8],
-        mut each: impl FnMut(&[u8]) -> Result<(), Fault>,
+        answers: &mut impl Answers,
     ) -> Result<(), Fault> {
         loop {
             let count = match self.socket.read(scratch) {
@@ -130,13 +178,13 @@ impl Client {
                 Err(fault) => return Err(fault.into()),
             };
             if self.partial.is_empty() {
-                let rest = self.take(&scratch[..count], &mut each)?;
+                let rest = self.take(&scratch[..count], answers)?;
                 self.partial
                     .extend_from_slice(&scratch[count - rest..count]);
             } else {
                 self.partial.extend_from_slice(&scratch[..count]);
                 let mut partial = std::mem::take(&mut self.partial);
-                let rest = self.take(&partial, &mut each)?;
+                let rest = self.take(&partial, answers)?;
                 partial.drain(..partial.len() - rest);
                 self.partial = partial;
             }
@@ -148,15 +196,15 @@ impl Client {
     }
 
     /// Walks whole frames; returns how many bytes are left.
-    fn take(
-        &mut self,
-        mut bytes: &[u8],
-        each: &mut impl FnMut(&[u8]) -> Result<(), Fault>,
-    ) -> Result<usize, Fault> {
-        while let Some(frame) = frame::read(&mut bytes)? {
+    fn take(&mut self, mut bytes: &[u8], answers: &mut impl Answers) -> Result<usize, Fault> {
+        loop {
+            bytes = &bytes[answers.exact(bytes)?..];
+            let Some(frame) = frame::read(&mut bytes)? else {
+                return Ok(bytes.len());
+            };
             match frame {
                 Frame::Text(text) => match self.dialect.own(text) {
-                    Own::No => each(text)?,
+                    Own::No => answers.message(text)?,
                     Own::Reply(reply) => {
                         frame::write(frame::TEXT, reply, &mut self.out);
                         self.flush()?;
@@ -170,7 +218,28 @@ impl Client {
                 Frame::Pong => {}
             }
         }
-        Ok(bytes.len())
+    }
+
+    /// Ends the connection: with a close frame and the server's end of it, or with a reset, as of a
+    /// client that is gone.
+    pub(crate) fn close(mut self, how: Leaving) -> Result<(), Fault> {
+        let socket = SockRef::from(&self.socket);
+        if how == Leaving::Reset {
+            return Ok(socket.set_linger(Some(Duration::ZERO))?);
+        }
+        socket.set_nonblocking(false)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        frame::write_close(&mut self.out);
+        self.flush()?;
+        let mut rest = [0; 1024];
+        loop {
+            match self.socket.read(&mut rest) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(fault) if fault.kind() == ErrorKind::ConnectionReset => return Ok(()),
+                Err(fault) => return Err(format!("a close was not answered: {fault}").into()),
+            }
+        }
     }
 
     /// Writes as much as the socket takes; the poll says when it takes the rest.
@@ -191,7 +260,15 @@ impl Client {
 
 fn read_more(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<(), Fault> {
     let mut chunk = [0; 4096];
-    match socket.read(&mut chunk)? {
+    let count = socket
+        .read(&mut chunk)
+        .map_err(|fault| match fault.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+                "the upgrade was not answered in time".into()
+            }
+            _ => Fault::from(fault),
+        })?;
+    match count {
         0 => Err("the server hung up during the handshake".into()),
         count => {
             bytes.extend_from_slice(&chunk[..count]);
@@ -223,61 +300,5 @@ fn open_session(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<(), Fault
         let rest = left.len();
         bytes.drain(..bytes.len() - rest);
         read_more(socket, bytes)?;
-    }
-}
-
-/// Many clients and the poll that watches them.
-pub(crate) struct Swarm {
-    pub(crate) clients: Vec<Client>,
-    poll: Poll,
-    events: Events,
-    pub(crate) scratch: Vec<u8>,
-}
-
-impl Swarm {
-    /// Opens `count` clients.
-    pub(crate) fn open(options: &Options, count: usize) -> Result<Self, Fault> {
-        let poll = Poll::new()?;
-        let mut clients = Vec::with_capacity(count);
-        for index in 0..count {
-            let mut client = Client::open(options)
-                .map_err(|fault| format!("client {index} of {count}: {fault}"))?;
-            poll.registry().register(
-                &mut client.socket,
-                Token(index),
-                Interest::READABLE | Interest::WRITABLE,
-            )?;
-            clients.push(client);
-        }
-        Ok(Self {
-            clients,
-            poll,
-            events: Events::with_capacity(1024),
-            scratch: vec![0; 256 * 1024],
-        })
-    }
-
-    /// Waits for sockets at most until `deadline`; fills `ready` with those that have something.
-    pub(crate) fn wait(&mut self, deadline: Instant, ready: &mut Vec<usize>) -> Result<(), Fault> {
-        ready.clear();
-        let left = deadline.saturating_duration_since(Instant::now());
-        // The poll counts in whole milliseconds and rounds up: shorter waits are spent spinning.
-        let timeout = left
-            .checked_sub(Duration::from_millis(2))
-            .map_or(Duration::ZERO, |it| it.min(Duration::from_millis(100)));
-        match self.poll.poll(&mut self.events, Some(timeout)) {
-            Err(fault) if fault.kind() == ErrorKind::Interrupted => return Ok(()),
-            other => other?,
-        }
-        for event in &self.events {
-            let Token(index) = event.token();
-            if event.is_writable() && !self.clients[index].out.is_empty() {
-                self.clients[index].flush()?;
-            }
-            if event.is_readable() {
-                ready.push(index);
-            }
-        }
-        Ok(())
     }
 }
