@@ -1,7 +1,8 @@
 // One measurement: starts a server, points the generator at it, stops it.
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { get } from "node:http";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -18,8 +19,9 @@ process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
 
 /** Throughput, latency and CPU of one case. */
-export async function load(command, { args, dialect, seconds, warmUp, placement }) {
-  return withServer(command, placement, async ({ port, pid }) => {
+export async function load(server, { args, dialect, seconds, warmUp, placement }) {
+  return withServer(server, placement, async ({ port, pid }) => {
+    if (server.admission && args[0] === "handshakes") await admits(port);
     const generator = start(placement.generator, [
       GENERATOR,
       ...args.map(String),
@@ -31,32 +33,122 @@ export async function load(command, { args, dialect, seconds, warmUp, placement 
 }
 
 /**
- * Resident bytes that one idle connection adds. The server is warmed up by a short echo over
- * connections that end before the first reading, so that code and pools do not count.
+ * Resident bytes that one idle connection adds; what is kept when all have left; and what a third wave
+ * of as many needs more than the second. The server is warmed up by a short echo over connections that
+ * end before the first reading, so that code and pools do not count. An allocator keeps pages that were
+ * used once, which the second wave may still add to, so that only the third tells a leak. V8's young
+ * generation is kept small: it grows and shrinks by 16 MiB as it likes, and holds nothing that lasts.
  */
-export async function memory(command, { args, dialect, placement }) {
-  return withServer(command, placement, async ({ port, pid }) => {
+export async function memory(server, { args, dialect, placement }) {
+  const environment = { ...server.environment, NODE_OPTIONS: "--max-semi-space-size=1" };
+  return withServer({ ...server, environment }, placement, async ({ port, pid }) => {
     const to = ["--port", port, "--dialect", dialect].map(String);
-    const brief = ["--connections", "256", "--seconds", "0.5", "--warm-up", "0.5"];
+    const brief = ["--connections", "256", "--in-flight", "16", "--seconds", "1"];
     await lastLine(start(placement.generator, [GENERATOR, "echo", ...brief, ...to]));
     await sleep(SETTLE_MS);
-    const before = residentBytes(pid);
-    const generator = start(placement.generator, [GENERATOR, ...args.map(String), ...to]);
-    const lines = createInterface({ input: generator.stdout });
-    const failed = exited(generator);
-    const [line] = await Promise.race([once(lines, "line"), failed.then(() => ["{}"])]);
-    const { open } = JSON.parse(line);
-    if (!open) throw new Error(`the generator ended early${generator.complaint()}`);
+    const before = look(pid);
+    const waves = wavesOf(start(placement.generator, [GENERATOR, ...args.map(String), ...to]));
+    const count = await waves.next();
     await sleep(SETTLE_MS);
-    const after = residentBytes(pid);
-    generator.stdin.end();
-    await failed;
-    return { bytes: (after - before) / open };
+    const open = [look(pid)];
+    for (let wave = 2; wave <= 3; wave++) {
+      await waves.next();
+      await collect(server, pid);
+      await waves.next();
+      await collect(server, pid);
+      open.push(look(pid));
+    }
+    await waves.next();
+    await collect(server, pid);
+    const after = look(pid);
+    await waves.end();
+    const [first, second, third] = open.map(({ bytes }) => bytes);
+    const taken = first - before.bytes;
+    return {
+      memory: {
+        bytes: taken / count,
+        kept: (after.bytes - before.bytes) / count,
+        grown: (third - second) / taken,
+        files: after.files - before.files,
+      },
+    };
   });
 }
 
-async function withServer(command, placement, use) {
-  const server = start(placement.server, command);
+/** Clients that come and leave in turns: `next` lets them, and says how many are open then. */
+function wavesOf(generator) {
+  const lines = createInterface({ input: generator.stdout })[Symbol.asyncIterator]();
+  const early = exited(generator).then(() => {
+    throw new Error(`the generator ended early${generator.complaint()}`);
+  });
+  early.catch(() => {});
+  let turn = 0;
+  return {
+    async next() {
+      // The first come by themselves.
+      if (turn > 0) generator.stdin.write("\n");
+      const { value, done } = await Promise.race([lines.next(), early]);
+      if (done) return early;
+      const { open } = JSON.parse(value);
+      turn += 1;
+      if (open > 0 !== (turn % 2 === 1)) throw new Error(`${open} clients are open`);
+      return open;
+    },
+    async end() {
+      generator.stdin.end();
+      await exited(generator);
+    },
+  };
+}
+
+/** Has the server's garbage collected, and what follows from that done. */
+async function collect({ native }, pid) {
+  for (let time = 0; time < 2; time++) {
+    await sleep(SETTLE_MS / 2);
+    if (!native) process.kill(pid, "SIGUSR2");
+  }
+  await sleep(SETTLE_MS / 2);
+}
+
+/**
+ * Makes sure that the application has a schema for headers and an `onConnect`: the one refuses an
+ * upgrade without `authorization`, the other one for nobody.
+ */
+async function admits(port) {
+  for (const [authorization, expected] of [
+    [undefined, 400],
+    ["nobody", 403],
+  ]) {
+    const headers = {
+      connection: "upgrade",
+      upgrade: "websocket",
+      "sec-websocket-version": "13",
+      "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+      ...(authorization && { authorization }),
+    };
+    const request = get({ host: "127.0.0.1", port, headers, agent: false });
+    const [status] = await Promise.race([
+      once(request, "response").then(([response]) => [response.resume().statusCode]),
+      once(request, "upgrade").then(([, socket]) => [socket.destroy() && 101]),
+    ]);
+    if (status !== expected) {
+      throw new Error(`an upgrade for ${authorization} got ${status}, not ${expected}`);
+    }
+  }
+}
+
+/** Whether a server starts at all: an addon may be built for other versions of Node.js. */
+export async function starts(server, placement) {
+  try {
+    await withServer(server, placement, async () => {});
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function withServer({ command, environment }, placement, use) {
+  const server = start(placement.server, command, environment);
   try {
     const port = await listening(server);
     return await use({ port, pid: server.pid });
@@ -66,11 +158,21 @@ async function withServer(command, placement, use) {
   }
 }
 
-function start({ pin, priority }, command) {
-  // `taskset` and `nice` become the program they start: the process id is the server's.
-  const [file, ...args] = [...pin, ...command];
+/** As many open files as this user may have: 10,000 connections need more than is usual. */
+const FILES = ["sh", "-c", 'ulimit -S -n "$(ulimit -H -n)" 2>/dev/null; exec "$@"', "sh"];
+
+/** How many files a process may have open; `Infinity` where there is no limit. */
+export function mostFiles() {
+  const text = execFileSync("sh", ["-c", "ulimit -H -n"], { encoding: "utf8" }).trim();
+  return text === "unlimited" ? Infinity : Number(text);
+}
+
+function start({ pin, priority }, command, environment) {
+  // `sh`, `taskset` and `nice` become the program they start: the process id is the server's.
+  const [file, ...args] = [...FILES, ...pin, ...command];
   const stdio = ["pipe", "pipe", "pipe"];
-  const child = spawn(file, args, { stdio, detached: priority });
+  const env = { ...process.env, ...environment };
+  const child = spawn(file, args, { stdio, detached: priority, env });
   if (priority) {
     // Linux shares the CPU between sessions first, and `nice` counts only within one.
     const group = `/proc/${child.pid}/autogroup`;
@@ -116,8 +218,10 @@ async function lastLine(child) {
   return text.trim().split("\n").at(-1);
 }
 
-function residentBytes(pid) {
+/** Resident bytes and open files of a process. */
+function look(pid) {
   const file = `/proc/${pid}/status`;
   if (!existsSync(file)) throw new Error("memory needs /proc");
-  return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(file, "utf8"))[1]) * 1024;
+  const bytes = Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(file, "utf8"))[1]) * 1024;
+  return { bytes, files: readdirSync(`/proc/${pid}/fd`).length };
 }

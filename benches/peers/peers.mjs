@@ -24,8 +24,9 @@ const bun = () =>
     .find(existsSync);
 
 /**
- * `command(node)` starts the server; `dialect` is what the generator speaks to it; `without` are
- * cases it cannot do. `version()` is `undefined` when the peer is not installed, which `optional` ones
+ * `command(node)` starts the server, with `environment` added to its environment; `dialect` is what the
+ * generator speaks to it; `without` are cases it cannot do, a `native` one has no garbage, and with `named` it takes part only in
+ * cases that name it. `version()` is `undefined` when the peer is not installed, which `optional` ones
  * need not be.
  */
 export const PEERS = {
@@ -33,6 +34,7 @@ export const PEERS = {
     what: "this package",
     version: () => require(path.join(root, "package.json")).version,
     command: (node) => [node, app("zocket.mjs")],
+    admission: true,
   },
   ws: {
     what: "ws",
@@ -44,6 +46,7 @@ export const PEERS = {
     version: () => require(path.join(root, "package.json")).version,
     command: () => [path.join(root, "target", "release", "examples", "echo"), "0"],
     dialect: "raw",
+    native: true,
     without: ["fan-out"],
   },
   uws: {
@@ -65,36 +68,71 @@ export const PEERS = {
     command: (node) => [node, path.join(optional, "socketio.mjs")],
     dialect: "socketio",
   },
+  "zocket-2": {
+    what: "this package with two I/O threads",
+    version: () => require(path.join(root, "package.json")).version,
+    command: (node) => [node, app("zocket.mjs")],
+    environment: { IO_THREADS: "2" },
+    named: true,
+  },
 };
 
-/** `args` go to the generator; `quick` cases are part of `--quick`. */
+const echo = (bytes, connections, inFlight) => {
+  return ["echo", "--connections", connections, "--in-flight", inFlight, "--bytes", bytes];
+};
+const fanOut = (members, inFlight) => {
+  return ["fan-out", "--connections", members, "--in-flight", inFlight, "--bytes", 64];
+};
+
+/**
+ * `args` go to the generator; `quick` cases are part of `--quick`; `peers` are those that take part
+ * when not all do; `pinned: false` leaves the threads to the scheduler.
+ */
 export const CASES = {
-  "echo/64B/64x1": {
-    args: ["echo", "--connections", 64, "--in-flight", 1, "--bytes", 64],
-    quick: true,
+  "echo/64B/64x1": { args: echo(64, 64, 1), quick: true },
+  "echo/64B/64x16": { args: echo(64, 64, 16), quick: true },
+  "echo/1KiB/64x1": { args: echo(1024, 64, 1) },
+  "echo/16KiB/64x1": { args: echo(16384, 64, 1) },
+  "echo/64B/20k-per-second": { args: [...echo(64, 64, 1), "--rate", 20000] },
+  "fan-out/64B/100x1": { args: fanOut(100, 1) },
+  "fan-out/64B/1000x1": { args: fanOut(1000, 1) },
+  "fan-out/64B/100x8": { args: fanOut(100, 8) },
+  "fan-out/64B/1000x8": { args: fanOut(1000, 8), quick: true },
+  "handshakes/64": { args: ["handshakes", "--connections", 64] },
+  "memory/10000": { args: ["idle", "--connections", 10000], memory: true },
+  ...growth("connections", [10, 100, 1000, 10000], (count) => [
+    ...echo(64, count, 4),
+    "--active",
+    10,
+  ]),
+  ...growth("rooms", [1, 100, 10000], (count) => [
+    "rooms",
+    "--connections",
+    100,
+    "--members",
+    10,
+    "--rooms",
+    count,
+  ]),
+  "unpinned/echo/64B/64x16": {
+    args: echo(64, 64, 16),
+    peers: ["ws", "zocket", "zocket-2"],
+    pinned: false,
   },
-  "echo/64B/64x16": {
-    args: ["echo", "--connections", 64, "--in-flight", 16, "--bytes", 64],
-    quick: true,
-  },
-  "echo/16KiB/64x1": {
-    args: ["echo", "--connections", 64, "--in-flight", 1, "--bytes", 16384],
-  },
-  "echo/64B/20k-per-second": {
-    args: ["echo", "--connections", 64, "--rate", 20000, "--bytes", 64],
-  },
-  "fan-out/64B/100x1": {
-    args: ["fan-out", "--connections", 100, "--in-flight", 1, "--bytes", 64],
-  },
-  "fan-out/64B/1000x8": {
-    args: ["fan-out", "--connections", 1000, "--in-flight", 8, "--bytes", 64],
-    quick: true,
-  },
-  "handshakes/64": {
-    args: ["handshakes", "--connections", 64],
-  },
-  "memory/idle": {
-    args: ["idle", "--connections", 5000],
-    memory: true,
+  "unpinned/fan-out/64B/1000x8": {
+    args: fanOut(1000, 8),
+    peers: ["ws", "zocket", "zocket-2"],
+    pinned: false,
   },
 };
+
+/** The same load on a server that holds more and more. */
+function growth(what, counts, args) {
+  const one = (count) => [`${what}/${count}`, { args: args(count), peers: ["ws", "zocket"] }];
+  return Object.fromEntries(counts.map(one));
+}
+
+/** Open files that the server and the generator each need for a case. */
+export function files({ args }) {
+  return args[args.indexOf("--connections") + 1] + 200;
+}

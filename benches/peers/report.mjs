@@ -1,45 +1,11 @@
-// From measurements to a table and a dated record.
+// From measurements to tables and a dated record.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 
+import { DISTURBED, median, short } from "./figures.mjs";
 import { PEERS, root } from "./peers.mjs";
-
-/** Above this many cores busy with something else, a measurement is marked as disturbed. */
-export const DISTURBED = 0.25;
-
-export function median(values) {
-  const sorted = values.filter((value) => value !== undefined).toSorted((a, b) => a - b);
-  if (sorted.length === 0) return undefined;
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
-/** What one measurement says, with costs per message. */
-export function figures(result) {
-  if (result.bytes !== undefined) return { main: result.bytes };
-  const each = (seconds) => (seconds === undefined ? undefined : (seconds * 1e6) / result.count);
-  return {
-    main: result.per_second,
-    cpu: each(result.server_cpu?.all),
-    mainThread: each(result.server_cpu?.main),
-    p50: result.p50_us,
-    p99: result.p99_us,
-    busy: result.generator_busy,
-    elsewhere: result.elsewhere,
-  };
-}
-
-export function short(value) {
-  if (value === undefined || Number.isNaN(value)) return "–";
-  if (value >= 1e6) return `${(value / 1e6).toFixed(2)} M`;
-  if (value >= 1e5) return `${(value / 1e3).toFixed(0)} k`;
-  if (value >= 1e4) return `${(value / 1e3).toFixed(1)} k`;
-  if (value >= 1000) return `${(value / 1e3).toFixed(2)} k`;
-  if (value >= 100) return value.toFixed(0);
-  return value < 0.1 ? value.toFixed(2) : value.toPrecision(2);
-}
 
 /** Columns of a table behind the ratio: title and figure. */
 const COSTS = [
@@ -49,6 +15,9 @@ const COSTS = [
   ["p99 µs", "p99"],
   ["generator busy", "busy"],
   ["elsewhere", "elsewhere"],
+  ["kept, bytes per connection", "kept"],
+  ["grown by a third wave", "grown"],
+  ["files kept", "files"],
 ];
 
 /** One table per case. `runs` are `{ round, name, peer, unit, figures }`. */
@@ -84,38 +53,70 @@ function table(runs) {
   return [...lines, ""].join("\n");
 }
 
+/** The table of the goals; empty when none could be judged. */
+export function goalTable(rows) {
+  if (rows.length === 0) return "";
+  const titles = ["work", "goal", "result", "met or missed"];
+  const lines = ["### Goals", "", row(titles), row(titles.map(() => "---"))];
+  for (const { work, goal, result = "–", verdict } of rows) {
+    lines.push(row([work, goal, result, verdict]));
+  }
+  return [...lines, ""].join("\n");
+}
+
 const row = (cells) => `| ${cells.join(" | ")} |`;
 
-/** Writes `benches/record/<date>-peers.md` and returns its path. */
-export function record(runs, { command, node }) {
+/** Writes `<time>-peers.md` and the same for programs, `.json`, to `folder`; returns the path. */
+export function record(runs, goals, { command, node, folder }) {
   const now = new Date().toISOString();
   const commit = output("git", ["describe", "--always", "--dirty", "--abbrev=12"]);
-  const versions = Object.entries(PEERS)
-    .filter(([peer]) => runs.some((run) => run.peer === peer))
-    .map(([peer, { what, version }]) => `${peer} ${version()} (${what})`);
+  const took = Object.keys(PEERS).filter((peer) => runs.some((run) => run.peer === peer));
+  const versions = Object.fromEntries(took.map((peer) => [peer, PEERS[peer].version()]));
   const cpu = os.cpus()[0]?.model ?? "unknown";
   const memory = Math.round(os.totalmem() / 2 ** 30);
+  const machine = `${cpu}, ${os.cpus().length} cores, ${memory} GiB, ${os.type()} ${os.release()}`;
+  const nodeVersion = output(node, ["--version"]);
   const disturbed = runs.filter((run) => run.figures.elsewhere > DISTURBED).length;
+  const shown = took.map((peer) => `${peer} ${versions[peer]} (${PEERS[peer].what})`);
   const text = [
     `# Peers, ${now.slice(0, 10)}`,
     "",
     `- commit: ${commit}`,
     `- command: \`${command}\``,
-    `- machine: ${cpu}, ${os.cpus().length} cores, ${memory} GiB, ${os.type()} ${os.release()}`,
-    `- compilers: ${output("rustc", ["--version"])}; Node ${output(node, ["--version"])}`,
-    `- peers: ${versions.join(", ")}`,
+    `- machine: ${machine}`,
+    `- compilers: ${output("rustc", ["--version"])}; Node ${nodeVersion}`,
+    `- peers: ${shown.join(", ")}`,
     `- measurements: ${runs.length}, of which ${disturbed} while more than ${DISTURBED} cores were busy elsewhere`,
     "",
     "Method and meaning of the columns: `benches/README.md`.",
     "",
+    goalTable(goals),
     tables(runs),
   ].join("\n");
-  const folder = path.join(root, "benches", "record");
   mkdirSync(folder, { recursive: true });
-  const stamp = now.slice(0, 16).replace("T", "-").replace(":", "");
-  const file = path.join(folder, `${stamp}-peers.md`);
+  const name = `${now.slice(0, 16).replace("T", "-").replace(":", "")}-peers`;
+  const file = path.join(folder, `${name}.md`);
   writeFileSync(file, `${text.trimEnd()}\n`);
+  const data = { date: now, commit, command, machine, node: nodeVersion, versions, disturbed };
+  const json = JSON.stringify({ ...data, goals, cases: medians(runs) }, undefined, 1);
+  writeFileSync(path.join(folder, `${name}.json`), `${json}\n`);
   return path.relative(root, file);
+}
+
+/** Each case's unit and, for each peer, the medians of its figures. */
+function medians(runs) {
+  const cases = {};
+  for (const { name, unit } of runs) cases[name] ??= { unit, peers: {} };
+  for (const [name, { peers }] of Object.entries(cases)) {
+    const ofCase = runs.filter((run) => run.name === name);
+    for (const peer of new Set(ofCase.map((run) => run.peer))) {
+      const all = ofCase.filter((run) => run.peer === peer).map((run) => run.figures);
+      const keys = Object.keys(all[0]).filter((key) => all[0][key] !== undefined);
+      const middle = (key) => Number(median(all.map((figures) => figures[key])).toPrecision(4));
+      peers[peer] = Object.fromEntries(keys.map((key) => [key, middle(key)]));
+    }
+  }
+  return cases;
 }
 
 function output(file, args) {

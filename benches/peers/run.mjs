@@ -1,26 +1,32 @@
-// `npm run bench:peers`: the same application on this package and on its peers, measured in turns.
+// `npm run bench`: the same application on this package and on its peers, measured in turns.
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 
-import { load, memory } from "./measure.mjs";
-import { CASES, PEERS, optional, root } from "./peers.mjs";
-import { DISTURBED, figures, record, short, tables } from "./report.mjs";
+import { DISTURBED, figures, short } from "./figures.mjs";
+import { judge } from "./goals.mjs";
+import { load, memory, mostFiles, starts } from "./measure.mjs";
+import { majorOf, nodeOf } from "./node.mjs";
+import { CASES, PEERS, files, optional, root } from "./peers.mjs";
+import { plot } from "./plot.mjs";
+import { goalTable, record, tables } from "./report.mjs";
 
-const HELP = `Compares this package with other WebSocket servers under load.
+const HELP = `Compares this package with other WebSocket servers under load, and with its goals.
 
-usage: npm run bench:peers -- [options]
+usage: npm run bench -- [options]
 
-  --quick          three cases, two rounds, short windows, no optional peer: under two minutes
+  --quick          three cases, two peers, two rounds, short windows: under two minutes
   --only LIST      peers, and cases by name or the start of it, separated by commas
   --rounds N       how often every case is measured for every peer               [5]
   --seconds N      the measured window                                           [3]
-  --node PATH      the Node.js that runs the servers                             [this one]
+  --node WHAT      the Node.js that runs the servers: a path, or a version such as 26,
+                   which npm installs into a cache outside the repository        [this one]
   --install        install uws, bun and socketio (npm, into benches/peers/optional)
   --priority       above everything else on the machine (nice -15; needs root)
-  --no-record      write no record to benches/record (--quick writes none either)
+  --record FOLDER  where the record goes                                         [benches/record]
+  --no-record      write no record and no plots (--quick writes none either)
   --help
 
 peers: ${Object.keys(PEERS).join(", ")} (of uws, bun and socketio those that are installed)
@@ -28,7 +34,6 @@ cases: ${Object.keys(CASES).join(", ")}
 `;
 
 const { values: options } = parseArgs({
-  allowNegative: true,
   options: {
     quick: { type: "boolean", default: false },
     only: { type: "string" },
@@ -37,10 +42,15 @@ const { values: options } = parseArgs({
     node: { type: "string", default: process.execPath },
     install: { type: "boolean", default: false },
     priority: { type: "boolean", default: false },
-    record: { type: "boolean" },
+    record: { type: "string" },
+    "no-record": { type: "boolean", default: false },
     help: { type: "boolean", default: false },
   },
 });
+
+/** The peers of `--quick`. */
+const QUICK = ["zocket", "ws"];
+const canPin = os.platform() === "linux" && os.availableParallelism() > 1;
 
 if (options.help) {
   process.stdout.write(HELP);
@@ -54,21 +64,26 @@ async function main() {
   const rounds = positive("rounds", options.quick ? 2 : 5);
   const seconds = positive("seconds", options.quick ? 1.5 : 3);
   const warmUp = options.quick ? 0.7 : 1;
+  const node = nodeOf(options.node);
   const { peers, cases } = choose();
+  enoughFiles(cases);
   build(peers);
-  const placement = place();
+  if (!canPin) console.error("nothing is pinned: that needs Linux and two cores");
+  const { able, absent } = await split(peers, node);
 
   const runs = [];
   for (let round = 1; round <= rounds; round++) {
     for (const name of cases) {
       // A different peer begins in every round: none always follows the same one.
-      for (const peer of rotate(peers, round)) {
-        if (PEERS[peer].without?.some((part) => name.startsWith(part))) continue;
-        const command = PEERS[peer].command(options.node);
-        const dialect = PEERS[peer].dialect ?? "json";
-        const { args, memory: isMemory } = CASES[name];
+      for (const peer of rotate(able, round)) {
+        if (!takesPart(peer, name)) continue;
+        const { args, memory: isMemory, pinned } = CASES[name];
         const measure = isMemory ? memory : load;
-        const result = await measure(command, { args, dialect, seconds, warmUp, placement });
+        const dialect = PEERS[peer].dialect ?? "json";
+        const how = { args, dialect, seconds, warmUp, placement: place(pinned) };
+        const result = await measure(server(peer, node), how).catch((cause) => {
+          throw new Error(`${name}, ${peer}: ${cause.message}`, { cause });
+        });
         const unit = isMemory ? "bytes per connection" : `${result.unit}/s`;
         const one = { round, name, peer, unit, figures: figures(result) };
         runs.push(one);
@@ -76,10 +91,52 @@ async function main() {
       }
     }
   }
-  console.log(`\n${tables(runs)}`);
-  if (options.record ?? !options.quick) {
-    const command = ["npm run bench:peers --", ...shownArguments()].join(" ");
-    console.log(`record: ${record(runs, { command, node: options.node })}`);
+  const all = judge(runs, { node: majorOf(node), absent });
+  const goals = options.quick ? all.filter(({ result }) => result !== undefined) : all;
+  console.log(`\n${tables(runs)}\n${goalTable(goals)}`);
+  if (options.quick || options["no-record"]) return;
+  const command = ["npm run bench --", ...shownArguments()].join(" ");
+  const folder = path.resolve(options.record ?? path.join(root, "benches", "record"));
+  console.log(`record: ${record(runs, goals, { command, node, folder })}`);
+  // Part of a run would leave gaps in the plots, and a record that is put elsewhere is not for the page.
+  if (!options.only && !options.record) await plot();
+}
+
+function server(peer, node) {
+  return { ...PEERS[peer], command: PEERS[peer].command(node) };
+}
+
+function takesPart(peer, name) {
+  const { without, named } = PEERS[peer];
+  const { peers } = CASES[name];
+  if (peers) return peers.includes(peer);
+  return !named && !without?.some((part) => name.startsWith(part));
+}
+
+/** The peers that run, and why others do not: not installed, or not made for this Node.js. */
+async function split(peers, node) {
+  const absent = {};
+  const able = [];
+  for (const peer of Object.keys(PEERS)) {
+    if (PEERS[peer].version() === undefined) absent[peer] = "is not installed";
+    if (!peers.includes(peer)) continue;
+    if (!PEERS[peer].optional || (await starts(server(peer, node), place()))) {
+      able.push(peer);
+    } else {
+      absent[peer] = `does not start under Node.js ${majorOf(node)}`;
+      console.error(`${peer} ${absent[peer]}: left out`);
+    }
+  }
+  return { able, absent };
+}
+
+function enoughFiles(cases) {
+  const most = mostFiles();
+  for (const name of cases) {
+    const needed = files(CASES[name]);
+    if (needed > most) {
+      fail(`${name} needs ${needed} open files per process, and ${most} are allowed (ulimit -Hn)`);
+    }
   }
 }
 
@@ -99,7 +156,7 @@ function choose() {
   const chosen = peers.filter((peer) => picked.includes(peer));
   const missing = chosen.filter((peer) => !installed.includes(peer));
   if (missing.length) fail(`${missing.join(", ")} not installed: --install does that`);
-  const usual = installed.filter((peer) => !options.quick || !PEERS[peer].optional);
+  const usual = installed.filter((peer) => !options.quick || QUICK.includes(peer));
   return {
     peers: or(chosen, usual),
     cases: or(
@@ -121,12 +178,10 @@ function build(peers) {
 }
 
 /** The server gets the first core and the generator the second, where that can be had. */
-function place() {
+function place(pinned = true) {
   const { priority } = options;
   const nice = priority ? ["nice", "-n", "-15"] : [];
-  const pinned = os.platform() === "linux" && os.availableParallelism() > 1;
-  if (!pinned) console.error("not pinned: that needs Linux and two cores");
-  const on = (core) => (pinned ? ["taskset", "-c", core] : []);
+  const on = (core) => (pinned && canPin ? ["taskset", "-c", core] : []);
   return {
     server: { pin: [...nice, ...on("0")], priority },
     generator: { pin: [...nice, ...on("1")], priority },
@@ -164,6 +219,6 @@ function run(file, args) {
 }
 
 function fail(text) {
-  console.error(`bench:peers: ${text}`);
+  console.error(`bench: ${text}`);
   process.exit(2);
 }

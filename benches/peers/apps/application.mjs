@@ -41,7 +41,19 @@ export function receive(text, client) {
   }
 }
 
-/** The line the runner waits for. */
+/**
+ * The line the runner waits for. From then on `SIGUSR2` has the garbage collected, so that resident
+ * memory can tell what is kept from what is only not collected yet.
+ */
 export function listening(port) {
+  process.on("SIGUSR2", async () => {
+    if (globalThis.Bun) return globalThis.Bun.gc(true);
+    const [{ setFlagsFromString }, { runInNewContext }] = await Promise.all([
+      import("node:v8"),
+      import("node:vm"),
+    ]);
+    setFlagsFromString("--expose-gc");
+    runInNewContext("gc")();
+  });
   console.log(`listening on 127.0.0.1:${port}`);
 }

@@ -4,7 +4,14 @@ import { z } from "zod";
 import { createServer, zocket } from "../../../index.js";
 import { listening, schemas } from "./application.mjs";
 
-const zo = zocket.create({ headers: z.object({}) });
+// A schema for headers and an onConnect, as a server with users has them; the others have neither.
+const zo = zocket.create({
+  headers: z.object({ authorization: z.string() }),
+  onConnect({ authorization }) {
+    if (authorization === "nobody") throw new Error("unknown user");
+    return { user: authorization };
+  },
+});
 
 const router = zo.router(
   {
@@ -29,6 +36,6 @@ const router = zo.router(
   },
 );
 
-// All defaults: with the process pinned to one core that is one I/O thread.
-const server = createServer(router, zo, { hostname: "127.0.0.1", port: 0 });
+const ioThreads = Number(process.env.IO_THREADS ?? 1);
+const server = createServer(router, zo, { hostname: "127.0.0.1", port: 0, ioThreads });
 listening(server.port);

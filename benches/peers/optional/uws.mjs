@@ -1,7 +1,15 @@
 // The application on uWebSockets.js, with its topics as rooms.
+import { createRequire } from "node:module";
+
 import uws from "@trufflesuite/uws-js-unofficial";
 
 import { listening, receive } from "../apps/application.mjs";
+
+// For a Node.js it has no addon for, the package falls back to another implementation, which is no
+// peer: then this fails.
+const { platform, arch, versions } = process;
+const addon = `uws_${platform}_${arch}_${versions.modules}.node`;
+createRequire(import.meta.url).resolve(`@trufflesuite/uws-js-unofficial/dist/${addon}`);
 
 const decoder = new TextDecoder();
 
