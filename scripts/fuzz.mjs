@@ -53,6 +53,9 @@ const { targets, minutes, input } = helpOr(() => {
   return { values: { ...values, targets, minutes: wanted } };
 }, HELP);
 
+/** Runs a target. A fuzzer's own `main` does not ignore writes to closed sockets, as Rust's and Node's do. */
+const fuzz = (binary, args) => run("sh", ["-c", `trap "" PIPE; exec "$0" "$@"`, binary, ...args]);
+
 await main(async () => {
   const host = output("rustc", ["-vV"])?.match(/^host: (.+)$/m)?.[1];
   if (host === undefined) throw new StepError("rustc was not found.");
@@ -65,7 +68,7 @@ await main(async () => {
   for (const target of targets) {
     const binary = path.join(FOLDER, "target", host, "release", target);
     if (input !== undefined) {
-      await run(binary, [path.resolve(input)]);
+      await fuzz(binary, [path.resolve(input)]);
       continue;
     }
     // New inputs go into a copy, and stay there for the next run.
@@ -74,7 +77,7 @@ await main(async () => {
     for (const folder of [corpus, artifacts]) mkdirSync(folder, { recursive: true });
     cpSync(path.join(FOLDER, "seeds", target), corpus, { recursive: true });
     await step(`${target}: ${seconds} s`, () =>
-      run(binary, [
+      fuzz(binary, [
         corpus,
         `-artifact_prefix=${artifacts}${path.sep}`,
         `-max_total_time=${seconds}`,
