@@ -48,7 +48,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// One test at a time, from its first allocation on: what another one prepares would be counted too.
+/// Held by a test from its first line to its last, as what others allocate would be counted too.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
 struct Measured {
