@@ -82,7 +82,8 @@ async fn the_counter_sees_what_is_held() {
     let measured = measure();
     drop(std::hint::black_box(vec![1_u8; 3 * MIB]));
     let peak = PEAK.load(Ordering::Relaxed) - measured.before;
-    assert!((3 * MIB..4 * MIB).contains(&peak), "{peak}");
+    // The test before this one may still be giving back its last bytes.
+    assert!((3 * MIB - 64 * KIB..4 * MIB).contains(&peak), "{peak}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
