@@ -23,6 +23,10 @@ export declare class NativeServer {
   get hostname(): string
   /** How many I/O threads there are. */
   get shards(): number
+  /** How many calls of one client may be under way, `null` for any number. */
+  get maxHandlersInFlight(): number | null
+  /** How many rooms one client may be in. */
+  get maxRoomsPerClient(): number
   /**
    * The oldest events of a shard as JSON text: at most 112 KiB or 1,000, at least one, `null` if there are none.
    * Taking from shard 0 answers the bell, so take from it first.
@@ -40,6 +44,8 @@ export declare class NativeServer {
   ref(): void
   /** Lets Node exit although the server listens. */
   unref(): void
+  /** Refuses what is new, and closes the connections one after the other within so many milliseconds. */
+  drain(milliseconds: number): void
   /** Waits for the I/O threads, which have ended, and lets go of the bell. */
   dispose(): void
 }

@@ -1,6 +1,6 @@
 //! Every limit and timeout of a server, with unit, default and trade-off.
 
-use std::{num::NonZeroUsize, thread, time::Duration};
+use std::{num::NonZeroUsize, ops::RangeInclusive, thread, time::Duration};
 
 use crate::{
     error::{Error, Result},
@@ -38,6 +38,18 @@ pub struct Config {
     pub handshake_timeout: Duration,
     /// Connections at once, pending upgrades included; further ones get 503. Default none.
     pub max_connections: Option<usize>,
+    /// Connections at once from one address, pending upgrades included; further ones get 429. IPv6 addresses count by
+    /// their first 64 bits. Behind a proxy all clients have its address. Default none.
+    pub max_connections_per_address: Option<usize>,
+    /// Upgrades a second, with bursts of one second's worth; further ones get 503 before the owner hears of them.
+    /// Default none.
+    pub max_upgrades_per_second: Option<f64>,
+    /// Messages a second of one client, with bursts of one second's worth; further ones get a `$error`. Default none.
+    pub max_messages_per_second: Option<f64>,
+    /// Calls of one client that the owner may be busy with before it takes the next. Kept to by the owner. Default none.
+    pub max_handlers_in_flight: Option<u32>,
+    /// Rooms one client may be in: each costs memory on both sides. Kept to by the owner. Default 65,536.
+    pub max_rooms_per_client: u32,
     /// Threads for WebSocket I/O. Default: one a core, at most 4.
     pub io_threads: usize,
     /// Handshakes in progress at once. Past it nothing is accepted, so the rest waits in the
@@ -51,6 +63,12 @@ pub struct Config {
 
 /// Largest number of I/O threads that can be asked for.
 pub const MAX_IO_THREADS: usize = 256;
+
+/// Lowest rate that can be asked for, one in about 17 minutes, and highest: beyond it a nanosecond is too coarse.
+pub const RATES: RangeInclusive<f64> = 0.001..=1_000_000.0;
+
+/// Largest `max_rooms_per_client`: V8's sets hold no more.
+pub const MAX_ROOMS: u32 = 1 << 24;
 
 /// Largest `max_payload`: V8 cannot hold a longer string than about twice this.
 pub const MAX_PAYLOAD: usize = 256 * 1024 * 1024;
@@ -67,6 +85,11 @@ impl Default for Config {
             heartbeat_interval: Some(Duration::from_secs(30)),
             handshake_timeout: Duration::from_secs(10),
             max_connections: None,
+            max_connections_per_address: None,
+            max_upgrades_per_second: None,
+            max_messages_per_second: None,
+            max_handlers_in_flight: None,
+            max_rooms_per_client: 65_536,
             io_threads: thread::available_parallelism()
                 .map_or(1, NonZeroUsize::get)
                 .min(4),
@@ -89,6 +112,13 @@ impl Config {
         }
         if self.io_threads == 0 || self.io_threads > MAX_IO_THREADS {
             return wrong("io_threads", "1 to 256");
+        }
+        let is_rate = |rate: Option<f64>| rate.is_none_or(|rate| RATES.contains(&rate));
+        if !is_rate(self.max_upgrades_per_second) {
+            return wrong("max_upgrades_per_second", "0.001 to 1000000");
+        }
+        if !is_rate(self.max_messages_per_second) {
+            return wrong("max_messages_per_second", "0.001 to 1000000");
         }
         if self.max_pending_handshakes == 0 {
             return wrong("max_pending_handshakes", "at least 1");

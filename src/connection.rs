@@ -16,6 +16,7 @@ use crate::{
     id::{ClientId, Handle},
     metrics::Metrics,
     outbox::{Outbox, SLICES},
+    rate::Rate,
     shard::Place,
 };
 
@@ -45,8 +46,8 @@ pub(crate) enum State {
 pub(crate) enum Order {
     /// Answer the pending upgrade with these bytes.
     Refuse(Vec<u8>),
-    /// Start the closing handshake.
-    Close(u16),
+    /// Start the closing handshake, with a hint after how many milliseconds to connect again.
+    Close(u16, Option<u32>),
     /// Cut it off.
     Terminate,
 }
@@ -79,6 +80,8 @@ pub(crate) struct Connection {
     pinged: Cell<bool>,
     /// Number of the last fan-out that reached it, so that several rooms reach it once.
     mark: Cell<u32>,
+    /// When its bucket of messages is full again; see [`Rate`].
+    bucket: Cell<u64>,
     /// Listed for the flush at the end of the batch.
     dirty: Cell<bool>,
     /// The 101, until it is sent.
@@ -121,6 +124,7 @@ impl Connection {
             last_read: Cell::new(0),
             pinged: Cell::new(false),
             mark: Cell::new(0),
+            bucket: Cell::new(0),
             dirty: Cell::new(false),
             welcome: RefCell::new(welcome),
             place: RefCell::new(Some(place)),
@@ -254,6 +258,12 @@ impl Connection {
     /// Whether the owner has asked for no more messages.
     pub(crate) fn is_paused(&self) -> bool {
         self.paused.get()
+    }
+
+    /// Takes a message from its bucket; if there is none, says after how many nanoseconds there is one.
+    pub(crate) fn take_message(&self, rate: Rate, now: u64) -> Result<(), u64> {
+        rate.take(self.bucket.get(), now)
+            .map(|full| self.bucket.set(full))
     }
 
     /// Counts a message that waits for the owner as event `number`.

@@ -126,7 +126,7 @@ impl Shard {
             Command::Rooms { .. } | Command::Broadcast { .. } => {}
             Command::Close(handle, code) => {
                 if let Some(connection) = self.connection(handle) {
-                    connection.order(Order::Close(code));
+                    connection.order(Order::Close(code, None));
                 }
             }
             Command::Pause(handle) => {

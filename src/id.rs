@@ -15,6 +15,13 @@ impl ClientId {
     pub fn random() -> Self {
         Self(Uuid::new_v4())
     }
+
+    /// A number from 0 to `max`, at random among clients and always the same for one.
+    pub(crate) fn share_of(self, max: u32) -> u32 {
+        // The last 62 bits of a UUID of version 4 are random.
+        let random = self.0.as_u64_pair().1 & u64::from(u32::MAX);
+        u32::try_from((random * (u64::from(max) + 1)) >> 32).unwrap_or(max)
+    }
 }
 
 impl fmt::Display for ClientId {
@@ -52,3 +59,20 @@ pub const MAX_ROOM_NAME: usize = 4096;
 
 /// A room's name: any bytes, since JavaScript strings need not be valid UTF-16.
 pub(crate) type RoomName = Box<[u8]>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_lie_within_their_range_and_all_over_it() {
+        for max in [0, 1, 9, u32::MAX] {
+            let id = ClientId::random();
+            assert!(id.share_of(max) <= max);
+            assert_eq!(id.share_of(max), id.share_of(max));
+        }
+        let shares: std::collections::HashSet<u32> =
+            (0..1000).map(|_| ClientId::random().share_of(9)).collect();
+        assert_eq!(shares.len(), 10);
+    }
+}

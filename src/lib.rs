@@ -18,9 +18,11 @@
 //! | `metrics` | counters |
 #![forbid(unsafe_code)]
 
+mod addresses;
 pub mod command;
 pub mod config;
 mod connection;
+mod drain;
 pub mod envelope;
 mod error;
 pub mod escape;
@@ -35,6 +37,7 @@ mod mailbox;
 mod metrics;
 mod outbox;
 pub mod protocol;
+mod rate;
 mod registry;
 pub mod routes;
 pub mod server;

@@ -112,7 +112,8 @@ pub(crate) async fn run(shard: Rc<Shard>, listener: TcpListener, shards: Vec<Arc
         };
         failing = false;
         let at = Instant::now();
-        if target == 0 {
+        // The others may have stopped already: refusals are for this shard alone.
+        if target == 0 || shard.is_stopping() {
             shard.serve(stream, at, permit);
         } else if let Ok(stream) = stream.into_std() {
             shards[target].post(Mail::Socket(Accepted {

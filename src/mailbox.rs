@@ -7,7 +7,7 @@ use std::{
     mem,
     net::TcpStream,
     sync::{Arc, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -40,10 +40,25 @@ pub(crate) struct Accepted {
 /// How a server stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopMode {
+    /// Refuse what is new, and close what is open one after the other within this time, with 1001 and a hint when to
+    /// connect again; then [`Close`](Self::Close).
+    Drain(Duration),
     /// Send what is queued, close with 1001, wait for the closing handshakes.
     Close,
     /// Cut every connection off.
     Terminate,
+}
+
+impl StopMode {
+    /// Whether it asks for more than another one, which may be under way.
+    pub(crate) fn is_harder_than(self, other: Self) -> bool {
+        let rank = |mode| match mode {
+            Self::Drain(_) => 0,
+            Self::Close => 1,
+            Self::Terminate => 2,
+        };
+        rank(self) > rank(other)
+    }
 }
 
 #[derive(Default)]

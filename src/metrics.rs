@@ -35,6 +35,7 @@ pub(crate) struct Metrics {
     pub(crate) received: Counter,
     pub(crate) bad_message: Counter,
     pub(crate) no_route: Counter,
+    pub(crate) rate_limited: Counter,
     pub(crate) sent: Counter,
     pub(crate) written: Counter,
     pub(crate) dropped: Counter,
@@ -61,6 +62,8 @@ pub struct Snapshot {
     pub bad_message: u64,
     /// Messages for a route there is not.
     pub no_route: u64,
+    /// Messages past `max_messages_per_second`.
+    pub rate_limited: u64,
     /// Messages sent, once for each client they were meant for.
     pub sent: u64,
     /// Those whose last byte the system took.
@@ -95,6 +98,7 @@ impl Snapshot {
         self.received += shard.received.get();
         self.bad_message += shard.bad_message.get();
         self.no_route += shard.no_route.get();
+        self.rate_limited += shard.rate_limited.get();
         self.bytes_in += shard.bytes_in.get();
         self.bytes_out += shard.bytes_out.get();
     }

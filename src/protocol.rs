@@ -1,6 +1,6 @@
 //! What a server does with upgrades and messages: the trait, our envelope, and a raw echo.
 
-use std::{borrow::Cow, rc::Rc, sync::Arc};
+use std::{borrow::Cow, io::Write, rc::Rc, sync::Arc};
 
 use tokio_tungstenite::tungstenite::{
     Utf8Bytes,
@@ -79,6 +79,29 @@ impl EnvelopeProtocol {
         Self { routes }
     }
 
+    /// Answers a message past the client's rate. The route of a long one is not looked for: that would cost what the limit
+    /// is there to save.
+    fn limit(&self, message: &Message, wait: u64, exchange: &mut Exchange<'_>) {
+        exchange.shard.metrics().rate_limited.add(1);
+        let text = match message {
+            Message::Text(text) => Some(text.as_str()),
+            Message::Binary(bytes) => str::from_utf8(bytes).ok(),
+        };
+        let short = text.filter(|text| text.len() <= MAX_TOLD_ROUTE);
+        let parsed = short.and_then(|text| envelope::parse(text).ok());
+        let known = parsed.filter(|it| {
+            let kind = it.kind.as_ref();
+            kind.is_some_and(|kind| self.routes.incoming(kind).is_some())
+        });
+        let route = known.map(|it| it.raw_kind);
+        let text = "too many messages within a second";
+        let mut payload = error_payload("RATE_LIMITED", route, text);
+        payload.pop();
+        let wait = wait.div_ceil(1_000_000);
+        write!(payload, ",\"retryAfterMs\":{wait}}}").expect("a vector takes every write");
+        self.refuse(exchange, &payload);
+    }
+
     fn refuse(&self, exchange: &mut Exchange<'_>, payload: &[u8]) {
         let prefix = self.routes.prefix(ERROR_ROUTE).unwrap_or_default();
         exchange.reply(|out| envelope::encode_frame(out, prefix, Some(payload)));
@@ -92,6 +115,10 @@ impl Protocol for EnvelopeProtocol {
     }
 
     fn message(&self, message: Message, exchange: &mut Exchange<'_>) {
+        if let Err(wait) = exchange.shard.take_message(exchange.connection) {
+            self.limit(&message, wait, exchange);
+            return;
+        }
         let parsed = match &message {
             Message::Text(text) => envelope::parse(text),
             Message::Binary(bytes) => str::from_utf8(bytes)

@@ -7,11 +7,13 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize, mpsc::sync_channel},
     thread::{self, JoinHandle},
+    time::Instant,
 };
 
 use tokio::runtime::{Builder, LocalOptions};
 
 use crate::{
+    addresses::Addresses,
     config::Config,
     error::{Error, Result},
     event::{Event, EventSink},
@@ -22,6 +24,7 @@ use crate::{
     mailbox::{Mail, StopMode},
     metrics::{Metrics, RoomDirectory, Snapshot},
     protocol::Protocol,
+    rate::{Rate, SharedBucket},
     routes::Routes,
     shard::{Shard, Shared},
 };
@@ -71,12 +74,18 @@ impl Server {
         let address = listener.local_addr().map_err(Error::Thread)?;
         let shards = config.io_threads;
         let limit = config.max_inbox;
+        let upgrades = config.max_upgrades_per_second.map(SharedBucket::new);
+        let message_rate = config.max_messages_per_second.map(Rate::new);
         let shared = Arc::new(Shared {
             config,
             protocol: Box::new(protocol),
             routes,
             rooms: RoomDirectory::default(),
             connections: AtomicUsize::new(0),
+            addresses: Addresses::default(),
+            upgrades,
+            message_rate,
+            started: Instant::now(),
             mailboxes: (0..shards).map(|_| Arc::default()).collect(),
             metrics: (0..shards).map(|_| Metrics::default()).collect(),
         });
@@ -164,6 +173,12 @@ impl ServerHandle {
         self.address
     }
 
+    /// The limits that are kept to.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
     /// How many I/O threads there are; events and handles tell them apart.
     #[must_use]
     pub fn shards(&self) -> u32 {
@@ -226,8 +241,8 @@ impl ServerHandle {
         snapshot
     }
 
-    /// Refuses what is new and closes what is open, or cuts it off; also after an earlier, milder
-    /// call. Each shard ends with [`Event::Stopped`].
+    /// Refuses what is new and closes what is open, bit by bit or at once, or cuts it off; also after an
+    /// earlier, milder call. Each shard ends with [`Event::Stopped`].
     pub fn stop(&self, mode: StopMode) {
         for mailbox in &self.shared.mailboxes {
             mailbox.post(Mail::Stop(mode));

@@ -131,8 +131,8 @@ impl Task<'_> {
                         yield_now().await;
                     }
                 }
-                Wake::Order(Order::Close(code)) => {
-                    if let Some(end) = self.close(code) {
+                Wake::Order(Order::Close(code, hint)) => {
+                    if let Some(end) = self.close(code, hint) {
                         return end;
                     }
                 }
@@ -258,13 +258,15 @@ impl Task<'_> {
         self.shard.count_message(self.connection);
     }
 
-    fn close(&mut self, code: u16) -> Option<End> {
+    fn close(&mut self, code: u16, hint: Option<u32>) -> Option<End> {
         if !self.connection.start_closing() {
             return None;
         }
         let frame = CloseFrame {
             code: CloseCode::from(code),
-            reason: "".into(),
+            reason: hint.map_or_else(Default::default, |ms| {
+                format!("reconnect-after={ms}").into()
+            }),
         };
         match self.socket.close(Some(frame)) {
             Ok(()) if self.connection.flush(self.shard.metrics()) != Flush::Broken => None,

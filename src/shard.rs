@@ -13,6 +13,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::Poll,
+    time::Duration,
 };
 
 use tokio::{
@@ -23,9 +24,12 @@ use tokio::{
 };
 
 use crate::{
+    addresses::{Addresses, Source},
     config::{Config, SlowClient},
     connection::{Connection, Flush, Order, State},
+    drain::Drain,
     event::{Event, FaultCode},
+    handshake::{Reason, Refusal},
     heartbeat,
     id::{ClientId, Handle},
     inbox::InboxWriter,
@@ -33,6 +37,7 @@ use crate::{
     mailbox::{Accepted, Mail, Mailbox, StopMode},
     metrics::{Metrics, RoomDirectory},
     protocol::Protocol,
+    rate::{Rate, SharedBucket},
     registry::Registry,
     routes::Routes,
     upgrade,
@@ -49,17 +54,38 @@ pub(crate) struct Shared {
     pub(crate) rooms: RoomDirectory,
     /// Connections from their upgrade to their end.
     pub(crate) connections: AtomicUsize,
+    /// The same by address, where that is limited.
+    pub(crate) addresses: Addresses,
+    pub(crate) upgrades: Option<SharedBucket>,
+    /// Each connection has a bucket of its own.
+    pub(crate) message_rate: Option<Rate>,
+    /// What buckets count from.
+    pub(crate) started: std::time::Instant,
     /// One a shard; the listener deals sockets into them.
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
     pub(crate) metrics: Vec<Metrics>,
 }
 
-/// A connection's place under `max_connections`, given back when dropped.
-pub(crate) struct Place(Arc<Shared>);
+impl Shared {
+    /// The time for buckets, in nanoseconds.
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A connection's place under `max_connections` and `max_connections_per_address`, given back when dropped.
+pub(crate) struct Place {
+    shared: Arc<Shared>,
+    /// Counted only where the number is limited; a peer that has left already has none.
+    source: Option<Source>,
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.shared.connections.fetch_sub(1, Ordering::SeqCst);
+        if let Some(source) = self.source {
+            self.shared.addresses.leave(source);
+        }
     }
 }
 
@@ -82,6 +108,8 @@ pub(crate) struct Shard {
     listener: RefCell<Option<AbortHandle>>,
     stopping: Cell<Option<StopMode>>,
     stop_signal: Notify,
+    /// Who is closed when, while the server drains.
+    drain: RefCell<Option<Drain>>,
     /// Tasks that serve sockets.
     tasks: Cell<usize>,
     idle: Notify,
@@ -117,6 +145,7 @@ impl Shard {
             listener: RefCell::default(),
             stopping: Cell::new(None),
             stop_signal: Notify::new(),
+            drain: RefCell::default(),
             tasks: Cell::new(0),
             idle: Notify::new(),
         });
@@ -147,7 +176,8 @@ impl Shard {
         let mailbox = self.shared.mailboxes[self.index as usize].clone();
         let mut mail = Vec::new();
         let mut close_deadline = None;
-        while self.stopping.get().is_none() || self.tasks.get() > 0 {
+        while !self.is_done() {
+            let drain = self.drain.borrow().as_ref().map(Drain::next);
             tokio::select! {
                 () = mailbox.take(&mut mail) => {
                     for mail in mail.drain(..) {
@@ -156,6 +186,11 @@ impl Shard {
                     self.flush_touched();
                 }
                 () = self.idle.notified() => {}
+                () = until(drain) => {
+                    if self.drain_on() {
+                        self.read_mail(Mail::Stop(StopMode::Close), &mut close_deadline);
+                    }
+                }
                 () = until(close_deadline) => {
                     close_deadline = None;
                     self.tell_unclosed();
@@ -163,6 +198,8 @@ impl Shard {
                 }
             }
         }
+        // The shard that listens may have waited for this one.
+        self.shared.mailboxes[0].post(Mail::Drained);
         self.tell(Handle(self.index), &Event::Stopped);
         self.inbox.borrow_mut().publish();
     }
@@ -183,7 +220,9 @@ impl Shard {
                 }
             }
             Mail::Stop(mode) => {
-                close_deadline.get_or_insert(Instant::now() + self.config().close_timeout);
+                if !matches!(mode, StopMode::Drain(_)) {
+                    close_deadline.get_or_insert(Instant::now() + self.config().close_timeout);
+                }
                 self.stop(mode);
             }
         }
@@ -204,22 +243,64 @@ impl Shard {
     }
 
     fn stop(self: &Rc<Self>, mode: StopMode) {
-        if self.stopping.get() == Some(StopMode::Terminate) || self.stopping.get() == Some(mode) {
+        let is_milder = |current| !mode.is_harder_than(current);
+        if self.stopping.get().is_some_and(is_milder) {
             return;
         }
         self.stopping.set(Some(mode));
+        self.stop_signal.notify_waiters();
+        if let StopMode::Drain(over) = mode {
+            // Whoever comes is still told that there is nothing to come for.
+            *self.drain.borrow_mut() = Some(self.plan(over));
+            return;
+        }
+        self.drain.take();
         if let Some(listener) = self.listener.take() {
             listener.abort();
         }
-        self.stop_signal.notify_waiters();
         for connection in self.connections() {
             match mode {
                 // Pending upgrades hear the signal.
                 StopMode::Close if connection.state() == State::Pending => {}
-                StopMode::Close => connection.order(Order::Close(1001)),
+                // It was told a moment ago, perhaps with a hint.
+                StopMode::Close if connection.has_order() => {}
+                StopMode::Close => connection.order(Order::Close(1001, None)),
                 StopMode::Terminate => self.cut(&connection),
+                StopMode::Drain(_) => {}
             }
         }
+    }
+
+    /// Whether the shard has stopped. The one that listens waits for the others, so that all who come are refused alike.
+    fn is_done(&self) -> bool {
+        let refuses = matches!(self.stopping.get(), Some(StopMode::Drain(_)))
+            && self.listener.borrow().is_some()
+            && self.shared.connections.load(Ordering::SeqCst) > 0;
+        self.is_stopping() && self.tasks.get() == 0 && !refuses
+    }
+
+    fn plan(&self, over: Duration) -> Drain {
+        let connections = self.connections();
+        let open = connections.iter().filter(|it| it.state() == State::Open);
+        let shards = u32::try_from(self.shared.mailboxes.len()).unwrap_or(u32::MAX);
+        let handles = open.map(|it| it.handle()).collect();
+        Drain::new(handles, over, self.index, shards)
+    }
+
+    /// Closes those whose turn it is; true when the time is up.
+    fn drain_on(&self) -> bool {
+        let mut drain = self.drain.borrow_mut();
+        let Some(drain) = &mut *drain else {
+            return false;
+        };
+        let now = Instant::now();
+        for handle in drain.due(now) {
+            // Its number is nobody else's yet: no upgrade has been taken since.
+            if let Some(connection) = self.connection(handle) {
+                close_for_later(&connection, drain.over());
+            }
+        }
+        drain.is_over(now)
     }
 
     /// Tells of the clients for whom the time to close was not enough.
@@ -349,12 +430,38 @@ impl Shard {
 
     // Connections.
 
-    /// A place among the server's connections, if one is left.
-    pub(crate) fn find_place(&self) -> Option<Place> {
-        let limit = self.config().max_connections.unwrap_or(usize::MAX);
-        let place = Place(self.shared.clone());
+    /// A place among the server's connections, if one is left. What is refused takes nothing from the rate.
+    pub(crate) fn find_place(&self, stream: &TcpStream) -> Result<Place, Refusal> {
+        let (shared, config) = (&self.shared, self.config());
+        let mut source = None;
+        if let Some(limit) = config.max_connections_per_address {
+            source = stream.peer_addr().ok().map(|peer| peer.ip().into());
+            if source.is_some_and(|source| !shared.addresses.enter(source, limit)) {
+                return Err(Refusal::new(429, Reason::Address));
+            }
+        }
+        let before = shared.connections.fetch_add(1, Ordering::SeqCst);
         // Dropping the place gives back what a full house counted.
-        (self.shared.connections.fetch_add(1, Ordering::Relaxed) < limit).then_some(place)
+        let place = Place {
+            shared: shared.clone(),
+            source,
+        };
+        if before >= config.max_connections.unwrap_or(usize::MAX) {
+            return Err(Refusal::new(503, Reason::MaxConnections));
+        }
+        let upgrades = shared.upgrades.as_ref();
+        if upgrades.is_some_and(|bucket| !bucket.take(shared.now())) {
+            return Err(Refusal::new(503, Reason::UpgradeRate));
+        }
+        Ok(place)
+    }
+
+    /// Takes a message from the bucket of its client; if there is none, says after how many nanoseconds there is one.
+    pub(crate) fn take_message(&self, connection: &Connection) -> Result<(), u64> {
+        match self.shared.message_rate {
+            Some(rate) => connection.take_message(rate, self.shared.now()),
+            None => Ok(()),
+        }
     }
 
     /// Gives a new connection a number.
@@ -426,8 +533,10 @@ impl Shard {
         self.metrics().opened.add(1);
         connection.open();
         self.touch(connection);
-        if self.stopping.get() == Some(StopMode::Close) {
-            connection.order(Order::Close(1001));
+        match self.stopping.get() {
+            Some(StopMode::Close) => connection.order(Order::Close(1001, None)),
+            Some(StopMode::Drain(over)) => close_for_later(connection, over),
+            Some(StopMode::Terminate) | None => {}
         }
     }
 
@@ -524,6 +633,13 @@ impl Shard {
             self.cut(connection);
         }
     }
+}
+
+/// Closes a connection with the hint not to connect again before a moment that differs from client to client.
+fn close_for_later(connection: &Connection, over: Duration) {
+    let most = u32::try_from(over.as_millis()).unwrap_or(u32::MAX);
+    let hint = connection.id().share_of(most);
+    connection.order(Order::Close(1001, Some(hint)));
 }
 
 fn is_unread(inbox: &InboxWriter, connection: &Connection) -> bool {

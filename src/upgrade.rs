@@ -92,8 +92,9 @@ async fn open(
     if shard.is_stopping() {
         return refuse(shard, stream, &Refusal::new(503, Reason::Stop)).await;
     }
-    let Some(place) = shard.find_place() else {
-        return refuse(shard, stream, &Refusal::new(503, Reason::MaxConnections)).await;
+    let place = match shard.find_place(&stream) {
+        Ok(place) => place,
+        Err(refusal) => return refuse(shard, stream, &refusal).await,
     };
     let id = ClientId::random();
     let welcome = handshake::switching_protocols(&request.accept);

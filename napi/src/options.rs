@@ -6,7 +6,10 @@ use napi::{
     Env, ValueType,
     bindgen_prelude::{JsObjectValue, JsValue, Object, Result, Unknown},
 };
-use zocket::{AllowedOrigins, Config, SlowClient, config::MAX_IO_THREADS, config::MAX_PAYLOAD};
+use zocket::{
+    AllowedOrigins, Config, SlowClient,
+    config::{MAX_IO_THREADS, MAX_PAYLOAD, MAX_ROOMS, RATES},
+};
 
 use crate::check::{is_function, is_undefined, unexpected};
 
@@ -54,6 +57,18 @@ pub(crate) fn config(env: Env, options: &Object<'_>) -> Result<Config> {
     let count = "a whole number of connections from 1";
     if let Some(max) = options.whole("maxConnections", 1, MAX_SAFE_INTEGER, count)? {
         config.max_connections = Some(size(max));
+    }
+    if let Some(max) = options.whole("maxConnectionsPerAddress", 1, MAX_SAFE_INTEGER, count)? {
+        config.max_connections_per_address = Some(size(max));
+    }
+    config.max_upgrades_per_second = options.rate("maxUpgradesPerSecond")?;
+    config.max_messages_per_second = options.rate("maxMessagesPerSecond")?;
+    let calls = "a whole number of calls from 1 to 4294967295";
+    let handlers = options.whole("maxHandlersInFlight", 1, u32::MAX.into(), calls)?;
+    config.max_handlers_in_flight = handlers.map(|max| u32::try_from(max).unwrap_or(u32::MAX));
+    let rooms = "a whole number of rooms from 1 to 16777216";
+    if let Some(max) = options.whole("maxRoomsPerClient", 1, MAX_ROOMS.into(), rooms)? {
+        config.max_rooms_per_client = u32::try_from(max).unwrap_or(MAX_ROOMS);
     }
     let threads = "a whole number of threads from 1 to 256";
     if let Some(threads) = options.whole("ioThreads", 1, MAX_IO_THREADS as u64, threads)? {
@@ -117,6 +132,11 @@ impl Options<'_> {
             whole.is_some()
         })?;
         Ok(whole)
+    }
+
+    fn rate(&self, name: &str) -> Result<Option<f64>> {
+        let expected = "a number from 0.001 to 1000000";
+        self.number(name, expected, |it| RATES.contains(&it))
     }
 
     fn duration(&self, name: &str, min: f64) -> Result<Option<Duration>> {

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use napi::{
@@ -113,6 +114,18 @@ impl NativeServer {
         self.server.shards()
     }
 
+    /// How many calls of one client may be under way, `null` for any number.
+    #[napi(getter, catch_unwind)]
+    pub fn max_handlers_in_flight(&self) -> Option<u32> {
+        self.server.config().max_handlers_in_flight
+    }
+
+    /// How many rooms one client may be in.
+    #[napi(getter, catch_unwind)]
+    pub fn max_rooms_per_client(&self) -> u32 {
+        self.server.config().max_rooms_per_client
+    }
+
     /// The oldest events of a shard as JSON text: at most 112 KiB or 1,000, at least one, `null` if there are none.
     /// Taking from shard 0 answers the bell, so take from it first.
     #[napi(catch_unwind)]
@@ -165,6 +178,7 @@ impl NativeServer {
             bad: some(vec![
                 ("BAD_MESSAGE", metrics.bad_message),
                 ("NO_ROUTE", metrics.no_route),
+                ("RATE_LIMITED", metrics.rate_limited),
             ]),
             sent: number(metrics.sent),
             written: number(metrics.written),
@@ -204,6 +218,13 @@ impl NativeServer {
     #[napi(catch_unwind)]
     pub fn unref(&mut self) {
         self.hold = None;
+    }
+
+    /// Refuses what is new, and closes the connections one after the other within so many milliseconds.
+    #[napi(catch_unwind)]
+    pub fn drain(&self, milliseconds: u32) {
+        let over = Duration::from_millis(milliseconds.into());
+        self.server.stop(StopMode::Drain(over));
     }
 
     /// Waits for the I/O threads, which have ended, and lets go of the bell.

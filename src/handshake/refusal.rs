@@ -27,11 +27,15 @@ pub enum Reason {
     MaxConnections,
     /// The handshake took too long.
     Timeout,
+    /// As many connections as allowed come from the address.
+    Address,
+    /// More upgrades than allowed came within a second.
+    UpgradeRate,
 }
 
 impl Reason {
     /// Every reason, at its own number.
-    pub const ALL: [Reason; 11] = [
+    pub const ALL: [Reason; 13] = [
         Reason::Headers,
         Reason::Connect,
         Reason::Origin,
@@ -43,6 +47,8 @@ impl Reason {
         Reason::Path,
         Reason::MaxConnections,
         Reason::Timeout,
+        Reason::Address,
+        Reason::UpgradeRate,
     ];
 
     /// The reason with this number.
@@ -66,6 +72,8 @@ impl Reason {
             Reason::Path => "PATH",
             Reason::MaxConnections => "MAX_CONNECTIONS",
             Reason::Timeout => "TIMEOUT",
+            Reason::Address => "ADDRESS",
+            Reason::UpgradeRate => "UPGRADE_RATE",
         }
     }
 
@@ -83,6 +91,8 @@ impl Reason {
             Reason::Path => "There is nothing at this path.\n",
             Reason::MaxConnections => "The server has no room for another connection.\n",
             Reason::Timeout => "The handshake took too long.\n",
+            Reason::Address => "There are too many connections from this address.\n",
+            Reason::UpgradeRate => "The server is busy with other clients.\n",
         }
     }
 }
@@ -133,14 +143,16 @@ impl Refusal {
             426 => ("close, upgrade", "Upgrade: websocket\r\n"),
             _ => ("close", ""),
         };
-        let version = match self.reason {
+        let more = match self.reason {
             Reason::Version => "Sec-WebSocket-Version: 13\r\n",
+            // The bucket holds one second's worth.
+            Reason::UpgradeRate => "Retry-After: 1\r\n",
             _ => "",
         };
         let mut response = format!(
             "HTTP/1.1 {status} {phrase}\r\n\
              Connection: {connection}\r\n\
-             {upgrade}{version}\
+             {upgrade}{more}\
              Content-Type: {content_type}\r\n\
              Content-Length: {length}\r\n\r\n",
             status = self.status,
@@ -222,14 +234,16 @@ mod tests {
                 "HEAD_TOO_LARGE",
                 "PATH",
                 "MAX_CONNECTIONS",
-                "TIMEOUT"
+                "TIMEOUT",
+                "ADDRESS",
+                "UPGRADE_RATE"
             ]
         );
         for (index, reason) in (0..).zip(Reason::ALL) {
             assert_eq!(Reason::from_index(index), Some(reason));
             assert_eq!(reason as u32, index);
         }
-        assert_eq!(Reason::from_index(11), None);
+        assert_eq!(Reason::from_index(13), None);
         assert_eq!(Reason::from_index(u32::MAX), None);
     }
 
@@ -269,6 +283,14 @@ mod tests {
         assert!(!plain.contains("Sec-WebSocket-Version"));
         let version = response(&Refusal::new(426, Reason::Version));
         assert!(version.contains("\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"));
+    }
+
+    #[test]
+    fn a_limited_rate_says_when_to_come_back_and_nothing_else_does() {
+        for reason in Reason::ALL {
+            let told = response(&Refusal::new(503, reason)).contains("\r\nRetry-After: 1\r\n");
+            assert_eq!(told, reason == Reason::UpgradeRate);
+        }
     }
 
     #[test]

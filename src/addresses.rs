@@ -1,0 +1,101 @@
+//! How many connections there are from each address, over all shards.
+
+use std::{
+    net::IpAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use rustc_hash::FxHashMap;
+
+/// Who counts as one: an IPv4 address, also written as an IPv6 one, or the first half of an IPv6 address, which is what a
+/// single customer is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Source(u64);
+
+impl From<IpAddr> for Source {
+    fn from(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            // `ffff::` is a multicast prefix, from which nobody connects.
+            IpAddr::V4(address) => Self(0xffff_ffff_0000_0000 | u64::from(address.to_bits())),
+            IpAddr::V6(address) => Self((address.to_bits() >> 64) as u64),
+        }
+    }
+}
+
+/// Counts connections by source. A source without one takes no memory.
+///
+/// Touched only when a connection comes or ends, and only where the number is limited.
+#[derive(Debug, Default)]
+pub(crate) struct Addresses {
+    counts: Mutex<FxHashMap<Source, usize>>,
+}
+
+impl Addresses {
+    /// Counts one more, unless there are `limit` already.
+    pub(crate) fn enter(&self, source: Source, limit: usize) -> bool {
+        let mut counts = self.lock();
+        let count = counts.get(&source).copied().unwrap_or_default();
+        if count >= limit {
+            return false;
+        }
+        counts.insert(source, count + 1);
+        true
+    }
+
+    /// Takes back what [`enter`](Self::enter) counted.
+    pub(crate) fn leave(&self, source: Source) {
+        let mut counts = self.lock();
+        match counts.get_mut(&source) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                counts.remove(&source);
+            }
+        }
+        // What a crowd needed is given back when it has gone.
+        if counts.is_empty() {
+            counts.shrink_to_fit();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, FxHashMap<Source, usize>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(address: &str) -> Source {
+        address.parse::<IpAddr>().unwrap().into()
+    }
+
+    #[test]
+    fn an_ipv4_address_is_the_same_however_it_is_written() {
+        assert_eq!(source("192.0.2.1"), source("::ffff:192.0.2.1"));
+        assert_ne!(source("192.0.2.1"), source("192.0.2.2"));
+        // Neither the loopback address nor one whose prefix looks like it.
+        assert_ne!(source("0.0.0.0"), source("::1"));
+        assert_ne!(source("192.0.2.1"), source("::c000:201:0:0:0:1"));
+    }
+
+    #[test]
+    fn ipv6_addresses_count_by_their_first_half() {
+        assert_eq!(source("2001:db8:0:1::1"), source("2001:db8:0:1:ffff::2"));
+        assert_ne!(source("2001:db8:0:1::1"), source("2001:db8:0:2::1"));
+    }
+
+    #[test]
+    fn a_source_without_a_connection_is_forgotten() {
+        let addresses = Addresses::default();
+        let (a, b) = (source("192.0.2.1"), source("192.0.2.2"));
+        assert!(addresses.enter(a, 2) && addresses.enter(a, 2) && addresses.enter(b, 2));
+        assert!(!addresses.enter(a, 2));
+        addresses.leave(a);
+        assert!(addresses.enter(a, 2));
+        for source in [a, a, b] {
+            addresses.leave(source);
+        }
+        assert_eq!(addresses.lock().capacity(), 0);
+    }
+}

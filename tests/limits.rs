@@ -1,0 +1,284 @@
+//! Limits that are off by default: rates, connections by address; and the drain.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use support::{
+    BAD, CLOSED, DEADLINE, ECHO, FAULT, Owner, STOPPED, Socket, closed, config, text, wait_for,
+};
+use tokio::time::timeout;
+use tokio_tungstenite::{
+    connect_async,
+    tungstenite::{Error, Message},
+};
+use zocket::{Config, Reason, StopMode};
+
+/// What is refused: the status and the `Retry-After`.
+async fn refused(url: String) -> (u16, Option<String>) {
+    match connect_async(url).await {
+        Err(Error::Http(response)) => {
+            let after = response.headers().get("retry-after");
+            let after = after.map(|it| it.to_str().unwrap().to_owned());
+            (response.status().as_u16(), after)
+        }
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// The code and the reason of the close frame, whatever else comes before it.
+async fn close_frame(socket: &mut Socket) -> (u16, String) {
+    loop {
+        let next = timeout(DEADLINE, socket.next()).await.expect("in time");
+        if let Message::Close(frame) = next.expect("a close frame").expect("sound") {
+            let frame = frame.expect("a code");
+            return (frame.code.into(), frame.reason.to_string());
+        }
+    }
+}
+
+/// The milliseconds in a hint.
+fn hint(reason: &str) -> u64 {
+    let digits = reason.strip_prefix("reconnect-after=").expect(reason);
+    digits.parse().expect(reason)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_past_the_rate_is_answered_and_goes_no_further() {
+    let mut owner = Owner::start(Config {
+        // Slow enough that no test machine is late for it.
+        max_messages_per_second: Some(0.001),
+        ..config()
+    });
+    let (mut socket, handle) = owner.client().await;
+    let (mut other, _) = owner.client().await;
+    for message in [
+        r#"{"type":"echo"}"#,
+        r#"{"type":"echo"}"#,
+        r#"{"type":"nowhere"}"#,
+        "no JSON",
+    ] {
+        socket.send(Message::text(message)).await.unwrap();
+    }
+    let long = format!(r#"{{"type":"echo","payload":"{}"}}"#, "x".repeat(5000));
+    socket.send(Message::text(long)).await.unwrap();
+    assert_eq!(owner.next_of(1).handle, handle);
+    for route in [Some("echo"), None, None, None] {
+        let told = owner.next();
+        assert_eq!((told.handle, told.code), (handle, BAD));
+        assert_eq!(told.value["code"], "RATE_LIMITED");
+        assert_eq!(told.value.get("route").and_then(Value::as_str), route);
+        let reply: Value = serde_json::from_str(&text(&mut socket).await).unwrap();
+        assert_eq!(reply, json!({ "type": "$error", "payload": told.value }));
+        let wait = reply["payload"]["retryAfterMs"].as_u64().unwrap();
+        assert!((1..=1_000_000).contains(&wait), "{wait}");
+    }
+    // Each client has a bucket of its own.
+    other
+        .send(Message::text(r#"{"type":"echo"}"#))
+        .await
+        .unwrap();
+    assert_eq!(owner.next().code, 1);
+    let metrics = owner.server.metrics();
+    assert_eq!((metrics.received, metrics.rate_limited), (6, 4));
+    assert_eq!((metrics.bad_message, metrics.no_route), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn past_the_limit_of_an_address_upgrades_get_429_until_one_leaves() {
+    let mut owner = Owner::start(Config {
+        hostname: None,
+        io_threads: 2,
+        max_connections_per_address: Some(2),
+        ..config()
+    });
+    let port = owner.server.address().port();
+    let url = |host: &str| format!("ws://{host}:{port}");
+    let connect = |url: String| tokio::spawn(async move { connect_async(url).await.unwrap().0 });
+
+    // One open, one pending, on shards of their own; by IPv4 they come as IPv6 where both are listened on.
+    let first = connect(url("127.0.0.1"));
+    let handle = owner.admit();
+    let first = first.await.unwrap();
+    let pending = connect(url("127.0.0.1"));
+    owner.next_of(support::UPGRADE);
+    assert_eq!(refused(url("127.0.0.1")).await, (429, None));
+    if std::net::TcpStream::connect(("::1", port)).is_ok() {
+        let _other = connect(url("[::1]"));
+        owner.admit();
+    }
+    drop(first);
+    assert_eq!(owner.next_of(CLOSED).handle, handle);
+    let again = connect(url("127.0.0.1"));
+    owner.admit();
+    again.await.unwrap();
+    assert_eq!(owner.server.metrics().refused[Reason::Address as usize], 1);
+    pending.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn past_the_rate_upgrades_get_503_before_the_owner_hears_of_them() {
+    let mut owner = Owner::start(Config {
+        max_upgrades_per_second: Some(0.001),
+        ..config()
+    });
+    owner.client().await;
+    for _ in 0..3 {
+        assert_eq!(refused(owner.url()).await, (503, Some("1".into())));
+    }
+    let refused = owner.server.metrics().refused;
+    assert_eq!(refused[Reason::UpgradeRate as usize], 3);
+    assert_eq!(refused.iter().sum::<u64>(), 3);
+    // The client of the first line has been dropped since; nobody else was told of.
+    assert_eq!(owner.next().code, CLOSED);
+    assert_eq!(owner.next_within(Duration::from_millis(20)), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_limit_refuses_takes_nothing_from_the_rate() {
+    let mut owner = Owner::start(Config {
+        max_upgrades_per_second: Some(2.0),
+        max_connections: Some(1),
+        ..config()
+    });
+    let (first, _) = owner.client().await;
+    for _ in 0..20 {
+        assert_eq!(refused(owner.url()).await, (503, None));
+    }
+    drop(first);
+    owner.next_of(CLOSED);
+    owner.client().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_closes_one_after_the_other_while_the_others_go_on() {
+    let mut owner = Owner::start(Config {
+        io_threads: 2,
+        ..config()
+    });
+    let mut sockets = Vec::new();
+    for _ in 0..4 {
+        sockets.push(owner.client().await);
+    }
+    let over = Duration::from_millis(1200);
+    let started = Instant::now();
+    owner.server.stop(StopMode::Drain(over));
+    // Dealt round: shard 0 has the turns of 300 and 900 ms, shard 1 those of 600 and 1200.
+    let mut hints = Vec::new();
+    for turn in [0, 1, 2, 3] {
+        if turn < 3 {
+            assert_eq!(refused(owner.url()).await.0, 503);
+            let (last, handle) = sockets.last_mut().unwrap();
+            owner.submit(|it| {
+                it.to(ECHO, Some(b"1"), &[*handle]);
+            });
+            assert!(text(last).await.contains("\"payload\":1"));
+            last.send(Message::text(r#"{"type":"echo"}"#))
+                .await
+                .unwrap();
+            while owner.next().code != 1 {}
+        }
+        let (mut socket, _) = sockets.remove(0);
+        let (code, reason) = close_frame(&mut socket).await;
+        assert_eq!(code, 1001);
+        hints.push(hint(&reason));
+        // Never before its turn; how long after it is the machine's affair.
+        assert!(started.elapsed() >= over * (turn + 1) / 4, "turn {turn}");
+        closed(&mut socket).await;
+    }
+    assert!(hints.iter().all(|&hint| hint <= 1200), "{hints:?}");
+    let mut stopped = 0;
+    while stopped < 2 {
+        let event = owner.next();
+        assert_ne!(event.code, FAULT);
+        stopped += u32::from(event.code == STOPPED);
+    }
+    owner.server.join();
+    assert_eq!(owner.server.metrics().refused[Reason::Stop as usize], 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_is_over_when_nobody_is_left() {
+    for shards in [1, 2] {
+        let mut owner = Owner::start(Config {
+            io_threads: shards,
+            ..config()
+        });
+        let (socket, _) = owner.client().await;
+        let (other, _) = owner.client().await;
+        owner
+            .server
+            .stop(StopMode::Drain(Duration::from_secs(3600)));
+        assert_eq!(refused(owner.url()).await.0, 503);
+        drop((socket, other));
+        for _ in 0..shards {
+            owner.next_of(STOPPED);
+        }
+        owner.server.join();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_refuses_pending_upgrades() {
+    let mut owner = Owner::start(config());
+    let pending = tokio::spawn(refused(owner.url()));
+    owner.next_of(support::UPGRADE);
+    owner
+        .server
+        .stop(StopMode::Drain(Duration::from_secs(3600)));
+    assert_eq!(pending.await.unwrap().0, 503);
+    owner.next_of(STOPPED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_during_a_drain_closes_all_now_and_a_second_drain_changes_nothing() {
+    let mut owner = Owner::start(config());
+    let (mut socket, _) = owner.client().await;
+    owner
+        .server
+        .stop(StopMode::Drain(Duration::from_secs(3600)));
+    owner.server.stop(StopMode::Drain(Duration::from_millis(1)));
+    assert_eq!(refused(owner.url()).await.0, 503);
+    socket
+        .send(Message::text(r#"{"type":"echo"}"#))
+        .await
+        .unwrap();
+    owner.next_of(1);
+    let reader = tokio::spawn(async move {
+        let frame = close_frame(&mut socket).await;
+        closed(&mut socket).await;
+        frame
+    });
+    owner.stop(StopMode::Close);
+    assert_eq!(reader.await.unwrap(), (1001, String::new()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn terminating_during_a_drain_cuts_off_at_once() {
+    let mut owner = Owner::start(config());
+    let (mut socket, _) = owner.client().await;
+    owner
+        .server
+        .stop(StopMode::Drain(Duration::from_secs(3600)));
+    wait_for(&owner.server, |it| it.accepted == 1);
+    owner.stop(StopMode::Terminate);
+    assert_eq!(closed(&mut socket).await, None);
+    // Milder than what has happened.
+    owner.server.stop(StopMode::Drain(Duration::from_secs(1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_answer_a_drains_close_frame_is_cut_off_when_it_is_over() {
+    let mut owner = Owner::start(Config {
+        close_timeout: Duration::from_millis(50),
+        ..config()
+    });
+    // Not read, so its close frame is not answered.
+    let (_mute, _) = owner.client().await;
+    owner.server.stop(StopMode::Drain(Duration::from_millis(1)));
+    assert_eq!(owner.next_of(FAULT).value["code"], "STOP");
+    owner.next_of(STOPPED);
+    owner.server.join();
+}
