@@ -221,6 +221,36 @@ async fn a_drain_is_over_when_nobody_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn upgrades_are_refused_alike_for_as_long_as_any_shard_drains() {
+    for kept in [0, 1] {
+        let mut owner = Owner::start(Config {
+            io_threads: 2,
+            ..config()
+        });
+        // Dealt round, so each on a shard of its own.
+        let mut sockets = vec![owner.client().await.0, owner.client().await.0];
+        let socket = sockets.swap_remove(kept);
+        drop(sockets);
+        owner.next_of(CLOSED);
+        owner
+            .server
+            .stop(StopMode::Drain(Duration::from_secs(3600)));
+        if kept == 0 {
+            assert_eq!(owner.next_of(STOPPED).handle.0, 1);
+        }
+        for _ in 0..4 {
+            assert_eq!(refused(owner.url()).await.0, 503);
+        }
+        assert_eq!(owner.server.metrics().refused[Reason::Stop as usize], 4);
+        drop(socket);
+        for _ in 0..=kept {
+            owner.next_of(STOPPED);
+        }
+        owner.server.join();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_drain_refuses_pending_upgrades() {
     let mut owner = Owner::start(config());
     let pending = tokio::spawn(refused(owner.url()));
