@@ -187,6 +187,7 @@ client.onClose(({ code, reason, wasClean }) => {
 });
 client.onError((error) => {
   expectTypeOf(error).toEqualTypeOf<ClientError>();
+  expectTypeOf(error.retryAfterMs).toEqualTypeOf<number | undefined>();
   expectTypeOf(error.issues?.[0]?.message).toEqualTypeOf<string | undefined>();
   if (error.code === "QUEUE_FULL" || error.code === "INVALID_PAYLOAD") return;
   // @ts-expect-error no such code

@@ -32,6 +32,8 @@ function play(t: TestContext, callbacks: Callbacks = {}, options: object = {}) {
     port: 1,
     hostname: "::1",
     shards: 2,
+    maxHandlersInFlight: null,
+    maxRoomsPerClient: 10,
     take: (shard: number) => inboxes[shard]?.shift() ?? null,
     submit(buffer: Uint8Array, length: number) {
       sizes.push(length);
@@ -49,6 +51,7 @@ function play(t: TestContext, callbacks: Callbacks = {}, options: object = {}) {
     opened: () => 0,
     metrics: () => ({}) as never,
     stop() {},
+    drain() {},
     ref() {},
     unref() {},
     dispose: t.mock.fn(),

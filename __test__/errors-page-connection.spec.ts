@@ -34,6 +34,8 @@ const REASONS: Record<RefusalReason, true> = {
   PATH: true,
   MAX_CONNECTIONS: true,
   TIMEOUT: true,
+  ADDRESS: true,
+  UPGRADE_RATE: true,
 };
 
 /** A close frame with this code. */
@@ -70,6 +72,12 @@ eachRow("Close codes", ["Code", "At fault"], {
     assert.equal(await raw.closeCode(), 1001);
     raw.write(closing(1001));
     await soon("stop", stopped);
+    const drained = serve(t);
+    const client = await Client.open(t, drained.url);
+    await soon("stop", drained.server.stop({ drain: 50 }));
+    const { code, reason } = await client.closed;
+    assert.equal(code, 1001);
+    assert.match(reason, /^reconnect-after=\d+$/);
   },
   "1002, client": after([
     // Not masked.
@@ -290,6 +298,23 @@ eachRow("Refused upgrades", ["Status", "refused", "At fault"], {
     assert.deepEqual(app.server.metrics().refused, { MAX_CONNECTIONS: 1 });
     assert.deepEqual(app.errors, []);
   },
+  "429, ADDRESS, nobody": async (t, row) => {
+    const app = serve(t, { options: { maxConnectionsPerAddress: 1 } });
+    await Client.open(t, app.url);
+    isRefusal(await ask(t, app.port, request()), row);
+    assert.deepEqual(app.server.metrics().refused, { ADDRESS: 1 });
+    assert.deepEqual(app.errors, []);
+  },
+  "503, UPGRADE_RATE, nobody": async (t, row) => {
+    // One in a thousand seconds.
+    const app = serve(t, { options: { maxUpgradesPerSecond: 0.001 } });
+    await Client.open(t, app.url);
+    const answer = await ask(t, app.port, request());
+    isRefusal(answer, row);
+    assert.equal(answer.headers["retry-after"], "1");
+    assert.deepEqual(app.server.metrics().refused, { UPGRADE_RATE: 1 });
+    assert.deepEqual(app.errors, []);
+  },
   "408, TIMEOUT, client": refused({ given: { options: SOON }, ask: "GET / HTTP/1.1\r\n" }),
   "503, TIMEOUT, application": slow({ onConnect: () => new Promise(() => {}), options: SOON }),
 });
@@ -325,7 +350,7 @@ describe("nothing that the code can answer is missing in docs/errors.md:", () =>
         string,
       ][],
     );
-    const files = ["src/handshake.rs", "src/upgrade.rs"];
+    const files = ["src/handshake.rs", "src/upgrade.rs", "src/shard.rs"];
     const pairs = inSources(files, /\((\d{3}), Reason::(\w+)\)/g);
     assert.ok(pairs.length > 5, "the sources look different now");
     const rows = rowsOf("Refused upgrades").map((row) => `${row["Status"]} ${row["refused"]}`);

@@ -110,6 +110,18 @@ eachRow("Thrown with a code", ["code", "Thrown by"], {
     client.say(null);
     assert.equal((await client.next()).payload, 65_536);
     hasCode(thrown, code);
+    const small = serve(t, {
+      say: (_, ctx) => {
+        ctx.rooms.join("one");
+        thrown = thrownBy(() => ctx.rooms.join("one more"));
+        ctx.send.said(null).to(ctx.clientId);
+      },
+      options: { maxRoomsPerClient: 1 },
+    });
+    const other = await Client.open(t, small.url);
+    other.say(null);
+    await other.next();
+    hasCode(thrown, code);
   },
 });
 
@@ -156,6 +168,7 @@ const CLIENT_CODES: Record<ClientError["code"], true> = {
   INVALID_PAYLOAD: true,
   REJECTED: true,
   HANDLER_ERROR: true,
+  RATE_LIMITED: true,
   QUEUE_FULL: true,
 };
 
@@ -165,6 +178,17 @@ eachRow("At the client", ["code", "At fault"], {
   "INVALID_PAYLOAD, client": refuses({ payload: refusing }),
   "REJECTED, client": refuses({ middleware: throws }),
   "HANDLER_ERROR, application": refuses({ say: throws }),
+  "RATE_LIMITED, client": async (t, { code }) => {
+    const app = serve(t, { options: { maxMessagesPerSecond: 0.001 } });
+    const client = createZocketClient(app.url, { WebSocket });
+    t.after(() => client.close());
+    const error = new Promise<ClientError>((resolve) => client.onError(resolve));
+    const send = client.send as unknown as Record<string, Sends>;
+    for (const payload of [1, 2]) send["say"]?.(payload);
+    const told = await soon("onError", error);
+    assert.deepEqual([told.code, told.route], [code, "say"]);
+    assert.ok((told.retryAfterMs ?? 0) > 0);
+  },
   "QUEUE_FULL, network": async (t, { code }) => {
     // Takes connections and never answers.
     const mute = createTcpServer((socket) => socket.on("error", () => {}));

@@ -28,6 +28,7 @@ const MESSAGE_CODES: Record<MessageErrorCode, true> = {
   INVALID_PAYLOAD: true,
   REJECTED: true,
   HANDLER_ERROR: true,
+  RATE_LIMITED: true,
 };
 const CODES: Record<ErrorCode, true> = {
   ...MESSAGE_CODES,
@@ -56,6 +57,10 @@ interface Bad {
   messages: (string | Buffer)[];
   route?: string;
   issues?: true;
+  /** It is told when one more is taken. */
+  waits?: true;
+  /** Sent before, and taken. */
+  first?: string;
 }
 const SAY = ['{"type":"say","payload":1}'];
 const BAD: Record<string, Bad> = {
@@ -99,18 +104,31 @@ const BAD: Record<string, Bad> = {
     messages: SAY,
     route: "say",
   },
+  "RATE_LIMITED, client": {
+    // One in a thousand seconds.
+    givens: [{ options: { maxMessagesPerSecond: 0.001 } }],
+    first: '{"type":"say","payload":"first"}',
+    messages: SAY,
+    route: "say",
+    waits: true,
+  },
 };
 
-function replied({ givens = [{}], messages, route, issues }: Bad): Case {
+function replied({ givens = [{}], messages, route, issues, waits, first }: Bad): Case {
   return async (t, { code = "" }) => {
     for (const given of givens) {
       const app = serve(t, given);
       const client = await Client.open(t, app.url);
+      if (first !== undefined) {
+        client.socket.send(first);
+        await client.next();
+      }
       for (const message of messages) {
         client.socket.send(message);
         const { type, payload } = await client.next();
         assert.equal(type, "$error");
-        const { message: text, ...rest } = payload as Record<string, unknown>;
+        const { message: text, retryAfterMs, ...rest } = payload as Record<string, unknown>;
+        assert.equal(typeof retryAfterMs, waits ? "number" : "undefined");
         const found = issues && [{ message: "wrong", path: ["a"] }];
         assert.deepEqual(rest, { code, ...(route && { route }), ...(found && { issues: found }) });
         assert.ok(typeof text === "string" && text !== "" && !text.includes(SECRET));
@@ -165,14 +183,16 @@ const readsNothing = async (t: TestContext, app: App) => {
   });
 };
 
-const says = ({ givens = [{}], messages, route }: Bad): Fault[] =>
+const says = ({ givens = [{}], messages, route, first }: Bad): Fault[] =>
   givens.map((given) => ({
     given,
     knows: route === undefined ? ["clientId"] : ["clientId", "route"],
     act: async (t, app) => {
       const client = await Client.open(t, app.url);
-      client.socket.send(messages[0] ?? "");
-      await client.next();
+      for (const message of [first ?? [], messages[0] ?? ""].flat()) {
+        client.socket.send(message);
+        await client.next();
+      }
     },
   }));
 

@@ -27,6 +27,11 @@ describe("options", () => {
     ["heartbeatInterval", -1, 0.5, NaN, Infinity, "30", null, 2 ** 31],
     ["handshakeTimeout", 0, -1, NaN, Infinity, "10", null, 2 ** 31],
     ["maxConnections", 0, -1, 1.5, NaN, Infinity, "1", null],
+    ["maxConnectionsPerAddress", 0, -1, 1.5, NaN, Infinity, "1", null],
+    ["maxUpgradesPerSecond", 0, -1, 0.0009, NaN, Infinity, 1e6 + 1, "1", null],
+    ["maxMessagesPerSecond", 0, -1, 0.0009, NaN, Infinity, 1e6 + 1, "1", null],
+    ["maxHandlersInFlight", 0, -1, 1.5, NaN, Infinity, 2 ** 32, "1", null],
+    ["maxRoomsPerClient", 0, -1, 1.5, NaN, Infinity, 2 ** 24 + 1, "1", null],
     ["ioThreads", 0, -1, 1.5, 257, "1", null],
     ["onError", 1, "log", null, {}],
   ];

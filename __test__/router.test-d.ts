@@ -325,9 +325,26 @@ server.publish("lobby", "chat.onLeft");
 server.publish("lobby", "ping");
 expectTypeOf(server.port).toEqualTypeOf<number>();
 expectTypeOf(server.stop).returns.toEqualTypeOf<Promise<void>>();
+void (() => [server.stop(), server.stop(true), server.stop({ drain: 1000 }), server.stop({})]);
+// @ts-expect-error no number of milliseconds
+void (() => server.stop({ drain: "1000" }));
+// @ts-expect-error no such way to stop
+void (() => server.stop({ drian: 1000 }));
+expectTypeOf(server.metrics().refused.ADDRESS).toEqualTypeOf<number | undefined>();
+expectTypeOf(server.metrics().refused.UPGRADE_RATE).toEqualTypeOf<number | undefined>();
+expectTypeOf(server.metrics().bad.RATE_LIMITED).toEqualTypeOf<number | undefined>();
 expectTypeOf(server.metrics()).toEqualTypeOf<ServerMetrics>();
 expectTypeOf(server.metrics().refused.HEADERS).toEqualTypeOf<number | undefined>();
 createServer(router, zo);
+createServer(router, zo, {
+  maxMessagesPerSecond: 0.5,
+  maxHandlersInFlight: 8,
+  maxRoomsPerClient: 10,
+  maxConnectionsPerAddress: 50,
+  maxUpgradesPerSecond: undefined,
+});
+// @ts-expect-error no number
+createServer(router, zo, { maxMessagesPerSecond: "20" });
 createServer(router, zo, {
   allowedOrigins: (origin) => origin.endsWith(".com"),
   onError: (error, info) => {

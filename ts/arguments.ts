@@ -3,7 +3,11 @@ import type { Gate } from "./admissions.js";
 import { isObject, unexpected } from "./check.js";
 import type { OnDisconnect } from "./disconnects.js";
 import type { OnError } from "./faults.js";
+import type { How } from "./stop.js";
 import type { RouteTable } from "./types.js";
+
+/** Longest drain in ms, as for JavaScript's own timers: about 24.8 days. */
+const MAX_DRAIN = 2 ** 31 - 1;
 
 /** The numbered routes of what `zo.router` returned. */
 export function tableOf(appRouter: unknown): RouteTable {
@@ -46,6 +50,19 @@ export function ownOptions(options: unknown): {
     allowedOrigins:
       typeof allowedOrigins === "function" ? (allowedOrigins as Gate["allowedOrigins"]) : undefined,
   };
+}
+
+/** How `stop` is to end a server. What is neither `true` nor an object is often an event's argument, and means nothing. */
+export function endingOf(how: unknown): How {
+  if (how === true) return "cut";
+  if (!isObject(how)) return "close";
+  const { drain = 0 } = how as { readonly drain?: unknown };
+  if (typeof drain !== "number" || !(drain >= 0 && drain <= MAX_DRAIN)) {
+    const expected = "a number of milliseconds from 0 to 2147483647";
+    throw unexpected("server.stop: options.drain", expected, drain);
+  }
+  const milliseconds = Math.round(drain);
+  return milliseconds === 0 ? "close" : milliseconds;
 }
 
 function isOptionalFunction(value: unknown): boolean {

@@ -14,10 +14,11 @@ export const ERROR_TYPE = "$error";
 
 /**
  * Why a message was refused: `BAD_MESSAGE` it is no envelope, `NO_ROUTE` no handler has that name, `INVALID_PAYLOAD` the
- * schema refused it, `REJECTED` a middleware threw, `HANDLER_ERROR` the handler threw.
+ * schema refused it, `REJECTED` a middleware threw, `HANDLER_ERROR` the handler threw, `RATE_LIMITED` there were more than
+ * `maxMessagesPerSecond`.
  */
 export type MessageErrorCode =
-  "BAD_MESSAGE" | "NO_ROUTE" | "INVALID_PAYLOAD" | "REJECTED" | "HANDLER_ERROR";
+  "BAD_MESSAGE" | "NO_ROUTE" | "INVALID_PAYLOAD" | "REJECTED" | "HANDLER_ERROR" | "RATE_LIMITED";
 
 /** One complaint of a schema, as it comes through JSON. */
 export interface Issue {
@@ -37,4 +38,6 @@ export interface ErrorPayload {
   readonly message: string;
   /** What the schema found, for `INVALID_PAYLOAD`. */
   readonly issues?: readonly Issue[];
+  /** In how many ms the server takes one more message, for `RATE_LIMITED`. */
+  readonly retryAfterMs?: number;
 }

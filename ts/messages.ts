@@ -1,10 +1,12 @@
 // A message's way in: schema, middlewares, handler. What is synchronous in the user's code stays synchronous here and
-// makes no promise; while a schema or middleware is pending, the client's later messages wait.
+// makes no promise; while a schema or middleware is pending, or as many handlers as may be, the client's later messages
+// wait.
 import { isObject, isThenable } from "./check.js";
 import type { Client, WaitingMessage } from "./clients.js";
 import { extendedContext, freshContext, type Context } from "./context.js";
 import type { MessageErrorCode } from "./envelope.js";
 import { ClientFault, type Faults } from "./faults.js";
+import { InFlight } from "./in-flight.js";
 import { ERROR_ROUTE } from "./native.js";
 import { issuesOf, issuesText } from "./schema.js";
 import type { Outlet } from "./sender.js";
@@ -37,6 +39,7 @@ export class Messages {
   readonly #outlet: Outlet;
   readonly #faults: Faults;
   readonly #bad = new Map<MessageErrorCode, number>();
+  #inFlight: InFlight | undefined = undefined;
 
   constructor(incoming: readonly IncomingRoute[], outlet: Outlet, faults: Faults) {
     this.#routes = incoming.map(({ name, schema, middlewares, handler }) => {
@@ -51,11 +54,16 @@ export class Messages {
     return this.#bad;
   }
 
+  /** Lets messages of a client wait while so many of its handler calls are not done. */
+  limitHandlers(max: number): void {
+    this.#inFlight = new InFlight(max);
+  }
+
   /** Takes one message: an event's code and value. */
   take(client: Client, code: number, value: unknown): void {
     const { waiting } = client;
     if (waiting === undefined) {
-      const pending = this.#start(client, code, value);
+      const pending = this.#start(client, code, value) ?? this.#inFlight?.full(client);
       if (pending) void this.#hold(client, pending);
       return;
     }
@@ -66,11 +74,16 @@ export class Messages {
     }
   }
 
-  /** Lets a client's messages wait from a pending one on, and takes them in order, until there are none. */
+  /** Lets a client's messages wait from a pending or full one on, and takes them in order, until there are none. */
   async #hold(client: Client, first: Promise<void>): Promise<void> {
     const waiting: WaitingMessage[] = (client.waiting = []);
     await first;
     while (client.phase === "open") {
+      const full = this.#inFlight?.full(client);
+      if (full) {
+        await full;
+        continue;
+      }
       const message = waiting.shift();
       if (client.paused && waiting.length === 0) {
         client.paused = false;
@@ -185,19 +198,23 @@ export class Messages {
     const { handler } = route;
     try {
       const result = handler({ payload, ctx });
-      if (isThenable(result)) void this.#follow(client, route, result);
+      if (isThenable(result)) {
+        this.#inFlight?.started(client);
+        void this.#follow(client, route, result);
+      }
     } catch (error) {
       this.#handlerThrew(client, route, error);
     }
   }
 
-  /** Nothing waits for a handler's promise; only its rejection counts. */
+  /** Nothing waits for a handler's promise, but where their number is limited; only its rejection counts. */
   async #follow(client: Client, route: Route, result: PromiseLike<unknown>): Promise<void> {
     try {
       await result;
     } catch (error) {
       this.#handlerThrew(client, route, error);
     }
+    this.#inFlight?.settled(client);
   }
 
   #invalid(client: Client, route: Route, issues: readonly unknown[]): void {

@@ -34,6 +34,9 @@ export interface Native {
   readonly port: number;
   readonly hostname: string;
   readonly shards: number;
+  /** How many handler calls of one client may be under way; `null` for any number. */
+  readonly maxHandlersInFlight: number | null;
+  readonly maxRoomsPerClient: number;
   /** What happened on a shard, as JSON text of one flat array of triples; `null` when nothing did. */
   take(shard: number): string | null;
   /** Copies the first `length` bytes and obeys them in order. */
@@ -43,6 +46,8 @@ export interface Native {
   metrics(): NativeMetrics;
   /** `true` cuts the connections off, also when they are closing already. */
   stop(force: boolean): void;
+  /** Refuses upgrades, and closes the connections one after the other within so many ms; then as `stop(false)`. */
+  drain(milliseconds: number): void;
   ref(): void;
   unref(): void;
   /** Joins the threads, which must have stopped, and lets go of the bell. */

@@ -6,9 +6,6 @@ import { RoomView } from "./room-view.js";
 import type { Outlet } from "./sender.js";
 import type { RoomOperations } from "./types.js";
 
-/** How many rooms a client may be in. */
-const MAX_ROOMS = 65_536;
-
 const PLACE = "rooms";
 
 /**
@@ -59,7 +56,8 @@ export class ClientRooms implements RoomOperations {
     if (client.phase !== "open") return;
     const rooms = (client.rooms ??= new Set());
     if (rooms.has(name)) return;
-    if (rooms.size >= MAX_ROOMS) throw tooManyRooms();
+    const { maxRooms } = this.#outlet;
+    if (rooms.size >= maxRooms) throw tooManyRooms(maxRooms);
     rooms.add(name);
     this.#outlet.commands.join(client.handle, name);
   }
@@ -70,7 +68,7 @@ export class ClientRooms implements RoomOperations {
   }
 }
 
-function tooManyRooms(): Error {
-  const error = new Error(`rooms.join: a client may be in at most ${MAX_ROOMS} rooms`);
+function tooManyRooms(max: number): Error {
+  const error = new Error(`rooms.join: a client may be in at most ${max} rooms`);
   return Object.assign(error, { code: "TOO_MANY_ROOMS" });
 }

@@ -18,6 +18,8 @@ export class Outlet {
   readonly #routes = new Map<string, OutgoingRoute>();
   /** The sender that all contexts share. */
   readonly send: UntypedSender;
+  /** How many rooms a client may be in; the engine tells once it has read the options. */
+  maxRooms = 0;
 
   constructor(
     readonly commands: Commands,

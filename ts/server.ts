@@ -1,6 +1,6 @@
 // `createServer`: puts the parts together around a listening engine, and returns their public face.
 import { Admissions } from "./admissions.js";
-import { callbacksOf, ownOptions, tableOf } from "./arguments.js";
+import { callbacksOf, endingOf, ownOptions, tableOf } from "./arguments.js";
 import { Clients } from "./clients.js";
 import { CommandBuffer } from "./command-buffer.js";
 import { Commands } from "./commands.js";
@@ -52,6 +52,9 @@ export function serve(
     dispatch.ring(native),
   );
   stop.attach(native);
+  outlet.maxRooms = native.maxRoomsPerClient;
+  const maxHandlers = native.maxHandlersInFlight;
+  if (maxHandlers !== null) messages.limitHandlers(maxHandlers);
 
   const { port, hostname } = native;
   const clientCount = () => native.opened() - dispatch.ended;
@@ -64,7 +67,7 @@ export function serve(
       outlet.publish("server", "publish", room, route, payload),
     clientCount,
     metrics: () => metricsOf(native.metrics(), clientCount(), messages.bad),
-    stop: (force) => stop.stop(force === true),
+    stop: (how) => stop.stop(endingOf(how)),
     ref() {
       // Once the server is over there is nothing left that would let Node go again.
       if (!stop.isOver) native.ref();

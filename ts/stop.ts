@@ -7,6 +7,9 @@ import type { Native } from "./native.js";
 /** How long `onDisconnect` may take after the last connection closed, in ms. */
 const GRACE = 10_000;
 
+/** How to stop: `"close"` all connections now, `"cut"` them off, or close them within so many ms. */
+export type How = "close" | "cut" | number;
+
 /** What callers of `stop()` wait for. */
 interface Ending {
   /** The end of everything. */
@@ -45,13 +48,14 @@ export class Stop {
     this.#native = native;
   }
 
-  /** Stops the server, or cuts its clients off if it stops already. */
-  stop(force: boolean): Promise<void> {
+  /** Stops the server; if it stops already, what asks for more than what is under way is done at once. */
+  stop(how: How): Promise<void> {
     this.#buffer.flush();
     if (!this.#isOver) {
       // Also after `unref`: whoever waits for the end is to see it. It lasts no longer than the deadlines here and there.
       this.#native?.ref();
-      this.#native?.stop(force);
+      if (typeof how === "number") this.#native?.drain(how);
+      else this.#native?.stop(how === "cut");
     }
     const caller = this.#disconnects.current();
     if (caller) this.#disconnects.markStopping(caller);

@@ -91,6 +91,8 @@ export interface ClientError {
   readonly message: string;
   /** What the schema found, for `INVALID_PAYLOAD`. */
   readonly issues?: readonly Issue[];
+  /** In how many ms the server takes one more message, for `RATE_LIMITED`. */
+  readonly retryAfterMs?: number;
 }
 
 /** Ends a subscription; calling it twice is fine. */

@@ -75,7 +75,7 @@ export interface Rooms<TPayloads> {
   /**
    * Joins a room, at once; does nothing once the client is gone.
    *
-   * @throws `Error` with the code `TOO_MANY_ROOMS` when the client is in 65,536 rooms.
+   * @throws `Error` with the code `TOO_MANY_ROOMS` when the client is in `maxRoomsPerClient` rooms.
    */
   join(roomId: string): void;
   /** Leaves a room, at once; a room it is not in is no error. */

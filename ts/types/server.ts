@@ -57,6 +57,35 @@ export interface ServerOptions {
    */
   readonly maxConnections?: number | undefined;
   /**
+   * How many connections there may be from one address, from 1, pending ones included; further upgrades get 429. An IPv6
+   * address counts by its first 64 bits. Behind a proxy all clients share its address: leave it out there.
+   * @default none
+   */
+  readonly maxConnectionsPerAddress?: number | undefined;
+  /**
+   * How many upgrades a second the whole server takes, 0.001 to 1,000,000, with bursts of one second's worth; further ones
+   * get 503 with `Retry-After: 1`.
+   * @default none
+   */
+  readonly maxUpgradesPerSecond?: number | undefined;
+  /**
+   * How many messages a second are taken from one client, 0.001 to 1,000,000, with bursts of one second's worth; further
+   * ones get a `$error` with `RATE_LIMITED` and are dropped.
+   * @default none
+   */
+  readonly maxMessagesPerSecond?: number | undefined;
+  /**
+   * How many handler calls of one client may be under way, from 1: while so many promises have not settled, its later
+   * messages wait.
+   * @default none
+   */
+  readonly maxHandlersInFlight?: number | undefined;
+  /**
+   * How many rooms one client may be in, 1 to 16,777,216; a further `join` throws with the code `TOO_MANY_ROOMS`.
+   * @default 65_536
+   */
+  readonly maxRoomsPerClient?: number | undefined;
+  /**
    * Threads for WebSocket I/O, 1 to 256.
    * @default the number of cores, at most 4
    */
@@ -97,7 +126,8 @@ export interface ErrorInfo {
  * Why an upgrade was refused: `HEADERS` and `CONNECT` by the headers schema and `onConnect` (400, 403, 500 or the error's
  * own status), `ORIGIN` by `allowedOrigins` (403), `STOP` the server is stopping (503), `NOT_UPGRADE` an ordinary request
  * (426), `VERSION` not version 13 (426), `MALFORMED` (400), `HEAD_TOO_LARGE` over 16 KiB or 100 fields (431), `PATH`
- * another path (404), `MAX_CONNECTIONS` (503), `TIMEOUT` a slow request (408) or a slow admission (503).
+ * another path (404), `MAX_CONNECTIONS` (503), `TIMEOUT` a slow request (408) or a slow admission (503), `ADDRESS` too many
+ * connections from one address (429), `UPGRADE_RATE` too many upgrades within a second (503).
  */
 export type RefusalReason =
   | "HEADERS"
@@ -110,7 +140,9 @@ export type RefusalReason =
   | "HEAD_TOO_LARGE"
   | "PATH"
   | "MAX_CONNECTIONS"
-  | "TIMEOUT";
+  | "TIMEOUT"
+  | "ADDRESS"
+  | "UPGRADE_RATE";
 
 /** Counters since the server started. `sent = written + queued + dropped` always holds. */
 export interface ServerMetrics {
@@ -160,8 +192,14 @@ export interface AnyServer {
   /**
    * Stops listening, sends what is queued, closes the connections with 1001, gives the closing handshake 5 s and
    * `onDisconnect` 10 s, then resolves; `true` cuts the clients off at once. Never rejects; calling it twice is fine.
+   *
+   * `stop({ drain })` refuses upgrades at once, and closes the connections spread evenly over so many ms, 0 to
+   * 2,147,483,647, each with a hint when to connect again; the others go on meanwhile. A `stop()` closes those that are
+   * left.
+   *
+   * @throws `TypeError` for a wrong `drain`.
    */
-  stop(force?: boolean): Promise<void>;
+  stop(how?: boolean | { readonly drain?: number | undefined }): Promise<void>;
   /** Lets the server keep Node alive, as it does from the start. */
   ref(): void;
   /** Lets Node exit although the server listens. */
