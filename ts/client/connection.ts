@@ -7,7 +7,10 @@ const CONNECT_TIMEOUT = 15_000;
 /** Longest time in ms that timers can wait for; they take a longer one for none. */
 const MAX_TIMER = 2 ** 31 - 1;
 const NORMAL_CLOSURE = 1000;
+const GOING_AWAY = 1001;
 const ABNORMAL_CLOSURE = 1006;
+/** Longest time in ms for which a server can make the client wait. */
+const MAX_HINT = 600_000;
 const OPEN = 1;
 
 /** Whom a connection tells what happens to it. */
@@ -126,7 +129,7 @@ export class Connection {
     this.#log(`closed with ${code} ${reason}`);
     if (!this.#isClosed && this.#retries < this.#settings.maxRetries) {
       this.#retries += 1;
-      const delay = this.#delay();
+      const delay = Math.max(this.#delay(), hinted(code, reason));
       this.#log(`next attempt in ${Math.round(delay)} ms`);
       this.#timer = setTimeout(() => this.#retry(), delay);
     }
@@ -156,4 +159,10 @@ export class Connection {
     // Without the URL: its query holds the headers, and credentials among them.
     if (this.#settings.debug) console.debug(`zocket: ${text}`);
   }
+}
+
+/** How many ms a server that drains asks to wait for, so that its clients do not all come back at once; 0 if it does not. */
+function hinted(code: number, reason: string): number {
+  const hint = code === GOING_AWAY ? /^reconnect-after=(\d+)$/.exec(reason)?.[1] : undefined;
+  return Math.min(Number(hint ?? 0), MAX_HINT);
 }
