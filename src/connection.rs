@@ -379,6 +379,13 @@ impl Connection {
         self.writer.take();
     }
 
+    /// Lets go of a socket that the peer has reset, without the calls that end a live one.
+    pub(crate) fn forget(&self) {
+        if let Some(writer) = self.writer.take() {
+            writer.forget();
+        }
+    }
+
     /// Makes the end of the socket a reset, so that the system keeps nothing for a peer that does not read.
     pub(crate) fn cut(&self) {
         if let Some(writer) = &*self.writer.borrow() {

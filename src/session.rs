@@ -46,6 +46,8 @@ enum End {
     Fault(u16, &'static str),
     /// The peer is gone, or was cut off.
     Gone,
+    /// The peer has reset the connection: there is nothing left to end.
+    Reset,
 }
 
 /// What woke the task.
@@ -56,6 +58,7 @@ enum Wake {
     },
     Order(Order),
     Gone,
+    Reset,
     /// The client is not to be read for now.
     Held,
 }
@@ -91,6 +94,7 @@ pub(crate) async fn run(
     shard.end(connection);
     match end {
         End::Gone => connection.cut(),
+        End::Reset => connection.forget(),
         End::Closed => linger(shard, connection, reader).await,
         End::Fault(code, reason) => {
             if !has_sent_close {
@@ -142,6 +146,7 @@ impl Task<'_> {
                     }
                 }
                 Wake::Order(_) | Wake::Gone => return End::Gone,
+                Wake::Reset => return End::Reset,
             }
         }
     }
@@ -200,9 +205,14 @@ impl Task<'_> {
                     full: read == SCRATCH,
                 })
             }
-            Poll::Ready(_) => {
+            Poll::Ready(end) => {
                 self.shard.return_scratch(scratch);
-                Poll::Ready(Wake::Gone)
+                let is_reset = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionReset;
+                Poll::Ready(if end.is_err_and(|error| is_reset(&error)) {
+                    Wake::Reset
+                } else {
+                    Wake::Gone
+                })
             }
             Poll::Pending => {
                 self.shard.return_scratch(scratch);

@@ -16,6 +16,7 @@ use crate::{
     event::{Event, FaultCode},
     handshake::{self, Head, MAX_HEAD, Reason, Refusal, UpgradeRequest},
     id::ClientId,
+    listener::SOCKETS_INHERIT_NODELAY,
     protocol::Admission,
     session,
     shard::Shard,
@@ -33,8 +34,10 @@ pub(crate) async fn serve(
     deadline: Instant,
     permit: OwnedSemaphorePermit,
 ) {
-    // A socket that cannot be told so is slower, not wrong.
-    let _ = stream.set_nodelay(true);
+    if !SOCKETS_INHERIT_NODELAY {
+        // A socket that cannot be told so is slower, not wrong.
+        let _ = stream.set_nodelay(true);
+    }
     // Boxed, so that an open connection does not carry the handshake's memory along.
     if let Some(open) = Box::pin(open(shard, stream, deadline, permit)).await {
         session::run(shard, &open.registered.connection, open.reader, open.early).await;
