@@ -133,6 +133,16 @@ describe("a small payload arrives as JSON.stringify has it", () => {
     }
   });
 
+  test("after one with other keys, or the same in other places", () => {
+    const names = Array.from({ length: 20 }, (_, n) => `key ${n}`);
+    for (let n = 0; n < 400; n += 1) {
+      const start = (n * 7) % 20;
+      const some = [...names.slice(start), ...names.slice(0, start)].slice(0, n % 21);
+      const payload = Object.fromEntries(some.map((name, at) => [name, at % 2 ? name : at]));
+      assert.equal(serialise(payload), JSON.stringify(payload));
+    }
+  });
+
   test("with more keys than are remembered", () => {
     for (let n = 0; n < 5_000; n += 1) {
       const payload = { [`key "${n}"`]: n };

@@ -13,6 +13,8 @@ const JOINS_FLAT = Number.parseInt(process.versions.v8, 10) < 13;
 const ESCAPED = /[^ !#-[\]-\ud7ff\ue000-\uffff]/;
 /** How many keys are remembered in their JSON form. */
 const MOST_KEYS = 4_096;
+/** At how many places of an object the last key is remembered. */
+const MOST_LAST = 16;
 
 /** JSON with long texts in it that are not escaped yet. */
 export interface Pieces {
@@ -30,62 +32,59 @@ export function serialise(payload: unknown): Payload {
     return isLong(payload) ? { json: ['"', '"'], texts: [payload] } : JSON.stringify(payload);
   }
   if (!isPlain(payload)) return JSON.stringify(payload);
-  switch (shapeOf(payload)) {
-    case "long":
-      return inPieces(payload);
-    case "flat":
-      return (JOINS_FLAT ? flatJson(payload) : undefined) ?? JSON.stringify(payload);
-    case "other":
-      return JSON.stringify(payload);
-  }
+  const flat = JOINS_FLAT ? flatJson(payload) : undefined;
+  if (flat !== undefined) return flat;
+  return hasLong(payload) ? inPieces(payload) : JSON.stringify(payload);
 }
 
-/** `long` if there is a text that pays, `flat` if there is nothing but short texts, numbers, booleans and `null`. */
-function shapeOf(object: Record<string, unknown>): "long" | "flat" | "other" {
-  let shape: "flat" | "other" = "flat";
+function hasLong(object: Record<string, unknown>): boolean {
   for (const key in object) {
-    const value = object[key];
-    if (typeof value === "string") {
-      if (value.length < LONG) continue;
-      if (isLong(value)) return "long";
-      shape = "other";
-    } else if (value !== null && typeof value !== "number" && typeof value !== "boolean") {
-      shape = "other";
-    }
+    if (isLong(object[key])) return true;
   }
-  return shape;
+  return false;
 }
 
 const keys = new Map<string, string>();
+/** The keys of the last object, which are mostly those of the next one, and what they are in JSON, with what stands before. */
+const lastKeys: string[] = [];
+const lastJson: string[] = [];
 
-/** A key of an object and its colon. */
-function keyJson(key: string): string {
+/** What stands before the value of a key that is the `at`th of its object. */
+function keyJson(key: string, at: number): string {
+  if (lastKeys[at] === key) return lastJson[at] as string;
   let json = keys.get(key);
   if (json === undefined) {
     json = `${JSON.stringify(key)}:`;
     // Keys are few where messages have a shape; where they are data there is no end of them.
     if (keys.size < MOST_KEYS) keys.set(key, json);
   }
+  json = (at === 0 ? "{" : ",") + json;
+  if (at < MOST_LAST) {
+    lastKeys[at] = key;
+    lastJson[at] = json;
+  }
   return json;
 }
 
-/** JSON of a flat object; `undefined` if one of its texts has something to escape. */
+/** JSON of an object of nothing but short texts without anything to escape, numbers, booleans and `null`; else `undefined`. */
 function flatJson(object: Record<string, unknown>): string | undefined {
-  let json = "{";
-  let separator = "";
-  for (const key of Object.keys(object)) {
+  let json = "";
+  let at = 0;
+  // V8 reads the values of a loop like this without looking for the keys; `Object.keys` makes it look.
+  for (const key in object) {
+    if (!Object.prototype.hasOwnProperty.call(object, key)) continue;
     const value = object[key];
     if (typeof value === "string") {
       if (value.length >= LONG || ESCAPED.test(value)) return undefined;
-      json += `${separator}${keyJson(key)}"${value}"`;
+      json += `${keyJson(key, at)}"${value}"`;
     } else if (isLiteral(value)) {
-      json += `${separator}${keyJson(key)}${value}`;
+      json += keyJson(key, at) + value;
     } else {
       return undefined;
     }
-    separator = ",";
+    at += 1;
   }
-  return `${json}}`;
+  return at === 0 ? "{}" : `${json}}`;
 }
 
 /** Whether JSON has the value as JavaScript writes it. */
