@@ -15,7 +15,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use crate::{
     id::{ClientId, Handle},
     metrics::Metrics,
-    outbox::{Outbox, SLICES},
+    outbox::{Frames, Outbox, SLICES},
     rate::Rate,
     shard::Place,
 };
@@ -313,7 +313,31 @@ impl Connection {
         self.outbox.borrow_mut().push_control(bytes);
     }
 
-    /// Hands what waits to the system, as much as it takes.
+    /// Queues a message of a route that keeps its latest alone: while the socket is full it supersedes the one that waits,
+    /// and is taken past `limit` too, since there is one at most. The caller has counted it as sent.
+    pub(crate) fn push_latest(
+        &self,
+        frame: &Rc<Frames>,
+        route: u32,
+        limit: usize,
+        metrics: &Metrics,
+    ) {
+        if !self.blocked.get() && self.outbox.borrow().bytes() > limit {
+            // What one batch queues is bounded too, and only a write tells what the socket takes.
+            let is_broken = self.flush(metrics) == Flush::Broken;
+            if is_broken {
+                metrics.dropped.add(1);
+                return;
+            }
+        }
+        let mut outbox = self.outbox.borrow_mut();
+        if self.blocked.get() {
+            metrics.dropped.add(outbox.drop_latest(route) as u64);
+        }
+        outbox.push_latest(frame, route);
+    }
+
+    /// Hands what waits to the system, as much as it takes. Once the socket is full, what is superseded is dropped.
     pub(crate) fn flush(&self, metrics: &Metrics) -> Flush {
         let writer = self.writer.borrow();
         let Some(writer) = &*writer else {
@@ -339,6 +363,7 @@ impl Connection {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if !self.blocked.replace(true) {
+                        metrics.dropped.add(outbox.coalesce() as u64);
                         self.wake();
                     }
                     return Flush::Blocked;

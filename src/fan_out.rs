@@ -1,7 +1,8 @@
 //! Applies the owner's commands on one shard: admissions, rooms, and sends.
 //!
 //! A message for many is encoded once. Consecutive messages for the same audience are joined into
-//! one buffer first, so that a burst costs each receiver one entry and one write.
+//! one buffer first, so that a burst costs each receiver one entry and one write. Messages of routes that keep their
+//! latest alone are not joined, as each can be taken out again.
 
 use std::{mem, rc::Rc};
 
@@ -14,6 +15,7 @@ use crate::{
     id::Handle,
     outbox::Frames,
     registry::Change,
+    routes::RoutePolicy,
     shard::Shard,
 };
 
@@ -27,7 +29,15 @@ enum Audience<'a> {
 /// Consecutive messages for one audience.
 struct Run<'a> {
     audience: Audience<'a>,
+    sending: Sending,
+}
+
+/// Encoded messages, and what becomes of them where there is no room.
+struct Sending {
     frames: Frames,
+    policy: RoutePolicy,
+    /// The route of the first.
+    route: u32,
 }
 
 impl Shard {
@@ -56,14 +66,24 @@ impl Shard {
                     continue;
                 }
             };
-            if run.as_ref().is_some_and(|run| run.audience != audience) {
+            let policy = self.routes().policy(route);
+            let joins = |run: &Run<'_>| {
+                run.audience == audience
+                    && run.sending.policy == policy
+                    && policy != RoutePolicy::Latest
+            };
+            if !run.as_ref().is_some_and(joins) {
                 self.finish(run.take());
             }
             let run = run.get_or_insert_with(|| Run {
                 audience,
-                frames: Frames::default(),
+                sending: Sending {
+                    frames: Frames::default(),
+                    policy,
+                    route,
+                },
             });
-            self.encode(route, payload, &mut run.frames);
+            self.encode(route, payload, &mut run.sending.frames);
         }
         self.finish(run);
         if !commands.is_done() {
@@ -164,32 +184,35 @@ impl Shard {
         let Some(prefix) = self.routes().prefix(route) else {
             return;
         };
+        let policy = self.routes().policy(route);
         let mut rest = clients.clone();
-        if let (Some(only), None) = (rest.next(), rest.next()) {
+        if policy != RoutePolicy::Latest
+            && let (Some(only), None) = (rest.next(), rest.next())
+        {
             if let Some(connection) = self.connection(only) {
-                self.send_one(&connection, |out| encode_frame(out, prefix, payload));
+                self.send_one(&connection, policy, |out| {
+                    encode_frame(out, prefix, payload)
+                });
             }
             return;
         }
         let number = self.next_fan_out();
-        let mut frames = Frames::default();
-        self.encode(route, payload, &mut frames);
+        let sending = self.sending(route, payload);
         let to = clients
             .by_ref()
             .filter_map(|handle| self.connection(handle));
-        self.deliver(frames, to.filter(|connection| connection.mark(number)));
+        self.deliver(sending, to.filter(|connection| connection.mark(number)));
     }
 
     fn send_to_rooms(&self, route: u32, payload: Option<&[u8]>, rooms: RoomNames<'_>) {
         let number = self.next_fan_out();
-        let mut frames = Frames::default();
-        self.encode(route, payload, &mut frames);
+        let sending = self.sending(route, payload);
         let registry = self.registry.borrow();
         let members = rooms.flat_map(|room| registry.members(room));
         let to = members.filter_map(|&slot| self.in_slot(slot));
-        let slow = self.queue(frames, to.filter(|connection| connection.mark(number)));
+        let slow = self.queue(sending, to.filter(|connection| connection.mark(number)));
         drop(registry);
-        self.punish_all(slow);
+        self.cut_slow(slow);
     }
 
     fn next_fan_out(&self) -> u32 {
@@ -205,8 +228,18 @@ impl Shard {
         }
     }
 
+    fn sending(&self, route: u32, payload: Option<&[u8]>) -> Sending {
+        let mut frames = Frames::default();
+        self.encode(route, payload, &mut frames);
+        Sending {
+            frames,
+            policy: self.routes().policy(route),
+            route,
+        }
+    }
+
     fn finish(&self, run: Option<Run<'_>>) {
-        let Some(Run { audience, frames }) = run else {
+        let Some(Run { audience, sending }) = run else {
             return;
         };
         let registry = self.registry.borrow();
@@ -215,25 +248,30 @@ impl Shard {
             Audience::Everybody => registry.open(),
         };
         let slow = self.queue(
-            frames,
+            sending,
             members.iter().filter_map(|&slot| self.in_slot(slot)),
         );
         drop(registry);
-        self.punish_all(slow);
+        self.cut_slow(slow);
     }
 
-    fn deliver(&self, frames: Frames, to: impl Iterator<Item = Rc<Connection>>) {
-        let slow = self.queue(frames, to);
-        self.punish_all(slow);
+    fn deliver(&self, sending: Sending, to: impl Iterator<Item = Rc<Connection>>) {
+        let slow = self.queue(sending, to);
+        self.cut_slow(slow);
     }
 
-    /// Queues frames for many; returns those that were too slow. They are dealt with afterwards,
-    /// since that changes the registry.
+    /// Queues frames for many; returns those that were too slow and are to be cut off. That is done afterwards, since it
+    /// changes the registry.
     fn queue(
         &self,
-        frames: Frames,
+        sending: Sending,
         to: impl Iterator<Item = Rc<Connection>>,
     ) -> Vec<Rc<Connection>> {
+        let Sending {
+            frames,
+            policy,
+            route,
+        } = sending;
         let mut slow = Vec::new();
         if frames.is_empty() {
             return slow;
@@ -241,6 +279,11 @@ impl Shard {
         let limit = self.config().max_backpressure;
         let count = frames.count();
         let frames = Rc::new(frames);
+        if policy == RoutePolicy::Latest {
+            self.queue_latest(&frames, route, to);
+            return slow;
+        }
+        let cuts_off = self.cuts_off(policy);
         let (mut sent, mut dropped) = (0, 0);
         let metrics = self.metrics();
         for connection in to {
@@ -267,7 +310,9 @@ impl Shard {
             self.touch(&connection);
             if taken < count {
                 dropped += count - taken;
-                slow.push(connection);
+                if cuts_off {
+                    slow.push(connection);
+                }
             }
         }
         metrics.sent.add(sent as u64);
@@ -275,9 +320,29 @@ impl Shard {
         slow
     }
 
-    fn punish_all(&self, slow: Vec<Rc<Connection>>) {
+    /// Queues a message of a route that keeps its latest alone. No client is too slow for it.
+    fn queue_latest(
+        &self,
+        frame: &Rc<Frames>,
+        route: u32,
+        to: impl Iterator<Item = Rc<Connection>>,
+    ) {
+        let limit = self.config().max_backpressure;
+        let metrics = self.metrics();
+        for connection in to {
+            metrics.sent.add(1);
+            if connection.state() == State::Open {
+                connection.push_latest(frame, route, limit, metrics);
+                self.touch(&connection);
+            } else {
+                metrics.dropped.add(1);
+            }
+        }
+    }
+
+    fn cut_slow(&self, slow: Vec<Rc<Connection>>) {
         for connection in slow {
-            self.punish(&connection);
+            self.disconnect_slow(&connection);
         }
     }
 }

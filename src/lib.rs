@@ -58,5 +58,5 @@ pub use inbox::Batch;
 pub use mailbox::StopMode;
 pub use metrics::Snapshot;
 pub use protocol::{Echo, EnvelopeProtocol, Protocol};
-pub use routes::Routes;
+pub use routes::{RoutePolicy, Routes};
 pub use server::{Server, ServerHandle};

@@ -2,9 +2,12 @@
 //!
 //! Frames for one client are appended to a buffer of the outbox's own; frames for many are shared.
 //! Bounded in bytes by the caller's limit, measured before a message is added; what then happens
-//! is the caller's decision. Every message that entered leaves as written or as dropped.
+//! is the caller's decision. Every message that entered leaves as written or as dropped. One whose route
+//! keeps its latest alone may be dropped while it waits, for a newer one; never once it has begun to leave.
 
 use std::{collections::VecDeque, io::IoSlice, rc::Rc};
+
+use rustc_hash::FxHashMap;
 
 /// An own buffer takes no more frames past this, so that a long queue is freed as it is written.
 const OWN_BYTES: usize = 64 * 1024;
@@ -48,7 +51,15 @@ fn frame_length(length: usize) -> u32 {
 #[derive(Debug)]
 enum Chunk {
     Own(Vec<u8>),
-    Shared { frames: Rc<Frames>, end: usize },
+    Shared {
+        frames: Rc<Frames>,
+        end: usize,
+    },
+    /// One message that a newer one of its route supersedes.
+    Latest {
+        frame: Rc<Frames>,
+        route: u32,
+    },
 }
 
 impl Chunk {
@@ -56,6 +67,15 @@ impl Chunk {
         match self {
             Self::Own(bytes) => bytes,
             Self::Shared { frames, end } => &frames.bytes[..*end],
+            Self::Latest { frame, .. } => &frame.bytes,
+        }
+    }
+
+    /// The route whose latest message it is.
+    fn latest(&self) -> Option<u32> {
+        match self {
+            Self::Latest { route, .. } => Some(*route),
+            _ => None,
         }
     }
 }
@@ -127,6 +147,94 @@ impl Outbox {
             self.messages += taken;
         }
         taken
+    }
+
+    /// Queues a message that a newer one of its route supersedes; `frame` holds it alone.
+    pub(crate) fn push_latest(&mut self, frame: &Rc<Frames>, route: u32) {
+        debug_assert_eq!(frame.count(), 1);
+        self.lengths.extend(&frame.lengths);
+        self.bytes += frame.bytes.len();
+        self.messages += 1;
+        self.chunks.push_back(Chunk::Latest {
+            frame: frame.clone(),
+            route,
+        });
+    }
+
+    /// Takes out the newest message of a route that keeps its latest alone, unless it has begun to leave; returns how many
+    /// that drops. Asked before each [`push_latest`](Self::push_latest), it looks only at what was queued since the one
+    /// before, so a long queue is not searched again and again.
+    pub(crate) fn drop_latest(&mut self, route: u32) -> usize {
+        let mut behind = 0;
+        for (index, chunk) in self.chunks.iter().enumerate().rev() {
+            let length = chunk.bytes().len();
+            if chunk.latest() == Some(route) {
+                if index == 0 && self.front > 0 {
+                    return 0;
+                }
+                let entry = self.entry_before(behind);
+                self.chunks.remove(index);
+                self.lengths.remove(entry);
+                self.bytes -= length;
+                self.messages -= 1;
+                return 1;
+            }
+            behind += length;
+        }
+        0
+    }
+
+    /// The place of the frame behind whose end so many bytes wait.
+    fn entry_before(&self, mut behind: usize) -> usize {
+        let lengths = self.lengths.iter().enumerate().rev();
+        for (entry, length) in lengths {
+            let length = (length & !CONTROL) as usize;
+            if length > behind {
+                return entry;
+            }
+            behind -= length;
+        }
+        unreachable!("every chunk consists of whole frames that are listed")
+    }
+
+    /// Of each route that keeps its latest alone, takes out all messages but the newest; returns how many that drops. What
+    /// has begun to leave stays.
+    pub(crate) fn coalesce(&mut self) -> usize {
+        let mut newest = FxHashMap::default();
+        let mut all = 0;
+        for (index, chunk) in self.chunks.iter().enumerate() {
+            if let Some(route) = chunk.latest() {
+                newest.insert(route, index);
+                all += 1;
+            }
+        }
+        if newest.len() == all {
+            return 0;
+        }
+        let mut entries = std::mem::take(&mut self.lengths).into_iter();
+        let (mut index, mut dropped) = (0, 0);
+        self.chunks.retain(|chunk| {
+            // Of the first, only what has not left is listed.
+            let gone = if index == 0 { self.front } else { 0 };
+            let stays = (gone > 0) || chunk.latest().is_none_or(|route| newest[&route] == index);
+            index += 1;
+            let mut left = chunk.bytes().len() - gone;
+            while left > 0 {
+                let entry = entries.next().expect("chunks consist of whole frames");
+                let length = (entry & !CONTROL) as usize;
+                left -= length;
+                if stays {
+                    self.lengths.push_back(entry);
+                } else {
+                    self.bytes -= length;
+                    dropped += 1;
+                }
+            }
+            stays
+        });
+        self.lengths.extend(entries);
+        self.messages -= dropped;
+        dropped
     }
 
     fn push_own(&mut self, write: impl FnOnce(&mut Vec<u8>) -> usize) -> usize {
@@ -285,12 +393,69 @@ mod tests {
         assert_eq!(drain(&mut outbox, 100).0, b"1234512345");
     }
 
+    fn single(bytes: &[u8]) -> Rc<Frames> {
+        let mut frames = Frames::default();
+        frames.push(frame(bytes));
+        Rc::new(frames)
+    }
+
+    #[test]
+    fn of_a_route_that_keeps_its_latest_the_newest_stays_in_the_order_of_the_sends() {
+        let mut outbox = Outbox::default();
+        outbox.push_latest(&single(b"a1"), 1);
+        outbox.push_message(frame(b"own"));
+        outbox.push_latest(&single(b"b1"), 2);
+        outbox.push_control(b"ping");
+        outbox.push_latest(&single(b"a2"), 1);
+        outbox.push_message(frame(b"own"));
+        outbox.push_latest(&single(b"a3"), 1);
+        assert_eq!(outbox.coalesce(), 2);
+        assert_eq!(outbox.coalesce(), 0);
+        assert_eq!(outbox.drop_latest(3), 0);
+        assert_eq!(outbox.drop_latest(2), 1);
+        assert_eq!(outbox.drop_latest(2), 0);
+        outbox.push_latest(&single(b"b2"), 2);
+        assert_eq!(drain(&mut outbox, 3).0, b"ownpingowna3b2");
+        assert_eq!(outbox.clear(), 0);
+    }
+
+    #[test]
+    fn what_has_begun_to_leave_is_never_taken_out() {
+        let mut outbox = Outbox::default();
+        outbox.push_latest(&single(b"first"), 1);
+        outbox.push_latest(&single(b"second"), 1);
+        outbox.push_latest(&single(b"third"), 1);
+        outbox.advance(1);
+        assert_eq!(outbox.coalesce(), 1);
+        assert_eq!(outbox.drop_latest(1), 1);
+        assert_eq!(outbox.drop_latest(1), 0);
+        outbox.push_latest(&single(b"fourth"), 1);
+        let (out, completed) = drain(&mut outbox, 4);
+        assert_eq!(out, b"irstfourth");
+        assert_eq!(completed.iter().sum::<usize>(), 2);
+    }
+
+    #[test]
+    fn a_queue_of_latest_messages_costs_no_more_memory_than_another() {
+        assert_eq!(size_of::<Chunk>(), size_of::<Vec<u8>>());
+    }
+
     /// What may happen to an outbox.
     #[derive(Debug, Clone)]
     enum Step {
         Message(usize),
         Control(usize),
-        Shared { lengths: Vec<usize>, limit: usize },
+        Shared {
+            lengths: Vec<usize>,
+            limit: usize,
+        },
+        /// A message of a route that keeps its latest alone; while the socket is full it supersedes the one before.
+        Latest {
+            route: u32,
+            length: usize,
+            is_full: bool,
+        },
+        Coalesce,
         Write(usize),
         Clear,
     }
@@ -302,9 +467,72 @@ mod tests {
             2 => (2..127_usize).prop_map(Step::Control),
             4 => (prop::collection::vec(length.clone(), 1..6), 0..100_000_usize)
                 .prop_map(|(lengths, limit)| Step::Shared { lengths, limit }),
+            6 => (0..3_u32, length.clone(), any::<bool>())
+                .prop_map(|(route, length, is_full)| Step::Latest { route, length, is_full }),
+            2 => Just(Step::Coalesce),
             6 => length.prop_map(Step::Write),
             1 => Just(Step::Clear),
         ]
+    }
+
+    /// One frame as a naive outbox keeps it.
+    #[derive(Debug, Clone, PartialEq)]
+    enum Kind {
+        Control,
+        Message,
+        Latest(u32),
+    }
+
+    /// An outbox without any cleverness: frames with what is left of them, and whether they have begun to leave.
+    #[derive(Debug, Default)]
+    struct Model(Vec<(Kind, Vec<u8>, bool)>);
+
+    impl Model {
+        fn push(&mut self, kind: Kind, bytes: &[u8]) {
+            self.0.push((kind, bytes.to_vec(), false));
+        }
+
+        fn bytes(&self) -> usize {
+            self.0.iter().map(|(_, bytes, _)| bytes.len()).sum()
+        }
+
+        fn messages(&self) -> usize {
+            let messages = self.0.iter().filter(|(kind, ..)| *kind != Kind::Control);
+            messages.count()
+        }
+
+        /// Drops all of a route's messages that have not begun to leave, but for the newest `keep`.
+        fn supersede(&mut self, route: u32, keep: usize) -> usize {
+            let is_waiting = |(kind, _, has_begun): &(Kind, Vec<u8>, bool)| {
+                *kind == Kind::Latest(route) && !has_begun
+            };
+            let waiting = self.0.iter().filter(|it| is_waiting(it)).count();
+            let mut drop = waiting.saturating_sub(keep);
+            let dropped = drop;
+            self.0.retain(|it| {
+                let goes = drop > 0 && is_waiting(it);
+                drop -= usize::from(goes);
+                !goes
+            });
+            dropped
+        }
+
+        /// The next bytes; returns them and how many messages that completes.
+        fn write(&mut self, mut length: usize) -> (Vec<u8>, usize) {
+            let (mut out, mut completed) = (Vec::new(), 0);
+            while length > 0 && !self.0.is_empty() {
+                let (kind, bytes, has_begun) = &mut self.0[0];
+                let taken: Vec<u8> = bytes.drain(..length.min(bytes.len())).collect();
+                length -= taken.len();
+                out.extend(taken);
+                *has_begun = true;
+                if bytes.is_empty() {
+                    completed += usize::from(*kind != Kind::Control);
+                    self.0.remove(0);
+                }
+            }
+            (out, completed)
+        }
     }
 
     proptest! {
@@ -314,10 +542,7 @@ mod tests {
         ) {
             let mut outbox = Outbox::default();
             let (mut sent, mut written, mut dropped) = (0, 0, 0);
-            // What must still come out, and the ends of the messages in it.
-            let mut model: VecDeque<u8> = VecDeque::new();
-            let mut ends: VecDeque<usize> = VecDeque::new();
-            let mut out = 0_usize;
+            let mut model = Model::default();
             let mut next = 0_u8;
             let mut bytes = |length: usize| {
                 next = next.wrapping_add(1);
@@ -328,14 +553,13 @@ mod tests {
                     Step::Message(length) => {
                         let bytes = bytes(length);
                         outbox.push_message(frame(&bytes));
-                        model.extend(&bytes);
-                        ends.push_back(out + model.len());
+                        model.push(Kind::Message, &bytes);
                         sent += 1;
                     }
                     Step::Control(length) => {
                         let bytes = bytes(length);
                         outbox.push_control(&bytes);
-                        model.extend(&bytes);
+                        model.push(Kind::Control, &bytes);
                     }
                     Step::Shared { lengths, limit } => {
                         let mut frames = Frames::default();
@@ -348,45 +572,58 @@ mod tests {
                         // Again after a partial write, as fan-out does.
                         for _ in 0..2 {
                             let taken = outbox.push_shared(&frames, from, limit);
-                            let mut before = model.len();
                             for bytes in &all[from..from + taken] {
-                                prop_assert!(before <= limit, "taken past the limit");
-                                model.extend(bytes);
-                                before = model.len();
-                                ends.push_back(out + before);
+                                prop_assert!(model.bytes() <= limit, "taken past the limit");
+                                model.push(Kind::Message, bytes);
                             }
                             from += taken;
-                            prop_assert!(from == all.len() || before > limit, "stopped too early");
+                            prop_assert!(from == all.len() || model.bytes() > limit, "stopped too early");
                             sent += taken;
                         }
                         sent += all.len() - from;
                         dropped += all.len() - from;
+                    }
+                    Step::Latest { route, length, is_full } => {
+                        if is_full {
+                            // What came while the socket was not full may be several: the newest goes.
+                            let lost = outbox.coalesce();
+                            prop_assert_eq!(lost, (0..3).map(|route| model.supersede(route, 1)).sum::<usize>());
+                            let replaced = outbox.drop_latest(route);
+                            prop_assert_eq!(replaced, model.supersede(route, 0));
+                            dropped += lost + replaced;
+                        }
+                        let bytes = bytes(length);
+                        let mut frames = Frames::default();
+                        frames.push(frame(&bytes));
+                        outbox.push_latest(&Rc::new(frames), route);
+                        model.push(Kind::Latest(route), &bytes);
+                        sent += 1;
+                    }
+                    Step::Coalesce => {
+                        let lost = outbox.coalesce();
+                        prop_assert_eq!(lost, (0..3).map(|route| model.supersede(route, 1)).sum::<usize>());
+                        dropped += lost;
                     }
                     Step::Write(length) => {
                         let mut slices = [IoSlice::new(&[]); SLICES];
                         let filled = outbox.slices(&mut slices);
                         let mut offered: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect();
                         offered.truncate(length);
-                        prop_assert_eq!(&offered, &model.drain(..offered.len()).collect::<Vec<_>>());
-                        let completed = outbox.advance(offered.len());
-                        out += offered.len();
-                        let before = ends.len();
-                        ends.retain(|end| *end > out);
-                        prop_assert_eq!(completed, before - ends.len());
-                        written += completed;
+                        let (expected, completes) = model.write(offered.len());
+                        prop_assert_eq!(&offered, &expected);
+                        prop_assert_eq!(outbox.advance(offered.len()), completes);
+                        written += completes;
                     }
                     Step::Clear => {
                         let lost = outbox.clear();
-                        prop_assert_eq!(lost, ends.len());
+                        prop_assert_eq!(lost, model.messages());
                         dropped += lost;
-                        out += model.len();
-                        model.clear();
-                        ends.clear();
+                        model = Model::default();
                     }
                 }
-                prop_assert_eq!(outbox.bytes(), model.len());
-                prop_assert_eq!(outbox.is_empty(), model.is_empty());
-                prop_assert_eq!(sent, written + ends.len() + dropped);
+                prop_assert_eq!(outbox.bytes(), model.bytes());
+                prop_assert_eq!(outbox.is_empty(), model.bytes() == 0);
+                prop_assert_eq!(sent, written + model.messages() + dropped);
             }
         }
     }

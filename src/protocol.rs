@@ -14,7 +14,7 @@ use crate::{
     connection::Connection,
     envelope::{self, Envelope, error_payload, push_json_string},
     event::Event,
-    routes::{ERROR_ROUTE, Routes},
+    routes::{ERROR_ROUTE, RoutePolicy, Routes},
     shard::Shard,
 };
 
@@ -62,7 +62,7 @@ impl Exchange<'_> {
 
     /// Queues a whole frame for the sender of the message; `write` appends it and returns its length.
     pub fn reply(&mut self, write: impl FnOnce(&mut Vec<u8>) -> usize) {
-        self.shard.send_one(self.connection, write);
+        (self.shard).send_one(self.connection, RoutePolicy::Server, write);
     }
 }
 

@@ -9,6 +9,21 @@ use crate::envelope::push_json_string;
 /// The outgoing route number that stands for the library's own `$error`.
 pub const ERROR_ROUTE: u32 = u32::MAX;
 
+/// What becomes of an outgoing route's messages for a client that reads too slowly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RoutePolicy {
+    /// What [`Config::slow_client`](crate::Config::slow_client) says.
+    #[default]
+    Server,
+    /// Past the limit the client is cut off.
+    Disconnect,
+    /// Past the limit they are dropped and counted.
+    Drop,
+    /// While the socket is full only the newest waits; those that it supersedes are dropped and counted. The newest is
+    /// taken past the limit too.
+    Latest,
+}
+
 /// Both directions' route names. Never changes once made, so one is shared by all shards.
 #[derive(Debug)]
 pub struct Routes {
@@ -16,6 +31,8 @@ pub struct Routes {
     numbers: FxHashMap<Box<str>, u32>,
     names: Vec<String>,
     prefixes: Vec<Box<[u8]>>,
+    /// Ends early where the rest has none of its own.
+    policies: Vec<RoutePolicy>,
     error_prefix: Box<[u8]>,
 }
 
@@ -34,8 +51,15 @@ impl Routes {
                 .into_iter()
                 .map(|name| envelope_prefix(&name))
                 .collect(),
+            policies: Vec::new(),
             error_prefix: envelope_prefix("$error"),
         }
+    }
+
+    /// The same table with the policies of its outgoing routes, by number; those left out at the end have none of their own.
+    #[must_use]
+    pub fn with_policies(self, policies: Vec<RoutePolicy>) -> Routes {
+        Routes { policies, ..self }
     }
 
     /// The number of the incoming route of this name.
@@ -58,6 +82,12 @@ impl Routes {
             ERROR_ROUTE => Some(&self.error_prefix),
             _ => self.prefixes.get(route as usize).map(Box::as_ref),
         }
+    }
+
+    /// What becomes of an outgoing route's messages for a slow client.
+    #[must_use]
+    pub fn policy(&self, route: u32) -> RoutePolicy {
+        (self.policies.get(route as usize).copied()).unwrap_or_default()
     }
 }
 
@@ -110,6 +140,14 @@ mod tests {
         assert_eq!(routes.prefix(0), Some(&br#"{"type":"chat.onMessage""#[..]));
         assert_eq!(routes.prefix(1), Some(&br#"{"type":"q\"\\\n""#[..]));
         assert_eq!(routes.prefix(2), None);
+    }
+
+    #[test]
+    fn a_route_without_a_policy_of_its_own_has_the_servers() {
+        let routes = routes().with_policies(vec![RoutePolicy::Latest]);
+        assert_eq!(routes.policy(0), RoutePolicy::Latest);
+        assert_eq!(routes.policy(1), RoutePolicy::Server);
+        assert_eq!(routes.policy(ERROR_ROUTE), RoutePolicy::Server);
     }
 
     #[test]

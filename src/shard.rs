@@ -39,7 +39,7 @@ use crate::{
     protocol::Protocol,
     rate::{Rate, SharedBucket},
     registry::Registry,
-    routes::Routes,
+    routes::{RoutePolicy, Routes},
     upgrade,
 };
 
@@ -567,14 +567,16 @@ impl Shard {
 
     // Writing.
 
-    /// Queues a message for one client; `write` appends the frame and returns its length.
+    /// Queues a message for one client; `write` appends the frame and returns its length. Messages of routes that keep
+    /// their latest alone have a way of their own.
     pub(crate) fn send_one(
         &self,
         connection: &Rc<Connection>,
+        policy: RoutePolicy,
         write: impl FnOnce(&mut Vec<u8>) -> usize,
     ) {
         self.metrics().sent.add(1);
-        if connection.state() == State::Open && self.has_room(connection) {
+        if connection.state() == State::Open && self.has_room(connection, policy) {
             connection.outbox().borrow_mut().push_message(write);
             self.touch(connection);
         } else {
@@ -582,8 +584,8 @@ impl Shard {
         }
     }
 
-    /// Whether another message may wait for this client; if not, `slowClient` has been applied.
-    fn has_room(&self, connection: &Rc<Connection>) -> bool {
+    /// Whether another message may wait for this client; if not, the policy has been applied.
+    fn has_room(&self, connection: &Rc<Connection>, policy: RoutePolicy) -> bool {
         let limit = self.config().max_backpressure;
         if connection.outbox().borrow().bytes() <= limit {
             return true;
@@ -594,17 +596,26 @@ impl Shard {
         {
             return true;
         }
-        self.punish(connection);
+        if self.cuts_off(policy) {
+            self.disconnect_slow(connection);
+        }
         false
     }
 
-    /// Applies `slowClient`.
-    pub(crate) fn punish(&self, connection: &Rc<Connection>) {
-        if self.config().slow_client == SlowClient::Disconnect {
-            let message = "the client reads too slowly and was disconnected";
-            self.fault(FaultCode::SlowClient, message, Some(connection.id()));
-            self.cut(connection);
+    /// Whether a message that finds no room cuts its client off.
+    pub(crate) fn cuts_off(&self, policy: RoutePolicy) -> bool {
+        match policy {
+            RoutePolicy::Server => self.config().slow_client == SlowClient::Disconnect,
+            RoutePolicy::Disconnect => true,
+            RoutePolicy::Drop | RoutePolicy::Latest => false,
         }
+    }
+
+    /// Cuts off a client that reads too slowly.
+    pub(crate) fn disconnect_slow(&self, connection: &Rc<Connection>) {
+        let message = "the client reads too slowly and was disconnected";
+        self.fault(FaultCode::SlowClient, message, Some(connection.id()));
+        self.cut(connection);
     }
 
     /// Lists a connection for the flush at the end of the batch.

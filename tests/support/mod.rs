@@ -20,8 +20,8 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message},
 };
 use zocket::{
-    CommandWriter, Config, EnvelopeProtocol, Handle, Protocol, Routes, Server, ServerHandle,
-    StopMode,
+    CommandWriter, Config, EnvelopeProtocol, Handle, Protocol, RoutePolicy, Routes, Server,
+    ServerHandle, StopMode,
 };
 
 pub type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
@@ -29,7 +29,15 @@ pub type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 /// How long a test waits for something before it gives up.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
+/// Outgoing routes by their numbers.
 pub const ECHO: u32 = 0;
+/// This one and the next keep their latest message alone.
+pub const STATE: u32 = 2;
+pub const CURSOR: u32 = 3;
+/// Dropped for a slow client, whatever the server's policy is.
+pub const TICK: u32 = 4;
+/// Cuts a slow client off, whatever the server's policy is.
+pub const VITAL: u32 = 5;
 
 /// One event as the border carries it.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +54,7 @@ struct Rung {
     changed: Condvar,
 }
 
-/// A server with the incoming routes `echo`, `nothing` and the outgoing routes `echo`, `news`.
+/// A server with the incoming routes `echo`, `nothing` and the outgoing routes `echo`, `news`, and those with a policy.
 pub struct Owner {
     pub server: ServerHandle,
     rung: Arc<Rung>,
@@ -56,7 +64,15 @@ pub struct Owner {
 
 fn routes() -> Routes {
     let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-    Routes::new(names(&["echo", "nothing"]), names(&["echo", "news"]))
+    let outgoing = ["echo", "news", "state", "cursor", "tick", "vital"];
+    Routes::new(names(&["echo", "nothing"]), names(&outgoing)).with_policies(vec![
+        RoutePolicy::Server,
+        RoutePolicy::Server,
+        RoutePolicy::Latest,
+        RoutePolicy::Latest,
+        RoutePolicy::Drop,
+        RoutePolicy::Disconnect,
+    ])
 }
 
 pub fn config() -> Config {
