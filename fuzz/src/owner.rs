@@ -10,7 +10,9 @@ use std::{
 
 use serde_json::value::RawValue;
 use socket2::SockRef;
-use zocket::{CommandWriter, Config, EnvelopeProtocol, Handle, Routes, Server, ServerHandle};
+use zocket::{
+    CommandWriter, Config, EnvelopeProtocol, Handle, RoutePolicy, Routes, Server, ServerHandle,
+};
 
 /// After this long something hangs.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -43,7 +45,15 @@ pub struct Owner {
 impl Owner {
     pub fn start(config: Config) -> Self {
         let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-        let routes = Arc::new(Routes::new(names(&["echo", "nothing"]), names(&["echo"])));
+        let outgoing = ["echo", "state", "tick", "vital"];
+        let policies = vec![
+            RoutePolicy::Server,
+            RoutePolicy::Latest,
+            RoutePolicy::Drop,
+            RoutePolicy::Disconnect,
+        ];
+        let routes = Routes::new(names(&["echo", "nothing"]), names(&outgoing));
+        let routes = Arc::new(routes.with_policies(policies));
         let rung = Arc::new((Mutex::new(0), Condvar::new()));
         let bell = rung.clone();
         let sink = move || {

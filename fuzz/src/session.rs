@@ -102,6 +102,8 @@ impl Play {
         let step = script.byte();
         let any = script.byte();
         let handle = Handle(u32::from(any) % 8);
+        // One of each policy, and one that is none.
+        let route = u32::from(any) / 8 % 5;
         match step % 16 {
             0 if self.clients.len() < MAX_CLIENTS => {
                 let stream = self.owner.connect();
@@ -144,13 +146,15 @@ impl Play {
             }
             9 => self.owner.submit(|it| {
                 let payload = vec![b'1'; usize::from(script.byte()) * 16 + 1];
-                it.to(0, Some(&payload), &[handle, Handle(0), handle])
+                it.to(route, Some(&payload), &[handle, Handle(0), handle])
                     .to(1, None, &[handle]);
             }),
             10 => self.owner.submit(|it| {
-                it.rooms(0, None, &[b"a", b"b"])
+                it.rooms(route, None, &[b"a", b"b"])
                     .rooms(0, Some(b"2"), &[b"a"])
-                    .broadcast(0, Some(b"3"));
+                    .rooms(route, Some(b"2"), &[b"a"])
+                    .broadcast(route, Some(b"3"))
+                    .broadcast(1, Some(b"3"));
             }),
             11 => self.owner.submit(|it| {
                 let room: &[u8] = if script.byte() & 1 == 0 { b"a" } else { b"b" };
