@@ -16,7 +16,7 @@ export declare class NativeServer {
    *
    * @throws `TypeError` for a wrong option, `Error` with a `code` when the address cannot be listened on.
    */
-  constructor(options: object, incoming: Array<string>, outgoing: Array<string>, bell: () => void)
+  constructor(options: object, incoming: Array<string>, outgoing: Array<NativeRoute>, bell: () => void)
   /** The port that is listened on. */
   get port(): number
   /** The host name that was asked for, or the address that is listened on. */
@@ -80,6 +80,14 @@ export interface NativeMetrics {
   bytesOut: number
   /** Rooms with a member. */
   rooms: number
+}
+
+/** One outgoing route. */
+export interface NativeRoute {
+  /** The wire name. */
+  name: string
+  /** What becomes of its messages for a slow client; left out, what the options say. */
+  slowClient?: string
 }
 
 /**

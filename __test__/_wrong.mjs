@@ -9,6 +9,10 @@ export const schema = {
 export const SCHEMA = 'a Standard Schema (an object with "~standard".validate)';
 export const handle = () => {};
 
+/** The ways with slow clients that an outgoing message may have, and what errors call them. */
+export const POLICIES = ["disconnect", "drop", "latest"];
+export const POLICY = '"disconnect", "drop" or "latest"';
+
 /** Values that are no objects, functions apart, with the words errors have for them. */
 const PRIMITIVES = [
   [undefined, "undefined"],
@@ -38,6 +42,14 @@ export const NO_SCHEMAS = [
   [{ "~standard": "validate" }, "an object"],
   [{ "~standard": {} }, "an object"],
   [{ "~standard": { validate: {} } }, "an object"],
+];
+
+export const NO_POLICIES = [
+  ...NO_OBJECTS.slice(1),
+  ["", '""'],
+  ["Latest", '"Latest"'],
+  [new String("latest"), "a class instance"],
+  [["latest"], "an array"],
 ];
 
 /** Asserts a `TypeError` with exactly this text and no properties of its own, such as a `code`. */

@@ -14,7 +14,10 @@ import native from "../binding.js";
 import {
   NO_FUNCTIONS,
   NO_OBJECTS,
+  NO_POLICIES,
   NO_SCHEMAS,
+  POLICIES,
+  POLICY,
   SCHEMA,
   assertTypeError,
   handle,
@@ -111,6 +114,32 @@ describe("the message builder", () => {
     assert.equal(message.payload, schema);
     assert.equal(Object.getPrototypeOf(notice), Object.prototype);
     assert.deepEqual(notice, { payload: schema, _direction: "out" });
+  });
+
+  test("keeps what an outgoing message says of slow clients", () => {
+    for (const slowClient of POLICIES) {
+      const definition = outgoing({ payload: schema, slowClient });
+      assert.deepEqual(definition, { payload: schema, _direction: "out", slowClient });
+    }
+    assert.deepEqual(outgoing({ payload: schema, slowClient: undefined }), notice);
+    assert.deepEqual(incoming({ payload: schema, slowClient: undefined }), message);
+  });
+
+  test("refuses another word about slow clients, and any for an incoming message", () => {
+    for (const [slowClient, got] of NO_POLICIES) {
+      assertTypeError(
+        () => outgoing({ payload: schema, slowClient }),
+        `zo.message.outgoing: slowClient: expected ${POLICY}, got ${got}`,
+      );
+    }
+    for (const slowClient of [...POLICIES, null, 1]) {
+      for (const builder of [zo.message, use(handle)]) {
+        assertTypeError(
+          () => builder.incoming({ payload: schema, slowClient }),
+          "zo.message.incoming: slowClient: only outgoing messages have one",
+        );
+      }
+    }
   });
 
   test("adds a middleware to a new builder and leaves the old one as it was", () => {

@@ -11,7 +11,10 @@ import {
   NO_FUNCTIONS,
   NO_OBJECTS,
   NO_PLAIN_OBJECTS,
+  NO_POLICIES,
   NO_SCHEMAS,
+  POLICIES,
+  POLICY,
   SCHEMA,
   assertTypeError,
   handle,
@@ -73,6 +76,33 @@ describe("zo.router", () => {
       ],
       outgoing: [{ name: "chat.onMessage" }, { name: "chat.room.onJoin" }],
     });
+  });
+
+  test("keeps what outgoing routes say of slow clients in their rows", () => {
+    const state = outgoing({ payload: schema, slowClient: "latest" });
+    const routes = { notice, game: { state, room: { tick: { ...notice, slowClient: "drop" } } } };
+    const { _table } = zo.router(routes, {});
+    state.slowClient = "drop";
+    assert.deepEqual(_table.outgoing, [
+      { name: "notice" },
+      { name: "game.state", slowClient: "latest" },
+      { name: "game.room.tick", slowClient: "drop" },
+    ]);
+  });
+
+  test("refuses another word about slow clients, and any of an incoming route", () => {
+    for (const [slowClient, got] of NO_POLICIES) {
+      assertTypeError(
+        () => zo.router({ game: { state: { ...notice, slowClient } } }, {}),
+        `zo.router: routes.game.state.slowClient: expected ${POLICY}, got ${got}`,
+      );
+    }
+    for (const slowClient of [...POLICIES, null]) {
+      assertTypeError(
+        () => zo.router({ chat: { message: { ...message, slowClient } } }, {}),
+        "zo.router: routes.chat.message.slowClient: only outgoing messages have one",
+      );
+    }
   });
 
   test("keeps the table apart from what is changed afterwards", () => {
@@ -428,6 +458,10 @@ describe("user code that throws", () => {
       () => zocket.create(throwing("onDisconnect", { headers: schema })),
       () => incoming(throwing("payload")),
       () => outgoing(throwing("payload")),
+      () => incoming(throwing("slowClient", { payload: schema })),
+      () => outgoing(throwing("slowClient", { payload: schema })),
+      () => zo.router({ a: throwing("slowClient", message) }, {}),
+      () => zo.router({ a: throwing("slowClient", notice) }, {}),
       () => zo.router(throwing("a"), {}),
       () => zo.router({ a: throwing("b") }, {}),
       () => zo.router({ a: throwing("payload", message) }, {}),

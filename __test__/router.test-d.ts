@@ -46,6 +46,31 @@ incoming({});
 // @ts-expect-error it is a schema
 outgoing({ payload: { text: "" } });
 
+// What becomes of an outgoing message for a slow client
+for (const slowClient of ["disconnect", "drop", "latest", undefined] as const) {
+  const state = outgoing({ payload: text, slowClient });
+  expectTypeOf(state).toEqualTypeOf<OutgoingMessage<typeof text>>();
+  const nested = { game: { room: { state } } };
+  const app = zo.router(nested, {});
+  expectTypeOf<Sender<typeof app>["game"]["room"]["state"]>().toEqualTypeOf<
+    (payload: { text: string }) => FluentSender
+  >();
+}
+expectTypeOf(notice.slowClient).toEqualTypeOf<"disconnect" | "drop" | "latest" | undefined>();
+expectTypeOf<MessageDef<typeof text, "out">>().toExtend<typeof notice>();
+const byHand: OutgoingMessage = { payload: text, _direction: "out", slowClient: "latest" };
+void byHand;
+// @ts-expect-error no such policy
+outgoing({ payload: text, slowClient: "newest" });
+// @ts-expect-error no such policy
+outgoing({ payload: text, slowClient: true });
+// @ts-expect-error no such option
+outgoing({ payload: text, slowClients: "drop" });
+// @ts-expect-error an incoming message waits for no client
+incoming({ payload: text, slowClient: "latest" });
+// @ts-expect-error no more does one behind a middleware
+use(() => {}).incoming({ payload: text, slowClient: "drop" });
+
 // Middlewares: each sees what those before it added, and the handler sees all of it.
 const withRole = use(({ ctx, payload }) => {
   expectTypeOf(ctx.userId).toEqualTypeOf<string>();
@@ -359,6 +384,8 @@ createServer(router, zo, {
 createServer(router, zo, { ports: [3000] });
 // @ts-expect-error no such way to treat a slow client
 createServer(router, zo, { slowClient: "wait" });
+// @ts-expect-error only a route can keep its latest alone
+createServer(router, zo, { slowClient: "latest" });
 // @ts-expect-error a promise would be taken for yes
 createServer(router, zo, { allowedOrigins: async () => false });
 // @ts-expect-error it takes a router, not routes

@@ -2,6 +2,7 @@
 import type * as Binding from "../binding.js";
 
 import { missingAddon } from "./missing-addon.js";
+import type { OutgoingRoute } from "./types.js";
 
 const binding = load();
 
@@ -58,7 +59,7 @@ export interface Native {
 export type StartNative = (
   options: object,
   incoming: string[],
-  outgoing: string[],
+  outgoing: OutgoingRoute[],
   bell: () => void,
 ) => Native;
 

@@ -7,7 +7,7 @@ import { roomName, roomNames } from "./room-name.js";
 import type { FluentSender, UntypedSender } from "./types.js";
 
 /** One outgoing route. */
-interface OutgoingRoute {
+interface NumberedRoute {
   readonly number: number;
   /** What errors call a message of it. */
   readonly place: string;
@@ -15,7 +15,7 @@ interface OutgoingRoute {
 
 /** Where messages leave: what every way of sending needs. */
 export class Outlet {
-  readonly #routes = new Map<string, OutgoingRoute>();
+  readonly #routes = new Map<string, NumberedRoute>();
   /** The sender that all contexts share. */
   readonly send: UntypedSender;
   /** How many rooms a client may be in; the engine tells once it has read the options. */
@@ -59,10 +59,10 @@ export class Outlet {
  */
 class Message implements FluentSender {
   readonly #outlet: Outlet;
-  readonly #route: OutgoingRoute;
+  readonly #route: NumberedRoute;
   readonly #payload: Payload;
 
-  constructor(outlet: Outlet, route: OutgoingRoute, payload: Payload) {
+  constructor(outlet: Outlet, route: NumberedRoute, payload: Payload) {
     this.#outlet = outlet;
     this.#route = route;
     this.#payload = payload;

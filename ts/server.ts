@@ -48,7 +48,7 @@ export function serve(
 
   // Last, so that nothing listens if anything above throws. The bell does not ring before this call is over.
   const incomingNames = incoming.map(({ name }) => name);
-  const native: Native = start(options as object, incomingNames, names, () =>
+  const native: Native = start(options as object, incomingNames, [...outgoing], () =>
     dispatch.ring(native),
   );
   stop.attach(native);

@@ -8,6 +8,7 @@ mod events;
 mod message;
 mod object;
 mod options;
+mod policy;
 mod route;
 mod router;
 mod server;

@@ -11,6 +11,7 @@ use napi_derive::napi;
 
 use crate::check::{SCHEMA, is_function, is_schema, object, unexpected};
 use crate::object::{copy_functions, plain};
+use crate::policy;
 
 /// The `_direction` of a message that clients send.
 pub(crate) const INCOMING: &str = "in";
@@ -40,6 +41,8 @@ pub(crate) fn incoming<'env>(
     definition: Unknown<'env>,
 ) -> Result<Object<'env>> {
     let payload = payload(env, "zo.message.incoming", definition)?;
+    let place = "zo.message.incoming: slowClient";
+    policy::refuse(*env, place, &definition.coerce_to_object()?)?;
     let direction = env.create_string(INCOMING)?.to_unknown();
     let middlewares = bound_middlewares(env, this)?.to_unknown();
     plain(
@@ -57,7 +60,12 @@ pub(crate) fn incoming<'env>(
 pub(crate) fn outgoing<'env>(env: &'env Env, definition: Unknown<'env>) -> Result<Object<'env>> {
     let payload = payload(env, "zo.message.outgoing", definition)?;
     let direction = env.create_string(OUTGOING)?.to_unknown();
-    plain(env, &[("payload", payload), ("_direction", direction)])
+    let mut fields = vec![("payload", payload), ("_direction", direction)];
+    let place = "zo.message.outgoing: slowClient";
+    if let Some(policy) = policy::read(*env, place, &definition.coerce_to_object()?)? {
+        fields.push((policy::NAME, policy));
+    }
+    plain(env, &fields)
 }
 
 /// Makes a builder whose incoming messages go through one more middleware.

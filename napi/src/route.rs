@@ -6,6 +6,7 @@ use napi::{Env, ValueType};
 use crate::check::{SCHEMA, is_schema, plain_object, type_error, unexpected};
 use crate::message::{INCOMING, OUTGOING};
 use crate::object::{copy_functions, own};
+use crate::policy;
 
 /// What a place in a tree of routes holds.
 pub(crate) enum Route<'env> {
@@ -16,7 +17,10 @@ pub(crate) enum Route<'env> {
         middlewares: Array<'env>,
     },
     /// A message that the server sends.
-    Outgoing,
+    Outgoing {
+        /// Its own way with slow clients.
+        policy: Option<Unknown<'env>>,
+    },
     /// Nested routes.
     Group(Object<'env>),
 }
@@ -58,9 +62,13 @@ fn read_message<'env>(
         let place = format!("{place}.payload");
         return Err(unexpected(*env, &place, SCHEMA, schema));
     }
+    let policy_place = format!("{place}.{}", policy::NAME);
     match direction.coerce_to_string()?.into_utf8()?.as_str()? {
-        OUTGOING => Ok(Route::Outgoing),
+        OUTGOING => Ok(Route::Outgoing {
+            policy: policy::read(*env, &policy_place, definition)?,
+        }),
         INCOMING => {
+            policy::refuse(*env, &policy_place, definition)?;
             let value: Unknown = definition.get_c_named_property_unchecked(c"_middlewares")?;
             let Some(middlewares) = copy_functions(env, value)? else {
                 let place = format!("{place}._middlewares");

@@ -11,6 +11,7 @@ use crate::check::{
     is_function, is_undefined, plain_object, quote, shorten, type_error, unexpected,
 };
 use crate::object::{define_hidden, entries, plain};
+use crate::policy;
 use crate::route::{Route, read_route};
 
 /// How deep routes nest at most. No tree of a person gets there; one that contains itself always does.
@@ -95,7 +96,7 @@ impl<'env> Walk<'env> {
                     schema,
                     middlewares,
                 } => self.add_incoming(&name, schema, middlewares, handler)?,
-                Route::Outgoing => self.add_outgoing(&name, handler)?,
+                Route::Outgoing { policy } => self.add_outgoing(&name, policy, handler)?,
                 Route::Group(routes) => {
                     let handlers = handler
                         .map(|handlers| handler_group(*self.env, &name, handlers))
@@ -188,7 +189,12 @@ impl<'env> Walk<'env> {
     }
 
     /// Adds an outgoing route to the table. Nothing may handle it.
-    fn add_outgoing(&mut self, name: &str, handler: Option<Unknown<'env>>) -> Result<()> {
+    fn add_outgoing(
+        &mut self,
+        name: &str,
+        policy: Option<Unknown<'env>>,
+        handler: Option<Unknown<'env>>,
+    ) -> Result<()> {
         self.count_message()?;
         if handler.is_some() {
             let place = place("handlers", name);
@@ -198,8 +204,9 @@ impl<'env> Walk<'env> {
             );
             return Err(type_error(*self.env, &message));
         }
-        let name = self.env.create_string(name)?.to_unknown();
-        self.outgoing.insert(plain(self.env, &[("name", name)])?)
+        let mut fields = vec![("name", self.env.create_string(name)?.to_unknown())];
+        fields.extend(policy.map(|policy| (policy::NAME, policy)));
+        self.outgoing.insert(plain(self.env, &fields)?)
     }
 
     fn count_message(&mut self) -> Result<()> {

@@ -18,7 +18,7 @@ use zocket::{EnvelopeProtocol, Routes, Server, ServerHandle, StopMode, server::r
 use crate::{
     error,
     events::{Bell, Sink},
-    options,
+    options, policy,
 };
 
 /// Strong, so that it keeps Node alive for as long as it exists. It is never called.
@@ -51,6 +51,15 @@ pub struct NativeMetrics {
     pub rooms: f64,
 }
 
+/// One outgoing route.
+#[napi(object)]
+pub struct NativeRoute {
+    /// The wire name.
+    pub name: String,
+    /// What becomes of its messages for a slow client; left out, what the options say.
+    pub slow_client: Option<String>,
+}
+
 /// A listening server and its I/O threads. Internal: `createServer` is what to use.
 #[napi]
 pub struct NativeServer {
@@ -71,12 +80,17 @@ impl NativeServer {
         env: Env,
         options: Object<'_>,
         incoming: Vec<String>,
-        outgoing: Vec<String>,
+        outgoing: Vec<NativeRoute>,
         bell: Function<'_, (), ()>,
     ) -> Result<Self> {
         let config = options::config(env, &options)?;
         let name = (config.hostname.clone()).filter(|it| it.parse::<IpAddr>().is_err());
-        let routes = Arc::new(Routes::new(incoming, outgoing));
+        // `zo.router` has checked them.
+        let own = |route: &NativeRoute| route.slow_client.as_deref().and_then(policy::named);
+        let policies = outgoing.iter().map(own).map(Option::unwrap_or_default);
+        let policies = policies.collect();
+        let names = outgoing.into_iter().map(|route| route.name).collect();
+        let routes = Arc::new(Routes::new(incoming, names).with_policies(policies));
         let bell = Bell::new(&bell)?;
         let protocol = EnvelopeProtocol::new(routes.clone());
         let server = Server::bind(config, routes, protocol, Sink(bell.clone()))

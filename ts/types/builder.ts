@@ -37,9 +37,19 @@ export interface MessageBuilder<TUserContext = {}, TAdditions = {}> {
   readonly incoming: <TSchema extends StandardSchemaV1>(definition: {
     readonly payload: TSchema;
   }) => IncomingMessage<TSchema, TAdditions>;
-  /** Defines a message that the server sends. Throws a `TypeError` for a payload that is no Standard Schema. */
+  /**
+   * Defines a message that the server sends. Throws a `TypeError` for a payload that is no Standard Schema, and for a wrong
+   * `slowClient`.
+   */
   readonly outgoing: <TSchema extends StandardSchemaV1>(definition: {
     readonly payload: TSchema;
+    /**
+     * What becomes of this message for a client that reads too slowly. `"disconnect"` and `"drop"` apply past
+     * `maxBackpressure`: the connection is ended, or the message dropped. `"latest"` applies as soon as the socket is full:
+     * a newer message of this route supersedes the one that waits, so that one waits at most. What is dropped is counted.
+     * @default the server's `slowClient`
+     */
+    readonly slowClient?: OutgoingMessage["slowClient"];
   }) => OutgoingMessage<TSchema>;
   /**
    * Returns a builder whose incoming messages go through one more middleware; this one stays as it is. Throws a `TypeError`

@@ -25,10 +25,12 @@ export interface IncomingMessage<
 }
 
 /** A message that the server sends. */
-export type OutgoingMessage<TSchema extends StandardSchemaV1 = StandardSchemaV1> = MessageDef<
-  TSchema,
-  "out"
->;
+export interface OutgoingMessage<
+  TSchema extends StandardSchemaV1 = StandardSchemaV1,
+> extends MessageDef<TSchema, "out"> {
+  /** What becomes of it for a client that reads too slowly, whatever the server's `slowClient` says. */
+  readonly slowClient?: "disconnect" | "drop" | "latest" | undefined;
+}
 
 /** Any message definition. */
 export type AnyMessage = IncomingMessage | OutgoingMessage;

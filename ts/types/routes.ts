@@ -1,7 +1,7 @@
 // Routes: message definitions under their names, and what can be told from them.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
-import type { AnyMessage, Direction } from "./message.js";
+import type { AnyMessage, Direction, OutgoingMessage } from "./message.js";
 
 /** Message definitions under their names, nested to any depth. */
 export interface AnyRoutes {
@@ -26,7 +26,13 @@ export interface RouteTable {
   /** The incoming routes that have a handler. */
   readonly incoming: readonly IncomingRoute[];
   /** The outgoing routes. */
-  readonly outgoing: readonly { readonly name: string }[];
+  readonly outgoing: readonly OutgoingRoute[];
+}
+
+/** @internal One outgoing route. */
+export interface OutgoingRoute {
+  readonly name: string;
+  readonly slowClient?: NonNullable<OutgoingMessage["slowClient"]>;
 }
 
 /** @internal One incoming route with everything the dispatcher calls for it. */

@@ -33,11 +33,13 @@ export interface ServerOptions {
   readonly maxPayload?: number | undefined;
   /**
    * Bytes that may wait for one slow client, from 0, measured before a message is added; past it `slowClient` applies.
+   * Beyond it, one message may wait of each route whose own `slowClient` is `"latest"`.
    * @default 1_048_576
    */
   readonly maxBackpressure?: number | undefined;
   /**
-   * What a client that reads too slowly gets: its connection ended, or new messages dropped and counted.
+   * What a client that reads too slowly gets: its connection ended, or new messages dropped and counted. An outgoing
+   * message's own `slowClient` wins.
    * @default "disconnect"
    */
   readonly slowClient?: "disconnect" | "drop" | undefined;
@@ -162,7 +164,7 @@ export interface ServerMetrics {
   readonly written: number;
   /** Of those: waiting. */
   readonly queued: number;
-  /** Of those: dropped for a slow client, or waiting when its connection ended. */
+  /** Of those: dropped or superseded for a slow client, or waiting when its connection ended. */
   readonly dropped: number;
   /** Bytes read from connections. */
   readonly bytesIn: number;
