@@ -194,6 +194,32 @@ async fn in_a_room_the_quick_get_every_message_and_the_slow_the_newest() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn as_long_as_the_socket_takes_everything_nothing_is_superseded() {
+    let mut owner = Owner::start(Config {
+        max_backpressure: 0,
+        ..config()
+    });
+    let (mut socket, handle) = client_in_room(&mut owner).await;
+    owner.submit(|it| {
+        for number in 0..100 {
+            let payload = format!("[{number}]");
+            it.to(STATE, Some(payload.as_bytes()), &[handle]).rooms(
+                CURSOR,
+                Some(payload.as_bytes()),
+                &[ROOM],
+            );
+        }
+    });
+    for number in 0..100 {
+        for route in ["state", "cursor"] {
+            let read = parse(&text(&mut socket).await);
+            assert_eq!(read, (route.to_owned(), number));
+        }
+    }
+    assert_eq!(sent(&owner, 200).dropped, 0);
+}
+
 /// A client that does not read, for whom more than the limit waits, beside one that does.
 struct Overfull {
     owner: Owner,
