@@ -196,10 +196,7 @@ async fn in_a_room_the_quick_get_every_message_and_the_slow_the_newest() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn as_long_as_the_socket_takes_everything_nothing_is_superseded() {
-    let mut owner = Owner::start(Config {
-        max_backpressure: 0,
-        ..config()
-    });
+    let mut owner = Owner::start(config());
     let (mut socket, handle) = client_in_room(&mut owner).await;
     owner.submit(|it| {
         for number in 0..100 {
