@@ -102,9 +102,9 @@ pub(crate) async fn run(shard: Rc<Shard>, listener: TcpListener, shards: Vec<Arc
         let Ok(permit) = pending.clone().acquire_owned().await else {
             return;
         };
-        let stream = loop {
+        let (stream, peer) = loop {
             match listener.accept().await {
-                Ok((stream, _)) => break stream,
+                Ok((stream, peer)) => break (stream, peer.ip()),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     if !failing {
@@ -120,10 +120,11 @@ pub(crate) async fn run(shard: Rc<Shard>, listener: TcpListener, shards: Vec<Arc
         let at = Instant::now();
         // The others may have stopped already: refusals are for this shard alone.
         if target == 0 || shard.is_stopping() {
-            shard.serve(stream, at, permit);
+            shard.serve(stream, peer, at, permit);
         } else if let Ok(stream) = stream.into_std() {
             shards[target].post(Mail::Socket(Accepted {
                 stream,
+                peer,
                 at: at.into_std(),
                 permit,
             }));

@@ -5,7 +5,7 @@
 
 use std::{
     mem,
-    net::TcpStream,
+    net::{IpAddr, TcpStream},
     sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
@@ -32,6 +32,8 @@ pub(crate) enum Mail {
 /// A socket fresh from the listener.
 pub(crate) struct Accepted {
     pub(crate) stream: TcpStream,
+    /// Where it comes from: a socket whose peer has left cannot tell any more.
+    pub(crate) peer: IpAddr,
     pub(crate) at: Instant,
     /// Held until the handshake is over, so that pending ones are limited.
     pub(crate) permit: OwnedSemaphorePermit,

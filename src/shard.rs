@@ -7,6 +7,7 @@ use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     mem,
+    net::IpAddr,
     rc::Rc,
     sync::{
         Arc,
@@ -76,7 +77,7 @@ impl Shared {
 /// A connection's place under `max_connections` and `max_connections_per_address`, given back when dropped.
 pub(crate) struct Place {
     shared: Arc<Shared>,
-    /// Counted only where the number is limited; a peer that has left already has none.
+    /// Counted only where the number is limited.
     source: Option<Source>,
 }
 
@@ -207,10 +208,15 @@ impl Shard {
     fn read_mail(self: &Rc<Self>, mail: Mail, close_deadline: &mut Option<Instant>) {
         match mail {
             Mail::Commands(bytes) => self.apply(&bytes),
-            Mail::Socket(Accepted { stream, at, permit }) => {
+            Mail::Socket(Accepted {
+                stream,
+                peer,
+                at,
+                permit,
+            }) => {
                 // A socket the runtime refuses is closed; its client sees that.
                 if let Ok(stream) = TcpStream::from_std(stream) {
-                    self.serve(stream, at.into(), permit);
+                    self.serve(stream, peer, at.into(), permit);
                 }
             }
             Mail::Drained => {
@@ -232,13 +238,14 @@ impl Shard {
     pub(crate) fn serve(
         self: &Rc<Self>,
         stream: TcpStream,
+        peer: IpAddr,
         accepted: Instant,
         permit: OwnedSemaphorePermit,
     ) {
         let deadline = accepted + self.config().handshake_timeout;
         let counted = Counted::new(self.clone());
         spawn_local(async move {
-            upgrade::serve(&counted.0, stream, deadline, permit).await;
+            upgrade::serve(&counted.0, stream, peer, deadline, permit).await;
         });
     }
 
@@ -431,14 +438,15 @@ impl Shard {
     // Connections.
 
     /// A place among the server's connections, if one is left. What is refused takes nothing from the rate.
-    pub(crate) fn find_place(&self, stream: &TcpStream) -> Result<Place, Refusal> {
+    pub(crate) fn find_place(&self, peer: IpAddr) -> Result<Place, Refusal> {
         let (shared, config) = (&self.shared, self.config());
         let mut source = None;
         if let Some(limit) = config.max_connections_per_address {
-            source = stream.peer_addr().ok().map(|peer| peer.ip().into());
-            if source.is_some_and(|source| !shared.addresses.enter(source, limit)) {
+            let from = peer.into();
+            if !shared.addresses.enter(from, limit) {
                 return Err(Refusal::new(429, Reason::Address));
             }
+            source = Some(from);
         }
         let before = shared.connections.fetch_add(1, Ordering::SeqCst);
         // Dropping the place gives back what a full house counted.
@@ -613,8 +621,11 @@ impl Shard {
 
     /// Cuts off a client that reads too slowly.
     pub(crate) fn disconnect_slow(&self, connection: &Rc<Connection>) {
-        let message = "the client reads too slowly and was disconnected";
-        self.fault(FaultCode::SlowClient, message, Some(connection.id()));
+        // One that is gone reads nothing either, and is not to blame for it.
+        if connection.flush(self.metrics()) != Flush::Broken {
+            let message = "the client reads too slowly and was disconnected";
+            self.fault(FaultCode::SlowClient, message, Some(connection.id()));
+        }
         self.cut(connection);
     }
 

@@ -1,7 +1,7 @@
 //! One socket from TCP accept to the 101 or a refusal: reads the head with a deadline, waits for
 //! admission, and notices a client that leaves meanwhile.
 
-use std::{future::poll_fn, pin::Pin, rc::Rc, task::Poll, thread, time::Duration};
+use std::{future::poll_fn, net::IpAddr, pin::Pin, rc::Rc, task::Poll, thread, time::Duration};
 
 use socket2::SockRef;
 use tokio::{
@@ -31,6 +31,7 @@ const LINGER: Duration = Duration::from_secs(2);
 pub(crate) async fn serve(
     shard: &Rc<Shard>,
     stream: TcpStream,
+    peer: IpAddr,
     deadline: Instant,
     permit: OwnedSemaphorePermit,
 ) {
@@ -39,7 +40,7 @@ pub(crate) async fn serve(
         let _ = stream.set_nodelay(true);
     }
     // Boxed, so that an open connection does not carry the handshake's memory along.
-    if let Some(open) = Box::pin(open(shard, stream, deadline, permit)).await {
+    if let Some(open) = Box::pin(open(shard, stream, peer, deadline, permit)).await {
         session::run(shard, &open.registered.connection, open.reader, open.early).await;
     }
 }
@@ -71,6 +72,7 @@ struct Open {
 async fn open(
     shard: &Rc<Shard>,
     mut stream: TcpStream,
+    peer: IpAddr,
     deadline: Instant,
     permit: OwnedSemaphorePermit,
 ) -> Option<Open> {
@@ -95,7 +97,7 @@ async fn open(
     if shard.is_stopping() {
         return refuse(shard, stream, &Refusal::new(503, Reason::Stop)).await;
     }
-    let place = match shard.find_place(&stream) {
+    let place = match shard.find_place(peer) {
         Ok(place) => place,
         Err(refusal) => return refuse(shard, stream, &refusal).await,
     };

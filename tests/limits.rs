@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use support::{
-    BAD, CLOSED, DEADLINE, ECHO, FAULT, Owner, STOPPED, Socket, closed, config, text, wait_for,
+    BAD, CLOSED, DEADLINE, ECHO, FAULT, Owner, STOPPED, Socket, closed, config, raw, text, wait_for,
 };
 use tokio::time::timeout;
 use tokio_tungstenite::{
@@ -84,6 +84,27 @@ async fn a_message_past_the_rate_is_answered_and_goes_no_further() {
     let metrics = owner.server.metrics();
     assert_eq!((metrics.received, metrics.rate_limited), (6, 4));
     assert_eq!((metrics.bad_message, metrics.no_route), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_resets_the_connection_before_its_turn_counts_at_its_address_too() {
+    let mut owner = Owner::start(Config {
+        max_connections_per_address: Some(1),
+        max_pending_handshakes: 1,
+        ..config()
+    });
+    let (_open, _) = owner.client().await;
+    // While half a request takes the only turn there is, another one comes and is gone again.
+    let mut half = raw::Raw::connect(&owner).await;
+    half.send(b"GET").await;
+    let mut gone = raw::Raw::connect(&owner).await;
+    gone.send(raw::UPGRADE).await;
+    gone.stream.set_zero_linger().unwrap();
+    drop((gone, half));
+    // Who comes now has its turn after both.
+    let url = owner.url();
+    assert_eq!(refused(url).await, (429, None));
+    assert!(owner.next_within(Duration::ZERO).is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
