@@ -104,8 +104,9 @@ impl EnvelopeProtocol {
 
     fn refuse(&self, exchange: &mut Exchange<'_>, payload: &[u8]) {
         let prefix = self.routes.prefix(ERROR_ROUTE).unwrap_or_default();
-        exchange.reply(|out| envelope::encode_frame(out, prefix, Some(payload)));
+        // Told first: the answer may be what is too much for a slow client, and nothing follows its end.
         exchange.tell(&Event::Bad { payload });
+        exchange.reply(|out| envelope::encode_frame(out, prefix, Some(payload)));
     }
 }
 

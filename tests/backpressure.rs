@@ -2,9 +2,21 @@
 
 mod support;
 
+use std::sync::{
+    Mutex,
+    mpsc::{Receiver, channel},
+};
+
 use serde_json::json;
-use support::{CLOSED, ECHO, FAULT, Owner, config, text, wait_for};
-use zocket::{Config, SlowClient};
+use support::{
+    CLOSED, ECHO, FAULT, Owner, UPGRADE, config,
+    raw::{Raw, frame},
+    text, wait_for,
+};
+use zocket::{
+    Config, Protocol, SlowClient,
+    protocol::{Admission, Exchange, Message},
+};
 
 const CHUNK: usize = 64 * 1024;
 
@@ -110,4 +122,60 @@ async fn what_is_queued_when_a_connection_ends_counts_as_dropped() {
     let metrics = owner.server.metrics();
     assert_eq!(metrics.sent, metrics.written + metrics.dropped);
     assert!(metrics.dropped > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_told_of_a_slow_client_after_its_end() {
+    let mut owner = Owner::start(Config {
+        max_backpressure: 0,
+        ..config()
+    });
+    let (mut slow, _) = Raw::open(&mut owner).await;
+    // An answer each, until the system's buffers are full: then one answer is the last straw.
+    let flood = frame(0x81, b"[").repeat(200_000);
+    let sending = tokio::spawn(async move { slow.send(&flood).await });
+    owner.next_of(CLOSED);
+    sending.await.unwrap();
+    let mut other = Raw::connect(&owner).await;
+    other.send(support::raw::UPGRADE).await;
+    assert_eq!(owner.next().code, UPGRADE);
+}
+
+/// Answers a message three times, as soon as the test lets it.
+struct Late(Mutex<Receiver<()>>);
+
+impl Protocol for Late {
+    fn admission(&self) -> Admission {
+        Admission::Owner
+    }
+
+    fn message(&self, _: Message, exchange: &mut Exchange<'_>) {
+        self.0.lock().unwrap().recv().unwrap();
+        for _ in 0..3 {
+            exchange.reply(|out| {
+                out.extend_from_slice(b"\x81\x01x");
+                3
+            });
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_gone_is_not_a_slow_one() {
+    let (now, wait) = channel();
+    let config = Config {
+        max_backpressure: 0,
+        ..config()
+    };
+    let mut owner = Owner::start_with(config, Late(Mutex::new(wait)));
+    let (mut raw, handle) = Raw::open(&mut owner).await;
+    raw.send(&frame(0x81, b"")).await;
+    wait_for(&owner.server, |it| it.received == 1);
+    raw.stream.set_zero_linger().unwrap();
+    drop(raw);
+    now.send(()).unwrap();
+    let told = owner.next();
+    assert_eq!((told.handle, told.code), (handle, CLOSED), "{told:?}");
+    let metrics = owner.server.metrics();
+    assert_eq!((metrics.sent, metrics.dropped), (3, 3));
 }
