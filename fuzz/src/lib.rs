@@ -11,5 +11,6 @@ pub mod envelope;
 pub mod frames;
 pub mod handshake;
 mod judge;
+mod limits;
 mod owner;
 pub mod session;

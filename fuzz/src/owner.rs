@@ -76,7 +76,12 @@ impl Owner {
     }
 
     pub fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.server.address()).expect("a connection");
+        self.try_connect().expect("a connection")
+    }
+
+    /// `None` when nobody listens.
+    pub fn try_connect(&self) -> Option<TcpStream> {
+        let stream = TcpStream::connect(self.server.address()).ok()?;
         stream.set_nodelay(true).expect("an option");
         stream.set_read_timeout(Some(DEADLINE)).expect("an option");
         stream.set_write_timeout(Some(DEADLINE)).expect("an option");
@@ -84,7 +89,7 @@ impl Owner {
         SockRef::from(&stream)
             .set_linger(Some(Duration::ZERO))
             .expect("an option");
-        stream
+        Some(stream)
     }
 
     pub fn submit(&self, write: impl FnOnce(&mut CommandWriter)) {
@@ -110,6 +115,14 @@ impl Owner {
             drop(count);
             self.take();
         }
+    }
+
+    /// Waits until there may be an event to take, or for so long.
+    pub fn wait(&mut self, limit: Duration) {
+        let count = self.rung.0.lock().expect("no panic");
+        let is_quiet = |count: &mut u64| *count == self.heard;
+        let waited = self.rung.1.wait_timeout_while(count, limit, is_quiet);
+        self.heard = *waited.expect("no panic").0;
     }
 
     /// The next event, if there is one already.
@@ -171,8 +184,8 @@ pub fn read_until(mut stream: &TcpStream, end: &[u8]) -> Vec<u8> {
     read
 }
 
-/// Checks what a server sent: a 101 and frames, none after a close frame. The close code, if one came.
-pub fn check_output(read: &[u8]) -> Option<u16> {
+/// Checks what a server sent: a 101 and frames, none after a close frame. The close code and reason, if one came.
+pub fn check_output(read: &[u8]) -> Option<(u16, &str)> {
     let Some(at) = read.windows(4).position(|four| four == b"\r\n\r\n") else {
         assert!(read.is_empty(), "half a head");
         return None;
@@ -212,12 +225,12 @@ pub fn check_output(read: &[u8]) -> Option<u16> {
         rest = &more[extended + payload.len()..];
         if *first == 0x88 {
             assert!(rest.is_empty(), "a frame after the close frame");
-            assert!(payload.len() != 1);
-            return Some(
-                payload
-                    .first_chunk()
-                    .map_or(1005, |code| u16::from_be_bytes(*code)),
-            );
+            let Some((code, reason)) = payload.split_first_chunk() else {
+                assert!(payload.is_empty(), "half a close code");
+                return Some((1005, ""));
+            };
+            let reason = str::from_utf8(reason).expect("a reason is text");
+            return Some((u16::from_be_bytes(*code), reason));
         }
     }
     None

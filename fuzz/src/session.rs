@@ -1,6 +1,6 @@
 //! The bytes are a script: clients come, send anything, and go, while the owner admits, sends, joins, pauses and closes.
-//! Whatever happens, every client's events come in order and end once, every message is accounted for, and the server
-//! stops.
+//! Whatever happens, every client's events come in order and end once, every message is accounted for, limits are kept to,
+//! and the server stops, however often it is asked to.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -8,12 +8,21 @@ use std::{
     time::Duration,
 };
 
-use zocket::{Config, Handle, SlowClient, StopMode};
+use zocket::{Handle, StopMode};
 
-use super::owner::{self, BAD, CLOSED, FAULT, Owner, REQUEST, STOPPED, Told, UPGRADE};
+use super::{
+    limits::Limits,
+    owner::{self, BAD, CLOSED, FAULT, Owner, REQUEST, STOPPED, Told, UPGRADE},
+};
 
 const MAX_CLIENTS: usize = 4;
 const MAX_STEPS: usize = 64;
+/// Kinds of steps.
+const STEPS: u8 = 17;
+/// How long the owner waits for something to happen before it looks, when it does.
+const PATIENCE: Duration = Duration::from_millis(2);
+/// Longest drain.
+const MAX_DRAIN: u8 = 32;
 const SAMPLES: [&[u8]; 6] = [
     br#"{"type":"echo","payload":{"a":[1,null]}}"#,
     br#"{"type":"nothing"}"#,
@@ -49,39 +58,29 @@ enum Known {
 
 struct Play {
     owner: Owner,
+    limits: Limits,
     clients: Vec<TcpStream>,
     known: HashMap<u32, Known>,
     /// Told but not looked at: the owner decides late.
     undecided: Vec<Handle>,
     /// Commands that make no sense were handed over.
     nonsense: bool,
+    is_stopping: bool,
     stopped: HashSet<u32>,
 }
 
 pub fn run(bytes: &[u8]) {
     let mut script = Script(bytes);
-    let limits = script.byte();
-    let config = Config {
-        max_payload: if limits & 1 == 0 { 1000 } else { 100_000 },
-        max_backpressure: if limits & 2 == 0 { 0 } else { 10_000 },
-        slow_client: if limits & 4 == 0 {
-            SlowClient::Drop
-        } else {
-            SlowClient::Disconnect
-        },
-        max_inbox: if limits & 8 == 0 { 1 } else { 4096 },
-        io_threads: 1 + usize::from(limits >> 4 & 1),
-        heartbeat_interval: (limits & 32 != 0).then_some(Duration::from_millis(1)),
-        max_connections: (limits & 64 != 0).then_some(2),
-        close_timeout: Duration::from_millis(50),
-        ..Config::default()
-    };
+    let size = script.byte();
+    let (limits, config) = Limits::choose(size, script.byte());
     let mut play = Play {
         owner: Owner::start(config),
+        limits,
         clients: Vec::new(),
         known: HashMap::new(),
         undecided: Vec::new(),
         nonsense: false,
+        is_stopping: false,
         stopped: HashSet::new(),
     };
     for _ in 0..MAX_STEPS {
@@ -90,7 +89,7 @@ pub fn run(bytes: &[u8]) {
         }
         play.step(&mut script);
     }
-    play.end(if limits & 128 == 0 {
+    play.end(if size & 128 == 0 {
         StopMode::Terminate
     } else {
         StopMode::Close
@@ -104,11 +103,15 @@ impl Play {
         let handle = Handle(u32::from(any) % 8);
         // One of each policy, and one that is none.
         let route = u32::from(any) / 8 % 5;
-        match step % 16 {
+        match step % STEPS {
             0 if self.clients.len() < MAX_CLIENTS => {
-                let stream = self.owner.connect();
-                owner::send(&stream, &REQUEST[..REQUEST.len() - usize::from(any == 255)]);
-                self.clients.push(stream);
+                // A server that stops no longer listens.
+                if let Some(stream) = self.owner.try_connect() {
+                    owner::send(&stream, &REQUEST[..REQUEST.len() - usize::from(any == 255)]);
+                    self.clients.push(stream);
+                } else {
+                    assert!(self.is_stopping, "nobody listens");
+                }
             }
             0 | 1 => self.frame(
                 any,
@@ -138,7 +141,12 @@ impl Play {
                     owner::send_no_more(&stream);
                 }
             }
-            6 | 7 => self.look(),
+            6 | 7 => {
+                if any & 1 == 1 {
+                    self.owner.wait(PATIENCE);
+                }
+                self.look();
+            }
             8 => {
                 if let Some(handle) = self.undecided.pop() {
                     self.decide(handle, any);
@@ -179,7 +187,15 @@ impl Play {
                 let length = usize::from(any);
                 self.owner.server.submit(script.bytes(length));
             }
-            _ => std::thread::sleep(Duration::from_micros(u64::from(any) * 4)),
+            15 => std::thread::sleep(Duration::from_micros(u64::from(any))),
+            _ => {
+                self.is_stopping = true;
+                self.owner.server.stop(match any % 8 {
+                    0 => StopMode::Terminate,
+                    1 => StopMode::Close,
+                    _ => StopMode::Drain(Duration::from_millis(u64::from(any % MAX_DRAIN))),
+                });
+            }
         }
     }
 
@@ -219,14 +235,21 @@ impl Play {
             code,
             value,
         } = told;
+        let shard = handle.shard(self.owner.server.shards());
+        let is_late = !matches!(*code, FAULT | STOPPED) && self.stopped.contains(&shard);
+        assert!(!is_late, "{told:?} after its thread's end");
         match *code {
             UPGRADE => {
+                if !self.nonsense {
+                    self.limits.upgrade(*handle);
+                }
                 let before = self.known.insert(handle.0, Known::Pending);
                 let is_free = matches!(before, None | Some(Known::Refused));
                 assert!(is_free || self.nonsense, "a number in use: {told:?}");
                 self.undecided.push(*handle);
             }
             CLOSED => {
+                self.limits.end(*handle);
                 let known = self.known.remove(&handle.0);
                 let is_right = match known {
                     None => false,
@@ -240,12 +263,18 @@ impl Play {
                 });
             }
             BAD | 0.. => {
+                // What is past the rate is told as bad.
+                if *code != BAD && !self.nonsense {
+                    self.limits.message(*handle);
+                }
                 let known = self.known.get(&handle.0);
                 let is_right = known == Some(&Known::Admitted);
                 assert!(is_right || self.nonsense, "{told:?} of {known:?}");
             }
             FAULT => {
                 let expected = value.contains("SLOW_CLIENT")
+                    // The clients here do not answer a close frame.
+                    || (self.is_stopping && value.contains("STOP"))
                     || (self.nonsense && value.contains("made no sense"));
                 assert!(expected, "{told:?}");
             }
@@ -257,6 +286,7 @@ impl Play {
     fn decide(&mut self, handle: Handle, any: u8) {
         if any.is_multiple_of(4) {
             self.known.insert(handle.0, Known::Refused);
+            self.limits.end(handle);
             self.owner.submit(|it| {
                 it.refuse(handle, 403, u32::from(any), b"no");
             });
@@ -279,7 +309,12 @@ impl Play {
         }
         self.owner.server.join();
         for stream in &self.clients {
-            owner::check_output(&owner::read_until(stream, b""));
+            let read = owner::read_until(stream, b"");
+            let hint = owner::check_output(&read).and_then(|(_, reason)| {
+                let ms = reason.strip_prefix("reconnect-after=")?;
+                Some(ms.parse::<u8>().expect("a short time"))
+            });
+            assert!(hint.is_none_or(|ms| ms < MAX_DRAIN), "{hint:?}");
         }
         let all_ended = self.known.values().all(|known| *known == Known::Refused);
         assert!(all_ended || self.nonsense, "not ended: {:?}", self.known);
