@@ -82,7 +82,8 @@ await main(async () => {
         `-artifact_prefix=${artifacts}${path.sep}`,
         `-max_total_time=${seconds}`,
         "-max_len=4096",
-        "-timeout=60",
+        // The targets know by themselves when they hang; a process that was suspended must not look as if it did.
+        "-timeout=600",
         "-rss_limit_mb=2048",
         "-print_final_stats=1",
         "-verbosity=0",

@@ -19,6 +19,7 @@ static OWNER: LazyLock<Mutex<Owner>> = LazyLock::new(|| {
         max_payload: MAX_PAYLOAD,
         io_threads: 1,
         heartbeat_interval: None,
+        handshake_timeout: owner::NEVER,
         ..Config::default()
     }))
 });

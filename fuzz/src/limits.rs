@@ -7,6 +7,8 @@ use std::{
 
 use zocket::{Config, Handle, SlowClient};
 
+use super::owner;
+
 /// One in a long time, few, many.
 const RATES: [Option<f64>; 4] = [None, Some(0.001), Some(5.0), Some(1000.0)];
 
@@ -42,7 +44,7 @@ impl Limits {
             max_connections_per_address: (rate & 16 != 0).then_some(2),
             max_pending_handshakes: if rate & 32 == 0 { 4096 } else { 1 },
             handshake_timeout: if rate & 64 == 0 {
-                Duration::from_secs(10)
+                owner::NEVER
             } else {
                 Duration::from_millis(2)
             },

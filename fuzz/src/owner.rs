@@ -2,10 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{Shutdown, TcpStream},
     sync::{Arc, Condvar, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::value::RawValue;
@@ -14,8 +14,12 @@ use zocket::{
     CommandWriter, Config, EnvelopeProtocol, Handle, RoutePolicy, Routes, Server, ServerHandle,
 };
 
-/// After this long something hangs.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+/// How often something is waited for until it hangs, and how long each time: a process that was suspended meanwhile has
+/// waited once, not for all of the time that went by.
+const WAITS: u32 = 20;
+const WAIT: Duration = Duration::from_secs(1);
+/// A deadline that nothing here is to reach.
+pub const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub const REQUEST: &[u8] =
     b"GET / HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
@@ -83,8 +87,10 @@ impl Owner {
     pub fn try_connect(&self) -> Option<TcpStream> {
         let stream = TcpStream::connect(self.server.address()).ok()?;
         stream.set_nodelay(true).expect("an option");
-        stream.set_read_timeout(Some(DEADLINE)).expect("an option");
-        stream.set_write_timeout(Some(DEADLINE)).expect("an option");
+        stream.set_read_timeout(Some(WAIT)).expect("an option");
+        stream
+            .set_write_timeout(Some(WAIT * WAITS))
+            .expect("an option");
         // Thousands of connections a second must not leave as many ports waiting.
         SockRef::from(&stream)
             .set_linger(Some(Duration::ZERO))
@@ -100,29 +106,26 @@ impl Owner {
 
     /// The next event; panics when none comes.
     pub fn next(&mut self) -> Told {
-        let deadline = Instant::now() + DEADLINE;
+        let mut waits = 0;
         loop {
-            if let Some(told) = self.events.pop_front() {
+            if let Some(told) = self.next_now() {
                 return told;
             }
-            let mut count = self.rung.0.lock().expect("no panic");
-            while *count == self.heard {
-                let left = deadline.saturating_duration_since(Instant::now());
-                assert!(!left.is_zero(), "no event");
-                count = self.rung.1.wait_timeout(count, left).expect("no panic").0;
+            if !self.wait(WAIT) {
+                waits += 1;
+                assert!(waits < WAITS, "no event");
             }
-            self.heard = *count;
-            drop(count);
-            self.take();
         }
     }
 
-    /// Waits until there may be an event to take, or for so long.
-    pub fn wait(&mut self, limit: Duration) {
+    /// Waits until there may be an event to take; false if for so long there was none.
+    pub fn wait(&mut self, limit: Duration) -> bool {
         let count = self.rung.0.lock().expect("no panic");
         let is_quiet = |count: &mut u64| *count == self.heard;
         let waited = self.rung.1.wait_timeout_while(count, limit, is_quiet);
-        self.heard = *waited.expect("no panic").0;
+        let (count, outcome) = waited.expect("no panic");
+        self.heard = *count;
+        !outcome.timed_out()
     }
 
     /// The next event, if there is one already.
@@ -166,19 +169,17 @@ pub fn send_no_more(stream: &TcpStream) {
 pub fn read_until(mut stream: &TcpStream, end: &[u8]) -> Vec<u8> {
     let mut read = Vec::new();
     let mut chunk = [0; 4096];
-    let started = Instant::now();
+    let mut waits = 0;
     while end.is_empty() || !read.ends_with(end) {
         match stream.read(&mut chunk) {
             Ok(0) => break,
             Ok(length) => read.extend_from_slice(&chunk[..length]),
-            // A reset, or nothing for too long.
-            Err(_) => {
-                assert!(
-                    started.elapsed() < DEADLINE,
-                    "the server neither answers nor closes"
-                );
-                break;
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                waits += 1;
+                assert!(waits < WAITS, "the server neither answers nor closes");
             }
+            // A reset.
+            Err(_) => break,
         }
     }
     read
