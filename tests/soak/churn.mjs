@@ -1,0 +1,79 @@
+// Clients that come, say one thing and go, by the hundred thousand: nothing of them may stay.
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { Actor, eventually } from "./processes.mjs";
+import { mib, slope } from "./report.mjs";
+
+/** What one connection may leave behind; the least that counts as growth, as memory goes up and down by itself. */
+const BYTES_EACH = 16;
+const NOISE = 16 * 2 ** 20;
+/** The share of the time that is not looked at: what grows then stays as it is. */
+const WARM_UP = 0.3;
+
+export const title = "connect, one message, disconnect, at a high rate";
+
+export async function run(report, { short, minutes }) {
+  const perSecond = short ? 300 : 1_000;
+  const seconds = short ? 8 : Math.min(minutes, 10) * 60;
+  const server = await Actor.start("./server.mjs", "--expose-gc");
+  const clients = await Actor.start("./churn-clients.mjs");
+  const port = await server.call("start");
+  await clients.call("churn", port, 50, 1);
+  await eventually(async () => (await server.call("state")).open === 0);
+  const before = { files: server.files(), threads: server.threads() };
+
+  const start = Date.now();
+  let over = false;
+  const churning = clients.callFor(seconds * 1000, "churn", port, perSecond, seconds);
+  const done = churning.finally(() => (over = true));
+  done.catch(() => {});
+  const samples = [];
+  const every = short ? 1_000 : 5_000;
+  for (let n = 1; !over; n++) {
+    await Promise.race([sleep(every), done]);
+    if (over) break;
+    const { rss, heapUsed } = await server.call("memory");
+    const { connected } = await server.call("state");
+    samples.push({ x: connected, y: rss, seconds: (Date.now() - start) / 1000 });
+    if (n % 3 === 0)
+      report.progress(`${connected} connections, ${mib(rss)}, heap ${mib(heapUsed)}`);
+  }
+  const counts = await done;
+  const took = (Date.now() - start) / 1000;
+  await eventually(async () => (await server.call("state")).open === 0);
+  await eventually(() => before.files === undefined || server.files() <= before.files);
+  const end = await server.call("state");
+  report.none("what clients saw", await clients.call("found"));
+  report.equal("all are answered", counts.answered, counts.started);
+  report.equal("all end", counts.closed + counts.reset, counts.started);
+  report.equal("onConnect for each", end.connected, counts.started);
+  report.equal("onDisconnect for each", end.disconnected, counts.started);
+  report.equal("none twice", end.unpaired, 0);
+  report.equal("metrics().accepted", end.metrics.accepted, counts.started);
+  report.equal("metrics().received", end.metrics.received, counts.started);
+  report.equal("metrics().written", end.metrics.written, counts.started);
+  report.equal("nothing in onError", JSON.stringify(end.faults), "{}");
+  report.figure("connections", counts.started);
+  report.figure("closed, reset", `${counts.closed}, ${counts.reset}`);
+  report.figure(
+    "each second, reached and wanted",
+    `${(counts.started / took).toFixed(0)}, ${perSecond}`,
+  );
+
+  const warm = samples.filter((sample) => sample.seconds >= WARM_UP * took);
+  const each = slope(warm);
+  report.figure(
+    "memory, first and last sample after warm-up",
+    `${mib(warm[0].y)}, ${mib(warm.at(-1).y)}`,
+  );
+  report.figure("memory for 1,000 connections, by regression", `${(each * 1000).toFixed(0)} B`);
+  const grown = each * (warm.at(-1).x - warm[0].x);
+  const bound = Math.max(NOISE, BYTES_EACH * (warm.at(-1).x - warm[0].x));
+  report.bytes("growth after warm-up, by regression", grown, bound);
+  report.back("open files", server.files(), before.files);
+  report.back("threads", server.threads(), before.threads);
+  await server.call("stop");
+  report.equal("exit code", (await server.leave()).code, 0);
+  report.equal("standard error", server.errors, "");
+  await clients.end();
+}

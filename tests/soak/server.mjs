@@ -1,0 +1,202 @@
+// The server under test: the built package, in a process of its own, whose exports run.mjs's scenarios call.
+import { existsSync } from "node:fs";
+import { stat } from "node:fs/promises";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { createServer, zocket } from "@zocket/core";
+import { z } from "zod";
+
+/** Clients whose `onConnect` succeeded and whose `onDisconnect` has not begun. */
+const open = new Set();
+const counts = { connected: 0, disconnected: 0, unpaired: 0, outOfOrder: 0, faults: {} };
+let server;
+/** What `onDisconnect` does besides being counted: nothing, or what the scenario `handlers` wants. */
+let onGone = () => {};
+
+const zo = zocket.create({
+  headers: z.object({ kind: z.string().optional() }),
+  onConnect: ({ kind }, clientId) => {
+    if (kind === "refused") throw new Error("refused on purpose");
+    const connected = () => {
+      counts.connected++;
+      if (open.has(clientId)) counts.unpaired++;
+      open.add(clientId);
+      // An object of its own survives the copy of the context that each handler call gets.
+      return { kind, progress: { next: 0 } };
+    };
+    return kind === "late" ? sleep(5).then(connected) : connected();
+  },
+  onDisconnect: (ctx, clientId) => {
+    counts.disconnected++;
+    if (!open.delete(clientId)) counts.unpaired++;
+    return onGone(ctx, clientId);
+  },
+});
+
+const text = zo.message.incoming({ payload: z.object({ n: z.number(), text: z.string() }) });
+const room = zo.message.incoming({ payload: z.object({ room: z.string() }) });
+const numbered = zo.message.incoming({ payload: z.object({ n: z.number() }) });
+const anything = zo.message.outgoing({ payload: z.any() });
+const picky = zo.message.use(({ payload }) => {
+  if (payload.n % 2 === 1) throw new Error("rejected on purpose");
+});
+
+const routes = {
+  echo: text,
+  join: room,
+  leave: room,
+  say: zo.message.incoming({ payload: z.object({ room: z.string(), n: z.number() }) }),
+  shout: numbered,
+  numbered: text,
+  even: picky.incoming({ payload: z.object({ n: z.number() }) }),
+  throws: numbered,
+  rejects: numbered,
+  late: numbered,
+  never: numbered,
+  read: numbered,
+  onEcho: anything,
+  onSaid: anything,
+  onShout: anything,
+  onTick: anything,
+};
+
+/** The latest number each reader of `ticks` says it has. */
+const read = new Map();
+
+const app = zo.router(routes, {
+  echo: ({ payload, ctx }) => ctx.send.onEcho(payload).to(ctx.clientId),
+  join: ({ payload, ctx }) => {
+    ctx.rooms.join(payload.room);
+    ctx.send.onEcho(payload).to(ctx.clientId);
+  },
+  leave: ({ payload, ctx }) => {
+    ctx.rooms.leave(payload.room);
+    ctx.send.onEcho(payload).to(ctx.clientId);
+  },
+  say: ({ payload, ctx }) => {
+    ctx.send.onSaid({ from: ctx.clientId, ...payload }).toRoom(payload.room);
+    ctx.send.onEcho(payload).to(ctx.clientId);
+  },
+  shout: ({ payload, ctx }) => {
+    ctx.send.onShout({ from: ctx.clientId, ...payload }).broadcast();
+    ctx.send.onEcho(payload).to(ctx.clientId);
+  },
+  numbered: ({ payload, ctx }) => {
+    if (payload.n !== ctx.progress.next) counts.outOfOrder++;
+    ctx.progress.next = payload.n + 1;
+    ctx.send.onEcho({ n: payload.n }).to(ctx.clientId);
+  },
+  even: ({ payload, ctx }) => ctx.send.onEcho(payload).to(ctx.clientId),
+  throws: () => {
+    throw new Error("thrown on purpose");
+  },
+  rejects: async () => {
+    await sleep(1);
+    throw new Error("rejected on purpose");
+  },
+  late: async ({ payload, ctx }) => {
+    await sleep(20);
+    ctx.send.onEcho(payload).to(ctx.clientId);
+  },
+  never: () => new Promise(() => {}),
+  read: ({ payload, ctx }) => void read.set(ctx.clientId, payload.n),
+});
+
+/** Starts the server; the port. */
+export async function start(options = {}) {
+  // Node's own threads start at the first use of files, several at once: not with a server.
+  await Promise.all(Array.from({ length: 8 }, () => stat(".")));
+  server = createServer(app, zo, {
+    port: 0,
+    hostname: "127.0.0.1",
+    handshakeTimeout: 120_000,
+    onError: (_error, { code }) => (counts.faults[code] = (counts.faults[code] ?? 0) + 1),
+    ...options,
+  });
+  return server.port;
+}
+
+/** Stops it; resolves when `stop` does. */
+export async function stop(how) {
+  await server.stop(how);
+  return state();
+}
+
+/** What was counted. */
+export function state() {
+  return { ...counts, open: open.size, clients: server.clientCount(), metrics: server.metrics() };
+}
+
+/** Memory in use, garbage collected before. */
+export async function memory() {
+  for (let round = 0; round < 3; round++) {
+    globalThis.gc();
+    // Finalizers, and what they free, come in later turns.
+    await sleep(20);
+  }
+  const { rss, heapUsed, external } = process.memoryUsage();
+  return { rss, heapUsed, external };
+}
+
+/** Holds the JavaScript thread for so many ms, and on until a file is there; says so just before. */
+export async function block(ms, file) {
+  await new Promise((resolve) => process.send({ event: "blocking" }, resolve));
+  const start = performance.now();
+  const peak = { rss: 0, ms: 0 };
+  while (performance.now() - start < ms || !existsSync(file)) {
+    peak.rss = Math.max(peak.rss, process.memoryUsage.rss());
+    // It never comes when the clients see no pong.
+    if (performance.now() - start > ms + 60_000) break;
+  }
+  return { ...peak, ms: performance.now() - start, freed: existsSync(file) };
+}
+
+/** Sends numbered messages to a room from a number on, each padded to so many bytes; the counters after it. */
+export function tick(name, from, count, bytes) {
+  const padding = "x".repeat(bytes);
+  for (let n = from; n < from + count; n++) {
+    server.publish(name, "onTick", { n, padding });
+  }
+  return server.metrics();
+}
+
+/** The lowest number that all readers say they have; how many they are. */
+export function readers() {
+  return { count: read.size, lowest: Math.min(...read.values()) };
+}
+
+let delay;
+
+/** Delay of the event loop in ms since this was asked last. */
+export function eventLoopDelay() {
+  const figures = delay && {
+    p50: delay.percentile(50) / 1e6,
+    p99: delay.percentile(99) / 1e6,
+    max: delay.max / 1e6,
+  };
+  delay ??= monitorEventLoopDelay({ resolution: 10 });
+  delay.reset();
+  delay.enable();
+  return figures;
+}
+
+export { setOnGone };
+
+/** Lets `onDisconnect` misbehave: throws, rejects and late promises by turns; or stops the server. */
+function setOnGone(kind) {
+  let turn = 0;
+  const FAULTS = [
+    () => {},
+    () => {
+      throw new Error("thrown on purpose");
+    },
+    () => Promise.reject(new Error("rejected on purpose")),
+    () => sleep(50),
+  ];
+  onGone = (ctx, clientId) => {
+    if (kind === "stop" && ctx.kind === "stopper") return server.stop();
+    if (kind === "stuck" && ctx.kind === "stopper") return new Promise(() => {});
+    return FAULTS[turn++ % FAULTS.length](ctx, clientId);
+  };
+}
