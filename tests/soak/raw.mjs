@@ -34,6 +34,7 @@ let turn = 0;
 export class Raw {
   #rest = NOTHING;
   #isOpen = false;
+  #isClosing = false;
   /** The upgrade was answered with 101. */
   onOpen = () => {};
   /** A message came: its text. */
@@ -73,6 +74,7 @@ export class Raw {
 
   /** Starts the closing handshake; the server's answer, and then the end of the stream, ends it. */
   close() {
+    this.#isClosing = true;
     this.socket.write(frame(8, Buffer.from([0x03, 0xe8])));
   }
 
@@ -124,8 +126,8 @@ export class Raw {
       if (!this.mute) this.socket.write(frame(10, payload));
     } else if (first === 0x88) {
       this.ending = payload.length >= 2 ? payload.readUInt16BE(0) : 1005;
-      // The answer to the server's close frame, or the end of ours.
-      this.socket.end(frame(8, payload.subarray(0, 2)));
+      if (!this.#isClosing) this.socket.write(frame(8, payload.subarray(0, 2)));
+      this.socket.end();
     } else this.onMessage(`unexpected frame ${first}`);
   }
 }

@@ -2,10 +2,11 @@
 import { paint } from "../../scripts/steps.mjs";
 import * as crowd from "./crowd.mjs";
 import * as churn from "./churn.mjs";
+import * as mixed from "./mixed.mjs";
 import { endAll, maxFiles } from "./processes.mjs";
 import { Report } from "./report.mjs";
 
-const SCENARIOS = { crowd, churn };
+const SCENARIOS = { crowd, churn, mixed };
 
 /** A line for each scenario. */
 export const names = () =>

@@ -166,25 +166,38 @@ export function readers() {
   return { count: read.size, lowest: Math.min(...read.values()) };
 }
 
+/** What the timer below waits each time, in ms; what is more is delay. */
+const RESOLUTION = 10;
 let delay;
 
-/** Delay of the event loop in ms since this was asked last. */
-export function eventLoopDelay() {
+/** Counters, memory after a collection, and the delay of the event loop in ms since this was asked last. */
+export async function sample() {
+  const ms = (nanoseconds) => Math.max(0, nanoseconds / 1e6 - RESOLUTION);
   const figures = delay && {
-    p50: delay.percentile(50) / 1e6,
-    p99: delay.percentile(99) / 1e6,
-    max: delay.max / 1e6,
+    p50: ms(delay.percentile(50)),
+    p99: ms(delay.percentile(99)),
+    max: ms(delay.max),
   };
-  delay ??= monitorEventLoopDelay({ resolution: 10 });
+  // The collection is ours, and counts for nothing.
+  delay ??= monitorEventLoopDelay({ resolution: RESOLUTION });
+  delay.disable();
+  const found = { ...state(), ...(await memory()), delay: figures };
   delay.reset();
   delay.enable();
-  return figures;
+  return found;
 }
 
-export { setOnGone };
+let feeding;
+
+/** Sends so many bytes to a room every so many ms; 0 ends it. */
+export function feed(name, ms, bytes) {
+  clearInterval(feeding);
+  const payload = { padding: "x".repeat(bytes) };
+  if (ms > 0) feeding = setInterval(() => server.publish(name, "onTick", payload), ms);
+}
 
 /** Lets `onDisconnect` misbehave: throws, rejects and late promises by turns; or stops the server. */
-function setOnGone(kind) {
+export function setOnGone(kind) {
   let turn = 0;
   const FAULTS = [
     () => {},
