@@ -53,17 +53,20 @@ function visitOfWs(port, number) {
 
 /** Visits of all kinds at this rate for so many seconds; resolves when the last is over. */
 export async function churn(port, perSecond, seconds) {
-  const start = performance.now();
-  let last = start;
+  let last = performance.now();
+  let ran = 0;
   let due = 0;
   await new Promise((resolve) => {
     const timer = setInterval(() => {
       const now = performance.now();
-      // Who was kept from running does not come back with everything that was due meanwhile.
-      due = Math.min(due + ((now - last) / 1000) * perSecond, perSecond / 4);
+      // Time in which the process was kept from running does not count: neither is it over, nor is it made up for.
+      const passed = Math.min(now - last, 250);
       last = now;
+      ran += passed;
+      due += (passed / 1000) * perSecond;
       for (; due >= 1 && underWay < AT_ONCE; due--) begin(port);
-      if (now - start >= seconds * 1000) {
+      due = Math.min(due, 1);
+      if (ran >= seconds * 1000) {
         clearInterval(timer);
         resolve();
       }

@@ -5,36 +5,40 @@ import { readFileSync, readdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
-/** The longest anything may take that is not told how long it takes: a hang, not a slow machine. */
+/** The longest anything may take, in ms: past it it is a hang, and no slow machine. */
 const DEADLINE = 180_000;
 
 const SCRIPT = fileURLToPath(new URL("actor.mjs", import.meta.url));
 const linux = process.platform === "linux";
 const actors = new Set();
 
-/** Waits for a promise, but not for ever. */
+/**
+ * Waits for a promise, but not for ever. Counted in steps: time in which this process was kept from running does not
+ * count, as the others were then most likely, too.
+ */
 export async function within(promise, what, ms = DEADLINE) {
-  const late = new AbortController();
+  let timer;
+  let passed = 0;
+  const late = new Promise((_, reject) => {
+    timer = setInterval(() => {
+      passed += 500;
+      if (passed >= ms) reject(new Error(`${what}: not within ${ms / 1000} s`));
+    }, 500);
+  });
   try {
-    return await Promise.race([
-      promise,
-      sleep(ms, undefined, { signal: late.signal }).then(() => {
-        throw new Error(`${what}: not within ${ms / 1000} s`);
-      }),
-    ]);
+    return await Promise.race([promise, late]);
   } finally {
-    late.abort();
+    clearInterval(timer);
   }
 }
 
 /** Asks again and again, until the answer is true; whether it ever was. */
 export async function eventually(question, ms = 60_000) {
-  const end = Date.now() + ms;
-  for (;;) {
+  for (let passed = 0; passed < ms; passed += 50) {
     if (await question()) return true;
-    if (Date.now() > end) return false;
     await sleep(50);
   }
+  return false;
 }
 
 /** A module that runs in a process of its own. */

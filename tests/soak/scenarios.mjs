@@ -1,12 +1,13 @@
 // The scenarios by name, and how they are run: one after the other, each in processes of its own.
 import { paint } from "../../scripts/steps.mjs";
 import * as crowd from "./crowd.mjs";
+import * as blocked from "./blocked.mjs";
 import * as churn from "./churn.mjs";
 import * as mixed from "./mixed.mjs";
 import { endAll, maxFiles } from "./processes.mjs";
 import { Report } from "./report.mjs";
 
-const SCENARIOS = { crowd, churn, mixed };
+const SCENARIOS = { crowd, churn, blocked, mixed };
 
 /** A line for each scenario. */
 export const names = () =>

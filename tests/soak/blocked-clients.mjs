@@ -1,0 +1,82 @@
+// The clients of the scenario "blocked", on `ws`: some send without a pause, some only ping.
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { WebSocket } from "ws";
+
+/** Messages of one client without an answer: more than the server takes from one while its application is busy. */
+const AHEAD = 400;
+
+const problems = [];
+let talkers = [];
+let pingers = [];
+let talking = false;
+
+function connect(port) {
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/`, { perMessageDeflate: false });
+  socket.on("error", (error) => problems.push(error.message));
+  socket.on("close", (code) => code !== 1001 && problems.push(`closed with ${code}`));
+  return new Promise((resolve) => socket.once("open", () => resolve(socket)));
+}
+
+/** Opens so many of each kind. */
+export async function open(port, talking, pinging) {
+  const all = (count) => Promise.all(Array.from({ length: count }, () => connect(port)));
+  talkers = (await all(talking)).map((socket) => {
+    const talker = { socket, said: 0, heard: 0 };
+    socket.on("message", (data) => {
+      const { n } = JSON.parse(String(data)).payload;
+      if (n !== talker.heard) problems.push(`${n} instead of ${talker.heard}`);
+      talker.heard++;
+    });
+    return talker;
+  });
+  pingers = (await all(pinging)).map((socket) => {
+    const pinger = { socket, pings: 0, pongs: 0 };
+    socket.on("pong", () => pinger.pongs++);
+    return pinger;
+  });
+}
+
+const total = () => talkers.reduce((sum, { said }) => sum + said, 0);
+
+/** Lets the talkers send messages of so many bytes, as many as they may. */
+export function talk(bytes) {
+  const text = "x".repeat(bytes);
+  talking = true;
+  for (const talker of talkers) {
+    const next = () => {
+      while (talking && talker.said - talker.heard < AHEAD) {
+        const payload = { n: talker.said++, text };
+        talker.socket.send(JSON.stringify({ type: "numbered", payload }));
+      }
+      if (talking) setTimeout(next, 5);
+    };
+    next();
+  }
+}
+
+/** Lets them stop, and waits for all answers; how many messages there were. */
+export async function quiet() {
+  talking = false;
+  while (talkers.some(({ said, heard }) => heard < said)) await sleep(20);
+  return total();
+}
+
+/** How many were sent until now. */
+export function said() {
+  return total();
+}
+
+/** Each of the pingers sends so many pings and waits for their pongs; how many pongs came. */
+export async function ping(count) {
+  for (let n = 0; n < count; n++) {
+    for (const pinger of pingers) pinger.socket.ping(String(pinger.pings++));
+    while (pingers.some(({ pings, pongs }) => pongs < pings)) await sleep(5);
+  }
+  return count * pingers.length;
+}
+
+/** What went wrong since this was asked last. */
+export function found() {
+  return problems.splice(0);
+}
