@@ -5,6 +5,8 @@ import { WebSocket } from "ws";
 
 /** Messages of one client without an answer: more than the server takes from one while its application is busy. */
 const AHEAD = 400;
+/** Messages of one client in one go: few, so that pings are answered between. */
+const IN_ONE_GO = 4;
 
 const problems = [];
 let talkers = [];
@@ -45,11 +47,11 @@ export function talk(bytes) {
   talking = true;
   for (const talker of talkers) {
     const next = () => {
-      while (talking && talker.said - talker.heard < AHEAD) {
+      for (let n = 0; n < IN_ONE_GO && talker.said - talker.heard < AHEAD; n++) {
         const payload = { n: talker.said++, text };
         talker.socket.send(JSON.stringify({ type: "numbered", payload }));
       }
-      if (talking) setTimeout(next, 5);
+      if (talking) setTimeout(next, 2);
     };
     next();
   }
@@ -58,7 +60,8 @@ export function talk(bytes) {
 /** Lets them stop, and waits for all answers; how many messages there were. */
 export async function quiet() {
   talking = false;
-  while (talkers.some(({ said, heard }) => heard < said)) await sleep(20);
+  const waits = ({ socket, said, heard }) => heard < said && socket.readyState === WebSocket.OPEN;
+  while (talkers.some(waits)) await sleep(20);
   return total();
 }
 
@@ -71,9 +74,11 @@ export function said() {
 export async function ping(count) {
   for (let n = 0; n < count; n++) {
     for (const pinger of pingers) pinger.socket.ping(String(pinger.pings++));
-    while (pingers.some(({ pings, pongs }) => pongs < pings)) await sleep(5);
+    const waits = ({ socket, pings, pongs }) =>
+      pongs < pings && socket.readyState === WebSocket.OPEN;
+    while (pingers.some(waits)) await sleep(5);
   }
-  return count * pingers.length;
+  return pingers.reduce((sum, { pongs }) => sum + pongs, 0);
 }
 
 /** What went wrong since this was asked last. */

@@ -4,10 +4,11 @@ import * as crowd from "./crowd.mjs";
 import * as blocked from "./blocked.mjs";
 import * as churn from "./churn.mjs";
 import * as mixed from "./mixed.mjs";
+import * as neverReading from "./never-reading.mjs";
 import { endAll, maxFiles } from "./processes.mjs";
 import { Report } from "./report.mjs";
 
-const SCENARIOS = { crowd, churn, blocked, mixed };
+const SCENARIOS = { crowd, churn, blocked, "never-reading": neverReading, mixed };
 
 /** A line for each scenario. */
 export const names = () =>

@@ -152,13 +152,13 @@ export async function block(ms, file) {
   return { ...peak, ms: performance.now() - start, freed: existsSync(file) };
 }
 
-/** Sends numbered messages to a room from a number on, each padded to so many bytes; the counters after it. */
+/** Sends numbered messages to a room from a number on, each padded to so many bytes; what it looks like after it. */
 export function tick(name, from, count, bytes) {
   const padding = "x".repeat(bytes);
   for (let n = from; n < from + count; n++) {
     server.publish(name, "onTick", { n, padding });
   }
-  return server.metrics();
+  return { metrics: server.metrics(), rss: process.memoryUsage.rss() };
 }
 
 /** The lowest number that all readers say they have; how many they are. */
