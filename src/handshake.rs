@@ -147,7 +147,10 @@ fn check_upgrade<'a>(
         || !fields.has_token("upgrade", "websocket")
         || !fields.has_token("connection", "upgrade")
     {
-        return Err(Refusal::new(426, Reason::NotUpgrade));
+        return Err(Refusal {
+            headers_only: method == "HEAD",
+            ..Refusal::new(426, Reason::NotUpgrade)
+        });
     }
     let protocol = fields.only("sec-websocket-version");
     if protocol.ok_or_else(malformed)? != b"13" {
@@ -303,6 +306,18 @@ mod tests {
                 r#"{{"host":"example.com:3000","upgrade":"websocket","connection":"Upgrade","sec-websocket-version":"13","sec-websocket-key":"{KEY}","x-name":"JÃ¤","token":"1"}}"#
             )
         );
+    }
+
+    #[test]
+    fn the_answer_to_head_has_the_fields_of_a_body_and_none() {
+        for (method, has_body) in [("HEAD", false), ("GET", true), ("POST", true)] {
+            let request = format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n");
+            let refusal = check_by(request.as_bytes(), &Rules::default()).unwrap_err();
+            assert_eq!((refusal.status, refusal.reason), NOT_UPGRADE);
+            let response = String::from_utf8(refusal.to_response()).unwrap();
+            assert!(response.contains("\r\nContent-Length: 28\r\n"));
+            assert_eq!(!response.ends_with("\r\n\r\n"), has_body, "{method}");
+        }
     }
 
     #[test]

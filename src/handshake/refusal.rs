@@ -106,6 +106,8 @@ pub struct Refusal {
     pub reason: Reason,
     /// JSON if it starts with `{`, else plain text; empty for a sentence that fits the reason.
     pub body: Vec<u8>,
+    /// Whether the body is only announced: the answer to HEAD (RFC 9110, section 9.3.2).
+    pub headers_only: bool,
 }
 
 impl Refusal {
@@ -116,6 +118,7 @@ impl Refusal {
             status,
             reason,
             body: Vec::new(),
+            headers_only: false,
         }
     }
 
@@ -160,7 +163,9 @@ impl Refusal {
             length = body.len(),
         )
         .into_bytes();
-        response.extend_from_slice(body);
+        if !self.headers_only {
+            response.extend_from_slice(body);
+        }
         response
     }
 }
