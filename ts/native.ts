@@ -2,7 +2,6 @@
 import type * as Binding from "../binding.js";
 
 import { missingAddon } from "./missing-addon.js";
-import type { OutgoingRoute } from "./types.js";
 
 const binding = load();
 
@@ -55,11 +54,17 @@ export interface Native {
   dispose(): void;
 }
 
+/** An outgoing route, and what becomes of its messages for a slow client where it says so. */
+export interface NativeRoute {
+  readonly name: string;
+  readonly slowClient?: string;
+}
+
 /** Binds at once. `bell` is called when there is something to take, and must not throw. */
 export type StartNative = (
   options: object,
   incoming: string[],
-  outgoing: OutgoingRoute[],
+  outgoing: NativeRoute[],
   bell: () => void,
 ) => Native;
 
