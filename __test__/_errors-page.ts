@@ -5,7 +5,7 @@ import path from "node:path";
 import { describe, test, type TestContext } from "node:test";
 
 import { readPage, tablesOf } from "./_pages.ts";
-import { ROOT } from "./_support.ts";
+import { ROOT } from "./_child.ts";
 
 const TABLES = tablesOf(readPage("docs/errors.md"));
 

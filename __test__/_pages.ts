@@ -17,7 +17,7 @@ import path from "node:path";
 import { after, before, type TestContext } from "node:test";
 import { pathToFileURL } from "node:url";
 
-import { Child, ROOT } from "./_support.ts";
+import { Child, ROOT } from "./_child.ts";
 
 /** The text of a page, by its path from the repository's folder. */
 export const readPage = (name: string) =>

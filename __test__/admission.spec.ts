@@ -8,20 +8,9 @@ import { type } from "arktype";
 import * as v from "valibot";
 import { z } from "zod";
 
-import {
-  Client,
-  Raw,
-  anything,
-  ask,
-  frame,
-  latch,
-  request,
-  said,
-  serve,
-  until,
-  type Headers,
-  type LastContext,
-} from "./_support.ts";
+import { Raw, ask, frame, request, said } from "./_raw.ts";
+import { Client, anything, serve, type Headers, type LastContext } from "./_support.ts";
+import { latch, until } from "./_wait.ts";
 
 const UUID_V4 = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 /** Schemas that want an `authorization`, and give it back as `token` in capitals. */

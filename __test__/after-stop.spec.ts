@@ -3,7 +3,10 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { describe, test } from "node:test";
 
-import { Child, Client, Raw, portOf, request, serve, soon, until } from "./_support.ts";
+import { Child, portOf } from "./_child.ts";
+import { Raw, request } from "./_raw.ts";
+import { Client, serve } from "./_support.ts";
+import { soon, until } from "./_wait.ts";
 
 /** The threads and open files of this process; elsewhere than on Linux nobody counts them. */
 function held(): { threads: number; files: number } {

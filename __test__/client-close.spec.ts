@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 
 import { counting, deadUrl, open } from "./_client.ts";
 import { startPlain, type Visit } from "./_plain.ts";
-import { Child } from "./_support.ts";
+import { Child } from "./_child.ts";
 import { until, within } from "./_talk.ts";
 
 describe("close", () => {

@@ -12,7 +12,8 @@ import { build } from "esbuild";
 import type { Browser, Page } from "playwright-core";
 
 import { launch } from "./_browser.ts";
-import { latch, serve, until, type App } from "./_support.ts";
+import { serve, type App } from "./_support.ts";
+import { latch, until } from "./_wait.ts";
 
 /** What the script in the page sees: the package's client, and what a test keeps between its steps. */
 declare const zocket: { createZocketClient: typeof createZocketClient };

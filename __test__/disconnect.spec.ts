@@ -4,20 +4,9 @@ import { describe, test } from "node:test";
 
 import { z } from "zod";
 
-import {
-  Client,
-  Raw,
-  ask,
-  frame,
-  latch,
-  request,
-  said,
-  serve,
-  soon,
-  until,
-  type App,
-  type LastContext,
-} from "./_support.ts";
+import { Raw, ask, frame, request, said } from "./_raw.ts";
+import { Client, serve, type App, type LastContext } from "./_support.ts";
+import { latch, soon, until } from "./_wait.ts";
 
 describe("onDisconnect runs exactly once", () => {
   /** Stops the server, so that nothing more can come, and looks. */

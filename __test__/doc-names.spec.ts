@@ -8,7 +8,7 @@ import { describe, test } from "node:test";
 import ts from "typescript-5.9";
 
 import { blocksOf, codesIn, PAGES, readPage, tablesOf, type Table } from "./_pages.ts";
-import { ROOT } from "./_support.ts";
+import { ROOT } from "./_child.ts";
 
 /** First column of a table that lists the members of a type. */
 const MEMBER_COLUMNS = ["Member", "Field", "Option"];

@@ -7,7 +7,9 @@ import { WebSocket } from "ws";
 
 import { counting, open } from "./_client.ts";
 import { startPlain } from "./_plain.ts";
-import { Client, ask, isSettled, latch, Raw, request, serve, soon, until } from "./_support.ts";
+import { ask, Raw, request } from "./_raw.ts";
+import { Client, serve } from "./_support.ts";
+import { isSettled, latch, soon, until } from "./_wait.ts";
 
 const HOUR = 3_600_000;
 const HINT = /^reconnect-after=(\d+)$/;

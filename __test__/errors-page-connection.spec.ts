@@ -6,21 +6,9 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { RefusalReason } from "@zocket/core";
 
 import { eachRow, inSources, rowsOf, valuesOf, type Case } from "./_errors-page.ts";
-import {
-  ask,
-  Client,
-  frame,
-  latch,
-  Raw,
-  request,
-  said,
-  serve,
-  soon,
-  until,
-  type Answer,
-  type Given,
-  type Headers,
-} from "./_support.ts";
+import { ask, frame, Raw, request, said, type Answer } from "./_raw.ts";
+import { Client, serve, type Given, type Headers } from "./_support.ts";
+import { latch, soon, until } from "./_wait.ts";
 
 const REASONS: Record<RefusalReason, true> = {
   HEADERS: true,

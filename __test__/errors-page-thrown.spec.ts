@@ -9,7 +9,9 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { WebSocket } from "ws";
 
 import { eachRow, inSources, valuesOf, type Case } from "./_errors-page.ts";
-import { anything, Child, Client, serve, soon, type Given } from "./_support.ts";
+import { Child } from "./_child.ts";
+import { anything, Client, serve, type Given } from "./_support.ts";
+import { soon } from "./_wait.ts";
 
 /** What the call throws. */
 function thrownBy(call: () => unknown): unknown {

@@ -7,19 +7,10 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { ErrorCode, MessageErrorCode } from "@zocket/core";
 
 import { eachRow, valuesOf, type Case, type Row } from "./_errors-page.ts";
-import {
-  ask,
-  Child,
-  Client,
-  portOf,
-  Raw,
-  request,
-  serve,
-  soon,
-  until,
-  type App,
-  type Given,
-} from "./_support.ts";
+import { Child, portOf } from "./_child.ts";
+import { ask, Raw, request } from "./_raw.ts";
+import { Client, serve, type App, type Given } from "./_support.ts";
+import { soon, until } from "./_wait.ts";
 
 /** Every code there is, as the types have it. */
 const MESSAGE_CODES: Record<MessageErrorCode, true> = {

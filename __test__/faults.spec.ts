@@ -2,7 +2,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { Child, Client, Raw, ask, portOf, request, said, serve, until } from "./_support.ts";
+import { Child, portOf } from "./_child.ts";
+import { Raw, ask, request, said } from "./_raw.ts";
+import { Client, serve } from "./_support.ts";
+import { until } from "./_wait.ts";
 
 describe("onError", () => {
   test("that throws, or rejects, ends nothing", async (t) => {

@@ -4,7 +4,9 @@ import { describe, test } from "node:test";
 
 import { z } from "zod";
 
-import { Child, Client, serve, soon, until } from "./_support.ts";
+import { Child } from "./_child.ts";
+import { Client, serve } from "./_support.ts";
+import { soon, until } from "./_wait.ts";
 
 describe("clients of other makers", () => {
   test("Node's own WebSocket connects, talks and closes", async (t) => {

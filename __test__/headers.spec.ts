@@ -4,7 +4,9 @@ import { describe, test, type TestContext } from "node:test";
 
 import { type ServerOptions } from "@zocket/core";
 
-import { ask, request, serve, until, type Headers } from "./_support.ts";
+import { ask, request } from "./_raw.ts";
+import { serve, type Headers } from "./_support.ts";
+import { until } from "./_wait.ts";
 
 /** The headers onConnect gets for a request. */
 async function headersOf(

@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 
 import ts from "typescript-5.9";
 
-import { ROOT } from "./_support.ts";
+import { ROOT } from "./_child.ts";
 
 const at = (...parts: string[]) => path.join(ROOT, ...parts).replaceAll(path.sep, "/");
 

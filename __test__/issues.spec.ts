@@ -4,7 +4,9 @@ import { describe, test } from "node:test";
 
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
-import { Client, ask, request, serve, until } from "./_support.ts";
+import { ask, request } from "./_raw.ts";
+import { Client, serve } from "./_support.ts";
+import { until } from "./_wait.ts";
 
 const throws = (): never => {
   throw new Error("from the schema's issues");

@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { Client, Raw, ask, frame, latch, request, said, serve, until } from "./_support.ts";
+import { Raw, ask, frame, request, said } from "./_raw.ts";
+import { Client, serve } from "./_support.ts";
+import { latch, until } from "./_wait.ts";
 
 describe("limits", () => {
   test("a message up to maxPayload is taken, a larger one closes the connection with 1009", async (t) => {

@@ -8,7 +8,8 @@ import { describe, test } from "node:test";
 
 import { createServer, zocket, type ServerOptions } from "@zocket/core";
 
-import { Child, Client, anything, portOf, serve } from "./_support.ts";
+import { Child, portOf } from "./_child.ts";
+import { Client, anything, serve } from "./_support.ts";
 
 const hasIPv6 = Object.values(networkInterfaces())
   .flat()

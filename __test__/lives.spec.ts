@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { Raw, dice, frame, request, said, serve, soon, until } from "./_support.ts";
+import { Raw, frame, request, said } from "./_raw.ts";
+import { dice, serve } from "./_support.ts";
+import { soon, until } from "./_wait.ts";
 
 describe("whatever clients do", () => {
   for (const seed of [1, 2, 3]) {

@@ -5,7 +5,7 @@ import { existsSync, readFileSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { describe, test } from "node:test";
 
-import { ROOT } from "./_support.ts";
+import { ROOT } from "./_child.ts";
 
 /** The text of a file. */
 const textOf = (...parts: string[]) => readFileSync(path.join(ROOT, ...parts), "utf8");

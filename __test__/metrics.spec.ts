@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { Client, Raw, ask, latch, request, serve, until } from "./_support.ts";
+import { Raw, ask, request } from "./_raw.ts";
+import { Client, serve } from "./_support.ts";
+import { latch, until } from "./_wait.ts";
 
 describe("metrics", () => {
   test("has every field from the start", (t) => {

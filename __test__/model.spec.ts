@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 
-import { Client, dice, serve, soon, until, type Context } from "./_support.ts";
+import { Client, dice, serve, type Context } from "./_support.ts";
+import { soon, until } from "./_wait.ts";
 
 const CLIENTS = 200;
 const ROUNDS = 40;

@@ -6,7 +6,8 @@ import { describe, test } from "node:test";
 
 import { createServer, zocket, type ServerOptions } from "@zocket/core";
 
-import { Client, anything, serve, until } from "./_support.ts";
+import { Client, anything, serve } from "./_support.ts";
+import { until } from "./_wait.ts";
 
 const onLinux = process.platform === "linux";
 const zo = zocket.create({ headers: anything<Record<string, string>>() });

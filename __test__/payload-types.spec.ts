@@ -7,7 +7,8 @@ import { WebSocket } from "ws";
 
 import { createServer, createZocketClient, zocket, type Jsonify } from "@zocket/core";
 
-import { anything, soon } from "./_support.ts";
+import { anything } from "./_support.ts";
+import { soon } from "./_wait.ts";
 
 interface Case<TSent> {
   sent: TSent;

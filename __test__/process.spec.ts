@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { Child, Client, Raw, portOf, request, said, serve } from "./_support.ts";
+import { Child, portOf } from "./_child.ts";
+import { Raw, request, said } from "./_raw.ts";
+import { Client, serve } from "./_support.ts";
 
 describe("how long Node lives", () => {
   test("it stays alive while a server listens, and exits by itself after stop", async (t) => {

@@ -4,18 +4,9 @@ import { describe, test } from "node:test";
 
 import type { ErrorPayload } from "@zocket/core";
 
-import {
-  Client,
-  ask,
-  isSettled,
-  latch,
-  Raw,
-  request,
-  said,
-  serve,
-  soon,
-  until,
-} from "./_support.ts";
+import { ask, Raw, request, said } from "./_raw.ts";
+import { Client, serve } from "./_support.ts";
+import { isSettled, latch, soon, until } from "./_wait.ts";
 
 /** One in a thousand seconds: nothing comes back while a test runs. */
 const ONE = 0.001;

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { Client, Raw, ask, request, serve } from "./_support.ts";
+import { Raw, ask, request } from "./_raw.ts";
+import { Client, serve } from "./_support.ts";
 
 describe("requests that do not upgrade", () => {
   test("any path is served by default", async (t) => {

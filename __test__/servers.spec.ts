@@ -4,7 +4,8 @@ import { describe, test } from "node:test";
 
 import { createServer, zocket } from "@zocket/core";
 
-import { Client, anything, serve, until } from "./_support.ts";
+import { Client, anything, serve } from "./_support.ts";
+import { until } from "./_wait.ts";
 
 const zo = zocket.create({ headers: anything<Record<string, string>>() });
 const router = zo.router(

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { Client, isSettled, latch, serve, soon, until } from "./_support.ts";
+import { Client, serve } from "./_support.ts";
+import { isSettled, latch, soon, until } from "./_wait.ts";
 
 describe("stop() inside onDisconnect", () => {
   for (const force of [false, true]) {

@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { Client, Raw, frame, isSettled, latch, request, serve, soon, until } from "./_support.ts";
+import { Raw, frame, request } from "./_raw.ts";
+import { Client, serve } from "./_support.ts";
+import { isSettled, latch, soon, until } from "./_wait.ts";
 
 describe("stop()", () => {
   test("resolves to nothing, with no client too", async (t) => {

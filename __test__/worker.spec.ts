@@ -4,7 +4,10 @@ import { readdirSync } from "node:fs";
 import { describe, test, type TestContext } from "node:test";
 import { Worker } from "node:worker_threads";
 
-import { Child, Client, Raw, request, serve, soon, until } from "./_support.ts";
+import { Child } from "./_child.ts";
+import { Raw, request } from "./_raw.ts";
+import { Client, serve } from "./_support.ts";
+import { soon, until } from "./_wait.ts";
 
 /** Serves, echoes to all, and talks by itself; what a worker runs. */
 const SERVING = `
