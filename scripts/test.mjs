@@ -20,6 +20,7 @@ Options:
                  cargo   the engine's tests (cargo test)
                  specs   the specs of __test__/, with Node's test runner
                  types   the type tests and the examples, with every TypeScript we support
+                 soak    a server under load and faults, in its short form (npm run test:soak -- --short)
                  page    the chat page and the client in a headless Chromium; skipped where there is none
 
 Environment:
@@ -33,6 +34,10 @@ const KINDS = {
   cargo: ["Engine: cargo test", () => run("cargo", ["test", "--quiet", "--package", "zocket"])],
   specs: ["Specs: node --test", checkSpecs],
   types: ["Types: tsc", checkTypes],
+  soak: [
+    "Soak: load and faults, short",
+    () => run(process.execPath, ["tests/soak/run.mjs", "--short"]),
+  ],
   page: ["Pages: headless Chromium", testPages],
 };
 

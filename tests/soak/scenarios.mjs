@@ -3,12 +3,13 @@ import { paint } from "../../scripts/steps.mjs";
 import * as crowd from "./crowd.mjs";
 import * as blocked from "./blocked.mjs";
 import * as churn from "./churn.mjs";
+import * as handlers from "./handlers.mjs";
 import * as mixed from "./mixed.mjs";
 import * as neverReading from "./never-reading.mjs";
 import { endAll, maxFiles } from "./processes.mjs";
 import { Report } from "./report.mjs";
 
-const SCENARIOS = { crowd, churn, blocked, "never-reading": neverReading, mixed };
+const SCENARIOS = { crowd, churn, blocked, "never-reading": neverReading, handlers, mixed };
 
 /** A line for each scenario. */
 export const names = () =>

@@ -9,7 +9,20 @@ import { z } from "zod";
 
 /** Clients whose `onConnect` succeeded and whose `onDisconnect` has not begun. */
 const open = new Set();
-const counts = { connected: 0, disconnected: 0, unpaired: 0, outOfOrder: 0, faults: {} };
+const counts = {
+  connected: 0,
+  disconnected: 0,
+  /** Clients that were told of twice, or not told of before. */
+  unpaired: 0,
+  /** Messages that did not come in the order they were sent in. */
+  outOfOrder: 0,
+  /** Handler calls that never end. */
+  nevers: 0,
+  /** Calls of `onDisconnect` that are not done. */
+  leaving: 0,
+  /** What `onError` was told, by code. */
+  faults: {},
+};
 let server;
 /** What `onDisconnect` does besides being counted: nothing, or what the scenario `handlers` wants. */
 let onGone = () => {};
@@ -30,7 +43,10 @@ const zo = zocket.create({
   onDisconnect: (ctx, clientId) => {
     counts.disconnected++;
     if (!open.delete(clientId)) counts.unpaired++;
-    return onGone(ctx, clientId);
+    const result = onGone(ctx);
+    if (!(result instanceof Promise)) return undefined;
+    counts.leaving++;
+    return result.finally(() => counts.leaving--);
   },
 });
 
@@ -99,7 +115,10 @@ const app = zo.router(routes, {
     await sleep(20);
     ctx.send.onEcho(payload).to(ctx.clientId);
   },
-  never: () => new Promise(() => {}),
+  never: () => {
+    counts.nevers++;
+    return new Promise(() => {});
+  },
   read: ({ payload, ctx }) => void read.set(ctx.clientId, payload.n),
 });
 
@@ -196,20 +215,36 @@ export function feed(name, ms, bytes) {
   if (ms > 0) feeding = setInterval(() => server.publish(name, "onTick", payload), ms);
 }
 
-/** Lets `onDisconnect` misbehave: throws, rejects and late promises by turns; or stops the server. */
+let inside;
+
+/** Resolves when a `stop()` within `onDisconnect` has. */
+export function stoppedInside() {
+  return inside;
+}
+
+/** What `onDisconnect` may do wrong. */
+const FAULTS = [
+  () => {},
+  () => {
+    throw new Error("thrown on purpose");
+  },
+  () => Promise.reject(new Error("rejected on purpose")),
+  () => sleep(50),
+];
+
+/** Lets `onDisconnect` fail in each way by turns; for one client it stops the server, or never ends. */
 export function setOnGone(kind) {
   let turn = 0;
-  const FAULTS = [
-    () => {},
-    () => {
-      throw new Error("thrown on purpose");
-    },
-    () => Promise.reject(new Error("rejected on purpose")),
-    () => sleep(50),
-  ];
-  onGone = (ctx, clientId) => {
-    if (kind === "stop" && ctx.kind === "stopper") return server.stop();
-    if (kind === "stuck" && ctx.kind === "stopper") return new Promise(() => {});
-    return FAULTS[turn++ % FAULTS.length](ctx, clientId);
+  let tell;
+  inside = new Promise((resolve) => (tell = resolve));
+  onGone = ({ kind: who }) => {
+    if (kind === "stop" && who === "stopper") return server.stop().then(tell);
+    if (kind === "stuck" && who === "stopper") return new Promise(() => {});
+    return FAULTS[turn++ % FAULTS.length]();
   };
+}
+
+/** Forgets calls of `onDisconnect` that never end. */
+export function forget() {
+  counts.leaving = 0;
 }
