@@ -3,7 +3,6 @@ import { Actor, eventually } from "./processes.mjs";
 
 /** What memory may grow by from one wave to the next, after the second. */
 const GROWTH = 16 * 2 ** 20;
-const WAVES = 4;
 
 export const title = "half of a crowd is reset at once";
 
@@ -12,6 +11,7 @@ export const fits = (files) => Math.min(15_000, files - 200);
 
 export async function run(report, { short, files }) {
   const wanted = short ? 2_000 : 15_000;
+  const waves = short ? 3 : 4;
   const crowd = Math.min(wanted, fits(files));
   if (crowd < wanted) {
     report.progress(`only ${crowd} of ${wanted} connections: ulimit -n is ${files}`);
@@ -30,7 +30,7 @@ export async function run(report, { short, files }) {
   let reset = 0;
   let highest = 0;
   const after = [];
-  for (let wave = 1; wave <= WAVES; wave++) {
+  for (let wave = 1; wave <= waves; wave++) {
     report.equal(`wave ${wave}: all connect`, await clients.call("open", port, crowd), crowd);
     report.equal(`wave ${wave}: all are answered`, await clients.call("echo", 0), crowd);
     highest = Math.max(highest, (await server.call("memory")).rss);
@@ -46,13 +46,13 @@ export async function run(report, { short, files }) {
     await eventually(() => before.files === undefined || server.files() <= before.files);
     after.push((await server.call("memory")).rss);
     report.none(`wave ${wave}: what clients saw`, await clients.call("found"));
-    report.progress(`wave ${wave} of ${WAVES}, ${Math.round(after.at(-1) / 2 ** 20)} MiB after it`);
+    report.progress(`wave ${wave} of ${waves}, ${Math.round(after.at(-1) / 2 ** 20)} MiB after it`);
   }
 
   const end = await server.call("state");
   report.equal("onConnect and onDisconnect in pairs", end.connected - end.disconnected, 0);
   report.equal("none twice", end.unpaired, 0);
-  report.equal("connections counted", end.connected, 50 + WAVES * crowd);
+  report.equal("connections counted", end.connected, 50 + waves * crowd);
   report.equal("clientCount() at the end", end.clients, 0);
   report.equal("nothing in onError", JSON.stringify(end.faults), "{}");
   report.figure("connections at once", crowd);

@@ -31,7 +31,7 @@ export async function run(report, { short, minutes }) {
   await sleep(short ? 500 : 3_000);
   const { delay: idle } = await server.call("sample");
 
-  await talkers.call("talk", short ? 10 : 25);
+  await talkers.call("talk", short ? 10 : 60);
   await strangers.call("come", port, 20, few);
   await server.call("feed", "firehose", 100, 256 * 1024);
   const samples = (report.samples = []);
@@ -63,11 +63,12 @@ export async function run(report, { short, minutes }) {
   await server.call("feed", "firehose", 0, 0);
   const visits = await strangers.call("leave");
   await eventually(async () => (await server.call("state")).open === crowd);
-  const { actions } = await talkers.call("quiet");
-  await checkSettled(report, server, talkers, crowd);
+  const rest = await talkers.call("quiet");
+  await checkSettled(report, server, talkers, rest.received);
+  report.equal("clients at the end", (await server.call("state")).clients, crowd);
   const counts = await found();
   await eventually(() => before.files === undefined || server.files() <= before.files);
-  report.figure("talkers, their actions", `${crowd}, ${actions}`);
+  report.figure("talkers, their actions", `${crowd}, ${rest.actions}`);
   report.figure("strangers", visits.visits);
   report.figure("clients ended for their silence", visits.silent);
   report.back("open files", server.files(), before.files);
@@ -100,22 +101,19 @@ function checkBooks(report, { sent, written, queued, dropped }) {
 }
 
 /** With the talkers alone, who all read, what is written is what they count, message by message. */
-async function checkSettled(report, server, talkers, crowd) {
+async function checkSettled(report, server, talkers, receivedBefore) {
   const before = await settled(server);
-  const { counts: countedBefore } = await talkers.call("found");
   await talkers.call("talk", 5);
   await sleep(2_000);
   const counted = await talkers.call("quiet");
   const after = await settled(server);
-  const received = counted.received - countedBefore.received;
+  const received = counted.received - receivedBefore;
   const grown = (name) => after.metrics[name] - before.metrics[name];
-  report.check("the talkers went on", received > crowd, received);
+  report.check("the talkers went on", received > 1_000, received);
   report.equal("written is what clients counted", grown("written"), received);
   report.equal("sent is what clients counted", grown("sent"), received);
   report.equal("none was dropped", grown("dropped"), 0);
   report.equal("queued at the end", after.metrics.queued, 0);
-  report.equal("open at the end", after.open, crowd);
-  report.equal("clientCount() at the end", after.clients, crowd);
   checkBooks(report, after.metrics);
 }
 
@@ -156,14 +154,15 @@ function tell(report, end, counts, samples, idle) {
     "memory: first, half, last sample",
     [samples[0], half[0], samples.at(-1)].map(({ rss }) => mib(rss)).join(", "),
   );
-  const rss = tenMinutes(({ rss }) => rss);
+  const rss = tenMinutes((sample) => sample.rss);
+  if (length >= LONG) report.bytes("memory, in ten minutes of the second half", rss, GROWTH);
+  else
+    report.bytes("memory, in all of the second half", samples.at(-1).rss - half[0].rss, SETTLING);
+  // Of a short run they would only tell how memory settles.
+  if (length < 1) return;
+  if (length < LONG) report.figure("memory, in ten minutes of the second half", mib(rss));
   report.figure(
     "heap, in ten minutes of the second half",
     mib(tenMinutes(({ heapUsed }) => heapUsed)),
   );
-  if (length >= LONG) report.bytes("memory, in ten minutes of the second half", rss, GROWTH);
-  else {
-    report.figure("memory, in ten minutes of the second half", mib(rss));
-    report.bytes("memory, second half", samples.at(-1).rss - half[0].rss, SETTLING);
-  }
 }
