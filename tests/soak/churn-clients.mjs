@@ -6,7 +6,7 @@ import { Raw } from "./raw.mjs";
 /** More are not under way at once, however slow the machine is. */
 const AT_ONCE = 4_000;
 
-const counts = { started: 0, answered: 0, closed: 0, reset: 0 };
+const counts = { seconds: 0, started: 0, answered: 0, closed: 0, reset: 0 };
 const problems = [];
 let underWay = 0;
 
@@ -51,7 +51,7 @@ function visitOfWs(port, number) {
   });
 }
 
-/** Visits of all kinds at this rate for so many seconds; resolves when the last is over. */
+/** Visits of all kinds at this rate for so many seconds; the counts, when the last is over. */
 export async function churn(port, perSecond, seconds) {
   let last = performance.now();
   let ran = 0;
@@ -63,6 +63,7 @@ export async function churn(port, perSecond, seconds) {
       const passed = Math.min(now - last, 250);
       last = now;
       ran += passed;
+      counts.seconds += passed / 1000;
       due += (passed / 1000) * perSecond;
       for (; due >= 1 && underWay < AT_ONCE; due--) begin(port);
       due = Math.min(due, 1);

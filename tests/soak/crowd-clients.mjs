@@ -2,7 +2,7 @@
 import { Raw } from "./raw.mjs";
 
 /** How many connect at a time: few enough for any backlog. */
-const AT_ONCE = 200;
+const AT_ONCE = 100;
 
 let clients = [];
 const problems = [];

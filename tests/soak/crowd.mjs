@@ -30,7 +30,7 @@ export async function run(report, { short, files }) {
   let reset = 0;
   let highest = 0;
   const after = [];
-  for (let wave = 1; wave <= waves; wave++) {
+  for (let wave = 1; wave <= waves && report.failures.length === 0; wave++) {
     report.equal(`wave ${wave}: all connect`, await clients.call("open", port, crowd), crowd);
     report.equal(`wave ${wave}: all are answered`, await clients.call("echo", 0), crowd);
     highest = Math.max(highest, (await server.call("memory")).rss);

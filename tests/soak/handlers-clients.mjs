@@ -74,8 +74,8 @@ export async function misbehave(never, more) {
   };
 }
 
-/** Lets everybody say everything, while others come and go. */
-export function go(port) {
+/** Lets everybody say everything, while others come and go; resolves when it is well under way. */
+export async function go(port) {
   going = true;
   // Who waits for what never ends says no more.
   for (const client of clients.filter((_, place) => place % 4 !== 0)) {
@@ -91,7 +91,9 @@ export function go(port) {
     visit(port);
     setTimeout(come, 5);
   };
+  const before = visits;
   come();
+  while (visits < before + 10) await sleep(5);
 }
 
 function visit(port) {

@@ -210,6 +210,11 @@ export function found() {
   return { counts, problems: problems.splice(0) };
 }
 
+/** What was counted until now. */
+export function counted() {
+  return counts;
+}
+
 /** The codes they were closed with, once all are. */
 export async function closed() {
   return [...new Set(await Promise.all(talkers.map((talker) => talker.closed)))];

@@ -33,7 +33,7 @@ export async function within(promise, what, ms = DEADLINE) {
 }
 
 /** Asks again and again, until the answer is true; whether it ever was. */
-export async function eventually(question, ms = 60_000) {
+export async function eventually(question, ms = 30_000) {
   for (let passed = 0; passed < ms; passed += 50) {
     if (await question()) return true;
     await sleep(50);

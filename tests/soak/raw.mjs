@@ -55,7 +55,10 @@ export class Raw {
     });
     this.socket.write(request(query));
     this.socket.on("data", (bytes) => this.#read(bytes));
-    this.socket.on("error", (error) => (this.ending = error.code ?? error.message));
+    this.socket.on("error", (error) => {
+      // After a close frame it does not matter how the socket ends.
+      if (typeof this.ending !== "number") this.ending = error.code ?? error.message;
+    });
     this.socket.on("close", () => this.onEnd(this.ending));
   }
 
