@@ -3,9 +3,6 @@ import { WebSocket } from "ws";
 
 import { Raw } from "./raw.mjs";
 
-/** More are not under way at once, however slow the machine is. */
-const AT_ONCE = 4_000;
-
 const counts = { seconds: 0, started: 0, answered: 0, closed: 0, reset: 0 };
 const problems = [];
 let underWay = 0;
@@ -51,8 +48,8 @@ function visitOfWs(port, number) {
   });
 }
 
-/** Visits of all kinds at this rate for so many seconds; the counts, when the last is over. */
-export async function churn(port, perSecond, seconds) {
+/** Visits of all kinds at this rate for so many seconds, at most so many at once; the counts, when the last is over. */
+export async function churn(port, perSecond, seconds, most) {
   let last = performance.now();
   let ran = 0;
   let due = 0;
@@ -65,7 +62,7 @@ export async function churn(port, perSecond, seconds) {
       ran += passed;
       counts.seconds += passed / 1000;
       due += (passed / 1000) * perSecond;
-      for (; due >= 1 && underWay < AT_ONCE; due--) begin(port);
+      for (; due >= 1 && underWay < most; due--) begin(port);
       due = Math.min(due, 1);
       if (ran >= seconds * 1000) {
         clearInterval(timer);

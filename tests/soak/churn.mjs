@@ -10,15 +10,19 @@ const WARM_UP = 0.3;
 /** Seconds from one sample of the memory to the next, at most. */
 const TURN = 10;
 
+/** More are not under way at once, however slow the machine is. */
+const AT_ONCE = 4_000;
+
 export const title = "connect, one message, disconnect, at a high rate";
 
-export async function run(report, { short, minutes }) {
+export async function run(report, { short, minutes, files }) {
   const perSecond = short ? 300 : 1_000;
   const seconds = short ? 6 : Math.min(minutes, 10) * 60;
   const server = await Actor.start("./server.mjs", "--expose-gc");
   const clients = await Actor.start("./churn-clients.mjs");
   const port = await server.call("start");
-  await clients.call("churn", port, 50, 1);
+  const most = Math.min(AT_ONCE, Math.floor(files / 2));
+  await clients.call("churn", port, 50, 1, most);
   await eventually(async () => (await server.call("state")).open === 0);
   const before = { files: server.files(), threads: server.threads() };
 
@@ -27,7 +31,7 @@ export async function run(report, { short, minutes }) {
   const samples = [];
   let counts;
   for (let n = 1; n <= Math.round(seconds / turn); n++) {
-    counts = await clients.callFor(turn * 1000, "churn", port, perSecond, turn);
+    counts = await clients.callFor(turn * 1000, "churn", port, perSecond, turn, most);
     await eventually(async () => (await server.call("state")).open === 0);
     const { rss, heapUsed } = await server.call("memory");
     samples.push({ x: counts.started, y: rss });
