@@ -2,7 +2,15 @@
 const [module = ""] = process.argv.slice(2);
 const exports = await import(new URL(module, import.meta.url));
 
-process.on("message", async ({ id, name, args }) => {
+/** Whether it was told to end by itself. */
+let leaving = false;
+
+process.on("message", async ({ id, name, args, leave }) => {
+  if (leave) {
+    leaving = true;
+    process.disconnect();
+    return;
+  }
   try {
     answer({ id, result: await exports[name](...args) });
   } catch (error) {
@@ -10,7 +18,12 @@ process.on("message", async ({ id, name, args }) => {
   }
 });
 
-// After "leave" there is nobody to tell.
+// Nobody is to be left behind by a run that was broken off.
+process.on("disconnect", () => {
+  if (!leaving) process.exit(1);
+});
+
+// After the end there is nobody to tell.
 function answer(message) {
   if (process.connected) process.send(message);
 }

@@ -18,8 +18,8 @@ Scenarios, in this order:
 ${names()}
 
 Options:
-  --minutes N   how long "mixed" takes (default 10); "churn" takes as long, but at most 10 minutes. The others take
-                about 3 minutes together: with --minutes 60 all end after about 74
+  --minutes N   how long "mixed" takes (default 10); "churn", before it, as long, but at most 10 minutes. The others
+                take two to four minutes together: with --minutes 60 all are done after about 74
   --only NAMES  these scenarios alone, separated by commas
   --short       the small form that is part of "npm test": half a minute
   --json FILE   write the figures there, too`;
