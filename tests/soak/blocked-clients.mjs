@@ -3,6 +3,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { WebSocket } from "ws";
 
+import { WS } from "./ws.mjs";
+
 /** Messages of one client without an answer: more than the server takes from one while its application is busy. */
 const AHEAD = 400;
 /** Messages of one client in one go: few, so that pings are answered between. */
@@ -14,7 +16,7 @@ let pingers = [];
 let talking = false;
 
 function connect(port) {
-  const socket = new WebSocket(`ws://127.0.0.1:${port}/`, { perMessageDeflate: false });
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/`, WS);
   socket.on("error", (error) => problems.push(error.message));
   socket.on("close", (code) => code !== 1001 && problems.push(`closed with ${code}`));
   return new Promise((resolve) => socket.once("open", () => resolve(socket)));

@@ -2,6 +2,7 @@
 import { WebSocket } from "ws";
 
 import { Raw } from "./raw.mjs";
+import { WS } from "./ws.mjs";
 
 const counts = { seconds: 0, started: 0, answered: 0, closed: 0, reset: 0 };
 const problems = [];
@@ -30,7 +31,7 @@ function visit(port, number, ending) {
 /** The same with the client of `ws`. */
 function visitOfWs(port, number) {
   return new Promise((resolve) => {
-    const socket = new WebSocket(`ws://127.0.0.1:${port}/`, { perMessageDeflate: false });
+    const socket = new WebSocket(`ws://127.0.0.1:${port}/`, WS);
     socket.on("open", () =>
       socket.send(JSON.stringify({ type: "echo", payload: { n: number, text: "churn" } })),
     );

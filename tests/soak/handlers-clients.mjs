@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket } from "ws";
 
 import { Raw } from "./raw.mjs";
+import { WS } from "./ws.mjs";
 
 /** What one client says while the server is stopped. */
 const MIX = ["throws", "rejects", "echo", "late", "shout", "even", "numbered"];
@@ -22,7 +23,7 @@ let visiting = 0;
 async function connect(port, kind) {
   const url = `ws://127.0.0.1:${port}/?kind=${kind}`;
   const client = { answers: { onEcho: 0, $error: 0 }, said: 0, heard: 0, numbered: 0 };
-  client.socket = new WebSocket(url, { perMessageDeflate: false });
+  client.socket = new WebSocket(url, WS);
   client.socket.on("message", (data) => {
     const { type, payload } = JSON.parse(String(data));
     client.heard++;

@@ -1,6 +1,8 @@
 // The clients of the scenario "mixed" that keep to the rules, on `ws`: each checks all that it gets.
 import { WebSocket } from "ws";
 
+import { WS } from "./ws.mjs";
+
 const ROOMS = 20;
 const SIZES = [0, 0, 1, 30, 30, 64, 64, 125, 126, 300, 1_000, 4_096, 16_384, 65_535, 65_536];
 
@@ -48,9 +50,7 @@ class Talker {
   #said = new Map();
 
   constructor(port) {
-    this.socket = new WebSocket(`ws://127.0.0.1:${port}/?kind=talker`, {
-      perMessageDeflate: false,
-    });
+    this.socket = new WebSocket(`ws://127.0.0.1:${port}/?kind=talker`, WS);
     this.socket.on("message", (data) => this.#take(JSON.parse(String(data))));
     this.socket.on("error", (error) => problems.push(error.message));
     this.closed = new Promise((resolve) => this.socket.once("close", resolve));

@@ -93,7 +93,7 @@ export class Actor {
 
   /** Calls an export of the module. */
   call(name, ...args) {
-    return this.callFor(DEADLINE, name, ...args);
+    return this.callFor(0, name, ...args);
   }
 
   /** The same for what takes so many ms more than anything may. */
