@@ -245,9 +245,9 @@ impl Connection {
         tick.wrapping_sub(self.last_read.get())
     }
 
-    /// Queues a ping unless one is unanswered.
+    /// Queues a ping unless one is unanswered, or our close frame is sent: nothing may follow that.
     pub(crate) fn ping(&self) -> bool {
-        let first = !self.pinged.replace(true);
+        let first = self.state() == State::Open && !self.pinged.replace(true);
         if first {
             // Final frame, opcode 9, no payload (RFC 6455 5.5.2).
             self.outbox.borrow_mut().push_control(&[0x89, 0]);

@@ -59,8 +59,7 @@ fn check(shard: &Rc<Shard>, connection: &Rc<Connection>, tick: u32) {
     match due(connection.silence(tick)) {
         Due::Nothing => {}
         Due::Ping => {
-            // Nothing may follow our close frame.
-            if connection.state() == State::Open && connection.ping() {
+            if connection.ping() {
                 shard.flush_or_cut(connection);
             }
         }

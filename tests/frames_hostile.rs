@@ -10,7 +10,7 @@ use support::{
     raw::{Raw, ServerFrame, frame, header},
     wait_for,
 };
-use tokio::io::AsyncWriteExt;
+use tokio::{io::AsyncWriteExt, time::timeout};
 use zocket::{Config, Handle, StopMode};
 
 /// What the name of a seed says about the end.
@@ -236,6 +236,22 @@ async fn a_silent_client_gets_no_ping_after_our_close_frame() {
             assert_eq!(raw.next().await, None);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_not_read_gets_no_ping_after_our_close_frame() {
+    let mut owner = Owner::start(Config {
+        heartbeat_interval: Some(Duration::from_millis(4)),
+        ..config()
+    });
+    let (mut raw, handle) = Raw::open(&mut owner).await;
+    owner.submit(|it| {
+        it.pause(handle).close(handle, 4001);
+    });
+    while raw.next().await.unwrap().first != 0x88 {}
+    // Many intervals. It stays, as its silence is ours.
+    let more = timeout(Duration::from_millis(100), raw.next()).await;
+    assert!(more.is_err(), "{more:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
