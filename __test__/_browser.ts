@@ -1,19 +1,36 @@
 // Starts the headless browser of the specs that need one. CHROMIUM names it: `npm test` finds one, or skips these specs.
-import { chromium, type Browser } from "playwright-core";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+
+import { chromium, type Browser, type BrowserContext } from "playwright-core";
+
+const OPTIONS = {
+  executablePath: process.env["CHROMIUM"] ?? "chromium",
+  args: [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+  ],
+};
 
 export function launch(): Promise<Browser> {
-  return chromium.launch({
-    executablePath: process.env["CHROMIUM"] ?? "chromium",
-    // A user-data-dir is made and removed by playwright at each launch.
-    args: [
-      "--headless",
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
-  });
+  // A user-data-dir is made and removed by playwright at each launch.
+  return chromium.launch(OPTIONS);
+}
+
+/** A browser that takes cookies of third parties, as its users may: by default Chromium no longer sends any. */
+export async function launchTolerant(): Promise<BrowserContext> {
+  const folder = mkdtempSync(path.join(tmpdir(), "zocket-browser-"));
+  mkdirSync(path.join(folder, "Default"));
+  const preferences = { profile: { cookie_controls_mode: 0, block_third_party_cookies: false } };
+  writeFileSync(path.join(folder, "Default", "Preferences"), JSON.stringify(preferences));
+  const context = await chromium.launchPersistentContext(folder, OPTIONS);
+  context.once("close", () => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }));
+  return context;
 }
