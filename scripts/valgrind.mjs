@@ -7,8 +7,8 @@ import { parseArgs } from "node:util";
 
 import { StepError, helpOr, main, output, root, run, step } from "./steps.mjs";
 
-/** Those that talk through sockets and end; the others measure memory or time, which memcheck changes. */
-const TESTS = ["lifecycle", "messaging", "rooms", "backpressure", "limits", "frames_hostile"];
+/** Those that talk through sockets and end soon; the others measure memory, or send floods. */
+const TESTS = ["lifecycle", "messaging", "rooms", "backpressure", "limits"];
 
 const HELP = `Usage: npm run valgrind [-- [--only engine|node] [--help]]
 
@@ -47,8 +47,17 @@ const folder = mkdtempSync(path.join(tmpdir(), "zocket-valgrind-"));
 /** Runs a program under memcheck; the errors that go through `ours` fail it. */
 async function memcheck(name, ours, options, program) {
   const file = path.join(folder, `${name}.xml`);
-  await run("valgrind", [...MEMCHECK, `--xml-file=${file}`, ...options, ...program]);
-  const errors = readFileSync(file, "utf8").match(/<error>[^]*?<\/error>/g) ?? [];
+  await run("valgrind", [...MEMCHECK, `--xml-file=${file}`, ...options, ...program]).catch(
+    (error) => {
+      if (name === "node") throw error;
+      // Programs are some thirty times slower here, and tests have deadlines: the memory is judged all the same.
+      console.log(`${name} failed: ${error.message}`);
+    },
+  );
+  const report = existsSync(file) ? readFileSync(file, "utf8") : "";
+  if (!report.includes("</valgrindoutput>"))
+    throw new StepError(`${name} did not come to its end.`);
+  const errors = report.match(/<error>[^]*?<\/error>/g) ?? [];
   const found = errors.filter((error) => ours.test(error));
   console.log(`${name}: ${found.length} errors of ours, ${errors.length - found.length} others`);
   if (found.length > 0) throw new StepError(found.map(readable).join("\n\n"));
