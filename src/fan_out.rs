@@ -61,7 +61,10 @@ impl Shard {
                     (route, payload, Audience::Room(name))
                 }
                 other => {
-                    self.finish(run.take());
+                    // Asked first, as taking copies all of it, also where there is none.
+                    if run.is_some() {
+                        self.finish(run.take());
+                    }
                     self.obey(other);
                     continue;
                 }
