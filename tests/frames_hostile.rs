@@ -176,19 +176,22 @@ fn patient() -> Config {
     }
 }
 
-/// Sends more than the system's own buffers hold to a client that does not read; returns how many messages.
+/// Sends to a client that does not read until more waits than the system's own buffers hold; returns how many messages. No more
+/// than that, since what waits at the end is written for two seconds at most.
 fn fill(owner: &Owner, handle: Handle) -> u64 {
-    const COUNT: u64 = 400;
+    const MOST: u64 = 1000;
     let chunk = format!("\"{}\"", "x".repeat(64 * 1024));
     let before = owner.server.metrics().sent;
-    for _ in 0..COUNT {
+    for count in 1..=MOST {
         owner.submit(|it| {
             it.to(ECHO, Some(chunk.as_bytes()), &[handle]);
         });
+        wait_for(&owner.server, |it| it.sent == before + count);
+        if owner.server.metrics().queued > 1 {
+            return count;
+        }
     }
-    wait_for(&owner.server, |it| it.sent == before + COUNT);
-    assert!(owner.server.metrics().queued > 0);
-    COUNT
+    panic!("the system holds all of {MOST} messages")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,7 +27,7 @@ use zocket::{
 pub type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
 /// How long a test waits for something before it gives up.
-pub const DEADLINE: Duration = Duration::from_secs(10);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Outgoing routes by their numbers.
 pub const ECHO: u32 = 0;
