@@ -5,7 +5,7 @@
 //! is the caller's decision. Every message that entered leaves as written or as dropped. One whose route
 //! keeps its latest alone may be dropped while it waits, for a newer one; never once it has begun to leave.
 
-use std::{collections::VecDeque, io::IoSlice, rc::Rc};
+use std::{collections::VecDeque, io::IoSlice, mem, rc::Rc};
 
 use rustc_hash::FxHashMap;
 
@@ -17,6 +17,9 @@ pub(crate) const SLICES: usize = 16;
 const CONTROL: u32 = 1 << 31;
 /// Queues up to this many entries keep their memory when they run empty.
 const KEPT_ENTRIES: usize = 4;
+/// Up to so many gaps stay in any queue; in a long one it may be a quarter of the entries, so that closing them up costs each
+/// message that was taken out no more than a few entries.
+const MOST_GAPS: usize = 32;
 
 /// Whole frames, encoded once for many outboxes.
 #[derive(Debug, Default)]
@@ -60,6 +63,8 @@ enum Chunk {
         frame: Rc<Frames>,
         route: u32,
     },
+    /// Where one was taken out. Its entry among the lengths is that of an empty control frame.
+    Gap,
 }
 
 impl Chunk {
@@ -68,6 +73,7 @@ impl Chunk {
             Self::Own(bytes) => bytes,
             Self::Shared { frames, end } => &frames.bytes[..*end],
             Self::Latest { frame, .. } => &frame.bytes,
+            Self::Gap => &[],
         }
     }
 
@@ -80,6 +86,18 @@ impl Chunk {
     }
 }
 
+/// Where the newest message of each route that keeps its latest alone waits, so that a long queue is not searched for it.
+#[derive(Debug, Default)]
+struct Places {
+    /// By route, its chunk and its entry among the lengths, counted from when this was made.
+    newest: FxHashMap<u32, (usize, usize)>,
+    /// Chunks and entries that have left since.
+    chunks_left: usize,
+    entries_left: usize,
+    /// Gaps there have been since.
+    gaps: usize,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     chunks: VecDeque<Chunk>,
@@ -89,6 +107,8 @@ pub(crate) struct Outbox {
     lengths: VecDeque<u32>,
     bytes: usize,
     messages: usize,
+    /// From the first message that is superseded until nothing waits.
+    places: Option<Box<Places>>,
 }
 
 impl Outbox {
@@ -152,6 +172,11 @@ impl Outbox {
     /// Queues a message that a newer one of its route supersedes; `frame` holds it alone.
     pub(crate) fn push_latest(&mut self, frame: &Rc<Frames>, route: u32) {
         debug_assert_eq!(frame.count(), 1);
+        if let Some(places) = &mut self.places {
+            let chunk = places.chunks_left + self.chunks.len();
+            let entry = places.entries_left + self.lengths.len();
+            places.newest.insert(route, (chunk, entry));
+        }
         self.lengths.extend(&frame.lengths);
         self.bytes += frame.bytes.len();
         self.messages += 1;
@@ -161,64 +186,69 @@ impl Outbox {
         });
     }
 
-    /// Takes out the newest message of a route that keeps its latest alone, unless it has begun to leave; returns how many
-    /// that drops. Asked before each [`push_latest`](Self::push_latest), it looks only at what was queued since the one
-    /// before, so a long queue is not searched again and again.
+    /// Takes out what waits of a route that keeps its latest alone, unless it has begun to leave; returns how many messages
+    /// that drops. To be asked before each [`push_latest`](Self::push_latest) while the socket is full.
     pub(crate) fn drop_latest(&mut self, route: u32) -> usize {
-        let mut behind = 0;
-        for (index, chunk) in self.chunks.iter().enumerate().rev() {
-            let length = chunk.bytes().len();
-            if chunk.latest() == Some(route) {
-                if index == 0 && self.front > 0 {
-                    return 0;
-                }
-                let entry = self.entry_before(behind);
-                self.chunks.remove(index);
-                self.lengths.remove(entry);
-                self.bytes -= length;
-                self.messages -= 1;
-                return 1;
-            }
-            behind += length;
+        let mut dropped = 0;
+        if self.places.is_none() {
+            dropped = self.coalesce();
         }
-        0
-    }
-
-    /// The place of the frame behind whose end so many bytes wait.
-    fn entry_before(&self, mut behind: usize) -> usize {
-        let lengths = self.lengths.iter().enumerate().rev();
-        for (entry, length) in lengths {
-            let length = (length & !CONTROL) as usize;
-            if length > behind {
-                return entry;
-            }
-            behind -= length;
+        let places = self.places.get_or_insert_default();
+        let Some((chunk, entry)) = places.newest.remove(&route) else {
+            return dropped;
+        };
+        let Some(index) = chunk.checked_sub(places.chunks_left) else {
+            return dropped;
+        };
+        if index == 0 && self.front > 0 {
+            return dropped;
         }
-        unreachable!("every chunk consists of whole frames that are listed")
+        let entry = entry - places.entries_left;
+        self.bytes -= self.chunks[index].bytes().len();
+        self.messages -= 1;
+        if index + 1 == self.chunks.len() {
+            self.chunks.pop_back();
+            self.lengths.pop_back();
+        } else {
+            self.chunks[index] = Chunk::Gap;
+            self.lengths[entry] = CONTROL;
+            places.gaps += 1;
+            if places.gaps > MOST_GAPS.max(self.lengths.len() / 4) {
+                dropped += self.coalesce();
+            }
+        }
+        dropped + 1
     }
 
     /// Of each route that keeps its latest alone, takes out all messages but the newest; returns how many that drops. What
     /// has begun to leave stays.
     pub(crate) fn coalesce(&mut self) -> usize {
         let mut newest = FxHashMap::default();
-        let mut all = 0;
         for (index, chunk) in self.chunks.iter().enumerate() {
             if let Some(route) = chunk.latest() {
                 newest.insert(route, index);
-                all += 1;
             }
         }
-        if newest.len() == all {
+        if newest.is_empty() && self.places.is_none() {
             return 0;
         }
-        let mut entries = std::mem::take(&mut self.lengths).into_iter();
-        let (mut index, mut dropped) = (0, 0);
+        let mut places = Places::default();
+        let mut entries = mem::take(&mut self.lengths).into_iter();
+        let (mut index, mut kept, mut dropped) = (0, 0, 0);
         self.chunks.retain(|chunk| {
             // Of the first, only what has not left is listed.
             let gone = if index == 0 { self.front } else { 0 };
-            let stays = (gone > 0) || chunk.latest().is_none_or(|route| newest[&route] == index);
+            let is_newest = (chunk.latest()).is_none_or(|route| newest[&route] == index);
+            let stays = gone > 0 || (is_newest && !matches!(chunk, Chunk::Gap));
             index += 1;
+            if stays && let Some(route) = chunk.latest() {
+                places.newest.insert(route, (kept, self.lengths.len()));
+            }
+            kept += usize::from(stays);
             let mut left = chunk.bytes().len() - gone;
+            if left == 0 {
+                entries.next();
+            }
             while left > 0 {
                 let entry = entries.next().expect("chunks consist of whole frames");
                 let length = (entry & !CONTROL) as usize;
@@ -234,6 +264,7 @@ impl Outbox {
         });
         self.lengths.extend(entries);
         self.messages -= dropped;
+        self.places = Some(Box::new(places));
         dropped
     }
 
@@ -255,7 +286,8 @@ impl Outbox {
     pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES]) -> usize {
         let mut skip = self.front;
         let mut filled = 0;
-        for (slot, chunk) in slices.iter_mut().zip(&self.chunks) {
+        let chunks = (self.chunks.iter()).filter(|chunk| !matches!(chunk, Chunk::Gap));
+        for (slot, chunk) in slices.iter_mut().zip(chunks) {
             *slot = IoSlice::new(&chunk.bytes()[skip..]);
             skip = 0;
             filled += 1;
@@ -274,6 +306,9 @@ impl Outbox {
             }
             left -= length;
             self.chunks.pop_front();
+            if let Some(places) = &mut self.places {
+                places.chunks_left += 1;
+            }
         }
         self.front = left;
         let completed = self.complete(written);
@@ -295,12 +330,16 @@ impl Outbox {
             written -= length;
             completed += usize::from(*entry & CONTROL == 0);
             self.lengths.pop_front();
+            if let Some(places) = &mut self.places {
+                places.entries_left += 1;
+            }
         }
         self.messages -= completed;
         completed
     }
 
     fn shrink(&mut self) {
+        self.places = None;
         if self.chunks.capacity() > KEPT_ENTRIES {
             self.chunks = VecDeque::new();
         }
@@ -440,6 +479,26 @@ mod tests {
         assert_eq!(size_of::<Chunk>(), size_of::<Vec<u8>>());
     }
 
+    #[test]
+    fn of_very_many_routes_the_latest_are_found_without_a_search() {
+        // A search of the queue for each would take minutes.
+        const ROUTES: u32 = 40_000;
+        let mut outbox = Outbox::default();
+        outbox.push_message(frame(b"first"));
+        let mut dropped = outbox.coalesce();
+        for round in 0..3_u8 {
+            for route in 0..ROUTES {
+                dropped += outbox.drop_latest(route);
+                outbox.push_latest(&single(&[b'0', b'0', round]), route);
+            }
+        }
+        assert_eq!(dropped, 2 * ROUTES as usize);
+        assert!(outbox.chunks.len() <= 2 * ROUTES as usize);
+        let (out, _) = drain(&mut outbox, usize::MAX);
+        assert!(out.ends_with(b"00\x02") && out.len() == 5 + 3 * ROUTES as usize);
+        assert!(outbox.places.is_none());
+    }
+
     /// What may happen to an outbox.
     #[derive(Debug, Clone)]
     enum Step {
@@ -449,11 +508,12 @@ mod tests {
             lengths: Vec<usize>,
             limit: usize,
         },
-        /// A message of a route that keeps its latest alone; while the socket is full it supersedes the one before.
+        /// Messages of routes that keep their latest alone; while the socket is full each supersedes the one before.
         Latest {
             route: u32,
             length: usize,
             is_full: bool,
+            times: u32,
         },
         Coalesce,
         Write(usize),
@@ -467,8 +527,8 @@ mod tests {
             2 => (2..127_usize).prop_map(Step::Control),
             4 => (prop::collection::vec(length.clone(), 1..6), 0..100_000_usize)
                 .prop_map(|(lengths, limit)| Step::Shared { lengths, limit }),
-            6 => (0..3_u32, length.clone(), any::<bool>())
-                .prop_map(|(route, length, is_full)| Step::Latest { route, length, is_full }),
+            6 => (0..3_u32, length.clone(), any::<bool>(), prop_oneof![4 => Just(1), 1 => 2..80_u32])
+                .prop_map(|(route, length, is_full, times)| Step::Latest { route, length, is_full, times }),
             2 => Just(Step::Coalesce),
             6 => length.prop_map(Step::Write),
             1 => Just(Step::Clear),
@@ -583,21 +643,26 @@ mod tests {
                         sent += all.len() - from;
                         dropped += all.len() - from;
                     }
-                    Step::Latest { route, length, is_full } => {
+                    Step::Latest { route, length, is_full, times } => {
                         if is_full {
                             // What came while the socket was not full may be several: the newest goes.
                             let lost = outbox.coalesce();
                             prop_assert_eq!(lost, (0..3).map(|route| model.supersede(route, 1)).sum::<usize>());
-                            let replaced = outbox.drop_latest(route);
-                            prop_assert_eq!(replaced, model.supersede(route, 0));
-                            dropped += lost + replaced;
+                            dropped += lost;
                         }
-                        let bytes = bytes(length);
-                        let mut frames = Frames::default();
-                        frames.push(frame(&bytes));
-                        outbox.push_latest(&Rc::new(frames), route);
-                        model.push(Kind::Latest(route), &bytes);
-                        sent += 1;
+                        for route in (route..route + times).map(|route| route % 3) {
+                            if is_full {
+                                let replaced = outbox.drop_latest(route);
+                                prop_assert_eq!(replaced, model.supersede(route, 0));
+                                dropped += replaced;
+                            }
+                            let bytes = bytes(length.min(100_000 / times as usize));
+                            let mut frames = Frames::default();
+                            frames.push(frame(&bytes));
+                            outbox.push_latest(&Rc::new(frames), route);
+                            model.push(Kind::Latest(route), &bytes);
+                            sent += 1;
+                        }
                     }
                     Step::Coalesce => {
                         let lost = outbox.coalesce();
