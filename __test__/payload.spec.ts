@@ -123,15 +123,25 @@ describe("a small payload arrives as JSON.stringify has it", () => {
     }
   });
 
-  test("with a property on Object.prototype, which is not its own", () => {
-    const prototype = Object.prototype as { polluted?: string };
-    prototype.polluted = "x";
-    try {
-      assert.equal(serialise({ a: "b" }), '{"a":"b"}');
-    } finally {
-      delete prototype.polluted;
-    }
-  });
+  for (const [name, descriptor] of Object.entries({
+    "a property": { value: "x" },
+    "a long text": { value: long },
+    "a getter that throws": {
+      get: () => assert.fail("read"),
+    },
+  })) {
+    test(`with ${name} on Object.prototype, which is not its own`, () => {
+      const shape = { ...descriptor, enumerable: true, configurable: true };
+      Object.defineProperty(Object.prototype, "polluted", shape);
+      try {
+        for (const payload of [{ a: "b" }, { a: undefined, b: 1 }, { a: [1], b: '"' }]) {
+          assert.equal(serialise(payload), JSON.stringify(payload));
+        }
+      } finally {
+        delete (Object.prototype as { polluted?: unknown }).polluted;
+      }
+    });
+  }
 
   test("after one with other keys, or the same in other places", () => {
     const names = Array.from({ length: 20 }, (_, n) => `key ${n}`);
@@ -164,6 +174,7 @@ describe("a payload that only looks like it arrives as JSON.stringify has it", (
     "an object with a toJSON that is no function": { text: long, toJSON: 1 },
     "a class instance": new Message(),
     "an array": [long],
+    "an array with the prototype of objects": Object.setPrototypeOf([long], Object.prototype),
     "a text too long": "x".repeat(5_000_000),
     "an object without prototype": Object.assign(Object.create(null), { text: long }),
     nothing: undefined,
@@ -176,6 +187,24 @@ describe("a payload that only looks like it arrives as JSON.stringify has it", (
       assert.equal(inPieces, false);
     });
   }
+});
+
+test("a payload may hide a toJSON of all objects; what is in it does not", () => {
+  const payload = { toJSON: undefined, a: 1, text: long, b: { c: 1 }, d: '"' };
+  Object.defineProperty(Object.prototype, "toJSON", {
+    value: (key: string) => `at ${key}`,
+    configurable: true,
+  });
+  let expected, serialised;
+  try {
+    expected = JSON.stringify(payload);
+    serialised = serialise(payload);
+  } finally {
+    delete (Object.prototype as { toJSON?: unknown }).toJSON;
+  }
+  assert.ok(typeof serialised === "object");
+  assert.deepEqual(serialised.texts, [long]);
+  assert.equal(serialised.json.join(long), expected);
 });
 
 test("a payload with long text that JSON cannot hold throws what JSON.stringify throws", () => {

@@ -26,7 +26,7 @@ export interface Pieces {
 /** JSON of a payload; `undefined` for none. */
 export type Payload = string | Pieces | undefined;
 
-/** The payload as it is now: exactly what `JSON.stringify` makes of it, and throws what that throws. */
+/** The payload as it is now: exactly what `JSON.stringify` makes of it, and throws what that throws. May read a getter more often. */
 export function serialise(payload: unknown): Payload {
   if (typeof payload === "string") {
     return isLong(payload) ? { json: ['"', '"'], texts: [payload] } : JSON.stringify(payload);
@@ -39,7 +39,7 @@ export function serialise(payload: unknown): Payload {
 
 function hasLong(object: Record<string, unknown>): boolean {
   for (const key in object) {
-    if (isLong(object[key])) return true;
+    if (Object.prototype.hasOwnProperty.call(object, key) && isLong(object[key])) return true;
   }
   return false;
 }
@@ -105,6 +105,7 @@ function isPlain(value: unknown): value is Record<string, unknown> {
   if (typeof value !== "object" || value === null) return false;
   return (
     Object.getPrototypeOf(value) === Object.prototype &&
+    !Array.isArray(value) &&
     (value as { readonly toJSON?: unknown }).toJSON === undefined
   );
 }
@@ -123,8 +124,9 @@ function inPieces(object: Record<string, unknown>): Payload {
       texts.push(value);
       before = '"';
     } else {
-      // An object of its own around each value: `toJSON` gets its key, and what JSON leaves out is left out.
-      const member = JSON.stringify({ [key]: value });
+      // An object of its own around each value: `toJSON` gets its key, and what JSON leaves out is left out. Without a
+      // prototype, as the payload may hide a `toJSON` of `Object.prototype` behind one of its own that is `undefined`.
+      const member = JSON.stringify({ __proto__: null, [key]: value });
       if (member === "{}") continue;
       before += separator + member.slice(1, -1);
     }
