@@ -31,6 +31,12 @@ export async function launchTolerant(): Promise<BrowserContext> {
   const preferences = { profile: { cookie_controls_mode: 0, block_third_party_cookies: false } };
   writeFileSync(path.join(folder, "Default", "Preferences"), JSON.stringify(preferences));
   const context = await chromium.launchPersistentContext(folder, OPTIONS);
-  context.once("close", () => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }));
+  process.once("exit", () => {
+    try {
+      rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
+    } catch {
+      // A browser that is slow to end may still write there; what is left is the system's to clear.
+    }
+  });
   return context;
 }
