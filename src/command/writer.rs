@@ -25,12 +25,12 @@ impl CommandWriter {
         self.0.clear();
     }
 
-    /// See [`Command::Admit`].
+    /// See [`Command::Admit`](super::Command::Admit).
     pub fn admit(&mut self, handle: Handle) -> &mut Self {
         self.command(1, |out| push(out, handle.0))
     }
 
-    /// See [`Command::Refuse`].
+    /// See [`Command::Refuse`](super::Command::Refuse).
     pub fn refuse(&mut self, handle: Handle, status: u16, reason: u32, body: &[u8]) -> &mut Self {
         self.command(2, |out| {
             push(out, handle.0);
@@ -40,12 +40,12 @@ impl CommandWriter {
         })
     }
 
-    /// See [`Command::Release`].
+    /// See [`Command::Release`](super::Command::Release).
     pub fn release(&mut self, handle: Handle) -> &mut Self {
         self.command(3, |out| push(out, handle.0))
     }
 
-    /// See [`Command::Join`].
+    /// See [`Command::Join`](super::Command::Join).
     pub fn join(&mut self, handle: Handle, room: &[u8]) -> &mut Self {
         self.command(4, |out| {
             push(out, handle.0);
@@ -53,7 +53,7 @@ impl CommandWriter {
         })
     }
 
-    /// See [`Command::Leave`].
+    /// See [`Command::Leave`](super::Command::Leave).
     pub fn leave(&mut self, handle: Handle, room: &[u8]) -> &mut Self {
         self.command(5, |out| {
             push(out, handle.0);
@@ -61,7 +61,7 @@ impl CommandWriter {
         })
     }
 
-    /// See [`Command::To`].
+    /// See [`Command::To`](super::Command::To).
     pub fn to(&mut self, route: u32, payload: Option<&[u8]>, clients: &[Handle]) -> &mut Self {
         self.command(6, |out| {
             push(out, route);
@@ -74,7 +74,7 @@ impl CommandWriter {
         })
     }
 
-    /// See [`Command::Rooms`].
+    /// See [`Command::Rooms`](super::Command::Rooms).
     pub fn rooms(&mut self, route: u32, payload: Option<&[u8]>, rooms: &[&[u8]]) -> &mut Self {
         self.command(7, |out| {
             push(out, route);
@@ -87,7 +87,7 @@ impl CommandWriter {
         })
     }
 
-    /// See [`Command::Broadcast`].
+    /// See [`Command::Broadcast`](super::Command::Broadcast).
     pub fn broadcast(&mut self, route: u32, payload: Option<&[u8]>) -> &mut Self {
         self.command(8, |out| {
             push(out, route);
@@ -96,7 +96,7 @@ impl CommandWriter {
         })
     }
 
-    /// See [`Command::Close`].
+    /// See [`Command::Close`](super::Command::Close).
     pub fn close(&mut self, handle: Handle, code: u16) -> &mut Self {
         self.command(9, |out| {
             push(out, handle.0);
@@ -104,12 +104,12 @@ impl CommandWriter {
         })
     }
 
-    /// See [`Command::Pause`].
+    /// See [`Command::Pause`](super::Command::Pause).
     pub fn pause(&mut self, handle: Handle) -> &mut Self {
         self.command(10, |out| push(out, handle.0))
     }
 
-    /// See [`Command::Resume`].
+    /// See [`Command::Resume`](super::Command::Resume).
     pub fn resume(&mut self, handle: Handle) -> &mut Self {
         self.command(11, |out| push(out, handle.0))
     }
