@@ -54,17 +54,11 @@ export interface Native {
   dispose(): void;
 }
 
-/** An outgoing route, and what becomes of its messages for a slow client where it says so. */
-export interface NativeRoute {
-  readonly name: string;
-  readonly slowClient?: string;
-}
-
 /** Binds at once. `bell` is called when there is something to take, and must not throw. */
 export type StartNative = (
   options: object,
   incoming: string[],
-  outgoing: NativeRoute[],
+  outgoing: Binding.NativeRoute[],
   bell: () => void,
 ) => Native;
 

@@ -32,14 +32,7 @@ export type {
   OutgoingMessage,
 } from "./types/message.js";
 export type { AppRouter, HandlerFn, Handlers } from "./types/router.js";
-export type {
-  AnyRouter,
-  AnyRoutes,
-  IncomingRoute,
-  OutgoingRoute,
-  RoutesOf,
-  RouteTable,
-} from "./types/routes.js";
+export type { AnyRouter, AnyRoutes, IncomingRoute, RoutesOf, RouteTable } from "./types/routes.js";
 export type { Added, Merge, PayloadArguments } from "./types/shape.js";
 export type {
   AnyServer,
