@@ -64,8 +64,7 @@ export async function run(report, { short }) {
     const end = await server.call("stop");
     report.equal("onConnect and onDisconnect in pairs", end.connected - end.disconnected, 0);
     report.equal("none twice", end.unpaired, 0);
-    report.equal("exit code", (await server.leave()).code, 0);
-    report.equal("standard error", server.errors, "");
+    await report.endsWell(server);
   } finally {
     rmSync(folder, { recursive: true });
   }

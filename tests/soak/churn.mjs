@@ -71,10 +71,8 @@ export async function run(report, { short, minutes, files }) {
   const grown = each * (warm.at(-1).x - warm[0].x);
   const bound = Math.max(NOISE, BYTES_EACH * (warm.at(-1).x - warm[0].x));
   report.bytes("growth after warm-up, by regression", grown, bound);
-  report.back("open files", server.files(), before.files);
-  report.back("threads", server.threads(), before.threads);
+  report.backAs(server, before);
   await server.call("stop");
-  report.equal("exit code", (await server.leave()).code, 0);
-  report.equal("standard error", server.errors, "");
+  await report.endsWell(server);
   await clients.end();
 }

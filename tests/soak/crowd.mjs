@@ -66,10 +66,8 @@ export async function run(report, { short, files }) {
       GROWTH,
     );
   }
-  report.back("open files", server.files(), before.files);
-  report.back("threads", server.threads(), before.threads);
+  report.backAs(server, before);
   await server.call("stop");
-  report.equal("exit code", (await server.leave()).code, 0);
-  report.equal("standard error", server.errors, "");
+  await report.endsWell(server);
   await clients.end();
 }

@@ -54,11 +54,8 @@ export async function run(report, { short }) {
   report.equal("told of what outlasted stop()", end.faults.STOP ?? 0, late);
   await eventually(() => before.files === undefined || server.files() <= before.files);
   await eventually(() => before.threads === undefined || server.threads() <= before.threads);
-  report.back("open files", server.files(), before.files);
-  report.back("threads", server.threads(), before.threads);
-  const { code, signal } = await server.leave();
-  report.equal("the process ends by itself, with", signal ?? code, 0);
-  report.equal("standard error", server.errors, "");
+  report.backAs(server, before);
+  await report.endsWell(server);
   await clients.end();
 }
 

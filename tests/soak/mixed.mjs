@@ -73,8 +73,7 @@ export async function run(report, { short, minutes }) {
   report.figure("talkers, their actions", `${crowd}, ${rest.actions}`);
   report.figure("strangers", visits.visits);
   report.figure("clients ended for their silence", visits.silent);
-  report.back("open files", server.files(), before.files);
-  report.back("threads", server.threads(), before.threads);
+  report.backAs(server, before);
 
   const end = await server.call("stop");
   report.equal("talkers are closed with", String(await talkers.call("closed")), "1001");
@@ -90,8 +89,7 @@ export async function run(report, { short, minutes }) {
     report.check("slow clients are cut off", end.faults.SLOW_CLIENT > 0);
     report.check("silent clients are cut off", visits.silent > 0);
   }
-  report.equal("exit code", (await server.leave()).code, 0);
-  report.equal("standard error", server.errors, "");
+  await report.endsWell(server);
   await Promise.all([talkers.end(), strangers.end()]);
 }
 

@@ -57,6 +57,19 @@ export class Report {
     this.check(`${what} are as many as before`, actual <= before, `${actual}, before ${before}`);
   }
 
+  /** A server has let go of what it took since `before`. */
+  backAs(server, before) {
+    this.back("open files", server.files(), before.files);
+    this.back("threads", server.threads(), before.threads);
+  }
+
+  /** A server that was stopped ends by itself, and never complained. */
+  async endsWell(server) {
+    const { code, signal } = await server.leave();
+    this.equal("the process ends by itself, with", signal ?? code, 0);
+    this.equal("standard error", server.errors, "");
+  }
+
   /** The scenario is over. */
   end() {
     this.seconds = (Date.now() - this.started) / 1000;
