@@ -375,6 +375,7 @@ mod tests {
         while !outbox.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let filled = outbox.slices(&mut slices);
+            assert!(slices[..filled].iter().all(|slice| !slice.is_empty()));
             let all: Vec<u8> = slices[..filled]
                 .iter()
                 .flat_map(|slice| slice.to_vec())
@@ -472,6 +473,31 @@ mod tests {
         let (out, completed) = drain(&mut outbox, 4);
         assert_eq!(out, b"irstfourth");
         assert_eq!(completed.iter().sum::<usize>(), 2);
+    }
+
+    #[test]
+    fn what_is_taken_out_is_found_after_others_have_left() {
+        let mut outbox = Outbox::default();
+        outbox.push_message(frame(b"first"));
+        outbox.push_latest(&single(b"a1"), 1);
+        outbox.push_message(frame(b"second"));
+        assert_eq!(outbox.drop_latest(2), 0);
+        outbox.push_latest(&single(b"b1"), 2);
+        outbox.push_message(frame(b"third"));
+        assert_eq!(outbox.advance(5), 1);
+        assert_eq!(outbox.drop_latest(1), 1);
+        outbox.push_latest(&single(b"a2"), 1);
+        assert_eq!(outbox.drop_latest(2), 1);
+        outbox.push_latest(&single(b"b2"), 2);
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let filled = outbox.slices(&mut slices);
+        let slices: Vec<&[u8]> = slices[..filled].iter().map(|slice| &**slice).collect();
+        assert_eq!(slices, [&b"second"[..], b"third", b"a2", b"b2"]);
+        for message in ["second", "third", "a2", "b2"] {
+            assert_eq!(outbox.advance(message.len() - 1), 0, "{message}");
+            assert_eq!(outbox.advance(1), 1, "{message}");
+        }
+        assert!(outbox.is_empty());
     }
 
     #[test]

@@ -179,6 +179,48 @@ async fn the_end_of_a_client_that_is_not_read_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reset_ends_a_connection_and_what_waits_for_it() {
+    let mut owner = Owner::start(Config {
+        max_backpressure: 64 * 1024 * 1024,
+        ..config()
+    });
+    let (socket, handle) = owner.client().await;
+    let chunk = format!("\"{}\"", "x".repeat(64 * 1024));
+    let mut sent = 0;
+    // More than the system takes, so that something waits.
+    while owner.server.metrics().queued < 2 {
+        owner.submit(|it| {
+            it.to(ECHO, Some(chunk.as_bytes()), &[handle]);
+        });
+        sent += 1;
+        wait_for(&owner.server, |it| it.sent == sent);
+    }
+    if let MaybeTlsStream::Plain(stream) = socket.get_ref() {
+        stream.set_zero_linger().unwrap();
+    }
+    drop(socket);
+    let end = owner.next();
+    assert_eq!((end.handle, end.code), (handle, CLOSED));
+    wait_for(&owner.server, |it| it.queued == 0 && it.dropped > 0);
+    let told = owner.stop(StopMode::Close);
+    assert!(told.iter().all(|it| it.code != FAULT), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_of_a_quiet_connection_leaves_nothing_for_stop_to_wait_for() {
+    let mut owner = Owner::start(config());
+    let (socket, handle) = owner.client().await;
+    if let MaybeTlsStream::Plain(stream) = socket.get_ref() {
+        stream.set_zero_linger().unwrap();
+    }
+    drop(socket);
+    let end = owner.next();
+    assert_eq!((end.handle, end.code), (handle, CLOSED));
+    let told = owner.stop(StopMode::Close);
+    assert!(told.iter().all(|it| it.code != FAULT), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn stop_sends_what_is_queued_closes_with_1001_and_frees_the_port() {
     let mut owner = Owner::start(Config {
         io_threads: 2,
