@@ -32,8 +32,8 @@ export declare class NativeServer {
    * Taking from shard 0 answers the bell, so take from it first.
    */
   take(shard: number): string | null
-  /** Hands over the first `length` bytes of `commands`. */
-  submit(commands: Uint8Array, length: number): void
+  /** Hands over the first `length` bytes of `commands`, whose payloads are the first `size` bytes of `text`. */
+  submit(commands: Uint8Array, length: number, text: Uint8Array, size: number): void
   /** How many upgrades have been answered with 101 so far. */
   opened(): number
   /** The counters now. */
@@ -49,12 +49,6 @@ export declare class NativeServer {
   /** Waits for the I/O threads, which have ended, and lets go of the bell. */
   dispose(): void
 }
-
-/**
- * Escapes the UTF-8 text at `start` for a JSON string, in place, as `JSON.stringify` does. Returns its new length in bytes;
- * `null`, with nothing changed, if the buffer has no room for it.
- */
-export declare function escapeJson(buffer: Buffer, start: number, length: number): number | null
 
 /** The counters of the native side; see `ZocketServer.metrics()` for their meaning. */
 export interface NativeMetrics {

@@ -836,6 +836,5 @@ function __napiStampBindingTarget(exportsObject, target) {
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
 module.exports.NativeServer = nativeBinding.NativeServer
-module.exports.escapeJson = nativeBinding.escapeJson
 module.exports.router = nativeBinding.router
 module.exports.zocket = nativeBinding.zocket

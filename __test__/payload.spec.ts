@@ -1,30 +1,61 @@
-// Long texts take a way of their own into the command buffer: what arrives must be what `JSON.stringify` makes, to the byte.
+// Text in a payload is left to the engine to escape: what arrives must be what `JSON.stringify` makes, to the byte.
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { once } from "node:events";
+import { after, before, describe, test } from "node:test";
 
-import { CommandBuffer } from "../dist/command-buffer.js";
-import { Commands } from "../dist/commands.js";
-import { serialise } from "../dist/payload.js";
+import { createServer, zocket, type ZocketServer } from "@zocket/core";
+import { WebSocket } from "ws";
 
-/** The payload as the engine gets it, and whether it took the way for long texts. */
-function sent(payload: unknown): { text: string | undefined; inPieces: boolean } {
-  let text: string | undefined;
-  const buffer = new CommandBuffer(
-    (bytes, length) => {
-      const view = Buffer.from(bytes.buffer, bytes.byteOffset, length);
-      assert.equal(view.readUInt32LE(4) * 4, length);
-      const size = view.readUInt32LE(12);
-      if (size === 0xffff_ffff) return;
-      text = view.subarray(16, 16 + size).toString();
-      assert.ok(view.subarray(16 + size).every((byte) => byte === 0));
-      assert.equal(length, 16 + Math.ceil(size / 4) * 4);
-    },
-    (error) => assert.fail(String(error)),
-  );
+import { Pieces, serialise } from "../dist/payload.js";
+import { anything } from "./_talk.ts";
+
+const zo = zocket.create({ headers: anything });
+const app = zo.router({ said: zo.message.outgoing({ payload: anything }) }, {});
+let server: ZocketServer<typeof app>;
+let client: WebSocket;
+
+before(async () => {
+  server = createServer(app, zo, { port: 0, maxBackpressure: 2 ** 30 });
+  client = new WebSocket(server.url);
+  await once(client, "open");
+});
+after(async () => {
+  client.close();
+  await server.stop();
+});
+
+/** What a client gets of these payloads: JSON text, `undefined` for none. */
+async function received(...payloads: readonly unknown[]): Promise<(string | undefined)[]> {
+  const start = '{"type":"said"';
+  const texts: (string | undefined)[] = [];
+  const all = new Promise<void>((resolve) => {
+    client.on("message", (data: Buffer) => {
+      const text = data.toString();
+      assert.ok(text.startsWith(start) && text.endsWith("}"));
+      const rest = text.slice(start.length, -1);
+      texts.push(rest === "" ? undefined : rest.slice(',"payload":'.length));
+      if (texts.length === payloads.length) resolve();
+    });
+  });
+  for (const payload of payloads) server.send.said(payload).broadcast();
+  await all;
+  client.removeAllListeners("message");
+  return texts;
+}
+
+/** The JSON that the engine makes of a payload that was serialised. */
+function json(payload: unknown): string | undefined {
   const serialised = serialise(payload);
-  new Commands(buffer).broadcast(0, serialised);
-  buffer.flush();
-  return { text, inPieces: typeof serialised === "object" };
+  if (!(serialised instanceof Pieces)) return serialised;
+  let text = "";
+  let at = 0;
+  for (const [index, length] of serialised.lengths.entries()) {
+    const piece = serialised.joined.slice(at, at + length);
+    text += index % 2 === 1 ? JSON.stringify(piece).slice(1, -1) : piece;
+    at += length;
+  }
+  assert.equal(at, serialised.joined.length);
+  return text;
 }
 
 const long = "some words ".repeat(200);
@@ -33,7 +64,7 @@ const everyUnit = Array.from({ length: 0x1_0000 }, (_, unit) =>
   unit >= 0xd800 && unit < 0xe000 ? "😀" : String.fromCharCode(unit),
 ).join("");
 
-describe("a payload with long text arrives as JSON.stringify has it, taken as it is", () => {
+describe("a payload with text arrives as JSON.stringify has it, taken as it is", () => {
   const cases: Record<string, unknown> = {
     "a text": long,
     "a text of every character": everyUnit,
@@ -76,10 +107,10 @@ describe("a payload with long text arrives as JSON.stringify has it, taken as it
     "more text than is taken that way": { a: "x".repeat(4_000_000), b: "y\n".repeat(500_000) },
   };
   for (const [name, payload] of Object.entries(cases)) {
-    test(name, () => {
-      const { text, inPieces } = sent(payload);
+    test(name, async () => {
+      const [text] = await received(payload);
       assert.ok(text === JSON.stringify(payload));
-      assert.equal(inPieces, true);
+      assert.ok(serialise(payload) instanceof Pieces);
     });
   }
 });
@@ -113,13 +144,13 @@ describe("a small payload arrives as JSON.stringify has it", () => {
     "a prototype with properties": Object.assign(Object.create({ inherited: 1 }), { a: "b" }),
   };
   for (const [name, payload] of Object.entries(cases)) {
-    test(name, () => assert.equal(sent(payload).text, JSON.stringify(payload)));
+    test(name, async () => assert.deepEqual(await received(payload), [JSON.stringify(payload)]));
   }
 
   test("a text of each single character", () => {
     for (let unit = 0; unit < 0x1_0000; unit += 1) {
       const payload = { a: 1, text: `x${String.fromCharCode(unit)}y`, b: 2 };
-      assert.equal(serialise(payload), JSON.stringify(payload));
+      assert.equal(json(payload), JSON.stringify(payload));
     }
   });
 
@@ -135,7 +166,7 @@ describe("a small payload arrives as JSON.stringify has it", () => {
       Object.defineProperty(Object.prototype, "polluted", shape);
       try {
         for (const payload of [{ a: "b" }, { a: undefined, b: 1 }, { a: [1], b: '"' }]) {
-          assert.equal(serialise(payload), JSON.stringify(payload));
+          assert.equal(json(payload), JSON.stringify(payload));
         }
       } finally {
         delete (Object.prototype as { polluted?: unknown }).polluted;
@@ -149,16 +180,38 @@ describe("a small payload arrives as JSON.stringify has it", () => {
       const start = (n * 7) % 20;
       const some = [...names.slice(start), ...names.slice(0, start)].slice(0, n % 21);
       const payload = Object.fromEntries(some.map((name, at) => [name, at % 2 ? name : at]));
-      assert.equal(serialise(payload), JSON.stringify(payload));
+      assert.equal(json(payload), JSON.stringify(payload));
     }
   });
 
   test("with more keys than are remembered", () => {
     for (let n = 0; n < 5_000; n += 1) {
       const payload = { [`key "${n}"`]: n };
-      assert.equal(serialise(payload), JSON.stringify(payload));
+      assert.equal(json(payload), JSON.stringify(payload));
     }
   });
+});
+
+test("payloads of one batch are told apart, whatever characters they have", async () => {
+  const texts = [
+    "plain",
+    "é",
+    "€uro",
+    "😀",
+    "\n",
+    '"',
+    "",
+    "\ud83d",
+    long,
+    "ж".repeat(9_000),
+    everyUnit,
+  ];
+  const payloads = texts.flatMap((a) =>
+    texts.map((b) => ({ a, n: 1, b, more: a.length > 9_000 ? [a] : null })),
+  );
+  const all = await received(...payloads, ...texts);
+  const expected = [...payloads, ...texts].map((payload) => JSON.stringify(payload));
+  assert.ok(all.every((text, at) => text === expected[at]));
 });
 
 describe("a payload that only looks like it arrives as JSON.stringify has it", () => {
@@ -181,10 +234,10 @@ describe("a payload that only looks like it arrives as JSON.stringify has it", (
     "a function": () => long,
   };
   for (const [name, payload] of Object.entries(cases)) {
-    test(name, () => {
-      const { text, inPieces } = sent(payload);
+    test(name, async () => {
+      const [text] = await received(payload);
       assert.ok(text === JSON.stringify(payload));
-      assert.equal(inPieces, false);
+      assert.ok(!(serialise(payload) instanceof Pieces));
     });
   }
 });
@@ -195,16 +248,12 @@ test("a payload may hide a toJSON of all objects; what is in it does not", () =>
     value: (key: string) => `at ${key}`,
     configurable: true,
   });
-  let expected, serialised;
   try {
-    expected = JSON.stringify(payload);
-    serialised = serialise(payload);
+    assert.ok(serialise(payload) instanceof Pieces);
+    assert.equal(json(payload), JSON.stringify(payload));
   } finally {
     delete (Object.prototype as { toJSON?: unknown }).toJSON;
   }
-  assert.ok(typeof serialised === "object");
-  assert.deepEqual(serialised.texts, [long]);
-  assert.equal(serialised.json.join(long), expected);
 });
 
 test("a payload with long text that JSON cannot hold throws what JSON.stringify throws", () => {

@@ -9,17 +9,19 @@
 //! | 2 refuse | handle, HTTP status, reason, body bytes, body |
 //! | 3 release | handle |
 //! | 4 join, 5 leave | handle, name bytes, name |
-//! | 6 to | route, count, payload bytes, handles, payload |
-//! | 7 rooms | route, count, payload bytes, (name bytes, name) for each room, payload |
-//! | 8 broadcast | route, payload bytes, payload |
+//! | 6 to | payload bytes, route, count, handles, payload |
+//! | 7 rooms | payload bytes, route, count, (name bytes, name) for each room, payload |
+//! | 8 broadcast | payload bytes, route, payload |
 //! | 9 close | handle, close code |
 //! | 10 pause, 11 resume | handle |
 //!
-//! A payload length of [`NO_PAYLOAD`] means that the envelope has none.
+//! A payload length of [`NO_PAYLOAD`] means that the envelope has none. An owner may hand over the payloads beside the
+//! commands instead, as one text: see [`with_payloads`].
 
+mod payloads;
 mod writer;
 
-pub use self::writer::CommandWriter;
+pub use self::{payloads::with_payloads, writer::CommandWriter};
 
 use crate::id::{Handle, MAX_ROOM_NAME};
 
@@ -152,15 +154,12 @@ impl<'a> Iterator for Commands<'a> {
     type Item = Command<'a>;
 
     fn next(&mut self) -> Option<Command<'a>> {
-        let mut head = Words(self.0);
-        let opcode = head.word()?;
-        let bytes = (head.word()? as usize).checked_mul(4)?;
-        if bytes < 8 || bytes > self.0.len() {
-            return None;
-        }
-        let (whole, rest) = self.0.split_at(bytes);
-        let command = decode(opcode, Words(&whole[8..]))?;
-        self.0 = rest;
+        let mut rest = Words(self.0);
+        let mut words = Words(rest.command()?);
+        let opcode = words.word()?;
+        words.word()?;
+        let command = decode(opcode, words)?;
+        self.0 = rest.0;
         Some(command)
     }
 }
@@ -184,9 +183,9 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
         4 => Command::Join(words.handle()?, words.room_name()?),
         5 => Command::Leave(words.handle()?, words.room_name()?),
         6 => {
+            let length = words.word()?;
             let route = words.word()?;
             let count = words.word()? as usize;
-            let length = words.word()?;
             let clients = Handles(words.take(count.checked_mul(4)?)?);
             Command::To {
                 route,
@@ -195,9 +194,9 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
             }
         }
         7 => {
+            let length = words.word()?;
             let route = words.word()?;
             let count = words.word()?;
-            let length = words.word()?;
             let rooms = RoomNames {
                 words: words.0,
                 count,
@@ -212,8 +211,8 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
             }
         }
         8 => {
-            let route = words.word()?;
             let length = words.word()?;
+            let route = words.word()?;
             Command::Broadcast {
                 route,
                 payload: words.payload(length)?,
@@ -226,7 +225,7 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
     })
 }
 
-/// What is left of one command.
+/// What is left of one command, or of several.
 struct Words<'a>(&'a [u8]);
 
 impl<'a> Words<'a> {
@@ -238,6 +237,14 @@ impl<'a> Words<'a> {
 
     fn handle(&mut self) -> Option<Handle> {
         self.word().map(Handle)
+    }
+
+    /// A whole command: its second word says how long it is.
+    fn command(&mut self) -> Option<&'a [u8]> {
+        let mut head = Self(self.0);
+        head.word()?;
+        let bytes = (head.word()? as usize).checked_mul(4)?;
+        if bytes < 8 { None } else { self.take(bytes) }
     }
 
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
@@ -342,7 +349,7 @@ mod tests {
             &[1, 0, 0, 0, 2, 0, 0, 0],
             &[1, 0, 0, 0, 255, 255, 255, 255],
             &[
-                6, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 4, 0, 0, 0,
+                6, 0, 0, 0, 5, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255,
             ],
             &[99, 0, 0, 0, 2, 0, 0, 0],
         ] {

@@ -6,7 +6,7 @@
 //! | [`event`], [`command`] | the only way out and the only way in, with their forms on the border |
 //! | [`config`] | every limit and timeout |
 //! | [`protocol`] | what connections do with messages: our envelope, or a raw echo |
-//! | [`envelope`], [`escape`], [`routes`] | the JSON wrapper, long text in it, and the route names |
+//! | [`envelope`], [`escape`], [`routes`] | the JSON wrapper, text in it, and the route names |
 //! | [`handshake`] | the upgrade request and its refusals |
 //! | `upgrade` | one socket from accept to the 101 |
 //! | `connection`, `outbox` | one connection as its shard sees it, what waits to be written |
@@ -50,7 +50,6 @@ mod upgrade;
 pub use command::{Command, CommandWriter};
 pub use config::{Config, SlowClient};
 pub use error::{Error, Result};
-pub use escape::escape_in_place;
 pub use event::{Event, EventSink};
 pub use handshake::{AllowedOrigins, Reason, Rules};
 pub use id::{ClientId, Handle, MAX_ROOM_NAME};

@@ -20,7 +20,7 @@ const LIMIT: usize = bound(8 * 1024 * 1024, 0);
 /// One thing for a shard to do.
 pub(crate) enum Mail {
     /// A buffer of commands, shared with the other shards.
-    Commands(Arc<[u8]>),
+    Commands(Arc<Vec<u8>>),
     /// An accepted socket.
     Socket(Accepted),
     /// The inbox has room again.
@@ -81,7 +81,7 @@ pub(crate) struct Mailbox {
 
 impl Mailbox {
     /// Posts commands; waits while the shard is too far behind.
-    pub(crate) fn commands(&self, bytes: Arc<[u8]>) {
+    pub(crate) fn commands(&self, bytes: Arc<Vec<u8>>) {
         let mut state = self.lock();
         while state.bytes > LIMIT && !state.closed {
             state = (self.room.wait(state)).unwrap_or_else(PoisonError::into_inner);

@@ -14,6 +14,7 @@ use tokio::runtime::{Builder, LocalOptions};
 
 use crate::{
     addresses::Addresses,
+    command::with_payloads,
     config::Config,
     error::{Error, Result},
     event::{Event, EventSink},
@@ -212,7 +213,16 @@ impl ServerHandle {
     /// Hands commands over; every shard applies them in order. Waits while a shard is more than
     /// 8 MiB behind. See [`command`](crate::command) for the form.
     pub fn submit(&self, commands: &[u8]) {
-        let commands: Arc<[u8]> = commands.into();
+        self.post(commands.to_vec());
+    }
+
+    /// The same, with payloads beside the commands; see [`with_payloads`].
+    pub fn submit_with_payloads(&self, commands: &[u8], text: &[u8]) {
+        self.post(with_payloads(commands, text));
+    }
+
+    fn post(&self, commands: Vec<u8>) {
+        let commands = Arc::new(commands);
         for mailbox in &self.shared.mailboxes {
             mailbox.commands(commands.clone());
         }

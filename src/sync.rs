@@ -234,7 +234,7 @@ mod tests {
             let (owner, listener) = (mailbox.clone(), mailbox.clone());
             let owner = thread::spawn(move || {
                 for n in 1..=2_u8 {
-                    owner.commands([n, 0, 0, 0].into());
+                    owner.commands(Arc::new(vec![n, 0, 0, 0]));
                 }
             });
             let listener = thread::spawn(move || listener.post(Mail::Stop(StopMode::Close)));
@@ -259,7 +259,7 @@ mod tests {
             let shard = mailbox.clone();
             let shard = thread::spawn(move || shard.close());
             for n in 1..=2_u8 {
-                mailbox.commands([n, 0, 0, 0].into());
+                mailbox.commands(Arc::new(vec![n, 0, 0, 0]));
             }
             shard.join().unwrap();
             mailbox.post(Mail::Drained);

@@ -1,18 +1,21 @@
-// The one reused buffer that commands are written into: words, text and payloads, and when it is handed over.
-import { MAX_PAYLOAD, escapeJson } from "./native.js";
+// The one reused buffer that commands are written into, when it is handed over, and the payloads beside it: they are put
+// together to one text, since to write each into the buffer costs more than all the rest of sending it.
+import { MAX_PAYLOAD } from "./native.js";
 import type { Payload, Pieces } from "./payload.js";
 
 /** Payload length that says there is no payload. */
 const NO_PAYLOAD = 0xffff_ffff;
+/** In the first word of a command, what the number of its payload's pieces is counted in. */
+const PIECE = 0x100;
 
-/** The buffer is handed over when it holds this much, in bytes. */
+/** Commands are handed over when they hold this much: bytes, and characters of payloads. */
 const HAND_OVER = 64 * 1024;
 
-/**
- * Bytes of the reused buffer; a command that needs more gets a buffer of its own. Escaping may need six times what it then
- * uses, so there is much of it: memory that is never touched costs nothing.
- */
-const CAPACITY = 1024 * 1024;
+/** Payloads are written when they are this long, in characters: what was put together is garbage until then. */
+const CHUNK = 8 * 1024;
+
+/** Bytes of the reused buffer; what needs more gets a buffer of its own. Memory that is never touched costs nothing. */
+const CAPACITY = 256 * 1024;
 
 /** Up to this many characters a loop beats the call into `Buffer`. */
 const SHORT = 16;
@@ -25,8 +28,8 @@ const ILL_FORMED = 0xff;
 
 const settled = Promise.resolve();
 
-/** Copies the first `length` bytes. */
-export type Submit = (commands: Uint8Array, length: number) => void;
+/** Copies the first `length` bytes of commands, and their payloads, the first `size` bytes of text. */
+export type Submit = (commands: Uint8Array, length: number, text: Uint8Array, size: number) => void;
 
 /** Holds commands until they are handed over. A command is `start`, then what it has, then `end`. */
 export class CommandBuffer {
@@ -38,6 +41,10 @@ export class CommandBuffer {
   #length = 0;
   /** Where the command starts that is being written. */
   #start = 0;
+  /** The payloads of these commands as UTF-8, how many bytes that are, and what is not written there yet. */
+  #text = Buffer.allocUnsafeSlow(CAPACITY);
+  #size = 0;
+  #payloads = "";
   #batch = false;
   #scheduled = false;
   #closed = false;
@@ -63,13 +70,16 @@ export class CommandBuffer {
   flush(): void {
     const length = this.#length;
     if (length === 0) return;
-    this.#length = 0;
     try {
-      if (!this.#closed) this.#submit(this.#bytes, length);
+      this.#writePayloads();
+      if (!this.#closed) this.#submit(this.#bytes, length, this.#text, this.#size);
     } catch (error) {
       this.#fail(error);
     }
+    this.#length = 0;
+    this.#size = 0;
     if (this.#bytes.length > CAPACITY) this.#allocate(CAPACITY);
+    if (this.#text.length > CAPACITY) this.#text = Buffer.allocUnsafeSlow(CAPACITY);
   }
 
   /** From now on commands go nowhere. */
@@ -89,10 +99,23 @@ export class CommandBuffer {
     this.#length += 8;
   }
 
+  /**
+   * Starts a command that may have a payload, for {@link endWith}.
+   *
+   * @throws `RangeError` if the payload is too long.
+   */
+  startWith(payload: Payload, opcode: number, most: number): void {
+    const needed = 4 + most + roomForPayload(payload);
+    // With what is there it might be longer than a string can be.
+    if (payload !== undefined && lengthOf(payload) > HAND_OVER) this.flush();
+    this.start(opcode, needed);
+    this.word(NO_PAYLOAD);
+  }
+
   /** Ends the command: only now its length is known. */
   end(): void {
     this.#words[(this.#start >> 2) + 1] = (this.#length - this.#start) >> 2;
-    if (this.#length >= HAND_OVER) this.flush();
+    if (this.#length + this.#size + this.#payloads.length >= HAND_OVER) this.flush();
     else if (!this.#batch && !this.#scheduled) {
       this.#scheduled = true;
       void settled.then(this.#later);
@@ -105,28 +128,23 @@ export class CommandBuffer {
     this.#length += 4;
   }
 
-  /** Writes the word that says how long the payload will be, and returns where it stands, for {@link payload}. */
-  payloadSize(): number {
-    const at = this.#length >> 2;
-    this.word(NO_PAYLOAD);
-    return at;
-  }
-
-  /** Writes the payload whose length stands at `size`. */
-  payload(size: number, payload: Payload): void {
-    if (payload === undefined) return;
-    const start = this.#length;
-    if (typeof payload === "string") this.#text(payload);
-    else this.#pieces(payload);
-    this.#words[size] = this.#length - start;
-    this.#pad();
+  /** Ends a command with its payload. */
+  endWith(payload: Payload): void {
+    if (typeof payload === "string") {
+      this.word(payload.length);
+      this.#add(payload, 1);
+    } else if (payload !== undefined) {
+      for (const length of payload.lengths) this.word(length);
+      this.#add(payload.joined, payload.lengths.length);
+    }
+    this.end();
   }
 
   /** Writes a text after its length. */
   text(text: string): void {
     const size = this.#length >> 2;
     this.#length += 4;
-    this.#text(text);
+    this.#write(text);
     this.#words[size] = this.#length - 4 * (size + 1);
     this.#pad();
   }
@@ -156,7 +174,27 @@ export class CommandBuffer {
     this.#words = new Uint32Array(this.#bytes.buffer);
   }
 
-  #text(text: string): void {
+  #add(payload: string, pieces: number): void {
+    const head = this.#start >> 2;
+    this.#words[head] = (this.#words[head] as number) + pieces * PIECE;
+    this.#payloads += payload;
+    if (this.#payloads.length >= CHUNK) this.#writePayloads();
+  }
+
+  #writePayloads(): void {
+    const payloads = this.#payloads;
+    if (payloads === "") return;
+    this.#payloads = "";
+    const needed = this.#size + mostBytes(payloads);
+    if (needed > this.#text.length) {
+      const old = this.#text;
+      this.#text = Buffer.allocUnsafeSlow(needed);
+      this.#text.set(old.subarray(0, this.#size));
+    }
+    this.#size += this.#text.write(payloads, this.#size, "utf8");
+  }
+
+  #write(text: string): void {
     const short = text.length <= SHORT && this.#short(text);
     if (!short) this.#length += this.#bytes.write(text, this.#length, "utf8");
   }
@@ -173,17 +211,6 @@ export class CommandBuffer {
     return true;
   }
 
-  #pieces({ json, texts }: Pieces): void {
-    for (const [index, between] of json.entries()) {
-      this.#text(between);
-      const text = texts[index];
-      if (text === undefined) return;
-      const start = this.#length;
-      const length = this.#bytes.write(text, start, "utf8");
-      this.#length += escapeJson(this.#bytes, start, length) ?? length;
-    }
-  }
-
   #pad(): void {
     while ((this.#length & 3) !== 0) {
       this.#bytes[this.#length] = 0;
@@ -194,18 +221,31 @@ export class CommandBuffer {
 
 /** The most bytes a text takes, its length and padding included. */
 export function roomForText(text: string): number {
-  return 8 + (text.length <= MEASURED ? 3 * text.length : Buffer.byteLength(text));
+  return 8 + mostBytes(text);
 }
 
-/** The most bytes a payload takes, padding included. */
-export function roomForPayload(payload: Payload): number {
+/** The most bytes a text takes as UTF-8. */
+function mostBytes(text: string): number {
+  return text.length <= MEASURED ? 3 * text.length : Buffer.byteLength(text);
+}
+
+function lengthOf(payload: string | Pieces): number {
+  return typeof payload === "string" ? payload.length : payload.joined.length;
+}
+
+/** The bytes of a command for the pieces of its payload. */
+function roomForPayload(payload: Payload): number {
   if (payload === undefined) return 0;
-  let needed = 0;
-  if (typeof payload === "string") needed = roomForText(payload);
-  else {
-    for (const text of payload.json) needed += roomForText(text);
-    for (const text of payload.texts) needed += 6 * text.length;
+  if (6 * lengthOf(payload) > MAX_PAYLOAD && mostJson(payload) > MAX_PAYLOAD) {
+    throw new RangeError(`expected a payload of at most ${MAX_PAYLOAD} bytes of JSON, got more`);
   }
-  if (needed <= MAX_PAYLOAD) return needed;
-  throw new RangeError(`expected a payload of at most ${MAX_PAYLOAD} bytes of JSON, got more`);
+  return typeof payload === "string" ? 4 : 4 * payload.lengths.length;
+}
+
+/** The most bytes a payload may take as JSON. */
+function mostJson(payload: string | Pieces): number {
+  if (typeof payload === "string") return Buffer.byteLength(payload);
+  const { joined, lengths } = payload;
+  const raw = lengths.reduce((sum, length, at) => sum + (at % 2) * length, 0);
+  return Buffer.byteLength(joined) + 5 * raw;
 }

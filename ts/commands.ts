@@ -1,5 +1,5 @@
 // The commands the engine understands, each as the words it consists of.
-import { roomForPayload, roomForText, type CommandBuffer } from "./command-buffer.js";
+import { roomForText, type CommandBuffer } from "./command-buffer.js";
 import type { Payload } from "./payload.js";
 
 const OPCODE = {
@@ -68,49 +68,41 @@ export class Commands {
   /** Sends to one client. */
   toOne(route: number, handle: number, payload: Payload): void {
     const buffer = this.#buffer;
-    buffer.start(OPCODE.TO, 16 + roomForPayload(payload));
+    buffer.startWith(payload, OPCODE.TO, 12);
     buffer.word(route);
     buffer.word(1);
-    const size = buffer.payloadSize();
     buffer.word(handle);
-    buffer.payload(size, payload);
-    buffer.end();
+    buffer.endWith(payload);
   }
 
   /** Sends to some clients, once to each. */
   to(route: number, handles: readonly number[], payload: Payload): void {
     const buffer = this.#buffer;
-    buffer.start(OPCODE.TO, 12 + 4 * handles.length + roomForPayload(payload));
+    buffer.startWith(payload, OPCODE.TO, 8 + 4 * handles.length);
     buffer.word(route);
     buffer.word(handles.length);
-    const size = buffer.payloadSize();
     for (const handle of handles) buffer.word(handle);
-    buffer.payload(size, payload);
-    buffer.end();
+    buffer.endWith(payload);
   }
 
   /** Sends to everybody in some rooms, once to each client. */
   toRooms(route: number, names: readonly string[], payload: Payload): void {
     const buffer = this.#buffer;
-    let needed = 12 + roomForPayload(payload);
+    let needed = 8;
     for (const name of names) needed += roomForText(name);
-    buffer.start(OPCODE.ROOMS, needed);
+    buffer.startWith(payload, OPCODE.ROOMS, needed);
     buffer.word(route);
     buffer.word(names.length);
-    const size = buffer.payloadSize();
     for (const name of names) buffer.name(name);
-    buffer.payload(size, payload);
-    buffer.end();
+    buffer.endWith(payload);
   }
 
   /** Sends to every client. */
   broadcast(route: number, payload: Payload): void {
     const buffer = this.#buffer;
-    buffer.start(OPCODE.BROADCAST, 8 + roomForPayload(payload));
+    buffer.startWith(payload, OPCODE.BROADCAST, 4);
     buffer.word(route);
-    const size = buffer.payloadSize();
-    buffer.payload(size, payload);
-    buffer.end();
+    buffer.endWith(payload);
   }
 
   #client(opcode: number, handle: number): void {

@@ -39,8 +39,8 @@ export interface Native {
   readonly maxRoomsPerClient: number;
   /** What happened on a shard, as JSON text of one flat array of triples; `null` when nothing did. */
   take(shard: number): string | null;
-  /** Copies the first `length` bytes and obeys them in order. */
-  submit(commands: Uint8Array, length: number): void;
+  /** Copies the first `length` bytes of commands, and their payloads, the first `size` bytes of text; obeys them in order. */
+  submit(commands: Uint8Array, length: number, text: Uint8Array, size: number): void;
   /** How many 101s have been sent. */
   opened(): number;
   metrics(): NativeMetrics;
@@ -64,13 +64,6 @@ export type StartNative = (
 
 export const startNative: StartNative = (options, incoming, outgoing, bell) =>
   new binding.NativeServer(options, incoming, outgoing, bell);
-
-/**
- * Escapes the UTF-8 text at `start` for a JSON string, in place, and returns its new length in bytes; `null` if the buffer
- * has no room for it, which six times its length always are.
- */
-export const escapeJson: (buffer: Buffer, start: number, length: number) => number | null =
-  binding.escapeJson;
 
 /** `zocket.create` and what it leads to. */
 export const zocket: { create(config: unknown): object } = binding.zocket;

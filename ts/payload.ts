@@ -1,26 +1,24 @@
-// An outgoing payload as JSON, made when it is sent and never again. `JSON.stringify` takes 2.5 ns and more a byte of text on
-// Node 20 and 22, and the native escaping 0.2: long texts are left to that. Small flat objects, which most messages are, take
-// less than half the time there when they are put together here.
+// An outgoing payload as JSON, made when it is sent and never again. Text is left as it is, for the engine to escape: V8 takes
+// 1 to 3 ns a byte for that, the engine 0.2, and it would flatten and look through what is only put together here.
 
-/** Text from this length on, in characters, is worth the further calls. */
-const LONG = 1_024;
-/** Of one payload, so much text in all is taken that way: escaping may need six times the room. */
+/** Of one payload, so much text in all is left to the engine: escaping may need six times the room. */
 const MOST = 4 * 1024 * 1024;
+/** Beside values that are not as plain, text from this length on, in characters, is worth looking at each. */
+const LONG = 1_024;
+/** Objects with more properties than this are `JSON.stringify`'s. */
+const MOST_PROPERTIES = 64;
 
-/** From V8 13 on (Node 24) `JSON.stringify` is the faster one for small objects. */
-const JOINS_FLAT = Number.parseInt(process.versions.v8, 10) < 13;
-/** What cannot stand between quotes as it is: what JSON escapes, and surrogates, which it escapes when they are alone. */
-const ESCAPED = /[^ !#-[\]-\ud7ff\ue000-\uffff]/;
 /** How many keys are remembered in their JSON form. */
 const MOST_KEYS = 4_096;
-/** At how many places of an object the last key is remembered. */
-const MOST_LAST = 16;
 
-/** JSON with long texts in it that are not escaped yet. */
-export interface Pieces {
-  /** What stands before, between and after the texts, quotes included: one more than there are texts. */
-  readonly json: readonly string[];
-  readonly texts: readonly string[];
+/** JSON with text in it that is not escaped yet. */
+export class Pieces {
+  constructor(
+    /** JSON, text, JSON, and so on: what stands before, between and after the texts, quotes included, and the texts. */
+    readonly joined: string,
+    /** Their lengths. */
+    readonly lengths: readonly number[],
+  ) {}
 }
 
 /** JSON of a payload; `undefined` for none. */
@@ -29,29 +27,22 @@ export type Payload = string | Pieces | undefined;
 /** The payload as it is now: exactly what `JSON.stringify` makes of it, and throws what that throws. May read a getter more often. */
 export function serialise(payload: unknown): Payload {
   if (typeof payload === "string") {
-    return isLong(payload) ? { json: ['"', '"'], texts: [payload] } : JSON.stringify(payload);
+    return isText(payload, MOST)
+      ? new Pieces(`"${payload}"`, [1, payload.length, 1])
+      : JSON.stringify(payload);
   }
   if (!isPlain(payload)) return JSON.stringify(payload);
-  const flat = JOINS_FLAT ? flatJson(payload) : undefined;
-  if (flat !== undefined) return flat;
-  return hasLong(payload) ? inPieces(payload) : JSON.stringify(payload);
-}
-
-function hasLong(object: Record<string, unknown>): boolean {
-  for (const key in object) {
-    if (Object.prototype.hasOwnProperty.call(object, key) && isLong(object[key])) return true;
-  }
-  return false;
+  return flat(payload) ?? (hasLong(payload) ? inPieces(payload) : JSON.stringify(payload));
 }
 
 const keys = new Map<string, string>();
-/** The keys of the last object, which are mostly those of the next one, and what they are in JSON, with what stands before. */
+/** The keys of the last object, which are mostly those of the next one, and what stands before a value and before a text of theirs. */
 const lastKeys: string[] = [];
-const lastJson: string[] = [];
+const beforeValue: string[] = [];
+const beforeText: string[] = [];
 
-/** What stands before the value of a key that is the `at`th of its object. */
-function keyJson(key: string, at: number): string {
-  if (lastKeys[at] === key) return lastJson[at] as string;
+/** Remembers a key as the `at`th of its object. */
+function remember(key: string, at: number): void {
   let json = keys.get(key);
   if (json === undefined) {
     json = `${JSON.stringify(key)}:`;
@@ -59,32 +50,54 @@ function keyJson(key: string, at: number): string {
     if (keys.size < MOST_KEYS) keys.set(key, json);
   }
   json = (at === 0 ? "{" : ",") + json;
-  if (at < MOST_LAST) {
-    lastKeys[at] = key;
-    lastJson[at] = json;
-  }
-  return json;
+  lastKeys[at] = key;
+  beforeValue[at] = json;
+  beforeText[at] = `${json}"`;
 }
 
-/** JSON of an object of nothing but short texts without anything to escape, numbers, booleans and `null`; else `undefined`. */
-function flatJson(object: Record<string, unknown>): string | undefined {
-  let json = "";
+/** Lengths while they are found; a list that grows costs five times as much. */
+const found: number[] = [];
+
+/** An object of nothing but texts, numbers, booleans and `null`; for another one, `undefined`. */
+function flat(object: Record<string, unknown>): Payload {
+  let joined = "";
+  /** Where the piece begins that is being written, and what ends the text before it. */
+  let start = 0;
+  let quote = "";
+  let left = MOST;
   let at = 0;
+  let count = 0;
   // V8 reads the values of a loop like this without looking for the keys; `Object.keys` makes it look.
   for (const key in object) {
     if (!Object.prototype.hasOwnProperty.call(object, key)) continue;
+    if (at === MOST_PROPERTIES) return undefined;
     const value = object[key];
+    if (lastKeys[at] !== key) remember(key, at);
     if (typeof value === "string") {
-      if (value.length >= LONG || ESCAPED.test(value)) return undefined;
-      json += `${keyJson(key, at)}"${value}"`;
+      if (!isText(value, left)) return undefined;
+      left -= value.length;
+      joined += quote + (beforeText[at] as string);
+      found[count] = joined.length - start;
+      found[count + 1] = value.length;
+      count += 2;
+      joined += value;
+      start = joined.length;
+      quote = '"';
     } else if (isLiteral(value)) {
-      json += keyJson(key, at) + value;
+      joined += quote + (beforeValue[at] as string) + value;
+      quote = "";
     } else {
       return undefined;
     }
     at += 1;
   }
-  return at === 0 ? "{}" : `${json}}`;
+  if (at === 0) return "{}";
+  joined += `${quote}}`;
+  if (count === 0) return joined;
+  const last = joined.length - start;
+  const lengths =
+    count === 2 ? [found[0] as number, found[1] as number, last] : [...found.slice(0, count), last];
+  return new Pieces(joined, lengths);
 }
 
 /** Whether JSON has the value as JavaScript writes it. */
@@ -94,10 +107,20 @@ function isLiteral(value: unknown): value is number | boolean | null {
     : typeof value === "boolean" || value === null;
 }
 
-/** Whether the value is text that pays; lone surrogates, which UTF-8 cannot hold, are left to `JSON.stringify`. */
-function isLong(value: unknown): value is string {
-  if (typeof value !== "string") return false;
-  return value.length >= LONG && value.length <= MOST && value.isWellFormed();
+/** Whether text may be left to the engine; lone surrogates, which UTF-8 cannot hold, are `JSON.stringify`'s. */
+function isText(value: string, left: number): boolean {
+  return value.length <= left && value.isWellFormed();
+}
+
+function isLong(value: unknown, left: number): value is string {
+  return typeof value === "string" && value.length >= LONG && isText(value, left);
+}
+
+function hasLong(object: Record<string, unknown>): boolean {
+  for (const key in object) {
+    if (Object.prototype.hasOwnProperty.call(object, key) && isLong(object[key], MOST)) return true;
+  }
+  return false;
 }
 
 /** Whether the value is an object whose own properties are all that `JSON.stringify` looks at. */
@@ -110,28 +133,32 @@ function isPlain(value: unknown): value is Record<string, unknown> {
   );
 }
 
+/** An object with long text in it; the rest is `JSON.stringify`'s. */
 function inPieces(object: Record<string, unknown>): Payload {
-  const json: string[] = [];
-  const texts: string[] = [];
+  const lengths: number[] = [];
+  let joined = "{";
+  let start = 0;
   let left = MOST;
-  let before = "{";
   let separator = "";
   for (const key of Object.keys(object)) {
     const value = object[key];
-    if (isLong(value) && value.length <= left) {
+    if (isLong(value, left)) {
       left -= value.length;
-      json.push(`${before}${separator}${JSON.stringify(key)}:"`);
-      texts.push(value);
-      before = '"';
+      joined += `${separator}${JSON.stringify(key)}:"`;
+      lengths.push(joined.length - start, value.length);
+      joined += value;
+      start = joined.length;
+      joined += '"';
     } else {
       // An object of its own around each value: `toJSON` gets its key, and what JSON leaves out is left out. Without a
       // prototype, as the payload may hide a `toJSON` of `Object.prototype` behind one of its own that is `undefined`.
       const member = JSON.stringify({ __proto__: null, [key]: value });
       if (member === "{}") continue;
-      before += separator + member.slice(1, -1);
+      joined += separator + member.slice(1, -1);
     }
     separator = ",";
   }
-  json.push(`${before}}`);
-  return { json, texts };
+  joined += "}";
+  lengths.push(joined.length - start);
+  return new Pieces(joined, lengths);
 }

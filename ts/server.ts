@@ -33,7 +33,7 @@ export function serve(
   const faults = new Faults(onError);
   const clients = new Clients();
   const buffer = new CommandBuffer(
-    (bytes, length) => native.submit(bytes, length),
+    (commands, length, text, size) => native.submit(commands, length, text, size),
     (error) => faults.report(error, "INTERNAL"),
   );
   const commands = new Commands(buffer);

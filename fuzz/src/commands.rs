@@ -1,11 +1,22 @@
-//! Any bytes are read as commands without a panic, and what is understood is written and read back the same.
+//! Any bytes are read as commands without a panic, also with payloads put into them, and what is understood is written and read
+//! back the same.
 
 use zocket::{
     Command, CommandWriter, MAX_ROOM_NAME,
-    command::{Commands, NO_PAYLOAD},
+    command::{Commands, NO_PAYLOAD, with_payloads},
 };
 
 pub fn run(bytes: &[u8]) {
+    read(bytes);
+    // The first byte says where the commands end whose payloads follow.
+    if let Some((&words, rest)) = bytes.split_first()
+        && let Some((commands, text)) = rest.split_at_checked(4 * usize::from(words))
+    {
+        read(&with_payloads(commands, text));
+    }
+}
+
+fn read(bytes: &[u8]) {
     let mut commands = Commands::new(bytes);
     let mut writer = CommandWriter::new();
     let mut understood = Vec::new();

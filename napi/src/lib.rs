@@ -3,7 +3,6 @@
 mod check;
 mod create;
 mod error;
-mod escape;
 mod events;
 mod message;
 mod object;

@@ -161,11 +161,12 @@ impl NativeServer {
         Ok(Some(text))
     }
 
-    /// Hands over the first `length` bytes of `commands`.
+    /// Hands over the first `length` bytes of `commands`, whose payloads are the first `size` bytes of `text`.
     #[napi(catch_unwind)]
-    pub fn submit(&self, commands: &[u8], length: u32) {
-        if let Some(commands) = commands.get(..length as usize) {
-            self.server.submit(commands);
+    pub fn submit(&self, commands: &[u8], length: u32, text: &[u8], size: u32) {
+        let commands = commands.get(..length as usize);
+        if let (Some(commands), Some(text)) = (commands, text.get(..size as usize)) {
+            self.server.submit_with_payloads(commands, text);
         }
     }
 

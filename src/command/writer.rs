@@ -64,9 +64,9 @@ impl CommandWriter {
     /// See [`Command::To`](super::Command::To).
     pub fn to(&mut self, route: u32, payload: Option<&[u8]>, clients: &[Handle]) -> &mut Self {
         self.command(6, |out| {
+            push_payload_length(out, payload);
             push(out, route);
             push_length(out, clients.len());
-            push_payload_length(out, payload);
             for client in clients {
                 push(out, client.0);
             }
@@ -77,9 +77,9 @@ impl CommandWriter {
     /// See [`Command::Rooms`](super::Command::Rooms).
     pub fn rooms(&mut self, route: u32, payload: Option<&[u8]>, rooms: &[&[u8]]) -> &mut Self {
         self.command(7, |out| {
+            push_payload_length(out, payload);
             push(out, route);
             push_length(out, rooms.len());
-            push_payload_length(out, payload);
             for room in rooms {
                 push_text(out, room);
             }
@@ -90,8 +90,8 @@ impl CommandWriter {
     /// See [`Command::Broadcast`](super::Command::Broadcast).
     pub fn broadcast(&mut self, route: u32, payload: Option<&[u8]>) -> &mut Self {
         self.command(8, |out| {
-            push(out, route);
             push_payload_length(out, payload);
+            push(out, route);
             push_padded(out, payload.unwrap_or_default());
         })
     }
@@ -150,5 +150,10 @@ fn push_text(out: &mut Vec<u8>, text: &[u8]) {
 
 fn push_padded(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
+    pad(out);
+}
+
+/// Fills up to a whole word.
+pub(super) fn pad(out: &mut Vec<u8>) {
     out.resize(out.len().next_multiple_of(4), 0);
 }
