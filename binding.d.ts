@@ -28,10 +28,11 @@ export declare class NativeServer {
   /** How many rooms one client may be in. */
   get maxRoomsPerClient(): number
   /**
-   * The oldest events of a shard as JSON text: at most 112 KiB or 1,000, at least one, `null` if there are none.
+   * The oldest events of a shard: at most 112 KiB or 1,000, at least one, `null` if there are none. Returns their values as
+   * JSON text of one array, and puts handle and code of each into `heads`, eight bytes for each of 1,000.
    * Taking from shard 0 answers the bell, so take from it first.
    */
-  take(shard: number): string | null
+  take(shard: number, heads: Buffer): string | null
   /** Hands over the first `length` bytes of `commands`, whose payloads are the first `size` bytes of `text`. */
   submit(commands: Uint8Array, length: number, text: Uint8Array, size: number): void
   /** How many upgrades have been answered with 101 so far. */

@@ -23,8 +23,9 @@ interface Callbacks {
 
 /** A server on an engine of two shards that does what the test says. */
 function play(t: TestContext, callbacks: Callbacks = {}, options: object = {}) {
-  const inboxes: string[][] = [[], []];
+  const inboxes: { heads: number[]; text: string }[][] = [[], []];
   const commands: { name: string | undefined; words: number[]; bytes: Buffer }[] = [];
+  const texts: string[] = [];
   const sizes: number[] = [];
   const errors: { error: unknown; code: string; clientId?: string }[] = [];
   let ring = () => {};
@@ -34,9 +35,14 @@ function play(t: TestContext, callbacks: Callbacks = {}, options: object = {}) {
     shards: 2,
     maxHandlersInFlight: null,
     maxRoomsPerClient: 10,
-    take: (shard: number) => inboxes[shard]?.shift() ?? null,
-    submit(buffer: Uint8Array, length: number) {
-      sizes.push(length);
+    take(shard: number, heads: Buffer) {
+      const batch = inboxes[shard]?.shift();
+      batch?.heads.forEach((number, at) => heads.writeInt32LE(number, 4 * at));
+      return batch?.text ?? null;
+    },
+    submit(buffer: Uint8Array, length: number, text: Uint8Array, size: number) {
+      sizes.push(length + size);
+      texts.push(Buffer.from(text.subarray(0, size)).toString());
       const bytes = Buffer.from(buffer.subarray(0, length));
       for (let at = 0; at < length;) {
         const size = 4 * bytes.readUInt32LE(at + 4);
@@ -88,7 +94,9 @@ function play(t: TestContext, callbacks: Callbacks = {}, options: object = {}) {
     errors.push({ error, ...info });
   const server = serve(start, app, zo, { onError, ...options });
   const tell = (shard: number, ...triples: unknown[]) => {
-    inboxes[shard]?.push(JSON.stringify(triples));
+    const heads = triples.filter((_, at) => at % 3 < 2) as number[];
+    const values = triples.filter((_, at) => at % 3 === 2);
+    inboxes[shard]?.push({ heads, text: JSON.stringify(values) });
     ring();
   };
   const admit = (handle: number) =>
@@ -102,9 +110,11 @@ function play(t: TestContext, callbacks: Callbacks = {}, options: object = {}) {
     tell,
     admit,
     sizes,
+    /** The payloads of each hand-over. */
+    texts,
     /** A batch as the engine wrote it. */
     raw(text: string) {
-      inboxes[0]?.push(text);
+      inboxes[0]?.push({ heads: [], text });
       ring();
     },
     /** What was commanded since the last call. */
@@ -162,7 +172,8 @@ describe("the engine", () => {
     assert.match(String(errors[0]?.error), /boom/);
     server.send["said"]?.("x").to(["id-1", "id-2", "id-3"]);
     await turn();
-    assert.deepEqual(commanded()[0]?.words.slice(0, 4), [0, 1, 3, 2]);
+    // Payload, route, count, client, and the pieces of `"x"`.
+    assert.deepEqual(commanded()[0]?.words, [NONE, 0, 1, 2, 1, 1, 1]);
     const stopped = server.stop();
     tell(0, 0, CLOSED, 1, 2, CLOSED, 1, 0, STOPPED, null);
     await stopped;
@@ -198,7 +209,7 @@ describe("commands", () => {
   });
 
   test("are handed over early when they are many, and a large one whole", (t) => {
-    const { admit, tell, sizes, commanded } = play(t);
+    const { admit, tell, sizes, texts, commanded } = play(t);
     admit(0);
     commanded();
     sizes.length = 0;
@@ -210,9 +221,8 @@ describe("commands", () => {
     assert.ok(sizes.length > 3);
     const all = commanded();
     assert.equal(all.length, 101);
-    const { words, bytes } = all.at(-1) ?? {};
-    assert.equal(words?.[2], 600_002);
-    assert.equal(bytes?.subarray(16, 16 + 600_002).toString(), JSON.stringify("é".repeat(300_000)));
+    assert.deepEqual(all.at(-1)?.words, [NONE, 0, 1, 0, 1, 300_000, 1]);
+    assert.equal(texts.at(-1), JSON.stringify("é".repeat(300_000)));
   });
 
   test("mark room names that are no well-formed text, and pad with zeros", (t) => {
@@ -260,7 +270,7 @@ describe("a schema's hostile promise", () => {
   };
   for (const [name, result] of Object.entries(hostile)) {
     test(`${name} is a schema that threw`, async (t) => {
-      const { admit, tell, commanded, strange, errors, handled } = play(t);
+      const { admit, tell, commanded, texts, strange, errors, handled } = play(t);
       admit(0);
       commanded();
       strange.schema = result;
@@ -272,8 +282,9 @@ describe("a schema's hostile promise", () => {
       );
       assert.deepEqual(handled, ["next"]);
       const [reply] = commanded();
-      assert.equal(reply?.words[0], NONE);
-      assert.doesNotMatch(reply?.bytes.toString() ?? "", /issues|read|called/);
+      assert.equal(reply?.words[1], NONE);
+      assert.match(texts.at(-1) ?? "", /INVALID_PAYLOAD/);
+      assert.doesNotMatch(texts.at(-1) ?? "", /issues|read|called/);
     });
   }
 

@@ -16,11 +16,8 @@ use std::{
 };
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use serde_json::value::RawValue;
 use support::{Client, DEADLINE, Side, config, frames};
-use zocket::{
-    Batch, CommandWriter, EnvelopeProtocol, Handle, Routes, Server, ServerHandle, StopMode,
-};
+use zocket::{Batch, CommandWriter, EnvelopeProtocol, Routes, Server, ServerHandle, StopMode};
 
 const CLIENTS: usize = 32;
 /// Of each client at once. With more than 128 in the inbox a client is not read, so that this many
@@ -89,7 +86,7 @@ impl Inbox {
                 Owner::Polling => assert!(started.elapsed() < DEADLINE, "{left} did not come"),
             }
             while let Some(batch) = self.server.take(0) {
-                let marks = batch.as_bytes().iter().map(|it| usize::from(*it == MARK));
+                let marks = batch.values().iter().map(|it| usize::from(*it == MARK));
                 left -= marks.sum::<usize>();
                 self.server.recycle(0, batch);
             }
@@ -105,18 +102,13 @@ enum Owner {
 
 /// Admits every upgrade of the batch; returns how many there were.
 fn admit(server: &ServerHandle, batch: &Batch) -> usize {
-    let events: Vec<&RawValue> = serde_json::from_slice(batch.as_bytes()).expect("a JSON array");
     let mut commands = CommandWriter::new();
-    for event in events.chunks_exact(3) {
-        assert_eq!(
-            event[1].get(),
-            "-1",
-            "only upgrades come before the messages"
-        );
-        commands.admit(Handle(event[0].get().parse().expect("a handle")));
+    for head in batch.heads() {
+        assert_eq!(head.code, -1, "only upgrades come before the messages");
+        commands.admit(head.handle);
     }
     server.submit(commands.bytes());
-    events.len() / 3
+    batch.heads().len()
 }
 
 fn contention(criterion: &mut Criterion) {

@@ -1,7 +1,7 @@
 //! What the engine tells its owner, and how it reads on the border.
 //!
-//! Events travel as JSON text: one flat array of triples `handle, code, value`, so that the owner
-//! parses a whole batch at once.
+//! Events travel in batches: for each a [`Head`] of two numbers, and the values of all as one JSON array, so that the
+//! owner parses a whole batch at once, and nothing it can have as numbers.
 //!
 //! | code | value | meaning |
 //! |---|---|---|
@@ -56,6 +56,15 @@ impl FaultCode {
     }
 }
 
+/// What stands beside an event's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The connection it is about.
+    pub handle: Handle,
+    /// What it is; see [the table](self).
+    pub code: i32,
+}
+
 /// One thing that happened, borrowed from where it happened.
 #[derive(Debug)]
 pub enum Event<'a> {
@@ -105,24 +114,35 @@ impl Event<'_> {
     /// An upper estimate of the bytes [`write`](Self::write) appends, exact enough to cut batches.
     pub(crate) fn size_hint(&self) -> usize {
         match self {
-            Self::Message { payload, .. } => 24 + payload.map_or(4, str::len),
-            Self::Bad { payload } => 24 + payload.len(),
+            Self::Message { payload, .. } => 1 + payload.map_or(4, str::len),
+            Self::Bad { payload } => 1 + payload.len(),
             _ => 256,
         }
     }
 
-    /// Appends `handle,code,value`.
-    pub(crate) fn write(&self, handle: Handle, out: &mut Vec<u8>) {
-        push_number(out, u64::from(handle.0));
+    pub(crate) fn code(&self) -> i32 {
         match self {
+            // Routes are few.
             Self::Message { route, payload } => {
-                out.push(b',');
-                push_number(out, u64::from(*route) << 1 | u64::from(payload.is_none()));
-                out.push(b',');
+                (route << 1 | u32::from(payload.is_none())).cast_signed()
+            }
+            Self::Upgrade { .. } => -1,
+            Self::Closed { .. } => -2,
+            Self::Bad { .. } => -3,
+            Self::Fault { .. } => -4,
+            Self::Stopped => -5,
+            Self::Died { .. } => -6,
+        }
+    }
+
+    /// Appends the value.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Message { payload, .. } => {
                 out.extend_from_slice(payload.unwrap_or("null").as_bytes());
             }
             Self::Upgrade { id, request } => {
-                out.extend_from_slice(b",-1,{\"id\":\"");
+                out.extend_from_slice(b"{\"id\":\"");
                 out.extend_from_slice(id.to_string().as_bytes());
                 out.extend_from_slice(b"\",\"headers\":");
                 request.write_headers_json(out);
@@ -133,15 +153,10 @@ impl Event<'_> {
                 }
                 out.push(b'}');
             }
-            Self::Closed { opened } => {
-                out.extend_from_slice(if *opened { b",-2,1" } else { b",-2,0" });
-            }
-            Self::Bad { payload } => {
-                out.extend_from_slice(b",-3,");
-                out.extend_from_slice(payload);
-            }
+            Self::Closed { opened } => out.push(if *opened { b'1' } else { b'0' }),
+            Self::Bad { payload } => out.extend_from_slice(payload),
             Self::Fault { code, message, id } => {
-                out.extend_from_slice(b",-4,{\"code\":\"");
+                out.extend_from_slice(b"{\"code\":\"");
                 out.extend_from_slice(code.name().as_bytes());
                 out.extend_from_slice(b"\",\"message\":");
                 push_json_string(out, message);
@@ -152,37 +167,19 @@ impl Event<'_> {
                 }
                 out.push(b'}');
             }
-            Self::Stopped => out.extend_from_slice(b",-5,null"),
-            Self::Died { message } => {
-                out.extend_from_slice(b",-6,");
-                push_json_string(out, message);
-            }
+            Self::Stopped => out.extend_from_slice(b"null"),
+            Self::Died { message } => push_json_string(out, message),
         }
     }
-}
-
-/// Decimal digits without the machinery of `fmt`: it runs twice a message.
-fn push_number(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn text(handle: u32, event: &Event<'_>) -> String {
+    fn text(event: &Event<'_>) -> String {
         let mut out = Vec::new();
-        event.write(Handle(handle), &mut out);
+        event.write(&mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -192,21 +189,16 @@ mod tests {
             route: 3,
             payload: Some("{\"a\":1}"),
         };
-        assert_eq!(text(70, &with), "70,6,{\"a\":1}");
-        assert_eq!(
-            text(
-                0,
-                &Event::Message {
-                    route: 0,
-                    payload: None
-                }
-            ),
-            "0,1,null"
-        );
+        assert_eq!((with.code(), text(&with)), (6, "{\"a\":1}".to_owned()));
+        let without = Event::Message {
+            route: 0,
+            payload: None,
+        };
+        assert_eq!((without.code(), text(&without)), (1, "null".to_owned()));
     }
 
     #[test]
-    fn every_event_is_a_triple_of_json() {
+    fn the_value_of_every_event_is_json() {
         let id = ClientId::random();
         let events = [
             Event::Closed { opened: true },
@@ -229,10 +221,11 @@ mod tests {
             },
         ];
         for event in &events {
-            let parsed: serde_json::Value =
-                serde_json::from_str(&format!("[{}]", text(u32::MAX, event))).unwrap();
-            assert_eq!(parsed.as_array().unwrap().len(), 3, "{event:?}");
-            assert!(parsed[1].as_i64().unwrap() < 0);
+            assert!(
+                serde_json::from_str::<serde_json::Value>(&text(event)).is_ok(),
+                "{event:?}"
+            );
+            assert!(event.code() < 0);
         }
     }
 }

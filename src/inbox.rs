@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    event::{Event, EventSink},
+    event::{Event, EventSink, Head},
     id::Handle,
     sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, bound},
 };
@@ -21,8 +21,8 @@ use crate::{
 /// Bytes of one batch; a single larger message still gets one of its own. V8 keeps strings up to
 /// 128 KiB on ordinary pages, and larger ones on pages that it maps and faults in for each.
 const BATCH_BYTES: usize = 112 * 1024;
-/// Events of one batch, so that the owner's event loop breathes.
-const BATCH_EVENTS: usize = bound(1000, 1);
+/// Most events of one batch, so that the owner's event loop breathes.
+pub const BATCH_EVENTS: usize = bound(1000, 1);
 /// Buffers up to this size are used again.
 const REUSED_BYTES: usize = BATCH_BYTES * 2;
 
@@ -55,34 +55,52 @@ impl Bell {
 /// Events on their way to the owner, taken in one go.
 #[derive(Debug, Default)]
 pub struct Batch {
+    heads: Vec<Head>,
     text: Vec<u8>,
-    events: usize,
 }
 
 impl Batch {
-    /// One JSON array of triples; see [`event`](crate::event).
+    /// What stands beside the values; see [`event`](crate::event).
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
+    pub fn heads(&self) -> &[Head] {
+        &self.heads
+    }
+
+    /// The values: one JSON array, as long as there are heads.
+    #[must_use]
+    pub fn values(&self) -> &[u8] {
         &self.text
     }
 
     fn push(&mut self, handle: Handle, event: &Event<'_>) {
-        self.text.push(if self.events == 0 { b'[' } else { b',' });
-        event.write(handle, &mut self.text);
-        self.events += 1;
+        self.text
+            .push(if self.heads.is_empty() { b'[' } else { b',' });
+        event.write(&mut self.text);
+        let code = event.code();
+        self.heads.push(Head { handle, code });
+    }
+
+    /// What it takes of the inbox's limit.
+    fn bytes(&self) -> usize {
+        self.text.len() + size_of_val(&*self.heads)
     }
 
     fn has_room_for(&self, bytes: usize, events: usize) -> bool {
-        self.events == 0
-            || (self.text.len() + bytes <= BATCH_BYTES && self.events + events <= BATCH_EVENTS)
+        self.heads.is_empty()
+            || (self.text.len() + bytes <= BATCH_BYTES && self.heads.len() + events <= BATCH_EVENTS)
     }
 
     fn append(&mut self, other: &Self) {
-        if other.events > 0 {
+        if let [_, values @ ..] = &*other.text {
             self.text.push(b',');
-            self.text.extend_from_slice(&other.text[1..]);
-            self.events += other.events;
+            self.text.extend_from_slice(values);
+            self.heads.extend_from_slice(&other.heads);
         }
+    }
+
+    fn clear(&mut self) {
+        self.heads.clear();
+        self.text.clear();
     }
 }
 
@@ -135,8 +153,9 @@ impl Inbox {
         };
         let more = !queue.batches.is_empty();
         drop(queue);
-        let left = self.bytes.fetch_sub(batch.text.len(), Ordering::SeqCst) - batch.text.len();
-        self.taken.fetch_add(batch.events as u64, Ordering::SeqCst);
+        let left = self.bytes.fetch_sub(batch.bytes(), Ordering::SeqCst) - batch.bytes();
+        self.taken
+            .fetch_add(batch.heads.len() as u64, Ordering::SeqCst);
         batch.text.push(b']');
         if more {
             self.bell.ring();
@@ -151,8 +170,7 @@ impl Inbox {
     /// Gives a taken batch's memory back for the next one.
     pub(crate) fn recycle(&self, mut batch: Batch) {
         if batch.text.capacity() <= REUSED_BYTES {
-            batch.text.clear();
-            batch.events = 0;
+            batch.clear();
             self.lock().spare = batch;
         }
     }
@@ -165,13 +183,12 @@ impl Inbox {
     }
 
     fn publish(&self, batch: &mut Batch) {
-        self.bytes.fetch_add(batch.text.len(), Ordering::SeqCst);
+        self.bytes.fetch_add(batch.bytes(), Ordering::SeqCst);
         let mut queue = self.lock();
         match queue.batches.back_mut() {
-            Some(last) if last.has_room_for(batch.text.len(), batch.events) => {
+            Some(last) if last.has_room_for(batch.text.len(), batch.heads.len()) => {
                 last.append(batch);
-                batch.text.clear();
-                batch.events = 0;
+                batch.clear();
             }
             _ => {
                 let spare = mem::take(&mut queue.spare);
@@ -210,7 +227,7 @@ impl InboxWriter {
         }
         self.batch.push(handle, event);
         self.written += 1;
-        self.batch.events == 1
+        self.batch.heads.len() == 1
     }
 
     /// Number of the last event that was pushed, from 1.
@@ -224,14 +241,14 @@ impl InboxWriter {
     }
 
     pub(crate) fn publish(&mut self) {
-        if self.batch.events > 0 {
+        if !self.batch.heads.is_empty() {
             self.inbox.publish(&mut self.batch);
         }
     }
 
     /// Whether the shard should stop reading.
     pub(crate) fn is_full(&self) -> bool {
-        self.inbox.bytes.load(Ordering::SeqCst) + self.batch.text.len() > self.inbox.limit
+        self.inbox.bytes.load(Ordering::SeqCst) + self.batch.bytes() > self.inbox.limit
     }
 
     /// Whether `blocked` holds; if so, a wake follows once the owner has taken something.
@@ -274,9 +291,10 @@ mod tests {
         writer.publish();
         let mut handles = Vec::new();
         while let (Some(batch), _) = inbox.take() {
-            let parsed: Vec<i64> = serde_json::from_slice(batch.as_bytes()).unwrap();
-            assert!(parsed.len() <= 3 * BATCH_EVENTS);
-            handles.extend(parsed.chunks(3).map(|triple| triple[0]));
+            let parsed: Vec<i64> = serde_json::from_slice(batch.values()).unwrap();
+            assert_eq!(parsed.len(), batch.heads().len());
+            assert!(parsed.len() <= BATCH_EVENTS);
+            handles.extend(batch.heads().iter().map(|head| head.handle.0));
             inbox.recycle(batch);
         }
         assert_eq!(handles, (0..2500).collect::<Vec<_>>());
@@ -293,7 +311,7 @@ mod tests {
         writer.publish();
         let mut sizes = Vec::new();
         while let (Some(batch), _) = inbox.take() {
-            sizes.push(batch.as_bytes().len() / 1024);
+            sizes.push(batch.values().len() / 1024);
         }
         assert_eq!(sizes, [100, 50, 224, 50]);
     }

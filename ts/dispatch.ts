@@ -7,7 +7,7 @@ import type { Commands } from "./commands.js";
 import type { Disconnects } from "./disconnects.js";
 import { ClientFault, type Faults } from "./faults.js";
 import type { Messages } from "./messages.js";
-import { EVENT, type Native } from "./native.js";
+import { EVENT, MAX_EVENTS, type Native } from "./native.js";
 import type { Stop } from "./stop.js";
 import type { ErrorCode } from "./types.js";
 
@@ -43,6 +43,9 @@ export class Dispatch {
   #ended = 0;
   /** How many shards there are, asked for once: a native getter is a call. */
   #shards = 0;
+  /** Handle and code of each event that was taken last. */
+  readonly #heads = Buffer.allocUnsafeSlow(8 * MAX_EVENTS);
+  readonly #numbers = new Int32Array(this.#heads.buffer);
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -60,7 +63,7 @@ export class Dispatch {
     try {
       const shards = (this.#shards ||= native.shards);
       for (let shard = 0; shard < shards; shard += 1) {
-        const text = native.take(shard);
+        const text = native.take(shard, this.#heads);
         if (text !== null) this.#batch(text, shards);
       }
     } catch (error) {
@@ -70,13 +73,14 @@ export class Dispatch {
   }
 
   #batch(text: string, shards: number): void {
-    const events = JSON.parse(text) as readonly unknown[];
+    const values = JSON.parse(text) as readonly unknown[];
     const { clients, messages, faults } = this.#parts;
-    for (let at = 0; at < events.length; at += 3) {
+    const numbers = this.#numbers;
+    for (let at = 0; at < values.length; at += 1) {
       try {
-        const handle = events[at] as number;
-        const code = events[at + 1] as number;
-        const value = events[at + 2];
+        const handle = numbers[2 * at] as number;
+        const code = numbers[2 * at + 1] as number;
+        const value = values[at];
         if (code >= 0) {
           const client = clients.at(handle);
           if (client) messages.take(client, code, value);

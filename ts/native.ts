@@ -37,8 +37,11 @@ export interface Native {
   /** How many handler calls of one client may be under way; `null` for any number. */
   readonly maxHandlersInFlight: number | null;
   readonly maxRoomsPerClient: number;
-  /** What happened on a shard, as JSON text of one flat array of triples; `null` when nothing did. */
-  take(shard: number): string | null;
+  /**
+   * What happened on a shard: JSON text of one array with the value of each event, and in `heads` handle and code of each, four bytes
+   * both; `null` when nothing happened.
+   */
+  take(shard: number, heads: Buffer): string | null;
   /** Copies the first `length` bytes of commands, and their payloads, the first `size` bytes of text; obeys them in order. */
   submit(commands: Uint8Array, length: number, text: Uint8Array, size: number): void;
   /** How many 101s have been sent. */
@@ -67,6 +70,9 @@ export const startNative: StartNative = (options, incoming, outgoing, bell) =>
 
 /** `zocket.create` and what it leads to. */
 export const zocket: { create(config: unknown): object } = binding.zocket;
+
+/** How many events are taken at once, at most. */
+export const MAX_EVENTS = 1_000;
 
 /** Codes of events; a code from 0 up is a message for incoming route `code >> 1`, without a payload if it is odd. */
 export const EVENT = {

@@ -15,7 +15,7 @@ use std::{
 
 use serde_json::value::RawValue;
 use zocket::{
-    CommandWriter, Config, EnvelopeProtocol, Handle, Routes, Server, ServerHandle, StopMode,
+    CommandWriter, Config, EnvelopeProtocol, Handle, Head, Routes, Server, ServerHandle, StopMode,
 };
 
 /// How long a client waits for an answer before the benchmark fails.
@@ -102,24 +102,22 @@ fn answer_all(
     let mut outcome = Served::Open;
     server.answer();
     while let Some(batch) = server.take(0) {
-        let events: Vec<&RawValue> =
-            serde_json::from_slice(batch.as_bytes()).expect("a JSON array");
-        for event in events.chunks_exact(3) {
-            let handle = Handle(event[0].get().parse().expect("a handle"));
-            match event[1].get() {
-                "0" => {
-                    commands.to(ECHOED, Some(event[2].get().as_bytes()), &[handle]);
+        let values: Vec<&RawValue> = serde_json::from_slice(batch.values()).expect("a JSON array");
+        for (Head { handle, code }, value) in batch.heads().iter().zip(values) {
+            match code {
+                0 => {
+                    commands.to(ECHOED, Some(value.get().as_bytes()), &[*handle]);
                 }
-                "-1" => {
-                    commands.admit(handle);
+                -1 => {
+                    commands.admit(*handle);
                     // Nobody listens any more when the benchmark is over.
-                    let _ = admit.send(handle);
+                    let _ = admit.send(*handle);
                 }
-                "-2" => {
-                    commands.release(handle);
+                -2 => {
+                    commands.release(*handle);
                 }
-                "-5" => outcome = Served::Stopped,
-                code => panic!("event {code}: {}", event[2]),
+                -5 => outcome = Served::Stopped,
+                code => panic!("event {code}: {value}"),
             }
         }
         server.recycle(0, batch);

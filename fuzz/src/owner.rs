@@ -143,12 +143,13 @@ impl Owner {
                 continue;
             };
             let values: Vec<&RawValue> =
-                serde_json::from_slice(batch.as_bytes()).expect("a batch is JSON");
-            for triple in values.chunks(3) {
+                serde_json::from_slice(batch.values()).expect("a batch is JSON");
+            assert_eq!(values.len(), batch.heads().len());
+            for (head, value) in batch.heads().iter().zip(values) {
                 self.events.push_back(Told {
-                    handle: Handle(triple[0].get().parse().expect("a handle")),
-                    code: triple[1].get().parse().expect("a code"),
-                    value: triple[2].get().to_owned(),
+                    handle: head.handle,
+                    code: head.code.into(),
+                    value: value.get().to_owned(),
                 });
             }
             self.server.recycle(shard, batch);

@@ -138,15 +138,17 @@ impl Owner {
             self.server.answer();
             for shard in 0..self.server.shards() {
                 if let Some(batch) = self.server.take(shard) {
-                    let values: Vec<&RawValue> = serde_json::from_slice(batch.as_bytes()).unwrap();
-                    self.events.extend(values.chunks(3).map(|triple| {
-                        Told {
-                            handle: Handle(triple[0].get().parse().unwrap()),
-                            code: triple[1].get().parse().unwrap(),
-                            value: serde_json::from_str(triple[2].get())
-                                .unwrap_or_else(|_| triple[2].get().into()),
-                        }
-                    }));
+                    let values: Vec<&RawValue> = serde_json::from_slice(batch.values()).unwrap();
+                    assert_eq!(values.len(), batch.heads().len());
+                    let events = batch.heads().iter().zip(values);
+                    self.events.extend(
+                        events.map(|(head, value)| Told {
+                            handle: head.handle,
+                            code: head.code.into(),
+                            value: serde_json::from_str(value.get())
+                                .unwrap_or_else(|_| value.get().into()),
+                        }),
+                    );
                     self.server.recycle(shard, batch);
                 }
             }
