@@ -240,6 +240,11 @@ impl InboxWriter {
         self.inbox.taken.load(Ordering::SeqCst) >= number
     }
 
+    /// How many events are not published yet.
+    pub(crate) fn unpublished(&self) -> usize {
+        self.batch.heads.len()
+    }
+
     pub(crate) fn publish(&mut self) {
         if !self.batch.heads.is_empty() {
             self.inbox.publish(&mut self.batch);

@@ -20,7 +20,7 @@ use std::{
 use tokio::{
     net::TcpStream,
     sync::{Notify, OwnedSemaphorePermit},
-    task::{AbortHandle, spawn_local},
+    task::{AbortHandle, spawn_local, yield_now},
     time::{Instant, sleep_until},
 };
 
@@ -48,6 +48,11 @@ use self::slots::Slots;
 
 /// Bytes of the buffer all connections of a shard are read through.
 pub(crate) const SCRATCH: usize = 64 * 1024;
+
+/// So many events at once, of whatever connections, are a sign of more to come.
+const MANY: usize = 4;
+/// How often sockets are looked at again before events are published.
+const MOST_LOOKS: usize = 4;
 
 /// What the shards of one server share.
 pub(crate) struct Shared {
@@ -143,11 +148,20 @@ impl Shard {
         Ok(())
     }
 
-    /// Publishes events once the tasks that were ready with the first have had their turn: the
-    /// owner is rung once for all of them.
+    /// Publishes events once the tasks that were ready with the first have had their turn: the owner is rung once for all
+    /// of them. While many come, what has arrived meanwhile is still read with them; a single one never waits.
     async fn publish(self: Rc<Self>) {
         loop {
             self.unpublished.notified().await;
+            let mut seen = 0;
+            for _ in 0..MOST_LOOKS {
+                let events = self.inbox.borrow().unpublished();
+                if events < seen + MANY {
+                    break;
+                }
+                seen = events;
+                yield_now().await;
+            }
             self.inbox.borrow_mut().publish();
         }
     }
