@@ -15,6 +15,8 @@ const CLOSED = -2;
 const STOPPED = -5;
 const DIED = -6;
 const NONE = 0xffff_ffff;
+/** A piece of a payload that is text. */
+const TEXT = 1 << 30;
 
 interface Callbacks {
   onConnect?: () => object | Promise<object>;
@@ -173,7 +175,7 @@ describe("the engine", () => {
     server.send["said"]?.("x").to(["id-1", "id-2", "id-3"]);
     await turn();
     // Payload, route, count, client, and the pieces of `"x"`.
-    assert.deepEqual(commanded()[0]?.words, [NONE, 0, 1, 2, 1, 1, 1]);
+    assert.deepEqual(commanded()[0]?.words, [NONE, 0, 1, 2, 1, TEXT | 1, 1]);
     const stopped = server.stop();
     tell(0, 0, CLOSED, 1, 2, CLOSED, 1, 0, STOPPED, null);
     await stopped;
@@ -221,7 +223,7 @@ describe("commands", () => {
     assert.ok(sizes.length > 3);
     const all = commanded();
     assert.equal(all.length, 101);
-    assert.deepEqual(all.at(-1)?.words, [NONE, 0, 1, 0, 1, 300_000, 1]);
+    assert.deepEqual(all.at(-1)?.words, [NONE, 0, 1, 0, 1, TEXT | 300_000, 1]);
     assert.equal(texts.at(-1), JSON.stringify("é".repeat(300_000)));
   });
 

@@ -8,6 +8,7 @@ import { WebSocket } from "ws";
 
 import { Pieces, serialise } from "../dist/payload.js";
 import { anything } from "./_talk.ts";
+import { soon } from "./_wait.ts";
 
 const zo = zocket.create({ headers: anything });
 const app = zo.router({ said: zo.message.outgoing({ payload: anything }) }, {});
@@ -24,8 +25,8 @@ after(async () => {
   await server.stop();
 });
 
-/** What a client gets of these payloads: JSON text, `undefined` for none. */
-async function received(...payloads: readonly unknown[]): Promise<(string | undefined)[]> {
+/** The payloads of the next messages the client gets: JSON text, `undefined` for none. */
+async function collect(count: number, send: () => void): Promise<(string | undefined)[]> {
   const start = '{"type":"said"';
   const texts: (string | undefined)[] = [];
   const all = new Promise<void>((resolve) => {
@@ -34,27 +35,41 @@ async function received(...payloads: readonly unknown[]): Promise<(string | unde
       assert.ok(text.startsWith(start) && text.endsWith("}"));
       const rest = text.slice(start.length, -1);
       texts.push(rest === "" ? undefined : rest.slice(',"payload":'.length));
-      if (texts.length === payloads.length) resolve();
+      if (texts.length === count) resolve();
     });
   });
-  for (const payload of payloads) server.send.said(payload).broadcast();
-  await all;
+  send();
+  await soon(`${count} messages`, all);
   client.removeAllListeners("message");
   return texts;
 }
+
+/** What the client gets of these payloads. */
+const received = (...payloads: readonly unknown[]) =>
+  collect(payloads.length, () => {
+    for (const payload of payloads) server.send.said(payload).broadcast();
+  });
 
 /** The JSON that the engine makes of a payload that was serialised. */
 function json(payload: unknown): string | undefined {
   const serialised = serialise(payload);
   if (!(serialised instanceof Pieces)) return serialised;
+  const { joined } = serialised;
+  const words = serialised.words.values();
+  const word = () => words.next().value as number;
   let text = "";
   let at = 0;
-  for (const [index, length] of serialised.lengths.entries()) {
-    const piece = serialised.joined.slice(at, at + length);
-    text += index % 2 === 1 ? JSON.stringify(piece).slice(1, -1) : piece;
-    at += length;
+  for (const head of words) {
+    const kind = head >>> 30;
+    if (kind === 2) text += word();
+    else if (kind === 3) text += new Float64Array(Int32Array.of(word(), word()).buffer)[0];
+    else {
+      const piece = joined.slice(at, at + (head & 0x3fff_ffff));
+      text += kind === 1 ? JSON.stringify(piece).slice(1, -1) : piece;
+      at += piece.length;
+    }
   }
-  assert.equal(at, serialised.joined.length);
+  assert.equal(at, joined.length);
   return text;
 }
 
@@ -190,6 +205,56 @@ describe("a small payload arrives as JSON.stringify has it", () => {
       assert.equal(json(payload), JSON.stringify(payload));
     }
   });
+});
+
+test("numbers arrive as JSON.stringify has them", async () => {
+  const numbers = [
+    0,
+    -0,
+    1,
+    -1,
+    0.1,
+    1 / 3,
+    1e21,
+    1e-7,
+    2 ** 31,
+    2 ** 31 - 1,
+    -(2 ** 31),
+    2 ** 53,
+    5e-324,
+    NaN,
+  ];
+  for (let n = 0; n < 5_000; n += 1) {
+    numbers.push(
+      n,
+      Date.now() + n,
+      (Math.random() - 0.5) * 10 ** ((n % 640) - 320),
+      Math.fround(n / 7),
+    );
+  }
+  const payloads = numbers.map((n, at) => ({ n, text: at % 2 ? "x" : "é", more: -n, last: true }));
+  const all = await received(...payloads);
+  for (const [at, payload] of payloads.entries()) {
+    assert.equal(all[at], JSON.stringify(payload));
+    assert.equal(json(payload), JSON.stringify(payload));
+  }
+});
+
+test("a payload whose getter sends arrives whole, and so does what it sent", async () => {
+  const inner = { b: "inner", n: 2 };
+  let reads = 0;
+  const outer = {
+    a: "outer",
+    n: 1.5,
+    get more() {
+      reads += 1;
+      if (reads === 1) server.send.said(inner).broadcast();
+      return 3;
+    },
+    c: "end",
+  };
+  const texts = await collect(2, () => server.send.said(outer).broadcast());
+  assert.deepEqual(texts, [JSON.stringify(inner), '{"a":"outer","n":1.5,"more":3,"c":"end"}']);
 });
 
 test("payloads of one batch are told apart, whatever characters they have", async () => {

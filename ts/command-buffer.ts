@@ -1,12 +1,12 @@
 // The one reused buffer that commands are written into, when it is handed over, and the payloads beside it: they are put
 // together to one text, since to write each into the buffer costs more than all the rest of sending it.
 import { MAX_PAYLOAD } from "./native.js";
-import type { Payload, Pieces } from "./payload.js";
+import { MOST_TEXT, type Payload, type Pieces } from "./payload.js";
 
 /** Payload length that says there is no payload. */
 const NO_PAYLOAD = 0xffff_ffff;
-/** In the first word of a command, what the number of its payload's pieces is counted in. */
-const PIECE = 0x100;
+/** In the first word of a command, what the number of its payload's words is counted in. */
+const PAYLOAD_WORD = 0x100;
 
 /** Commands are handed over when they hold this much: bytes, and characters of payloads. */
 const HAND_OVER = 64 * 1024;
@@ -25,6 +25,9 @@ const MEASURED = 60_000;
 
 /** First byte of a room name that is not well-formed text; UTF-8 never has it. */
 const ILL_FORMED = 0xff;
+
+/** The most bytes of a number in JSON. */
+const NUMBER = 25;
 
 const settled = Promise.resolve();
 
@@ -134,8 +137,8 @@ export class CommandBuffer {
       this.word(payload.length);
       this.#add(payload, 1);
     } else if (payload !== undefined) {
-      for (const length of payload.lengths) this.word(length);
-      this.#add(payload.joined, payload.lengths.length);
+      for (const word of payload.words) this.word(word);
+      this.#add(payload.joined, payload.words.length);
     }
     this.end();
   }
@@ -174,10 +177,10 @@ export class CommandBuffer {
     this.#words = new Uint32Array(this.#bytes.buffer);
   }
 
-  #add(payload: string, pieces: number): void {
+  #add(text: string, words: number): void {
     const head = this.#start >> 2;
-    this.#words[head] = (this.#words[head] as number) + pieces * PIECE;
-    this.#payloads += payload;
+    this.#words[head] = (this.#words[head] as number) + words * PAYLOAD_WORD;
+    this.#payloads += text;
     if (this.#payloads.length >= CHUNK) this.#writePayloads();
   }
 
@@ -233,19 +236,18 @@ function lengthOf(payload: string | Pieces): number {
   return typeof payload === "string" ? payload.length : payload.joined.length;
 }
 
-/** The bytes of a command for the pieces of its payload. */
+/** The bytes of a command for the words of its payload. */
 function roomForPayload(payload: Payload): number {
   if (payload === undefined) return 0;
   if (6 * lengthOf(payload) > MAX_PAYLOAD && mostJson(payload) > MAX_PAYLOAD) {
     throw new RangeError(`expected a payload of at most ${MAX_PAYLOAD} bytes of JSON, got more`);
   }
-  return typeof payload === "string" ? 4 : 4 * payload.lengths.length;
+  return typeof payload === "string" ? 4 : 4 * payload.words.length;
 }
 
 /** The most bytes a payload may take as JSON. */
 function mostJson(payload: string | Pieces): number {
   if (typeof payload === "string") return Buffer.byteLength(payload);
-  const { joined, lengths } = payload;
-  const raw = lengths.reduce((sum, length, at) => sum + (at % 2) * length, 0);
-  return Buffer.byteLength(joined) + 5 * raw;
+  const { joined, words } = payload;
+  return Buffer.byteLength(joined) + 5 * Math.min(joined.length, MOST_TEXT) + NUMBER * words.length;
 }

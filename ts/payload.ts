@@ -1,8 +1,9 @@
 // An outgoing payload as JSON, made when it is sent and never again. Text is left as it is, for the engine to escape: V8 takes
-// 1 to 3 ns a byte for that, the engine 0.2, and it would flatten and look through what is only put together here.
+// 1 to 3 ns a byte for that, the engine 0.2, and it would flatten and look through what is only put together here. Numbers are left
+// to it too: V8 remembers the last thousands that became text, and each collection of garbage copies them.
 
 /** Of one payload, so much text in all is left to the engine: escaping may need six times the room. */
-const MOST = 4 * 1024 * 1024;
+export const MOST_TEXT = 4 * 1024 * 1024;
 /** Beside values that are not as plain, text from this length on, in characters, is worth looking at each. */
 const LONG = 1_024;
 /** Objects with more properties than this are `JSON.stringify`'s. */
@@ -11,13 +12,18 @@ const MOST_PROPERTIES = 64;
 /** How many keys are remembered in their JSON form. */
 const MOST_KEYS = 4_096;
 
-/** JSON with text in it that is not escaped yet. */
+/** What the two highest bits of a piece's word say; without one it is JSON. */
+const TEXT = 1 << 30;
+const INTEGER = 2 << 30;
+const DOUBLE = 3 << 30;
+
+/** JSON with text and numbers in it that are not JSON yet. */
 export class Pieces {
   constructor(
-    /** JSON, text, JSON, and so on: what stands before, between and after the texts, quotes included, and the texts. */
+    /** JSON and the texts in it, one after the other. */
     readonly joined: string,
-    /** Their lengths. */
-    readonly lengths: readonly number[],
+    /** Where which begins, and the numbers: as the engine has it in `src/command/payloads.rs`. */
+    readonly words: readonly number[],
   ) {}
 }
 
@@ -27,8 +33,8 @@ export type Payload = string | Pieces | undefined;
 /** The payload as it is now: exactly what `JSON.stringify` makes of it, and throws what that throws. May read a getter more often. */
 export function serialise(payload: unknown): Payload {
   if (typeof payload === "string") {
-    return isText(payload, MOST)
-      ? new Pieces(`"${payload}"`, [1, payload.length, 1])
+    return isText(payload, MOST_TEXT)
+      ? new Pieces(`"${payload}"`, [1, TEXT | payload.length, 1])
       : JSON.stringify(payload);
   }
   if (!isPlain(payload)) return JSON.stringify(payload);
@@ -55,16 +61,20 @@ function remember(key: string, at: number): void {
   beforeText[at] = `${json}"`;
 }
 
-/** Lengths while they are found; a list that grows costs five times as much. */
-const found: number[] = [];
+/** Words while they are found; a list that grows costs five times as much. Taken while it is used, as a getter may send too. */
+let spare: number[] | undefined;
+const double = new Float64Array(1);
+const halves = new Int32Array(double.buffer);
 
 /** An object of nothing but texts, numbers, booleans and `null`; for another one, `undefined`. */
 function flat(object: Record<string, unknown>): Payload {
+  const found = spare ?? [];
+  spare = undefined;
   let joined = "";
   /** Where the piece begins that is being written, and what ends the text before it. */
   let start = 0;
   let quote = "";
-  let left = MOST;
+  let left = MOST_TEXT;
   let at = 0;
   let count = 0;
   // V8 reads the values of a loop like this without looking for the keys; `Object.keys` makes it look.
@@ -78,12 +88,19 @@ function flat(object: Record<string, unknown>): Payload {
       left -= value.length;
       joined += quote + (beforeText[at] as string);
       found[count] = joined.length - start;
-      found[count + 1] = value.length;
+      found[count + 1] = TEXT | value.length;
       count += 2;
       joined += value;
       start = joined.length;
       quote = '"';
-    } else if (isLiteral(value)) {
+    } else if (typeof value === "number") {
+      if (!Number.isFinite(value)) return undefined;
+      joined += quote + (beforeValue[at] as string);
+      found[count] = joined.length - start;
+      count = putNumber(found, count + 1, value);
+      start = joined.length;
+      quote = "";
+    } else if (typeof value === "boolean" || value === null) {
       joined += quote + (beforeValue[at] as string) + value;
       quote = "";
     } else {
@@ -91,20 +108,26 @@ function flat(object: Record<string, unknown>): Payload {
     }
     at += 1;
   }
+  spare = found;
   if (at === 0) return "{}";
   joined += `${quote}}`;
   if (count === 0) return joined;
-  const last = joined.length - start;
-  const lengths =
-    count === 2 ? [found[0] as number, found[1] as number, last] : [...found.slice(0, count), last];
-  return new Pieces(joined, lengths);
+  found[count] = joined.length - start;
+  return new Pieces(joined, found.slice(0, count + 1));
 }
 
-/** Whether JSON has the value as JavaScript writes it. */
-function isLiteral(value: unknown): value is number | boolean | null {
-  return typeof value === "number"
-    ? Number.isFinite(value)
-    : typeof value === "boolean" || value === null;
+/** Puts a number among the words; returns where they go on. */
+function putNumber(words: number[], at: number, value: number): number {
+  if ((value | 0) === value) {
+    words[at] = INTEGER;
+    words[at + 1] = value | 0;
+    return at + 2;
+  }
+  double[0] = value;
+  words[at] = DOUBLE;
+  words[at + 1] = halves[0] as number;
+  words[at + 2] = halves[1] as number;
+  return at + 3;
 }
 
 /** Whether text may be left to the engine; lone surrogates, which UTF-8 cannot hold, are `JSON.stringify`'s. */
@@ -118,7 +141,8 @@ function isLong(value: unknown, left: number): value is string {
 
 function hasLong(object: Record<string, unknown>): boolean {
   for (const key in object) {
-    if (Object.prototype.hasOwnProperty.call(object, key) && isLong(object[key], MOST)) return true;
+    if (Object.prototype.hasOwnProperty.call(object, key) && isLong(object[key], MOST_TEXT))
+      return true;
   }
   return false;
 }
@@ -135,17 +159,17 @@ function isPlain(value: unknown): value is Record<string, unknown> {
 
 /** An object with long text in it; the rest is `JSON.stringify`'s. */
 function inPieces(object: Record<string, unknown>): Payload {
-  const lengths: number[] = [];
+  const words: number[] = [];
   let joined = "{";
   let start = 0;
-  let left = MOST;
+  let left = MOST_TEXT;
   let separator = "";
   for (const key of Object.keys(object)) {
     const value = object[key];
     if (isLong(value, left)) {
       left -= value.length;
       joined += `${separator}${JSON.stringify(key)}:"`;
-      lengths.push(joined.length - start, value.length);
+      words.push(joined.length - start, TEXT | value.length);
       joined += value;
       start = joined.length;
       joined += '"';
@@ -159,6 +183,6 @@ function inPieces(object: Record<string, unknown>): Payload {
     separator = ",";
   }
   joined += "}";
-  lengths.push(joined.length - start);
-  return new Pieces(joined, lengths);
+  words.push(joined.length - start);
+  return new Pieces(joined, words);
 }

@@ -5,20 +5,30 @@ use std::ops::RangeInclusive;
 use super::{Words, writer::pad};
 use crate::escape::push_escaped;
 
-/// Bits of a first word that hold the opcode; the others count the pieces of the payload.
+/// Bits of a first word that hold the opcode; the others count the words of the payload.
 const OPCODE_BITS: u32 = 8;
+/// Where the bits begin that say what a piece is.
+const KIND_SHIFT: u32 = 30;
 /// Those of commands that have a payload.
 const OPCODES: RangeInclusive<u32> = 6..=8;
 /// Bytes that are counted together; the compiler turns that into vector instructions.
 const CHUNK: usize = 32;
 
-/// Commands in their binary form, made of `commands` whose payloads are in `text`, which is UTF-8.
+/// Commands in their binary form, made of `commands` whose payloads are beside them: their text is in `text`, which is
+/// UTF-8, and numbers stand in the commands, so that they cost the owner no strings.
 ///
-/// A payload may come in pieces: JSON, then text that is to be escaped for the JSON string it stands in, then JSON
-/// again, and so on. In a command of this form the bits of the first word from the ninth on are the number of pieces,
-/// none for a command that has no payload or none to be put in; the word for the payload's length has no meaning; and
-/// in the payload's place stands a word for each piece, its length in UTF-16 code units. The pieces of all commands
-/// stand in `text`, in order.
+/// A payload is given by words in its place; bits 8 and up of the first word of its command are how many there are, none
+/// for a command that has no payload or none to be put in, and the word for the payload's length has no meaning. Each
+/// piece of the payload is a word whose two highest bits say what it is, and the others how long, in UTF-16 code units:
+///
+/// | bits | piece |
+/// |---|---|
+/// | 0 | JSON |
+/// | 1 | text, to be escaped for the JSON string it stands in |
+/// | 2 | a number: the next word, with a sign |
+/// | 3 | a number: the next two words, the lower half of an IEEE 754 double first |
+///
+/// The texts of all commands stand in `text`, in order. Numbers become what JavaScript makes of them.
 ///
 /// Ends early, like [`Commands`](super::Commands), at the first command that makes no sense.
 #[must_use]
@@ -40,8 +50,8 @@ pub fn with_payloads(commands: &[u8], text: &[u8]) -> Vec<u8> {
 /// Appends one command; `None`, if it makes no sense.
 fn push(out: &mut Vec<u8>, command: &[u8], text: &mut Text<'_>) -> Option<()> {
     let first = Words(command).word()?;
-    let pieces = (first >> OPCODE_BITS) as usize;
-    if pieces == 0 {
+    let count = (first >> OPCODE_BITS) as usize;
+    if count == 0 {
         out.extend_from_slice(command);
         return Some(());
     }
@@ -49,20 +59,30 @@ fn push(out: &mut Vec<u8>, command: &[u8], text: &mut Text<'_>) -> Option<()> {
     if !OPCODES.contains(&opcode) {
         return None;
     }
-    let (command, lengths) = command.split_at_checked(command.len().checked_sub(4 * pieces)?)?;
+    let (command, pieces) = command.split_at_checked(command.len().checked_sub(4 * count)?)?;
     let start = out.len();
     out.extend_from_slice(command);
     let payload = out.len();
-    let mut lengths = Words(lengths);
-    let mut raw = false;
-    while let Some(units) = lengths.word() {
-        let piece = text.take(units as usize)?;
-        if raw {
-            push_escaped(out, piece);
-        } else {
-            out.extend_from_slice(piece);
+    let mut pieces = Words(pieces);
+    while let Some(piece) = pieces.word() {
+        let units = (piece & ((1 << KIND_SHIFT) - 1)) as usize;
+        match piece >> KIND_SHIFT {
+            0 => out.extend_from_slice(text.take(units)?),
+            1 => push_escaped(out, text.take(units)?),
+            2 => {
+                let number = pieces.word()?.cast_signed();
+                out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+            }
+            _ => {
+                let (low, high) = (pieces.word()?, pieces.word()?);
+                let number = f64::from_bits(u64::from(high) << 32 | u64::from(low));
+                if !number.is_finite() {
+                    return None;
+                }
+                let mut buffer = ryu_js::Buffer::new();
+                out.extend_from_slice(buffer.format_finite(number).as_bytes());
+            }
         }
-        raw = !raw;
     }
     let size = u32::try_from(out.len() - payload).ok()?;
     pad(out);
@@ -145,24 +165,62 @@ mod tests {
         text: String,
     }
 
-    impl Beside {
-        /// Turns a command without a payload into one whose payload has these pieces.
-        fn push(&mut self, command: &CommandWriter, pieces: &[String]) {
-            let mut words = Words(command.bytes());
-            let first = words.word().unwrap();
-            let length = words.word().unwrap();
-            let count = u32::try_from(pieces.len()).unwrap();
-            self.word(first | count << OPCODE_BITS);
-            self.word(length + count);
-            self.commands.extend_from_slice(words.0);
-            for piece in pieces {
-                self.word(u32::try_from(piece.encode_utf16().count()).unwrap());
-                self.text.push_str(piece);
+    #[derive(Debug, Clone)]
+    enum Piece {
+        Json(String),
+        Text(String),
+        Integer(i32),
+        Double(f64),
+    }
+
+    use Piece::{Double, Integer, Json, Text as Raw};
+
+    impl Piece {
+        fn json(&self) -> String {
+            match self {
+                Json(json) => json.clone(),
+                Raw(text) => {
+                    let quoted = serde_json::to_string(text).unwrap();
+                    quoted[1..quoted.len() - 1].to_owned()
+                }
+                Integer(number) => number.to_string(),
+                Double(number) => ryu_js::Buffer::new().format(*number).to_owned(),
             }
         }
+    }
 
-        fn word(&mut self, word: u32) {
-            self.commands.extend_from_slice(&word.to_le_bytes());
+    impl Beside {
+        /// Turns a command without a payload into one whose payload has these pieces.
+        fn push(&mut self, command: &CommandWriter, pieces: &[Piece]) {
+            let mut words = Words(command.bytes());
+            let (first, length) = (words.word().unwrap(), words.word().unwrap());
+            let mut payload = Vec::new();
+            for piece in pieces {
+                match piece {
+                    Json(text) | Raw(text) => {
+                        let units = u32::try_from(text.encode_utf16().count()).unwrap();
+                        payload.push(units | u32::from(matches!(piece, Raw(_))) << KIND_SHIFT);
+                        self.text.push_str(text);
+                    }
+                    Integer(number) => payload.extend([2 << KIND_SHIFT, number.cast_unsigned()]),
+                    Double(number) => {
+                        let halves = number.to_le_bytes();
+                        let (low, high) = halves.split_first_chunk::<4>().unwrap();
+                        payload.push(3 << KIND_SHIFT);
+                        payload.push(u32::from_le_bytes(*low));
+                        payload.push(u32::from_le_bytes(high.try_into().unwrap()));
+                    }
+                }
+            }
+            let count = u32::try_from(payload.len()).unwrap();
+            self.words(&[first | count << OPCODE_BITS, length + count]);
+            self.commands.extend_from_slice(words.0);
+            self.words(&payload);
+        }
+
+        fn words(&mut self, words: &[u32]) {
+            let bytes = words.iter().flat_map(|word| word.to_le_bytes());
+            self.commands.extend(bytes);
         }
 
         fn put_together(&self) -> Vec<u8> {
@@ -176,28 +234,46 @@ mod tests {
         writer
     }
 
-    fn pieces(pieces: &[&str]) -> Vec<String> {
-        pieces.iter().map(|piece| (*piece).to_owned()).collect()
+    fn json(json: &str) -> Piece {
+        Json(json.to_owned())
     }
 
     #[test]
-    fn every_second_piece_is_escaped() {
+    fn text_is_escaped_and_numbers_are_written() {
         let mut beside = Beside::default();
+        let text = Raw("x\n\"ü".to_owned());
+        let numbers = [json("\",\"b\":"), Integer(-7), json(","), Double(1e21)];
         beside.push(
             &to(None),
-            &pieces(&["{\"a\":\"", "x\n\"", "\",\"b\":\"", "ü", "\"}"]),
+            &[&[json("{\"a\":\""), text], &numbers[..]].concat(),
         );
-        assert_eq!(
-            beside.put_together(),
-            to(Some("{\"a\":\"x\\n\\\"\",\"b\":\"ü\"}".as_bytes())).bytes()
-        );
+        let expected = "{\"a\":\"x\\n\\\"ü\",\"b\":-7,1e+21";
+        assert_eq!(beside.put_together(), to(Some(expected.as_bytes())).bytes());
+    }
+
+    #[test]
+    fn numbers_are_those_of_javascript() {
+        for (number, expected) in [
+            (0.1, "0.1"),
+            (-0.0, "0"),
+            (1_700_000_000_000.0, "1700000000000"),
+            (1e-7, "1e-7"),
+            (123e-20, "1.23e-18"),
+            (1e20, "100000000000000000000"),
+            (5e-324, "5e-324"),
+            (f64::MAX, "1.7976931348623157e+308"),
+        ] {
+            let mut beside = Beside::default();
+            beside.push(&to(None), &[Double(number)]);
+            assert_eq!(beside.put_together(), to(Some(expected.as_bytes())).bytes());
+        }
     }
 
     #[test]
     fn what_makes_no_sense_ends_the_commands() {
         let mut beside = Beside::default();
-        beside.push(&to(None), &pieces(&["1"]));
-        beside.push(&to(None), &pieces(&["22"]));
+        beside.push(&to(None), &[json("1")]);
+        beside.push(&to(None), &[json("22")]);
         let whole = beside.put_together();
         let first = to(Some(b"1"));
         assert_eq!(with_payloads(&beside.commands, b"12"), first.bytes());
@@ -205,39 +281,52 @@ mod tests {
             with_payloads(&beside.commands, "1é".as_bytes()),
             first.bytes()
         );
-        assert_eq!(
-            with_payloads(&beside.commands[..beside.commands.len() - 4], b"122"),
-            first.bytes()
-        );
+        let cut = &beside.commands[..beside.commands.len() - 4];
+        assert_eq!(with_payloads(cut, b"122"), first.bytes());
         assert_eq!(with_payloads(&beside.commands, b"1223"), whole);
+        for number in [f64::NAN, f64::INFINITY] {
+            let mut beside = Beside::default();
+            beside.push(&to(None), &[Integer(1)]);
+            beside.push(&to(None), &[Double(number)]);
+            assert_eq!(beside.put_together(), first.bytes());
+        }
 
         let mut admit = CommandWriter::new();
         admit.admit(Handle(1));
         let mut beside = Beside::default();
-        beside.push(&admit, &pieces(&["1"]));
+        beside.push(&admit, &[json("1")]);
         assert_eq!(beside.put_together(), b"");
-        // More pieces than words.
+        // More pieces than words, and a number without one.
         assert_eq!(
             with_payloads(&[6, 0xff, 0xff, 0xff, 3, 0, 0, 0, 0, 0, 0, 0], b""),
             b""
         );
+        let lone = [6, 1, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80];
+        assert_eq!(with_payloads(&lone, b""), b"");
+    }
+
+    fn piece() -> impl Strategy<Value = Piece> {
+        let text = || "[a-z\"\\\\\n\u{1}é€😀]{0,40}";
+        prop_oneof![
+            text().prop_map(Json),
+            text().prop_map(Raw),
+            any::<i32>().prop_map(Integer),
+            (prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL).prop_map(Double),
+        ]
     }
 
     proptest! {
         #[test]
         fn any_pieces_arrive_escaped_and_in_order(
             all in prop::collection::vec(
-                (0..3_u8, prop::collection::vec("[a-z\"\\\\\n\u{1}é€😀]{0,40}", 0..4)),
+                (0..3_u8, prop::collection::vec(piece(), 0..5)),
                 0..6,
             ),
         ) {
             let mut beside = Beside::default();
             let mut expected = CommandWriter::new();
             for (kind, pieces) in all {
-                let payload: String = pieces.iter().enumerate().map(|(at, piece)| {
-                    let quoted = serde_json::to_string(piece).unwrap();
-                    if at % 2 == 1 { quoted[1..quoted.len() - 1].to_owned() } else { piece.clone() }
-                }).collect();
+                let payload: String = pieces.iter().map(Piece::json).collect();
                 let payload = (!pieces.is_empty()).then_some(payload.as_bytes());
                 let write = |writer: &mut CommandWriter, payload: Option<&[u8]>| {
                     match kind {
