@@ -54,7 +54,7 @@ const received = (...payloads: readonly unknown[]) =>
 function json(payload: unknown): string | undefined {
   const serialised = serialise(payload);
   if (!(serialised instanceof Pieces)) return serialised;
-  const { joined } = serialised;
+  const joined = serialised.texts.join("");
   const words = serialised.words.values();
   const word = () => words.next().value as number;
   let text = "";

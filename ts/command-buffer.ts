@@ -135,10 +135,12 @@ export class CommandBuffer {
   endWith(payload: Payload): void {
     if (typeof payload === "string") {
       this.word(payload.length);
-      this.#add(payload, 1);
+      this.#count(1);
+      this.#add(payload);
     } else if (payload !== undefined) {
       for (const word of payload.words) this.word(word);
-      this.#add(payload.joined, payload.words.length);
+      this.#count(payload.words.length);
+      for (const text of payload.texts) this.#add(text);
     }
     this.end();
   }
@@ -177,10 +179,19 @@ export class CommandBuffer {
     this.#words = new Uint32Array(this.#bytes.buffer);
   }
 
-  #add(text: string, words: number): void {
+  /** Says how many words the command's payload has. */
+  #count(words: number): void {
     const head = this.#start >> 2;
     this.#words[head] = (this.#words[head] as number) + words * PAYLOAD_WORD;
-    this.#payloads += text;
+  }
+
+  #add(text: string): void {
+    if (text.length >= CHUNK) {
+      this.#writePayloads();
+      this.#payloads = text;
+    } else {
+      this.#payloads += text;
+    }
     if (this.#payloads.length >= CHUNK) this.#writePayloads();
   }
 
@@ -233,7 +244,10 @@ function mostBytes(text: string): number {
 }
 
 function lengthOf(payload: string | Pieces): number {
-  return typeof payload === "string" ? payload.length : payload.joined.length;
+  if (typeof payload === "string") return payload.length;
+  let length = 0;
+  for (const text of payload.texts) length += text.length;
+  return length;
 }
 
 /** The bytes of a command for the words of its payload. */
@@ -248,6 +262,7 @@ function roomForPayload(payload: Payload): number {
 /** The most bytes a payload may take as JSON. */
 function mostJson(payload: string | Pieces): number {
   if (typeof payload === "string") return Buffer.byteLength(payload);
-  const { joined, words } = payload;
-  return Buffer.byteLength(joined) + 5 * Math.min(joined.length, MOST_TEXT) + NUMBER * words.length;
+  const { texts, words } = payload;
+  const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+  return bytes + 5 * Math.min(lengthOf(payload), MOST_TEXT) + NUMBER * words.length;
 }

@@ -20,8 +20,8 @@ const DOUBLE = 3 << 30;
 /** JSON with text and numbers in it that are not JSON yet. */
 export class Pieces {
   constructor(
-    /** JSON and the texts in it, one after the other. */
-    readonly joined: string,
+    /** JSON and the texts in it, one after the other; long texts are not joined with the rest, which would copy them. */
+    readonly texts: readonly string[],
     /** Where which begins, and the numbers: as the engine has it in `src/command/payloads.rs`. */
     readonly words: readonly number[],
   ) {}
@@ -34,7 +34,7 @@ export type Payload = string | Pieces | undefined;
 export function serialise(payload: unknown): Payload {
   if (typeof payload === "string") {
     return isText(payload, MOST_TEXT)
-      ? new Pieces(`"${payload}"`, [1, TEXT | payload.length, 1])
+      ? new Pieces(['"', payload, '"'], [1, TEXT | payload.length, 1])
       : JSON.stringify(payload);
   }
   if (!isPlain(payload)) return JSON.stringify(payload);
@@ -70,6 +70,7 @@ const halves = new Int32Array(double.buffer);
 function flat(object: Record<string, unknown>): Payload {
   const found = spare ?? [];
   spare = undefined;
+  let texts: string[] | undefined;
   let joined = "";
   /** Where the piece begins that is being written, and what ends the text before it. */
   let start = 0;
@@ -90,8 +91,14 @@ function flat(object: Record<string, unknown>): Payload {
       found[count] = joined.length - start;
       found[count + 1] = TEXT | value.length;
       count += 2;
-      joined += value;
-      start = joined.length;
+      if (value.length < LONG) {
+        joined += value;
+        start = joined.length;
+      } else {
+        (texts ??= []).push(joined, value);
+        joined = "";
+        start = 0;
+      }
       quote = '"';
     } else if (typeof value === "number") {
       if (!Number.isFinite(value)) return undefined;
@@ -113,7 +120,9 @@ function flat(object: Record<string, unknown>): Payload {
   joined += `${quote}}`;
   if (count === 0) return joined;
   found[count] = joined.length - start;
-  return new Pieces(joined, found.slice(0, count + 1));
+  if (texts) texts.push(joined);
+  else texts = [joined];
+  return new Pieces(texts, found.slice(0, count + 1));
 }
 
 /** Puts a number among the words; returns where they go on. */
@@ -159,30 +168,30 @@ function isPlain(value: unknown): value is Record<string, unknown> {
 
 /** An object with long text in it; the rest is `JSON.stringify`'s. */
 function inPieces(object: Record<string, unknown>): Payload {
+  const texts: string[] = [];
   const words: number[] = [];
-  let joined = "{";
-  let start = 0;
+  let json = "{";
   let left = MOST_TEXT;
   let separator = "";
   for (const key of Object.keys(object)) {
     const value = object[key];
     if (isLong(value, left)) {
       left -= value.length;
-      joined += `${separator}${JSON.stringify(key)}:"`;
-      words.push(joined.length - start, TEXT | value.length);
-      joined += value;
-      start = joined.length;
-      joined += '"';
+      json += `${separator}${JSON.stringify(key)}:"`;
+      texts.push(json, value);
+      words.push(json.length, TEXT | value.length);
+      json = '"';
     } else {
       // An object of its own around each value: `toJSON` gets its key, and what JSON leaves out is left out. Without a
       // prototype, as the payload may hide a `toJSON` of `Object.prototype` behind one of its own that is `undefined`.
       const member = JSON.stringify({ __proto__: null, [key]: value });
       if (member === "{}") continue;
-      joined += separator + member.slice(1, -1);
+      json += separator + member.slice(1, -1);
     }
     separator = ",";
   }
-  joined += "}";
-  words.push(joined.length - start);
-  return new Pieces(joined, words);
+  json += "}";
+  texts.push(json);
+  words.push(json.length);
+  return new Pieces(texts, words);
 }
