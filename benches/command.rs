@@ -1,11 +1,15 @@
-//! What does a shard pay to decode the commands of one hand-over?
+//! What does a shard pay to decode the commands of one hand-over, and its owner to have payloads put into them?
 //!
-//! A hand-over is about 64 KiB. The count of what was decoded is checked in every round.
+//! A hand-over is about 64 KiB. The count of what was decoded is checked in every round, and so are the bytes of what was
+//! put together.
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use zocket::{Command, CommandWriter, Handle, command::Commands};
+use zocket::{
+    Command, CommandWriter, Handle,
+    command::{Commands, with_payloads},
+};
 
 const HAND_OVER: usize = 64 * 1024;
 
@@ -74,5 +78,48 @@ fn decode(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decode);
+/// Sends to single clients with their payloads beside them, and the same whole. Of the payloads each has a number and a text.
+fn beside(text: &str) -> (Vec<u8>, String, CommandWriter, u32) {
+    let (mut commands, mut texts, mut whole) = (Vec::new(), String::new(), CommandWriter::new());
+    let mut count = 0;
+    let units = u32::try_from(text.encode_utf16().count()).expect("a short text");
+    let quoted = serde_json::to_string(text).expect("text is JSON");
+    while commands.len() + texts.len() < HAND_OVER {
+        let payload = [5, 2 << 30, count, 9, 1 << 30 | units, 2];
+        let command = [6 | 6 << 8, 12, u32::MAX, 0, 1, count];
+        let words = command.iter().chain(&payload);
+        commands.extend(words.flat_map(|word| word.to_le_bytes()));
+        texts.extend(["{\"n\":", ",\"text\":\"", text, "\"}"]);
+        let json = format!("{{\"n\":{count},\"text\":{quoted}}}");
+        whole.to(0, Some(json.as_bytes()), &[Handle(count)]);
+        count += 1;
+    }
+    (commands, texts, whole, count)
+}
+
+fn payloads(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("payloads");
+    for (name, text) in [
+        ("plain/38B", "a message as chats have it, of no size"),
+        (
+            "escaped/38B",
+            "a \"message\" with\nlines, of nearly no size",
+        ),
+        ("cyrillic/38B", "сообщение в чате, ру"),
+    ] {
+        let (commands, texts, whole, count) = beside(text);
+        group.throughput(Throughput::Elements(u64::from(count)));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let all = with_payloads(black_box(&commands), black_box(texts.as_bytes()));
+                assert_eq!(all.len(), whole.bytes().len());
+                all
+            });
+        });
+        assert_eq!(with_payloads(&commands, texts.as_bytes()), whole.bytes());
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decode, payloads);
 criterion_main!(benches);
