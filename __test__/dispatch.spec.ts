@@ -162,6 +162,22 @@ describe("the engine", () => {
     );
   });
 
+  test("that does not take commands loses those alone: what onError sends then is handed over whole", async (t) => {
+    const sent: string[] = [];
+    let broken = true;
+    const onError = () => server.send["said"]?.("after").broadcast();
+    const { engine, server } = play(t, {}, { onError });
+    engine.submit = (commands, length, text, size) => {
+      if (broken) throw new Error("broken");
+      const words = Buffer.from(commands.subarray(0, length));
+      sent.push(`${words.readUInt32LE(4) * 4 === length} ${Buffer.from(text.subarray(0, size))}`);
+    };
+    server.send["said"]?.("lost").broadcast();
+    await Promise.resolve().then(() => (broken = false));
+    await turn();
+    assert.deepEqual(sent, ['true "after"']);
+  });
+
   test("whose shard died has lost its clients: each gets its onDisconnect, and stop() resolves", async (t) => {
     const gone: string[] = [];
     const onDisconnect = (_: object, id: string) => void gone.push(id);

@@ -73,16 +73,19 @@ export class CommandBuffer {
   flush(): void {
     const length = this.#length;
     if (length === 0) return;
+    let failure: { readonly error: unknown } | undefined;
     try {
       this.#writePayloads();
       if (!this.#closed) this.#submit(this.#bytes, length, this.#text, this.#size);
     } catch (error) {
-      this.#fail(error);
+      failure = { error };
     }
     this.#length = 0;
     this.#size = 0;
     if (this.#bytes.length > CAPACITY) this.#allocate(CAPACITY);
     if (this.#text.length > CAPACITY) this.#text = Buffer.allocUnsafeSlow(CAPACITY);
+    // Last, as who is told may send.
+    if (failure) this.#fail(failure.error);
   }
 
   /** From now on commands go nowhere. */
@@ -109,8 +112,12 @@ export class CommandBuffer {
    */
   startWith(payload: Payload, opcode: number, most: number): void {
     const needed = 4 + most + roomForPayload(payload);
-    // With what is there it might be longer than a string can be.
-    if (payload !== undefined && lengthOf(payload) > HAND_OVER) this.flush();
+    if (payload !== undefined && lengthOf(payload) > HAND_OVER) {
+      // With what is there it might be longer than a string can be.
+      this.flush();
+      // Now, as what fails in the middle of a command would spoil those that follow.
+      this.#reserve(bytesOf(payload));
+    }
     this.start(opcode, needed);
     this.word(NO_PAYLOAD);
   }
@@ -199,13 +206,17 @@ export class CommandBuffer {
     const payloads = this.#payloads;
     if (payloads === "") return;
     this.#payloads = "";
-    const needed = this.#size + mostBytes(payloads);
-    if (needed > this.#text.length) {
-      const old = this.#text;
-      this.#text = Buffer.allocUnsafeSlow(needed);
-      this.#text.set(old.subarray(0, this.#size));
-    }
+    this.#reserve(mostBytes(payloads));
     this.#size += this.#text.write(payloads, this.#size, "utf8");
+  }
+
+  /** Makes room for so many bytes of payloads. */
+  #reserve(bytes: number): void {
+    const needed = this.#size + bytes;
+    if (needed <= this.#text.length) return;
+    const old = this.#text;
+    this.#text = Buffer.allocUnsafeSlow(needed);
+    this.#text.set(old.subarray(0, this.#size));
   }
 
   #write(text: string): void {
@@ -262,7 +273,12 @@ function roomForPayload(payload: Payload): number {
 /** The most bytes a payload may take as JSON. */
 function mostJson(payload: string | Pieces): number {
   if (typeof payload === "string") return Buffer.byteLength(payload);
-  const { texts, words } = payload;
-  const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
-  return bytes + 5 * Math.min(lengthOf(payload), MOST_TEXT) + NUMBER * words.length;
+  const raw = Math.min(lengthOf(payload), MOST_TEXT);
+  return bytesOf(payload) + 5 * raw + NUMBER * payload.words.length;
+}
+
+/** The most bytes that what a payload has as text takes. */
+function bytesOf(payload: string | Pieces): number {
+  const texts = typeof payload === "string" ? [payload] : payload.texts;
+  return texts.reduce((sum, text) => sum + mostBytes(text), 0);
 }
