@@ -145,7 +145,7 @@ impl Event<'_> {
                 out.extend_from_slice(b"{\"id\":\"");
                 out.extend_from_slice(id.to_string().as_bytes());
                 out.extend_from_slice(b"\",\"headers\":");
-                request.write_headers_json(out);
+                request.headers.write_json(out);
                 out.extend_from_slice(b",\"origin\":");
                 match &request.origin {
                     Some(origin) => push_json_string(out, origin),

@@ -6,18 +6,19 @@
 mod authority;
 mod fields;
 mod head;
+mod headers;
 mod refusal;
 mod target;
 
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+pub use self::headers::Headers;
 pub use self::refusal::{Reason, Refusal};
 
 use self::authority::Authority;
 use self::fields::Fields;
 use self::head::End;
 use self::target::Target;
-use crate::envelope::push_json_string;
 
 /// The longest request head in bytes, blank line included.
 pub const MAX_HEAD: usize = 16 * 1024;
@@ -67,26 +68,10 @@ pub struct UpgradeRequest {
     pub accept: String,
     /// The path as the client wrote it, without the query.
     pub path: String,
-    /// Header fields and query parameters merged; names in lower case, each only once.
-    pub headers: Vec<(String, String)>,
+    /// Header fields and query parameters merged.
+    pub headers: Headers,
     /// The `Origin` for the owner to judge: only with [`AllowedOrigins::Owner`].
     pub origin: Option<String>,
-}
-
-impl UpgradeRequest {
-    /// Appends the headers as one JSON object.
-    pub fn write_headers_json(&self, out: &mut Vec<u8>) {
-        out.push(b'{');
-        for (index, (name, value)) in self.headers.iter().enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
-            push_json_string(out, name);
-            out.push(b':');
-            push_json_string(out, value);
-        }
-        out.push(b'}');
-    }
 }
 
 /// Looks at everything that has arrived so far on a fresh connection.
@@ -281,8 +266,8 @@ mod tests {
     }
 
     fn header<'a>(request: &'a UpgradeRequest, name: &str) -> Option<&'a str> {
-        let mut found = request.headers.iter().filter(|(key, _)| key == name);
-        let value = found.next().map(|(_, value)| value.as_str());
+        let mut found = request.headers.iter().filter(|(key, _)| *key == name);
+        let value = found.next().map(|(_, value)| value);
         assert_eq!(found.next(), None, "doubled {name}");
         value
     }
@@ -299,7 +284,7 @@ mod tests {
         assert_eq!(request.path, "/chat");
         assert_eq!(request.origin, None);
         let mut json = Vec::new();
-        request.write_headers_json(&mut json);
+        request.headers.write_json(&mut json);
         assert_eq!(
             String::from_utf8(json).unwrap(),
             format!(
@@ -322,14 +307,8 @@ mod tests {
 
     #[test]
     fn no_headers_are_an_empty_json_object() {
-        let request = UpgradeRequest {
-            accept: String::new(),
-            path: String::new(),
-            headers: vec![],
-            origin: None,
-        };
         let mut json = Vec::new();
-        request.write_headers_json(&mut json);
+        Headers::default().write_json(&mut json);
         assert_eq!(json, b"{}");
     }
 
@@ -746,7 +725,7 @@ mod tests {
                 &Rules::default(),
             );
             let mut json = Vec::new();
-            request.write_headers_json(&mut json);
+            request.headers.write_json(&mut json);
             let object: serde_json::Map<_, _> = serde_json::from_slice(&json).unwrap();
             prop_assert_eq!(object.len(), request.headers.len());
             prop_assert!(object.keys().all(|name| *name == name.to_lowercase()));

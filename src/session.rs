@@ -26,6 +26,7 @@ use crate::{
     protocol::{Exchange, Message},
     shard::{SCRATCH, Shard},
     transport::{Arrived, Transport},
+    upgrade::{Open, Registered},
 };
 
 /// What tungstenite keeps for each connection; larger messages grow it for as long as they last.
@@ -63,45 +64,49 @@ enum Wake {
     Held,
 }
 
-struct Task<'a> {
-    shard: &'a Rc<Shard>,
-    connection: &'a Rc<Connection>,
+struct Task {
+    registered: Registered,
     reader: OwnedReadHalf,
     socket: WebSocket<Transport>,
     /// Reading stopped with messages left: go on without waiting for the socket.
     unread: bool,
 }
 
-/// Serves an open connection to its end, with the bytes that came before the 101.
-pub(crate) async fn run(
-    shard: &Rc<Shard>,
-    connection: &Rc<Connection>,
-    reader: OwnedReadHalf,
-    early: Vec<u8>,
-) {
+/// Serves an open connection to its end.
+///
+/// What an open connection keeps is made outside the future, which would keep the arguments of an `async fn` twice.
+pub(crate) fn run(open: Open) -> impl Future<Output = ()> {
+    let Open {
+        registered,
+        reader,
+        early,
+    } = open;
+    let Registered { shard, connection } = &registered;
     shard.metrics().bytes_in.add(early.len() as u64);
     let socket = web_socket(shard, connection, Arrived::new(early));
     let mut task = Task {
-        shard,
-        connection,
+        registered,
         reader,
         socket,
         unread: true,
     };
-    let end = task.serve().await;
-    let reader = task.reader;
-    let has_sent_close = connection.state() == State::Closing;
-    shard.end(connection);
-    match end {
-        End::Gone => connection.cut(),
-        End::Reset => connection.forget(),
-        End::Closed => linger(shard, connection, reader).await,
-        End::Fault(code, reason) => {
-            if !has_sent_close {
+    async move {
+        let end = task.serve().await;
+        let Task {
+            registered, reader, ..
+        } = task;
+        let Registered { shard, connection } = &registered;
+        let has_sent_close = connection.state() == State::Closing;
+        shard.end(connection);
+        match end {
+            End::Gone => return connection.cut(),
+            End::Reset => return connection.forget(),
+            End::Fault(code, reason) if !has_sent_close => {
                 connection.push_control(&close_frame(code, reason));
             }
-            linger(shard, connection, reader).await;
+            End::Closed | End::Fault(..) => {}
         }
+        linger(shard, connection, reader).await;
     }
 }
 
@@ -122,7 +127,7 @@ fn web_socket(
     WebSocket::from_raw_socket(transport, Role::Server, Some(limits))
 }
 
-impl Task<'_> {
+impl Task {
     async fn serve(&mut self) -> End {
         loop {
             match poll_fn(|cx| self.poll_wake(cx)).await {
@@ -141,7 +146,7 @@ impl Task<'_> {
                     }
                 }
                 Wake::Held => {
-                    if self.rest().await.is_break() {
+                    if Box::pin(self.rest()).await.is_break() {
                         return End::Gone;
                     }
                 }
@@ -153,7 +158,7 @@ impl Task<'_> {
 
     /// Waits while the client is not read; breaks when it is gone.
     async fn rest(&mut self) -> ControlFlow<()> {
-        let (shard, connection) = (self.shard, self.connection);
+        let Registered { shard, connection } = &self.registered;
         let paused = connection.is_paused();
         let rested = poll_fn(|cx| {
             connection.register(cx);
@@ -175,38 +180,37 @@ impl Task<'_> {
     }
 
     fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
-        self.connection.register(cx);
-        if let Some(order) = self.connection.take_order() {
+        self.registered.connection.register(cx);
+        if let Some(order) = self.registered.connection.take_order() {
             return Poll::Ready(Wake::Order(order));
         }
-        if self
-            .connection
-            .poll_flush(cx, self.shard.metrics())
-            .is_ready()
-        {
+        let Registered { shard, connection } = &self.registered;
+        if connection.poll_flush(cx, shard.metrics()).is_ready() {
             return Poll::Ready(Wake::Gone);
         }
-        if is_held(self.shard, self.connection) {
+        if is_held(&self.registered.shard, &self.registered.connection) {
             return Poll::Ready(Wake::Held);
         }
         if self.unread {
             return Poll::Ready(Wake::Input { full: false });
         }
-        let mut scratch = self.shard.take_scratch();
+        let mut scratch = self.registered.shard.take_scratch();
         let mut buffer = ReadBuf::new(&mut scratch);
         let polled = Pin::new(&mut self.reader).poll_read(cx, &mut buffer);
         let read = buffer.filled().len();
         match polled {
             Poll::Ready(Ok(())) if read > 0 => {
-                self.shard.metrics().bytes_in.add(read as u64);
-                self.connection.heard(self.shard.tick());
+                self.registered.shard.metrics().bytes_in.add(read as u64);
+                self.registered
+                    .connection
+                    .heard(self.registered.shard.tick());
                 self.socket.get_mut().arrived.lend(scratch, read);
                 Poll::Ready(Wake::Input {
                     full: read == SCRATCH,
                 })
             }
             Poll::Ready(end) => {
-                self.shard.return_scratch(scratch);
+                self.registered.shard.return_scratch(scratch);
                 let is_reset = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionReset;
                 Poll::Ready(if end.is_err_and(|error| is_reset(&error)) {
                     Wake::Reset
@@ -215,7 +219,7 @@ impl Task<'_> {
                 })
             }
             Poll::Pending => {
-                self.shard.return_scratch(scratch);
+                self.registered.shard.return_scratch(scratch);
                 Poll::Pending
             }
         }
@@ -225,7 +229,9 @@ impl Task<'_> {
     fn read_messages(&mut self) -> Option<End> {
         self.unread = false;
         let end = loop {
-            if self.connection.is_paused() || self.shard.is_unread(self.connection) {
+            if self.registered.connection.is_paused()
+                || self.registered.shard.is_unread(&self.registered.connection)
+            {
                 self.unread = true;
                 break None;
             }
@@ -238,20 +244,26 @@ impl Task<'_> {
                 }
                 Err(error) => break Some(end_of(&error)),
             }
-            if self.connection.state() == State::Ended {
+            if self.registered.connection.state() == State::Ended {
                 break Some(End::Gone);
             }
         };
         let transport = self.socket.get_mut();
-        self.shard.return_scratch(transport.arrived.settle());
+        self.registered
+            .shard
+            .return_scratch(transport.arrived.settle());
         // Stopped early it may still owe a pong.
-        let is_settled = !self.unread && self.connection.state() == State::Open;
+        let is_settled = !self.unread && self.registered.connection.state() == State::Open;
         if is_settled && transport.has_outgrown(KEPT_BUFFER) {
             let arrived = mem::take(&mut transport.arrived);
-            self.socket = web_socket(self.shard, self.connection, arrived);
+            self.socket = web_socket(&self.registered.shard, &self.registered.connection, arrived);
         }
-        if !self.connection.outbox().borrow().is_empty()
-            && self.connection.flush(self.shard.metrics()) == Flush::Broken
+        if !self.registered.connection.outbox().borrow().is_empty()
+            && self
+                .registered
+                .connection
+                .flush(self.registered.shard.metrics())
+                == Flush::Broken
         {
             return Some(End::Gone);
         }
@@ -259,17 +271,22 @@ impl Task<'_> {
     }
 
     fn deliver(&mut self, message: Message) {
-        self.shard.metrics().received.add(1);
+        self.registered.shard.metrics().received.add(1);
         let mut exchange = Exchange {
-            shard: self.shard,
-            connection: self.connection,
+            shard: &self.registered.shard,
+            connection: &self.registered.connection,
         };
-        self.shard.protocol().message(message, &mut exchange);
-        self.shard.count_message(self.connection);
+        self.registered
+            .shard
+            .protocol()
+            .message(message, &mut exchange);
+        self.registered
+            .shard
+            .count_message(&self.registered.connection);
     }
 
     fn close(&mut self, code: u16, hint: Option<u32>) -> Option<End> {
-        if !self.connection.start_closing() {
+        if !self.registered.connection.start_closing() {
             return None;
         }
         let frame = CloseFrame {
@@ -279,7 +296,15 @@ impl Task<'_> {
             }),
         };
         match self.socket.close(Some(frame)) {
-            Ok(()) if self.connection.flush(self.shard.metrics()) != Flush::Broken => None,
+            Ok(())
+                if self
+                    .registered
+                    .connection
+                    .flush(self.registered.shard.metrics())
+                    != Flush::Broken =>
+            {
+                None
+            }
             _ => Some(End::Gone),
         }
     }
@@ -315,8 +340,16 @@ fn close_frame(code: u16, reason: &str) -> Vec<u8> {
 }
 
 /// Sends what is queued, then a FIN, and discards what still comes: closing a socket with unread
-/// bytes would reset it and take the close frame with it.
-pub(crate) async fn linger(shard: &Rc<Shard>, connection: &Connection, mut reader: OwnedReadHalf) {
+/// bytes would reset it and take the close frame with it. Boxed, so that no open connection carries it along.
+pub(crate) fn linger<'a>(
+    shard: &'a Rc<Shard>,
+    connection: &'a Connection,
+    reader: OwnedReadHalf,
+) -> Pin<Box<impl Future<Output = ()> + 'a>> {
+    Box::pin(drain(shard, connection, reader))
+}
+
+async fn drain(shard: &Rc<Shard>, connection: &Connection, mut reader: OwnedReadHalf) {
     let work = async {
         if connection.flush(shard.metrics()) == Flush::Broken {
             return;

@@ -40,7 +40,7 @@ use crate::{
     rate::{Rate, SharedBucket},
     registry::Registry,
     routes::Routes,
-    upgrade,
+    session, upgrade,
 };
 
 pub(crate) use self::place::Place;
@@ -237,8 +237,13 @@ impl Shard {
     ) {
         let deadline = accepted + self.config().handshake_timeout;
         let counted = Counted::new(self.clone());
+        // Boxed, so that an open connection does not carry the handshake's memory along.
+        let opening = Box::pin(upgrade::open(self.clone(), stream, peer, deadline, permit));
         spawn_local(async move {
-            upgrade::serve(&counted.0, stream, peer, deadline, permit).await;
+            let _counted = counted;
+            if let Some(open) = opening.await {
+                session::run(open).await;
+            }
         });
     }
 

@@ -27,28 +27,10 @@ const MAX_EARLY: usize = 64 * 1024;
 /// How long a refusal may take to be read.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Serves one accepted socket to its end.
-pub(crate) async fn serve(
-    shard: &Rc<Shard>,
-    stream: TcpStream,
-    peer: IpAddr,
-    deadline: Instant,
-    permit: OwnedSemaphorePermit,
-) {
-    if !SOCKETS_INHERIT_NODELAY {
-        // A socket that cannot be told so is slower, not wrong.
-        let _ = stream.set_nodelay(true);
-    }
-    // Boxed, so that an open connection does not carry the handshake's memory along.
-    if let Some(open) = Box::pin(open(shard, stream, peer, deadline, permit)).await {
-        session::run(shard, &open.registered.connection, open.reader, open.early).await;
-    }
-}
-
 /// A connection that has a number, and so an end the owner hears of, whatever becomes of its task.
-struct Registered {
-    shard: Rc<Shard>,
-    connection: Rc<Connection>,
+pub(crate) struct Registered {
+    pub(crate) shard: Rc<Shard>,
+    pub(crate) connection: Rc<Connection>,
 }
 
 impl Drop for Registered {
@@ -63,19 +45,27 @@ impl Drop for Registered {
     }
 }
 
-struct Open {
-    registered: Registered,
-    reader: OwnedReadHalf,
-    early: Vec<u8>,
+/// A connection whose client has been admitted.
+pub(crate) struct Open {
+    pub(crate) registered: Registered,
+    pub(crate) reader: OwnedReadHalf,
+    /// The bytes that came before the 101.
+    pub(crate) early: Vec<u8>,
 }
 
-async fn open(
-    shard: &Rc<Shard>,
+/// Serves an accepted socket until it is admitted; `None` if it came to nothing.
+pub(crate) async fn open(
+    shard: Rc<Shard>,
     mut stream: TcpStream,
     peer: IpAddr,
     deadline: Instant,
     permit: OwnedSemaphorePermit,
 ) -> Option<Open> {
+    let shard = &shard;
+    if !SOCKETS_INHERIT_NODELAY {
+        // A socket that cannot be told so is slower, not wrong.
+        let _ = stream.set_nodelay(true);
+    }
     let (request, early) = tokio::select! {
         head = timeout_at(deadline, read_head(shard, &mut stream)) => match head {
             Ok(Some((Ok(request), early))) => (request, early),
@@ -260,7 +250,16 @@ impl Pending<'_> {
     }
 }
 
-async fn refuse(shard: &Shard, mut stream: TcpStream, refusal: &Refusal) -> Option<Open> {
+/// Boxed, so that no other handshake carries it along.
+fn refuse<'a>(
+    shard: &'a Shard,
+    stream: TcpStream,
+    refusal: &'a Refusal,
+) -> Pin<Box<impl Future<Output = Option<Open>> + 'a>> {
+    Box::pin(send_refusal(shard, stream, refusal))
+}
+
+async fn send_refusal(shard: &Shard, mut stream: TcpStream, refusal: &Refusal) -> Option<Open> {
     shard.metrics().refuse(refusal.reason);
     let answer = async {
         stream.write_all(&refusal.to_response()).await?;

@@ -82,21 +82,21 @@ fn check_request(head: &[u8], request: &UpgradeRequest, rules: &Rules) {
     );
 
     let mut json = Vec::new();
-    request.write_headers_json(&mut json);
+    request.headers.write_json(&mut json);
     let told: serde_json::Map<String, serde_json::Value> =
         serde_json::from_slice(&json).expect("an object");
     assert_eq!(told.len(), request.headers.len());
     let names: HashSet<_> = request.headers.iter().map(|(name, _)| name).collect();
     assert_eq!(names.len(), request.headers.len(), "a doubled name");
-    for (name, value) in &request.headers {
-        assert_eq!(*name, name.to_lowercase());
+    for (name, value) in request.headers.iter() {
+        assert_eq!(name, name.to_lowercase());
         let real = all(name);
-        match (name.as_str(), real.is_empty()) {
+        match (name, real.is_empty()) {
             ("cookie", true) => panic!("a cookie from the query"),
-            ("cookie", false) => assert_eq!(*value, real.join("; ")),
+            ("cookie", false) => assert_eq!(value, real.join("; ")),
             // Withheld from another site, it may come from the query.
             ("authorization", false) if rules.origins == AllowedOrigins::Any => {}
-            (_, false) => assert_eq!(*value, real.join(", ")),
+            (_, false) => assert_eq!(value, real.join(", ")),
             (_, true) => {}
         }
     }

@@ -1,9 +1,13 @@
 //! The header fields of one request: looks them up, and merges them with the query into what the owner sees.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::{
+    borrow::Cow,
+    collections::{HashMap, hash_map::Entry},
+};
 
 use httparse::Header;
+
+use super::headers::Headers;
 
 /// The fields in the order they came.
 pub(super) struct Fields<'a> {
@@ -48,30 +52,42 @@ impl<'a> Fields<'a> {
 
     /// The value of a field, repeats joined.
     pub(super) fn joined(&self, name: &str) -> Option<String> {
-        self.all(name).map(latin1).reduce(|mut joined, value| {
-            joined.push_str(separator(name));
-            joined.push_str(&value);
-            joined
-        })
+        let mut joined = String::new();
+        let count = self.join(name, &mut joined);
+        (count > 0).then_some(joined)
+    }
+
+    /// Appends the values of a field, and says how many there were.
+    fn join(&self, name: &str, out: &mut String) -> usize {
+        let separator = if name.eq_ignore_ascii_case("cookie") {
+            "; "
+        } else {
+            ", "
+        };
+        let mut count = 0;
+        for value in self.all(name) {
+            if count > 0 {
+                out.push_str(separator);
+            }
+            push_latin1(out, value);
+            count += 1;
+        }
+        count
     }
 
     /// What the owner sees: all fields but the withheld ones, and the query parameters whose names are not taken.
-    /// Names are in lower case and unique.
-    pub(super) fn merge(&self, withheld: &[&str], query: &str) -> Vec<(String, String)> {
-        let mut merged: Vec<(String, String)> = Vec::with_capacity(self.fields.len());
-        for field in self.fields {
-            let name = field.name.to_ascii_lowercase();
-            if withheld.contains(&name.as_str()) {
-                continue;
-            }
-            let value = latin1(field.value);
+    pub(super) fn merge(&self, withheld: &[&str], query: &str) -> Headers {
+        let bytes = |field: &Header<'_>| field.name.len() + field.value.len();
+        let bytes = self.fields.iter().map(bytes).sum::<usize>() + query.len();
+        let mut merged = Headers::with_capacity(self.fields.len(), bytes);
+        for (index, field) in self.fields.iter().enumerate() {
+            let is = |name: &str| field.name.eq_ignore_ascii_case(name);
             // A table would not pay: there are at most `MAX_FIELDS`.
-            match merged.iter_mut().find(|(taken, _)| *taken == name) {
-                Some((_, joined)) => {
-                    joined.push_str(separator(&name));
-                    joined.push_str(&value);
-                }
-                None => merged.push((name, value)),
+            let is_repeat = || self.fields[..index].iter().any(|field| is(field.name));
+            if !withheld.iter().any(|name| is(name)) && !is_repeat() {
+                merged.push(field.name, |value| {
+                    self.join(field.name, value);
+                });
             }
         }
         if !query.is_empty() {
@@ -82,12 +98,12 @@ impl<'a> Fields<'a> {
 }
 
 /// Adds the query parameters: real fields win over them, later ones over earlier ones.
-fn merge_query(merged: &mut Vec<(String, String)>, query: &str) {
-    let real = merged.len();
+fn merge_query(merged: &mut Headers, query: &str) {
     // A peer chooses thousands of names, so this table needs the standard library's seeded hash.
-    let mut places: HashMap<String, usize> = (merged.iter().enumerate())
-        .map(|(place, (name, _))| (name.clone(), place))
+    let mut places: HashMap<String, Option<usize>> = (merged.iter())
+        .map(|(name, _)| (name.to_owned(), None))
         .collect();
+    let mut parameters: Vec<(String, Cow<'_, str>)> = Vec::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let name = name.to_lowercase();
         // A page may put anything into a URL, a cookie it may not.
@@ -95,24 +111,28 @@ fn merge_query(merged: &mut Vec<(String, String)>, query: &str) {
             continue;
         }
         match places.entry(name) {
-            Entry::Occupied(entry) if *entry.get() < real => {}
-            Entry::Occupied(entry) => merged[*entry.get()].1 = value.into_owned(),
+            Entry::Occupied(entry) => {
+                if let Some(place) = *entry.get() {
+                    parameters[place].1 = value;
+                }
+            }
             Entry::Vacant(entry) => {
-                let name = entry.key().clone();
-                entry.insert(merged.len());
-                merged.push((name, value.into_owned()));
+                parameters.push((entry.key().clone(), value));
+                entry.insert(Some(parameters.len() - 1));
             }
         }
     }
-}
-
-fn separator(name: &str) -> &'static str {
-    if name == "cookie" { "; " } else { ", " }
+    for (name, value) in parameters {
+        merged.push(&name, |out| out.push_str(&value));
+    }
 }
 
 /// Field values are bytes; each becomes the character of that number, as in Node.
-fn latin1(value: &[u8]) -> String {
-    value.iter().copied().map(char::from).collect()
+fn push_latin1(out: &mut String, value: &[u8]) {
+    match str::from_utf8(value) {
+        Ok(ascii) if value.is_ascii() => out.push_str(ascii),
+        _ => out.extend(value.iter().copied().map(char::from)),
+    }
 }
 
 #[cfg(test)]
@@ -120,10 +140,21 @@ mod tests {
     use super::*;
 
     fn merge(fields: &[(&'static str, &'static [u8])], query: &str) -> Vec<(String, String)> {
+        merge_without(&[], fields, query)
+    }
+
+    fn merge_without(
+        withheld: &[&str],
+        fields: &[(&'static str, &'static [u8])],
+        query: &str,
+    ) -> Vec<(String, String)> {
         let fields: Vec<_> = (fields.iter())
             .map(|&(name, value)| Header { name, value })
             .collect();
-        Fields::new(&fields).merge(&[], query)
+        let merged = Fields::new(&fields).merge(withheld, query);
+        (merged.iter())
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect()
     }
 
     fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -223,14 +254,12 @@ mod tests {
 
     #[test]
     fn a_withheld_field_leaves_its_name_to_the_query() {
-        let header = |name, value| Header { name, value };
-        let fields = [
-            header("Cookie", &b"c"[..]),
-            header("AUTHORIZATION", b"real"),
-            header("a", b"1"),
-        ];
         assert_eq!(
-            Fields::new(&fields).merge(&["cookie", "authorization"], "authorization=mine&cookie=x"),
+            merge_without(
+                &["cookie", "authorization"],
+                &[("Cookie", b"c"), ("AUTHORIZATION", b"real"), ("a", b"1")],
+                "authorization=mine&cookie=x"
+            ),
             pairs(&[("a", "1"), ("authorization", "mine")])
         );
     }

@@ -1,0 +1,69 @@
+//! What the owner sees of a request's head.
+
+use crate::envelope::push_json_string;
+
+/// Header fields and query parameters merged, in the order they came; names in lower case, each only once.
+///
+/// All of them are in one text, since an allocation for each would cost a handshake more than reading its head does.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Headers {
+    text: String,
+    /// Where each name and its value end.
+    ends: Vec<(usize, usize)>,
+}
+
+impl Headers {
+    pub(super) fn with_capacity(count: usize, bytes: usize) -> Self {
+        Self {
+            text: String::with_capacity(bytes),
+            ends: Vec::with_capacity(count),
+        }
+    }
+
+    /// Appends one under a new name, in lower case; `write` appends the value to the text it is given.
+    pub(super) fn push(&mut self, name: &str, write: impl FnOnce(&mut String)) {
+        let start = self.text.len();
+        self.text.push_str(name);
+        self.text[start..].make_ascii_lowercase();
+        let end = self.text.len();
+        write(&mut self.text);
+        self.ends.push((end, self.text.len()));
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut start = 0;
+        self.ends.iter().map(move |&(name, value)| {
+            let pair = (&self.text[start..name], &self.text[name..value]);
+            start = value;
+            pair
+        })
+    }
+
+    /// Appends one JSON object.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        out.reserve(self.text.len() + 6 * self.len() + 2);
+        out.push(b'{');
+        for (index, (name, value)) in self.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            push_json_string(out, name);
+            out.push(b':');
+            push_json_string(out, value);
+        }
+        out.push(b'}');
+    }
+}
