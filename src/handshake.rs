@@ -10,6 +10,8 @@ mod headers;
 mod refusal;
 mod target;
 
+use std::mem::MaybeUninit;
+
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 pub use self::headers::Headers;
@@ -106,9 +108,9 @@ fn malformed() -> Refusal {
 }
 
 fn check(head: &[u8], rules: &Rules) -> Result<UpgradeRequest, Refusal> {
-    let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let mut request = httparse::Request::new(&mut slots);
-    if !request.parse(head).is_ok_and(|status| status.is_complete()) {
+    let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut request = httparse::Request::new(&mut []);
+    if !(request.parse_with_uninit_headers(head, &mut slots)).is_ok_and(|it| it.is_complete()) {
         return Err(malformed());
     }
     let (Some(method), Some(target), Some(version)) =

@@ -22,6 +22,8 @@ use crate::{
     shard::Shard,
 };
 
+/// Room for a head, as long as most are; a little less than what allocators begin to call large.
+const HEAD: usize = 1000;
 /// Bytes of messages kept from before the 101; more waits in the system.
 const MAX_EARLY: usize = 64 * 1024;
 /// How long a refusal may take to be read.
@@ -116,7 +118,7 @@ async fn read_head(
     shard: &Shard,
     stream: &mut TcpStream,
 ) -> Option<(Result<UpgradeRequest, Refusal>, Vec<u8>)> {
-    let mut bytes = Vec::with_capacity(1024);
+    let mut bytes = Vec::with_capacity(HEAD);
     loop {
         match handshake::parse(&bytes, &shard.config().rules) {
             Head::Complete { length, request } => {
@@ -126,7 +128,7 @@ async fn read_head(
             Head::Partial => {}
         }
         // Exactly, as doubling would cost twice the memory for each of the many that only pretend to have a head.
-        bytes.reserve_exact(1024);
+        bytes.reserve_exact(HEAD);
         match (&mut *stream)
             .take((MAX_HEAD + MAX_EARLY) as u64)
             .read_buf(&mut bytes)
