@@ -15,8 +15,9 @@ const OWN_BYTES: usize = 64 * 1024;
 pub(crate) const SLICES: usize = 16;
 /// Marks the length of a frame that is no message.
 const CONTROL: u32 = 1 << 31;
-/// Queues up to this many entries keep their memory when they run empty.
-const KEPT_ENTRIES: usize = 4;
+/// Queues of up to so many chunks, and of so many lengths, keep their memory when they run empty: 128 and 64 bytes.
+const KEPT_CHUNKS: usize = 4;
+const KEPT_LENGTHS: usize = 16;
 /// Up to so many gaps stay in any queue; in a long one it may be a quarter of the entries, so that closing them up costs each
 /// message that was taken out no more than a few entries.
 const MOST_GAPS: usize = 32;
@@ -340,10 +341,10 @@ impl Outbox {
 
     fn shrink(&mut self) {
         self.places = None;
-        if self.chunks.capacity() > KEPT_ENTRIES {
+        if self.chunks.capacity() > KEPT_CHUNKS {
             self.chunks = VecDeque::new();
         }
-        if self.lengths.capacity() > KEPT_ENTRIES {
+        if self.lengths.capacity() > KEPT_LENGTHS {
             self.lengths = VecDeque::new();
         }
     }
