@@ -106,6 +106,7 @@ fn payloads(criterion: &mut Criterion) {
             "a \"message\" with\nlines, of nearly no size",
         ),
         ("cyrillic/38B", "сообщение в чате, ру"),
+        ("plain/16KiB", &"sixteen letters ".repeat(1024)),
     ] {
         let (commands, texts, whole, count) = beside(text);
         group.throughput(Throughput::Elements(u64::from(count)));

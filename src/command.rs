@@ -21,6 +21,7 @@
 mod payloads;
 mod writer;
 
+pub(crate) use self::payloads::write_with_payloads;
 pub use self::{payloads::with_payloads, writer::CommandWriter};
 
 use crate::id::{Handle, MAX_ROOM_NAME};

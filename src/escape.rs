@@ -1,9 +1,6 @@
 //! Escapes text for a JSON string: an owner hands over texts as they are, because this is many times faster here than in the
 //! owner's own serialiser.
 
-/// How many bytes are looked at together; the compiler turns that into vector instructions.
-const CHUNK: usize = 32;
-
 /// Appends UTF-8 text as it stands in a JSON string, without the quotes, exactly as `JSON.stringify` does.
 pub fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     let mut rest = text;
@@ -17,19 +14,20 @@ pub fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
 
 /// The place of the first byte that cannot stand in a JSON string.
 fn find_special(text: &[u8]) -> Option<usize> {
-    let mut passed = 0;
-    for chunk in text.chunks(CHUNK) {
-        // Without an early exit, so that it vectorises.
-        if chunk
-            .iter()
-            .fold(false, |any, byte| any | is_special(*byte))
-        {
-            break;
-        }
-        passed += chunk.len();
-    }
-    let place = text[passed..].iter().position(|byte| is_special(*byte))?;
-    Some(passed + place)
+    let mut clean = 0;
+    clean += clean_chunks::<64>(text);
+    clean += clean_chunks::<32>(&text[clean..]);
+    let place = text[clean..].iter().position(|byte| is_special(*byte))?;
+    Some(clean + place)
+}
+
+/// How many bytes come before the first chunk with a special one in it.
+fn clean_chunks<const SIZE: usize>(text: &[u8]) -> usize {
+    let (chunks, _) = text.as_chunks::<SIZE>();
+    // Without an early exit, so that the compiler turns a chunk into a few vector instructions.
+    let is_clean =
+        |chunk: &&[u8; SIZE]| !(chunk.iter()).fold(false, |any, it| any | is_special(*it));
+    SIZE * chunks.iter().take_while(is_clean).count()
 }
 
 #[expect(

@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod addresses;
+mod buffers;
 pub mod command;
 pub mod config;
 mod connection;

@@ -14,7 +14,8 @@ use tokio::runtime::{Builder, LocalOptions};
 
 use crate::{
     addresses::Addresses,
-    command::with_payloads,
+    buffers::Buffers,
+    command::write_with_payloads,
     config::Config,
     error::{Error, Result},
     event::{Event, EventSink},
@@ -82,6 +83,7 @@ impl Server {
             protocol: Box::new(protocol),
             routes,
             rooms: RoomDirectory::default(),
+            buffers: Buffers::default(),
             connections: AtomicUsize::new(0),
             addresses: Addresses::default(),
             upgrades,
@@ -218,7 +220,9 @@ impl ServerHandle {
 
     /// The same, with payloads beside the commands; see [`with_payloads`].
     pub fn submit_with_payloads(&self, commands: &[u8], text: &[u8]) {
-        self.post(with_payloads(commands, text));
+        let mut buffer = self.shared.buffers.get();
+        write_with_payloads(&mut buffer, commands, text);
+        self.post(buffer);
     }
 
     fn post(&self, commands: Vec<u8>) {

@@ -26,6 +26,7 @@ use tokio::{
 
 use crate::{
     addresses::Addresses,
+    buffers::Buffers,
     config::Config,
     connection::Connection,
     drain::Drain,
@@ -60,6 +61,7 @@ pub(crate) struct Shared {
     pub(crate) protocol: Box<dyn Protocol>,
     pub(crate) routes: Arc<Routes>,
     pub(crate) rooms: RoomDirectory,
+    pub(crate) buffers: Buffers,
     /// Connections from their upgrade to their end.
     pub(crate) connections: AtomicUsize,
     /// The same by address, where that is limited.
@@ -200,7 +202,10 @@ impl Shard {
 
     fn read_mail(self: &Rc<Self>, mail: Mail, close_deadline: &mut Option<Instant>) {
         match mail {
-            Mail::Commands(bytes) => self.apply(&bytes),
+            Mail::Commands(bytes) => {
+                self.apply(&bytes);
+                self.shared.buffers.give_back(bytes);
+            }
             Mail::Socket(Accepted {
                 stream,
                 peer,

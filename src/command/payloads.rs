@@ -33,8 +33,14 @@ const CHUNK: usize = 32;
 /// Ends early, like [`Commands`](super::Commands), at the first command that makes no sense.
 #[must_use]
 pub fn with_payloads(commands: &[u8], text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_with_payloads(&mut out, commands, text);
+    out
+}
+
+pub(crate) fn write_with_payloads(mut out: &mut Vec<u8>, commands: &[u8], text: &[u8]) {
     // Lengths take the room that padding may need.
-    let mut out = Vec::with_capacity(commands.len() + text.len());
+    out.reserve(commands.len() + text.len());
     let mut commands = Words(commands);
     let mut text = Text::new(text);
     while let Some(command) = commands.command() {
@@ -44,7 +50,6 @@ pub fn with_payloads(commands: &[u8], text: &[u8]) -> Vec<u8> {
             break;
         }
     }
-    out
 }
 
 /// Appends one command; `None`, if it makes no sense.
