@@ -16,13 +16,12 @@
 //! | 10 pause, 11 resume | handle |
 //!
 //! A payload length of [`NO_PAYLOAD`] means that the envelope has none. An owner may hand over the payloads beside the
-//! commands instead, as one text: see [`with_payloads`].
+//! commands instead, as one text: see [`write_with_payloads`].
 
 mod payloads;
 mod writer;
 
-pub(crate) use self::payloads::write_with_payloads;
-pub use self::{payloads::with_payloads, writer::CommandWriter};
+pub use self::{payloads::write_with_payloads, writer::CommandWriter};
 
 use crate::id::{Handle, MAX_ROOM_NAME};
 

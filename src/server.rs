@@ -215,10 +215,12 @@ impl ServerHandle {
     /// Hands commands over; every shard applies them in order. Waits while a shard is more than
     /// 8 MiB behind. See [`command`](crate::command) for the form.
     pub fn submit(&self, commands: &[u8]) {
-        self.post(commands.to_vec());
+        let mut buffer = self.shared.buffers.get();
+        buffer.extend_from_slice(commands);
+        self.post(buffer);
     }
 
-    /// The same, with payloads beside the commands; see [`with_payloads`].
+    /// The same, with payloads beside the commands; see [`write_with_payloads`].
     pub fn submit_with_payloads(&self, commands: &[u8], text: &[u8]) {
         let mut buffer = self.shared.buffers.get();
         write_with_payloads(&mut buffer, commands, text);

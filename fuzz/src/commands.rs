@@ -3,7 +3,7 @@
 
 use zocket::{
     Command, CommandWriter, MAX_ROOM_NAME,
-    command::{Commands, NO_PAYLOAD, with_payloads},
+    command::{Commands, NO_PAYLOAD, write_with_payloads},
 };
 
 pub fn run(bytes: &[u8]) {
@@ -12,7 +12,9 @@ pub fn run(bytes: &[u8]) {
     if let Some((&words, rest)) = bytes.split_first()
         && let Some((commands, text)) = rest.split_at_checked(4 * usize::from(words))
     {
-        read(&with_payloads(commands, text));
+        let mut all = Vec::new();
+        write_with_payloads(&mut all, commands, text);
+        read(&all);
     }
 }
 

@@ -14,8 +14,8 @@ const OPCODES: RangeInclusive<u32> = 6..=8;
 /// Bytes that are counted together; the compiler turns that into vector instructions.
 const CHUNK: usize = 32;
 
-/// Commands in their binary form, made of `commands` whose payloads are beside them: their text is in `text`, which is
-/// UTF-8, and numbers stand in the commands, so that they cost the owner no strings.
+/// Appends commands in their binary form, made of `commands` whose payloads are beside them: their text is in `text`, which
+/// is UTF-8, and numbers stand in the commands, so that they cost the owner no strings.
 ///
 /// A payload is given by words in its place; bits 8 and up of the first word of its command are how many there are, none
 /// for a command that has no payload or none to be put in, and the word for the payload's length has no meaning. Each
@@ -31,21 +31,14 @@ const CHUNK: usize = 32;
 /// The texts of all commands stand in `text`, in order. Numbers become what JavaScript makes of them.
 ///
 /// Ends early, like [`Commands`](super::Commands), at the first command that makes no sense.
-#[must_use]
-pub fn with_payloads(commands: &[u8], text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    write_with_payloads(&mut out, commands, text);
-    out
-}
-
-pub(crate) fn write_with_payloads(mut out: &mut Vec<u8>, commands: &[u8], text: &[u8]) {
+pub fn write_with_payloads(out: &mut Vec<u8>, commands: &[u8], text: &[u8]) {
     // Lengths take the room that padding may need.
     out.reserve(commands.len() + text.len());
     let mut commands = Words(commands);
     let mut text = Text::new(text);
     while let Some(command) = commands.command() {
         let start = out.len();
-        if push(&mut out, command, &mut text).is_none() {
+        if push(out, command, &mut text).is_none() {
             out.truncate(start);
             break;
         }
@@ -162,6 +155,12 @@ mod tests {
 
     use super::*;
     use crate::{command::CommandWriter, id::Handle};
+
+    fn with_payloads(commands: &[u8], text: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        write_with_payloads(&mut out, commands, text);
+        out
+    }
 
     /// Commands with their payloads beside them, as an owner writes them that has strings of UTF-16.
     #[derive(Default)]
