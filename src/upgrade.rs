@@ -68,29 +68,12 @@ pub(crate) async fn open(
         // A socket that cannot be told so is slower, not wrong.
         let _ = stream.set_nodelay(true);
     }
-    let (request, early) = tokio::select! {
-        head = timeout_at(deadline, read_head(shard, &mut stream)) => match head {
-            Ok(Some((Ok(request), early))) => (request, early),
-            Ok(Some((Err(refusal), _))) => {
-                // Any number of these can come; those an owner that does not look misses are counted.
-                if refusal.reason == Reason::Origin && !shard.is_inbox_full() {
-                    let message = "the request's origin is not allowed";
-                    shard.fault(FaultCode::Origin, message, None);
-                }
-                return refuse(shard, stream, &refusal).await;
-            }
-            Ok(None) => return None,
-            Err(_) => return refuse(shard, stream, &Refusal::new(408, Reason::Timeout)).await,
-        },
-        () = shard.stopping() => {
-            return refuse(shard, stream, &Refusal::new(503, Reason::Stop)).await;
-        }
+    let asked = match read_request(shard, &mut stream, deadline).await? {
+        Ok((request, early)) => (shard.find_place(peer)).map(|place| (request, early, place)),
+        Err(refusal) => Err(refusal),
     };
-    if shard.is_stopping() {
-        return refuse(shard, stream, &Refusal::new(503, Reason::Stop)).await;
-    }
-    let place = match shard.find_place(peer) {
-        Ok(place) => place,
+    let (request, early, place) = match asked {
+        Ok(asked) => asked,
         Err(refusal) => return refuse(shard, stream, &refusal).await,
     };
     let id = ClientId::random();
@@ -111,6 +94,33 @@ pub(crate) async fn open(
     drop(request);
     drop(permit);
     pending.conclude(verdict).await
+}
+
+/// What the client asks for and what came behind it, or why not; `None` if the client left.
+async fn read_request(
+    shard: &Shard,
+    stream: &mut TcpStream,
+    deadline: Instant,
+) -> Option<Result<(UpgradeRequest, Vec<u8>), Refusal>> {
+    let head = tokio::select! {
+        head = timeout_at(deadline, read_head(shard, stream)) => head,
+        () = shard.stopping() => return Some(Err(Refusal::new(503, Reason::Stop))),
+    };
+    let Ok(head) = head else {
+        return Some(Err(Refusal::new(408, Reason::Timeout)));
+    };
+    Some(match head? {
+        (Ok(_), _) if shard.is_stopping() => Err(Refusal::new(503, Reason::Stop)),
+        (Ok(request), early) => Ok((request, early)),
+        (Err(refusal), _) => {
+            // Any number of these can come; those an owner that does not look misses are counted.
+            if refusal.reason == Reason::Origin && !shard.is_inbox_full() {
+                let message = "the request's origin is not allowed";
+                shard.fault(FaultCode::Origin, message, None);
+            }
+            Err(refusal)
+        }
+    })
 }
 
 /// The head and what came behind it; `None` if the client left.
@@ -267,7 +277,7 @@ async fn send_refusal(shard: &Shard, mut stream: TcpStream, refusal: &Refusal) -
         stream.write_all(&refusal.to_response()).await?;
         stream.shutdown().await?;
         // Closing with unread bytes would reset the connection and take the answer with it.
-        let mut discarded = [0_u8; 4096];
+        let mut discarded = [0_u8; 1024];
         while stream.read(&mut discarded).await? > 0 {}
         std::io::Result::Ok(())
     };
