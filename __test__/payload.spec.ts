@@ -55,7 +55,8 @@ function json(payload: unknown): string | undefined {
   const serialised = serialise(payload);
   if (!(serialised instanceof Pieces)) return serialised;
   const joined = serialised.texts.join("");
-  const words = serialised.words.values();
+  assert.equal(serialised.length, joined.length);
+  const words = serialised.words.slice(0, serialised.count).values();
   const word = () => words.next().value as number;
   let text = "";
   let at = 0;
@@ -146,11 +147,15 @@ describe("a small payload arrives as JSON.stringify has it", () => {
     "keys that need escaping": { 'a"b\\\n': 1, é: 2, "\ud800": 3, "\u2028": 4, "": 5 },
     "keys that are numbers": { z: 1, 2: "two", 1: "one" },
     "a key __proto__": JSON.parse('{"__proto__":"x","a":1}'),
+    "a key constructor": { constructor: "x", a: 1 },
     "a key toJSON": { toJSON: "x", a: 1 },
     "a toJSON that is undefined": { toJSON: undefined, a: 1 },
     "values that JSON leaves out": { a: undefined, b: () => 1, c: Symbol("c"), d: 4 },
     "values with a toJSON": { at: new Date(0), a: 1 },
     "symbol keys": { [Symbol("s")]: 1, a: "b" },
+    "many values": Object.fromEntries(
+      Array.from({ length: 40 }, (_, at) => [`k${at}`, at % 2 ? "x" : 0.5]),
+    ),
     "objects in it": { a: { b: [1, "c"] }, d: [] },
     "what is not enumerable": Object.defineProperty({ a: 1 }, "b", { value: 2 }),
     "a boxed text": { a: new String("b"), n: new Number(1) },

@@ -34,6 +34,8 @@ export class Client {
 export class Clients {
   readonly #byHandle: (Client | undefined)[] = [];
   readonly #open = new Map<string, Client>();
+  /** Whom the last event was about: most of what its handler sends is for it. */
+  #last: Client | undefined = undefined;
 
   /** Adds the client of an upgrade request. Nobody finds it by its id yet. */
   add(handle: number, id: string): Client {
@@ -46,12 +48,13 @@ export class Clients {
 
   /** The client that the engine calls so. */
   at(handle: number): Client | undefined {
-    return this.#byHandle[handle];
+    return (this.#last = this.#byHandle[handle]);
   }
 
   /** The open client with this id. */
   find(id: string): Client | undefined {
-    return this.#open.get(id);
+    const last = this.#last;
+    return last?.id === id && last.phase === "open" ? last : this.#open.get(id);
   }
 
   /** Opens a client: from now on it can be sent to. */

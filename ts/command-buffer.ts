@@ -112,7 +112,7 @@ export class CommandBuffer {
    */
   startWith(payload: Payload, opcode: number, most: number): void {
     const needed = 4 + most + roomForPayload(payload);
-    if (payload !== undefined && lengthOf(payload) > HAND_OVER) {
+    if (payload !== undefined && payload.length > HAND_OVER) {
       // With what is there it might be longer than a string can be.
       this.flush();
       // Now, as what fails in the middle of a command would spoil those that follow.
@@ -145,8 +145,9 @@ export class CommandBuffer {
       this.#count(1);
       this.#add(payload);
     } else if (payload !== undefined) {
-      for (const word of payload.words) this.word(word);
-      this.#count(payload.words.length);
+      const { words, count } = payload;
+      for (let at = 0; at < count; at += 1) this.word(words[at] as number);
+      this.#count(count);
       for (const text of payload.texts) this.#add(text);
     }
     this.end();
@@ -254,27 +255,20 @@ function mostBytes(text: string): number {
   return text.length <= MEASURED ? 3 * text.length : Buffer.byteLength(text);
 }
 
-function lengthOf(payload: string | Pieces): number {
-  if (typeof payload === "string") return payload.length;
-  let length = 0;
-  for (const text of payload.texts) length += text.length;
-  return length;
-}
-
 /** The bytes of a command for the words of its payload. */
 function roomForPayload(payload: Payload): number {
   if (payload === undefined) return 0;
-  if (6 * lengthOf(payload) > MAX_PAYLOAD && mostJson(payload) > MAX_PAYLOAD) {
+  if (6 * payload.length > MAX_PAYLOAD && mostJson(payload) > MAX_PAYLOAD) {
     throw new RangeError(`expected a payload of at most ${MAX_PAYLOAD} bytes of JSON, got more`);
   }
-  return typeof payload === "string" ? 4 : 4 * payload.words.length;
+  return typeof payload === "string" ? 4 : 4 * payload.count;
 }
 
 /** The most bytes a payload may take as JSON. */
 function mostJson(payload: string | Pieces): number {
   if (typeof payload === "string") return Buffer.byteLength(payload);
-  const raw = Math.min(lengthOf(payload), MOST_TEXT);
-  return bytesOf(payload) + 5 * raw + NUMBER * payload.words.length;
+  const raw = Math.min(payload.length, MOST_TEXT);
+  return bytesOf(payload) + 5 * raw + NUMBER * payload.count;
 }
 
 /** The most bytes that what a payload has as text takes. */

@@ -20,10 +20,14 @@ const DOUBLE = 3 << 30;
 /** JSON with text and numbers in it that are not JSON yet. */
 export class Pieces {
   constructor(
+    /** How long the texts are together, in characters. */
+    readonly length: number,
     /** JSON and the texts in it, one after the other; long texts are not joined with the rest, which would copy them. */
     readonly texts: readonly string[],
     /** Where which begins, and the numbers: as the engine has it in `src/command/payloads.rs`. */
     readonly words: readonly number[],
+    /** How many words there are; what stands behind them is nothing. */
+    readonly count: number,
   ) {}
 }
 
@@ -34,7 +38,7 @@ export type Payload = string | Pieces | undefined;
 export function serialise(payload: unknown): Payload {
   if (typeof payload === "string") {
     return isText(payload, MOST_TEXT)
-      ? new Pieces(['"', payload, '"'], [1, TEXT | payload.length, 1])
+      ? new Pieces(payload.length + 2, ['"', payload, '"'], [1, TEXT | payload.length, 1], 3)
       : JSON.stringify(payload);
   }
   if (!isPlain(payload)) return JSON.stringify(payload);
@@ -61,21 +65,22 @@ function remember(key: string, at: number): void {
   beforeText[at] = `${json}"`;
 }
 
-/** Words while they are found; a list that grows costs five times as much. Taken while it is used, as a getter may send too. */
-let spare: number[] | undefined;
+/** Most payloads have no more words; to make room for so many at once costs a fifth of what a list does that grows. */
+const FEW_WORDS = 16;
 const double = new Float64Array(1);
 const halves = new Int32Array(double.buffer);
 
 /** An object of nothing but texts, numbers, booleans and `null`; for another one, `undefined`. */
 function flat(object: Record<string, unknown>): Payload {
-  const found = spare ?? [];
-  spare = undefined;
+  // oxlint-disable-next-line unicorn/no-new-array -- `Array.from` fills it, which costs as much as growing.
+  const words = new Array<number>(FEW_WORDS);
   let texts: string[] | undefined;
   let joined = "";
   /** Where the piece begins that is being written, and what ends the text before it. */
   let start = 0;
   let quote = "";
   let left = MOST_TEXT;
+  let length = 0;
   let at = 0;
   let count = 0;
   // V8 reads the values of a loop like this without looking for the keys; `Object.keys` makes it look.
@@ -88,14 +93,15 @@ function flat(object: Record<string, unknown>): Payload {
       if (!isText(value, left)) return undefined;
       left -= value.length;
       joined += quote + (beforeText[at] as string);
-      found[count] = joined.length - start;
-      found[count + 1] = TEXT | value.length;
+      words[count] = joined.length - start;
+      words[count + 1] = TEXT | value.length;
       count += 2;
       if (value.length < LONG) {
         joined += value;
         start = joined.length;
       } else {
         (texts ??= []).push(joined, value);
+        length += joined.length + value.length;
         joined = "";
         start = 0;
       }
@@ -103,8 +109,8 @@ function flat(object: Record<string, unknown>): Payload {
     } else if (typeof value === "number") {
       if (!Number.isFinite(value)) return undefined;
       joined += quote + (beforeValue[at] as string);
-      found[count] = joined.length - start;
-      count = putNumber(found, count + 1, value);
+      words[count] = joined.length - start;
+      count = putNumber(words, count + 1, value);
       start = joined.length;
       quote = "";
     } else if (typeof value === "boolean" || value === null) {
@@ -115,14 +121,13 @@ function flat(object: Record<string, unknown>): Payload {
     }
     at += 1;
   }
-  spare = found;
   if (at === 0) return "{}";
   joined += `${quote}}`;
   if (count === 0) return joined;
-  found[count] = joined.length - start;
+  words[count] = joined.length - start;
   if (texts) texts.push(joined);
   else texts = [joined];
-  return new Pieces(texts, found.slice(0, count + 1));
+  return new Pieces(length + joined.length, texts, words, count + 1);
 }
 
 /** Puts a number among the words; returns where they go on. */
@@ -159,10 +164,15 @@ function hasLong(object: Record<string, unknown>): boolean {
 /** Whether the value is an object whose own properties are all that `JSON.stringify` looks at. */
 function isPlain(value: unknown): value is Record<string, unknown> {
   if (typeof value !== "object" || value === null) return false;
+  const { constructor, toJSON } = value as {
+    readonly constructor: unknown;
+    readonly toJSON?: unknown;
+  };
   return (
-    Object.getPrototypeOf(value) === Object.prototype &&
-    !Array.isArray(value) &&
-    (value as { readonly toJSON?: unknown }).toJSON === undefined
+    // A property is found where `Object.getPrototypeOf` is a call into the runtime.
+    (constructor === Object || Object.getPrototypeOf(value) === Object.prototype) &&
+    toJSON === undefined &&
+    !Array.isArray(value)
   );
 }
 
@@ -170,6 +180,7 @@ function isPlain(value: unknown): value is Record<string, unknown> {
 function inPieces(object: Record<string, unknown>): Payload {
   const texts: string[] = [];
   const words: number[] = [];
+  let length = 0;
   let json = "{";
   let left = MOST_TEXT;
   let separator = "";
@@ -179,6 +190,7 @@ function inPieces(object: Record<string, unknown>): Payload {
       left -= value.length;
       json += `${separator}${JSON.stringify(key)}:"`;
       texts.push(json, value);
+      length += json.length + value.length;
       words.push(json.length, TEXT | value.length);
       json = '"';
     } else {
@@ -193,5 +205,5 @@ function inPieces(object: Record<string, unknown>): Payload {
   json += "}";
   texts.push(json);
   words.push(json.length);
-  return new Pieces(texts, words);
+  return new Pieces(length + json.length, texts, words, words.length);
 }
