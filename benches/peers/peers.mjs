@@ -41,8 +41,15 @@ export const PEERS = {
     version: () => version("ws", root),
     command: (node) => [node, app("ws.mjs")],
   },
+  floor: {
+    what: "the system calls and hardly more: no server in one thread is faster",
+    version: () => require(path.join(root, "package.json")).version,
+    command: () => [path.join(root, "target", "release", "zocket-floor")],
+    native: true,
+    without: ["handshakes", "memory"],
+  },
   engine: {
-    what: "our engine without JavaScript, a raw echo: the floor",
+    what: "our engine without JavaScript, a raw echo",
     version: () => require(path.join(root, "package.json")).version,
     command: () => [path.join(root, "target", "release", "examples", "echo"), "0"],
     dialect: "raw",
