@@ -166,7 +166,7 @@ function choose() {
   };
 }
 
-/** The generator and the floor are built here; the addon is what `npm run build` left. */
+/** The generator, the floor and the engine are built here; the addon is what `npm run build` left. */
 function build(peers) {
   const cargo = ["build", "--release", "--quiet"];
   run("cargo", [...cargo, "--package", "zocket-load"]);

@@ -15,7 +15,8 @@ use mio::{
 
 const LISTENER: Token = Token(usize::MAX);
 /// The answer to the one key the generator has.
-const WELCOME: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+const WELCOME: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 const NAME: &[u8] = b"{\"type\":\"";
 
@@ -180,13 +181,12 @@ fn unmask(text: &mut [u8], key: [u8; 4]) {
 fn push(out: &mut Vec<u8>, parts: &[&[u8]]) {
     let length = NAME.len() + parts.iter().map(|part| part.len()).sum::<usize>();
     out.push(0x81);
-    match u8::try_from(length) {
-        Ok(short @ ..126) => out.push(short),
-        _ => {
-            let long = u16::try_from(length).expect("the generator's messages are shorter");
-            out.push(126);
-            out.extend_from_slice(&long.to_be_bytes());
-        }
+    if let Ok(short @ ..126) = u8::try_from(length) {
+        out.push(short);
+    } else {
+        let long = u16::try_from(length).expect("the generator's messages are shorter");
+        out.push(126);
+        out.extend_from_slice(&long.to_be_bytes());
     }
     out.extend_from_slice(NAME);
     for part in parts {
