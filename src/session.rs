@@ -346,10 +346,10 @@ pub(crate) fn linger<'a>(
     connection: &'a Connection,
     reader: OwnedReadHalf,
 ) -> Pin<Box<impl Future<Output = ()> + 'a>> {
-    Box::pin(drain(shard, connection, reader))
+    Box::pin(send_and_discard(shard, connection, reader))
 }
 
-async fn drain(shard: &Rc<Shard>, connection: &Connection, mut reader: OwnedReadHalf) {
+async fn send_and_discard(shard: &Rc<Shard>, connection: &Connection, mut reader: OwnedReadHalf) {
     let work = async {
         if connection.flush(shard.metrics()) == Flush::Broken {
             return;
