@@ -167,6 +167,13 @@ describe("a small payload arrives as JSON.stringify has it", () => {
     test(name, async () => assert.deepEqual(await received(payload), [JSON.stringify(payload)]));
   }
 
+  test("long texts, whose length counts too", () => {
+    for (const payload of [long, { a: long, b: 1, c: long }, { a: long, b: [1], c: long }]) {
+      assert.ok(serialise(payload) instanceof Pieces);
+      assert.equal(json(payload), JSON.stringify(payload));
+    }
+  });
+
   test("a text of each single character", () => {
     for (let unit = 0; unit < 0x1_0000; unit += 1) {
       const payload = { a: 1, text: `x${String.fromCharCode(unit)}y`, b: 2 };

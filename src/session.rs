@@ -258,31 +258,24 @@ impl Task {
             let arrived = mem::take(&mut transport.arrived);
             self.socket = web_socket(&self.registered.shard, &self.registered.connection, arrived);
         }
-        if !self.registered.connection.outbox().borrow().is_empty()
-            && self
-                .registered
-                .connection
-                .flush(self.registered.shard.metrics())
-                == Flush::Broken
+        if !self.registered.connection.outbox().borrow().is_empty() && self.flush() == Flush::Broken
         {
             return Some(End::Gone);
         }
         end
     }
 
+    fn flush(&self) -> Flush {
+        let Registered { shard, connection } = &self.registered;
+        connection.flush(shard.metrics())
+    }
+
     fn deliver(&mut self, message: Message) {
-        self.registered.shard.metrics().received.add(1);
-        let mut exchange = Exchange {
-            shard: &self.registered.shard,
-            connection: &self.registered.connection,
-        };
-        self.registered
-            .shard
-            .protocol()
-            .message(message, &mut exchange);
-        self.registered
-            .shard
-            .count_message(&self.registered.connection);
+        let Registered { shard, connection } = &self.registered;
+        shard.metrics().received.add(1);
+        let mut exchange = Exchange { shard, connection };
+        shard.protocol().message(message, &mut exchange);
+        shard.count_message(connection);
     }
 
     fn close(&mut self, code: u16, hint: Option<u32>) -> Option<End> {
@@ -296,15 +289,7 @@ impl Task {
             }),
         };
         match self.socket.close(Some(frame)) {
-            Ok(())
-                if self
-                    .registered
-                    .connection
-                    .flush(self.registered.shard.metrics())
-                    != Flush::Broken =>
-            {
-                None
-            }
+            Ok(()) if self.flush() != Flush::Broken => None,
             _ => Some(End::Gone),
         }
     }
