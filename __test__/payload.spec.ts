@@ -7,6 +7,7 @@ import { createServer, zocket, type ZocketServer } from "@zocket/core";
 import { WebSocket } from "ws";
 
 import { Pieces, serialise } from "../dist/payload.js";
+import { Child } from "./_child.ts";
 import { anything } from "./_talk.ts";
 import { soon } from "./_wait.ts";
 
@@ -212,11 +213,45 @@ describe("a small payload arrives as JSON.stringify has it", () => {
   });
 
   test("with more keys than are remembered", () => {
-    for (let n = 0; n < 5_000; n += 1) {
+    for (let n = 0; n < 10_000; n += 1) {
       const payload = { [`key "${n}"`]: n };
       assert.equal(json(payload), JSON.stringify(payload));
     }
   });
+
+  test("with keys of any length, alone and among others", () => {
+    for (const length of [63, 64, 65, 1_000]) {
+      for (const unit of ["k", '"', "é", "\ud800"]) {
+        const key = unit.repeat(length);
+        for (const payload of [{ [key]: 1 }, { a: "x", [key]: "y", b: 2 }, { [key]: long, a: 1 }]) {
+          assert.equal(json(payload), JSON.stringify(payload));
+        }
+      }
+    }
+  });
+});
+
+test("keys that clients choose are not remembered when they are long", async (t) => {
+  const child = Child.node(
+    t,
+    `const server = createServer(router, zo, local);
+     const heap = () => { gc(); return process.memoryUsage().heapUsed; };
+     const send = (payload) => server.send.said(payload).broadcast();
+     send({ key: 1 });
+     const before = heap();
+     for (let n = 0; n < 4_100; n++) send({ [n + "x".repeat(50_000)]: 1 });
+     send(Object.fromEntries(Array.from({ length: 60 }, (_, n) => [n + "y".repeat(500_000), n])));
+     send({ key: 1 });
+     // The buffers let go of what they hold once that is handed over.
+     await new Promise(setImmediate);
+     console.log("grown " + (heap() - before) + ";");
+     await server.stop();`,
+    ["--expose-gc"],
+  );
+  const grown = Number(await child.printed(/grown (-?\d+);/));
+  t.diagnostic(`the heap grew by ${grown} bytes`);
+  assert.ok(grown < 8 * 2 ** 20, `${grown} bytes`);
+  await child.endsWell();
 });
 
 test("numbers arrive as JSON.stringify has them", async () => {

@@ -9,8 +9,9 @@ const LONG = 1_024;
 /** Objects with more properties than this are `JSON.stringify`'s. */
 const MOST_PROPERTIES = 64;
 
-/** How many keys are remembered in their JSON form. */
+/** How many keys are remembered in their JSON form, and how long they are at most, in characters: about 2 MiB in all. */
 const MOST_KEYS = 4_096;
+const LONGEST_KEY = 64;
 
 /** What the two highest bits of a piece's word say; without one it is JSON. */
 const TEXT = 1 << 30;
@@ -51,18 +52,22 @@ const lastKeys: string[] = [];
 const beforeValue: string[] = [];
 const beforeText: string[] = [];
 
-/** Remembers a key as the `at`th of its object. */
-function remember(key: string, at: number): void {
+/** Remembers a key as the `at`th of its object; `false` if it is too long for that. */
+function remember(key: string, at: number): boolean {
+  // Keys may be data that clients choose, and what is remembered here outlives them.
+  if (key.length > LONGEST_KEY) return false;
   let json = keys.get(key);
   if (json === undefined) {
     json = `${JSON.stringify(key)}:`;
-    // Keys are few where messages have a shape; where they are data there is no end of them.
-    if (keys.size < MOST_KEYS) keys.set(key, json);
+    // Messages with a shape have few keys. Keys that are data never end: they must not keep the others out for ever.
+    if (keys.size === MOST_KEYS) keys.clear();
+    keys.set(key, json);
   }
   json = (at === 0 ? "{" : ",") + json;
   lastKeys[at] = key;
   beforeValue[at] = json;
   beforeText[at] = `${json}"`;
+  return true;
 }
 
 /** Most payloads have no more words; to make room for so many at once costs a fifth of what a list does that grows. */
@@ -70,7 +75,7 @@ const FEW_WORDS = 16;
 const double = new Float64Array(1);
 const halves = new Int32Array(double.buffer);
 
-/** An object of nothing but texts, numbers, booleans and `null`; for another one, `undefined`. */
+/** An object of nothing but texts, numbers, booleans and `null` under short keys; for another one, `undefined`. */
 function flat(object: Record<string, unknown>): Payload {
   // oxlint-disable-next-line unicorn/no-new-array -- `Array.from` fills it, which costs as much as growing.
   const words = new Array<number>(FEW_WORDS);
@@ -88,7 +93,7 @@ function flat(object: Record<string, unknown>): Payload {
     if (!Object.prototype.hasOwnProperty.call(object, key)) continue;
     if (at === MOST_PROPERTIES) return undefined;
     const value = object[key];
-    if (lastKeys[at] !== key) remember(key, at);
+    if (lastKeys[at] !== key && !remember(key, at)) return undefined;
     if (typeof value === "string") {
       if (!isText(value, left)) return undefined;
       left -= value.length;
