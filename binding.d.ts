@@ -19,7 +19,7 @@ export declare class NativeServer {
   constructor(options: object, incoming: Array<string>, outgoing: Array<NativeRoute>, bell: () => void)
   /** The port that is listened on. */
   get port(): number
-  /** The host name that was asked for, or the address that is listened on. */
+  /** The address that is listened on. */
   get hostname(): string
   /** How many I/O threads there are. */
   get shards(): number

@@ -215,7 +215,7 @@ describe("a room's name", () => {
   test("may be any text: each is a room of its own", async (t) => {
     const { meet, server } = listen(t);
     const names = [
-      ...HARD_STRINGS,
+      ...HARD_STRINGS.filter((name) => name !== ""),
       "x".repeat(1000),
       "é".repeat(2000),
       "null",
@@ -258,6 +258,25 @@ describe("a room's name", () => {
     }
     assert.deepEqual(await talker.sync(), []);
     assert.equal(server.metrics().rooms, 3);
+  });
+
+  test("is not empty: an empty one is a TypeError, and nobody is in it", async (t) => {
+    const { meet, server } = listen(t);
+    const { ctx, talker } = await meet("red");
+    const wrong = {
+      name: "TypeError",
+      message: /: expected a room name of 1 to 4096 bytes, got ""$/,
+    };
+    const { rooms, send } = ctx;
+    assert.throws(() => rooms.join(""), wrong);
+    assert.throws(() => rooms.leave(""), wrong);
+    assert.throws(() => rooms.broadcast("", "onSaid", 1), wrong);
+    assert.throws(() => send.onSaid(1).toRoom(""), wrong);
+    assert.throws(() => send.onSaid(1).toRoom(["red", ""]), wrong);
+    assert.throws(() => server.publish("", "onSaid", 1), wrong);
+    assert.equal(rooms.has(""), false);
+    assert.deepEqual(await talker.sync(), []);
+    assert.equal(server.metrics().rooms, 1);
   });
 
   test("that is no string is a TypeError", async (t) => {

@@ -7,7 +7,7 @@ export function roomName(name: unknown, place: string, method: string): string {
   if (typeof name !== "string") throw unexpected(`${place}.${method}`, "a room name", name);
   if (fits(name)) return name;
   throw new TypeError(
-    `${place}.${method}: expected a room name of at most ${MAX_ROOM_NAME} bytes, got ${quote(name)}`,
+    `${place}.${method}: expected a room name of 1 to ${MAX_ROOM_NAME} bytes, got ${quote(name)}`,
   );
 }
 
@@ -22,7 +22,7 @@ export function roomNames(rooms: unknown, place: string, method: string): readon
 
 function fits(name: string): boolean {
   const { length } = name;
-  if (length > MAX_ROOM_NAME) return false;
+  if (length === 0 || length > MAX_ROOM_NAME) return false;
   // No character takes more than three bytes per unit, so most names need no counting.
   return length * 3 <= MAX_ROOM_NAME || byteLength(name) <= MAX_ROOM_NAME;
 }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -66,8 +65,6 @@ pub struct NativeRoute {
 #[napi]
 pub struct NativeServer {
     server: Arc<ServerHandle>,
-    /// The name that was asked for, if it was one and no address.
-    name: Option<String>,
     bell: Arc<Bell>,
     hold: Option<Hold>,
 }
@@ -86,7 +83,6 @@ impl NativeServer {
         bell: Function<'_, (), ()>,
     ) -> Result<Self> {
         let config = options::config(env, &options)?;
-        let name = (config.hostname.clone()).filter(|it| it.parse::<IpAddr>().is_err());
         // `zo.router` has checked them.
         let own = |route: &NativeRoute| route.slow_client.as_deref().and_then(policy::named);
         let policies = outgoing.iter().map(own).map(Option::unwrap_or_default);
@@ -101,7 +97,6 @@ impl NativeServer {
         env.add_env_cleanup_hook(Arc::downgrade(&server), |server| end(&server))?;
         let mut this = Self {
             server,
-            name,
             bell,
             hold: None,
         };
@@ -115,13 +110,10 @@ impl NativeServer {
         u32::from(self.server.address().port())
     }
 
-    /// The host name that was asked for, or the address that is listened on.
+    /// The address that is listened on.
     #[napi(getter, catch_unwind)]
     pub fn hostname(&self) -> String {
-        match &self.name {
-            Some(name) => name.clone(),
-            None => self.server.address().ip().to_string(),
-        }
+        self.server.address().ip().to_string()
     }
 
     /// How many I/O threads there are.

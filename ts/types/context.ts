@@ -80,7 +80,7 @@ export interface Rooms<TPayloads> {
   join(roomId: string): void;
   /** Leaves a room, at once; a room it is not in is no error. */
   leave(roomId: string): void;
-  /** Whether the client is in the room. */
+  /** Whether the client is in the room; `false` for a text that cannot be a room's name. */
   has(roomId: string): boolean;
   /** The rooms the client is in: a live view, which cannot be changed through. */
   readonly current: ReadonlySet<string>;

@@ -183,7 +183,7 @@ export type ZocketServer<TRouter = never> = [TRouter] extends [never]
 export interface AnyServer {
   /** The port it listens on. */
   readonly port: number;
-  /** The host name it was given, or the address it listens on. */
+  /** The address it listens on, such as `127.0.0.1`, also where a host name was asked for. */
   readonly hostname: string;
   /** The address for clients: `ws://host:port`, with `localhost` for all interfaces. */
   readonly url: string;
