@@ -5,12 +5,19 @@ use std::{
     io,
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize, mpsc::sync_channel},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::AtomicUsize,
+        mpsc::{SyncSender, sync_channel},
+    },
     thread::{self, JoinHandle},
     time::Instant,
 };
 
-use tokio::runtime::{Builder, LocalOptions};
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, LocalOptions, LocalRuntime},
+};
 
 use crate::{
     addresses::Addresses,
@@ -93,72 +100,119 @@ impl Server {
             metrics: (0..shards).map(|_| Metrics::default()).collect(),
         });
         let bell = Arc::new(Bell::new(sink));
-        let inboxes = (0..shards)
+        let inboxes: Vec<_> = (0..shards)
             .map(|_| Arc::new(Inbox::new(limit, bell.clone())))
             .collect();
-        let handle = ServerHandle {
+        let mut listener = Some(listener);
+        let mut threads = Vec::with_capacity(shards);
+        for (index, inbox) in inboxes.iter().enumerate() {
+            // An error drops the threads that are ready, which ends them.
+            threads.push(Ready::start(index, &shared, inbox, listener.take())?);
+        }
+        Ok(ServerHandle {
             address,
             shared,
             inboxes,
             bell,
-            threads: Mutex::new(Vec::new()),
-        };
-        let mut listener = Some(listener);
-        for (index, inbox) in handle.inboxes.iter().enumerate() {
-            // On an error the handle is dropped, which ends the threads that have started.
-            let thread = start(index, handle.shared.clone(), inbox.clone(), listener.take())
-                .map_err(Error::Thread)?;
-            handle
-                .threads
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(thread);
-        }
-        Ok(handle)
+            threads: Mutex::new(threads.into_iter().map(Ready::run).collect()),
+        })
     }
 }
 
-fn start(
-    index: usize,
-    shared: Arc<Shared>,
-    inbox: Arc<Inbox>,
+/// A thread that has all it needs and waits for the others. Nothing is accepted, and no event told, before all of them are
+/// ready, so a server that cannot start leaves nothing to undo. Dropping it ends the thread and waits for that.
+struct Ready {
+    /// Dropped without a word, it ends the thread.
+    go: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ready {
+    fn start(
+        index: usize,
+        shared: &Arc<Shared>,
+        inbox: &Arc<Inbox>,
+        listener: Option<std::net::TcpListener>,
+    ) -> Result<Self> {
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        let (shared, inbox) = (shared.clone(), inbox.clone());
+        let (go, going) = sync_channel(1);
+        let (started, starting) = sync_channel(1);
+        let thread = thread::Builder::new()
+            .name(format!("zocket-io-{index}"))
+            .spawn(move || {
+                let (runtime, listener) = match prepare(listener) {
+                    Ok(prepared) => prepared,
+                    Err(error) => {
+                        let _ = started.send(Err(error));
+                        return;
+                    }
+                };
+                let _ = started.send(Ok(()));
+                if going.recv().is_ok() {
+                    serve(index, shared, &inbox, &runtime, listener);
+                }
+            })
+            .map_err(Error::Thread)?;
+        let this = Self {
+            go: Some(go),
+            thread: Some(thread),
+        };
+        let outcome = starting.recv();
+        outcome
+            .unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
+            .map_err(Error::Thread)?;
+        Ok(this)
+    }
+
+    /// Lets the thread serve.
+    fn run(mut self) -> JoinHandle<()> {
+        if let Some(go) = self.go.take() {
+            let _ = go.send(());
+        }
+        self.thread.take().expect("it is taken here alone")
+    }
+}
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        self.go.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What needs the system's consent: a runtime, which is not `Send`, so that its own thread builds it; and for the thread that
+/// listens, the socket's place in it.
+fn prepare(
     listener: Option<std::net::TcpListener>,
-) -> io::Result<JoinHandle<()>> {
-    let index = u32::try_from(index).unwrap_or(u32::MAX);
-    let (started, starting) = sync_channel(1);
-    let thread = thread::Builder::new()
-        .name(format!("zocket-io-{index}"))
-        .spawn(move || {
-            // The runtime is not `Send`, so its own thread builds it and tells how that went.
-            let runtime = Builder::new_current_thread()
-                .enable_all()
-                .build_local(LocalOptions::default());
-            let runtime = match runtime {
-                Ok(runtime) => {
-                    let _ = started.send(Ok(()));
-                    runtime
-                }
-                Err(error) => {
-                    let _ = started.send(Err(error));
-                    return;
-                }
-            };
-            let mailbox = shared.mailboxes[index as usize].clone();
-            let writer = InboxWriter::new(inbox.clone());
-            let running = Shard::run(index, shared, writer, listener);
-            let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(running)));
-            mailbox.close();
-            let message = match &outcome {
-                Ok(Ok(())) => return,
-                Ok(Err(error)) => error.to_string(),
-                Err(panic) => panic_text(&**panic).to_owned(),
-            };
-            inbox.publish_one(Handle(index), &Event::Died { message: &message });
-        })?;
-    starting
-        .recv()
-        .unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))?;
-    Ok(thread)
+) -> io::Result<(LocalRuntime, Option<TcpListener>)> {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())?;
+    let listening = async { listener.map(TcpListener::from_std).transpose() };
+    let listener = runtime.block_on(listening)?;
+    Ok((runtime, listener))
+}
+
+/// Runs a shard to its end.
+fn serve(
+    index: u32,
+    shared: Arc<Shared>,
+    inbox: &Arc<Inbox>,
+    runtime: &LocalRuntime,
+    listener: Option<TcpListener>,
+) {
+    let mailbox = shared.mailboxes[index as usize].clone();
+    let writer = InboxWriter::new(inbox.clone());
+    let running = Shard::run(index, shared, writer, listener);
+    let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(running)));
+    mailbox.close();
+    if let Err(panic) = outcome {
+        let message = panic_text(&*panic);
+        inbox.publish_one(Handle(index), &Event::Died { message });
+    }
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

@@ -18,7 +18,7 @@ use std::{
 };
 
 use tokio::{
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     sync::{Notify, OwnedSemaphorePermit},
     task::{AbortHandle, spawn_local, yield_now},
     time::{Instant, sleep_until},
@@ -115,8 +115,8 @@ impl Shard {
         index: u32,
         shared: Arc<Shared>,
         inbox: InboxWriter,
-        listener: Option<std::net::TcpListener>,
-    ) -> std::io::Result<()> {
+        listener: Option<TcpListener>,
+    ) {
         let this = Rc::new(Self {
             index,
             shared,
@@ -137,7 +137,6 @@ impl Shard {
             idle: Notify::new(),
         });
         if let Some(listener) = listener {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
             let mailboxes = this.shared.mailboxes.clone();
             let task = spawn_local(listener::run(this.clone(), listener, mailboxes));
             *this.listener.borrow_mut() = Some(task.abort_handle());
@@ -147,7 +146,6 @@ impl Shard {
         }
         spawn_local(this.clone().publish());
         this.work().await;
-        Ok(())
     }
 
     /// Publishes events once the tasks that were ready with the first have had their turn: the owner is rung once for all

@@ -32,8 +32,10 @@ export function serve(
   const names = outgoing.map(({ name }) => name);
   const faults = new Faults(onError);
   const clients = new Clients();
+  // Nothing to talk to while the engine starts, nor after it could not.
+  let running: Native | undefined;
   const buffer = new CommandBuffer(
-    (commands, length, text, size) => native.submit(commands, length, text, size),
+    (commands, length, text, size) => running?.submit(commands, length, text, size),
     (error) => faults.report(error, "INTERNAL"),
   );
   const commands = new Commands(buffer);
@@ -46,11 +48,12 @@ export function serve(
   const parts = { buffer, clients, commands, admissions, messages, disconnects, stop, faults };
   const dispatch = new Dispatch(parts);
 
-  // Last, so that nothing listens if anything above throws. The bell does not ring before this call is over.
+  // Last, so that nothing listens if anything above throws.
   const incomingNames = incoming.map(({ name }) => name);
-  const native: Native = start(options as object, incomingNames, [...outgoing], () =>
-    dispatch.ring(native),
-  );
+  const native = start(options as object, incomingNames, [...outgoing], () => {
+    if (running) dispatch.ring(running);
+  });
+  running = native;
   stop.attach(native);
   outlet.maxRooms = native.maxRoomsPerClient;
   const maxHandlers = native.maxHandlersInFlight;

@@ -1,6 +1,6 @@
 //! The bell: rings JavaScript through one threadsafe function, whatever has happened.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use napi::{
     Status,
@@ -12,30 +12,56 @@ use zocket::EventSink;
 /// Weak, so that the bell alone does not keep Node alive.
 type Ring = ThreadsafeFunction<(), (), (), Status, false, true>;
 
-/// Rings until it is released.
+/// Rings from the moment it is hung until it is released. It is hung once the engine runs, so that a server that cannot start
+/// never has one.
+#[derive(Default)]
 pub(crate) struct Bell {
-    /// Held to ring by I/O threads and to release by the JavaScript thread; ringing never blocks.
-    ring: Mutex<Option<Ring>>,
+    /// Held to ring by I/O threads, to hang and to release by the JavaScript thread; ringing never blocks.
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    ring: Option<Ring>,
+    /// Somebody rang while there was nothing to ring.
+    missed: bool,
 }
 
 impl Bell {
-    pub(crate) fn new(callback: &Function<'_, (), ()>) -> Result<Arc<Self>> {
+    /// Calls `callback` from now on, and at once if it missed a ring.
+    pub(crate) fn hang(&self, callback: &Function<'_, (), ()>) -> Result<()> {
         let ring = callback
             .build_threadsafe_function::<()>()
             .callee_handled::<false>()
             .weak::<true>()
             .build_callback(|_| Ok(()))?;
-        Ok(Arc::new(Self {
-            ring: Mutex::new(Some(ring)),
-        }))
+        let mut state = self.lock();
+        state.ring = Some(ring);
+        if state.missed {
+            state.ring();
+        }
+        Ok(())
     }
 
     /// Lets go of the callback; what rings from now on is not heard.
     pub(crate) fn release(&self) {
-        self.ring
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        self.lock().ring.take();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn ring(&mut self) {
+        match &self.ring {
+            // An environment that is going away hears nothing any more.
+            Some(ring) => {
+                ring.call((), ThreadsafeFunctionCallMode::NonBlocking);
+            }
+            None => self.missed = true,
+        }
     }
 }
 
@@ -44,10 +70,6 @@ pub(crate) struct Sink(pub(crate) Arc<Bell>);
 
 impl EventSink for Sink {
     fn ring(&self) {
-        let ring = self.0.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ring) = &*ring {
-            // An environment that is going away hears nothing any more.
-            ring.call((), ThreadsafeFunctionCallMode::NonBlocking);
-        }
+        self.0.lock().ring();
     }
 }

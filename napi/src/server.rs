@@ -89,15 +89,16 @@ impl NativeServer {
         let policies = policies.collect();
         let names = outgoing.into_iter().map(|route| route.name).collect();
         let routes = Arc::new(Routes::new(incoming, names).with_policies(policies));
-        let bell = Bell::new(&bell)?;
         let protocol = EnvelopeProtocol::new(routes.clone());
-        let server = Server::bind(config, routes, protocol, Sink(bell.clone()))
+        let hung = Arc::new(Bell::default());
+        let server = Server::bind(config, routes, protocol, Sink(hung.clone()))
             .map_err(|failure| error::throw(env, &failure))?;
+        hung.hang(&bell)?;
         let server = Arc::new(server);
         env.add_env_cleanup_hook(Arc::downgrade(&server), |server| end(&server))?;
         let mut this = Self {
             server,
-            bell,
+            bell: hung,
             hold: None,
         };
         this.refer(env)?;
