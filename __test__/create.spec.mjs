@@ -94,6 +94,25 @@ describe("zocket.create", () => {
     }
   });
 
+  test("refuses an option that does not exist, and says which is near", () => {
+    const wrong = (config, hint) => {
+      const name = Object.keys(config).at(-1);
+      const text = `zocket.create: config.${name}: unknown option; ${hint}`;
+      assertTypeError(() => zocket.create({ headers: schema, ...config }), text);
+    };
+    wrong({ onconnect() {} }, "did you mean onConnect?");
+    wrong({ onDisconect() {} }, "did you mean onDisconnect?");
+    wrong({ onOpen() {} }, "did you mean onConnect?");
+    wrong({ onConnect() {}, context: undefined }, "did you mean onConnect?");
+    const all = "expected one of headers, onConnect, onDisconnect";
+    wrong({ tls: {} }, all);
+    wrong({ ["__proto__"]: 1 }, all);
+    const other = "zocket.create: config.header: unknown option; did you mean headers?";
+    assertTypeError(() => zocket.create({ header: schema }), other);
+    const hidden = Object.defineProperty({ headers: schema }, "tls", { value: {} });
+    for (const config of [{ headers: schema, [Symbol("tls")]: {} }, hidden]) zocket.create(config);
+  });
+
   test("refuses callbacks that are no functions, null among them", () => {
     for (const name of ["onConnect", "onDisconnect"]) {
       for (const [callback, got] of NO_FUNCTIONS) {
@@ -194,6 +213,23 @@ describe("the message builder", () => {
         `${place}: payload: expected ${SCHEMA}, got undefined`,
       );
     }
+  });
+
+  test("refuses an option that does not exist, and says which is near", () => {
+    for (const name of ["incoming", "outgoing"]) {
+      const place = `zo.message.${name}`;
+      for (const wrong of ["schema", "data", "Payload", "payloda"]) {
+        const text = `${place}: ${wrong}: unknown option; did you mean payload?`;
+        assertTypeError(() => zo.message[name]({ [wrong]: schema }), text);
+        const both = { payload: schema, [wrong]: undefined };
+        assertTypeError(() => zo.message[name](both), text);
+      }
+    }
+    const definition = { payload: schema, description: "" };
+    const text = "description: unknown option; expected";
+    assertTypeError(() => incoming(definition), `zo.message.incoming: ${text} payload`);
+    const all = `zo.message.outgoing: ${text} one of payload, slowClient`;
+    assertTypeError(() => outgoing(definition), all);
   });
 
   test("refuses a middleware that is no function", () => {

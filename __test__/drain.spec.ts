@@ -115,6 +115,23 @@ describe("stop({ drain })", () => {
     }
   });
 
+  test("with an option that does not exist is a TypeError and stops nothing; an event's argument means nothing", async (t) => {
+    const app = serve(t);
+    const client = await Client.open(t, app.url);
+    const stop = app.server.stop as (how: unknown) => Promise<void>;
+    assert.throws(
+      () => stop({ drian: 1_000 }),
+      /^TypeError: server\.stop: options\.drian: unknown option; did you mean drain\?$/,
+    );
+    assert.throws(
+      () => stop({ drain: 1, force: undefined }),
+      /^TypeError: server\.stop: options\.force: unknown option; expected drain$/,
+    );
+    await client.roundTrip();
+    await soon("stop", stop(Object.assign(new Event("exit"), { own: 1 })));
+    assert.deepEqual(await client.closed, { code: 1001, reason: "" });
+  });
+
   test("with a wrong time is a TypeError and stops nothing", async (t) => {
     const app = serve(t);
     const client = await Client.open(t, app.url);

@@ -53,6 +53,57 @@ describe("options", () => {
     });
   }
 
+  test("one that does not exist is a TypeError that names it, and the right name where one is near", () => {
+    const near: [wrong: string, right: string][] = [
+      ["host", "hostname"],
+      ["HostName", "hostname"],
+      ["prot", "port"],
+      ["maxMessagePerSecond", "maxMessagesPerSecond"],
+      ["maxUpgradePerSeconds", "maxUpgradesPerSecond"],
+      ["maxPaylod", "maxPayload"],
+      ["maxPayloadLength", "maxPayload"],
+      ["idleTimeout", "heartbeatInterval"],
+      ["cors", "allowedOrigins"],
+      ["onerror", "onError"],
+    ];
+    for (const [wrong, right] of near) {
+      for (const value of ["1", undefined]) {
+        assert.throws(
+          () => void createServer(router, zo, { port: 0, [wrong]: value }).stop(),
+          {
+            name: "TypeError",
+            message: `createServer: options.${wrong}: unknown option; did you mean ${right}?`,
+          },
+          wrong,
+        );
+      }
+    }
+    const names = WRONG.map(([name]) => name);
+    for (const wrong of ["tls", "server", "noServer", "perMessageDeflate", "", "x".repeat(9_999)]) {
+      assert.throws(
+        () => void createServer(router, zo, { port: 0, [wrong]: {} }).stop(),
+        (error) => {
+          assert.ok(error instanceof TypeError);
+          const [begin, end] = error.message.split(": unknown option; expected one of ");
+          const cut = wrong.length > 120 ? `${wrong.slice(0, 120)}…` : wrong;
+          assert.equal(begin, `createServer: options.${cut}`);
+          assert.deepEqual(end?.split(", ").sort(), [...names].sort());
+          return true;
+        },
+      );
+    }
+  });
+
+  test("a list or a map of them is a TypeError", () => {
+    for (const options of [[], new Map([["port", 0]]), new Set(), "port", 0, null, () => {}]) {
+      assert.throws(
+        () => void createServer(router, zo, options as ServerOptions).stop(),
+        { name: "TypeError", message: /^createServer: options: expected an object, got / },
+        String(options),
+      );
+    }
+  });
+
   test("one that is undefined is left out", async (t) => {
     const names = WRONG.map(([name]) => name).filter((name) => name !== "port");
     const undefineds = Object.fromEntries(names.map((name) => [name, undefined]));

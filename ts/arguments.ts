@@ -1,8 +1,9 @@
 // What `createServer` is given, checked as far as JavaScript uses it. The engine checks the other options.
 import type { Gate } from "./admissions.js";
-import { isObject, unexpected } from "./check.js";
+import { isObject, isOptions, isPlainObject, unexpected } from "./check.js";
 import type { OnDisconnect } from "./disconnects.js";
 import type { OnError } from "./faults.js";
+import { refuseUnknown } from "./options.js";
 import type { How } from "./stop.js";
 import type { RouteTable } from "./types.js";
 
@@ -37,7 +38,7 @@ export function ownOptions(options: unknown): {
   readonly onError: OnError | undefined;
   readonly allowedOrigins: Gate["allowedOrigins"];
 } {
-  if (!isObject(options)) throw unexpected("createServer: options", "an object", options);
+  if (!isOptions(options)) throw unexpected("createServer: options", "an object", options);
   const { onError, allowedOrigins } = options as {
     readonly onError?: unknown;
     readonly allowedOrigins?: unknown;
@@ -56,6 +57,8 @@ export function ownOptions(options: unknown): {
 export function endingOf(how: unknown): How {
   if (how === true) return "cut";
   if (!isObject(how)) return "close";
+  // An object of a class is an event, and has properties of its own.
+  if (isPlainObject(how)) refuseUnknown("server.stop: options.", how, ["drain"]);
   const { drain = 0 } = how as { readonly drain?: unknown };
   if (typeof drain !== "number" || !(drain >= 0 && drain <= MAX_DRAIN)) {
     const expected = "a number of milliseconds from 0 to 2147483647";

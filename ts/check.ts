@@ -13,7 +13,7 @@ export function quote(text: string): string {
   return JSON.stringify(text.length > MAX_QUOTED ? `${text.slice(0, MAX_QUOTED)}…` : text);
 }
 
-/** Names a value in a few words without running the caller's code. */
+/** Names a value in a few words without reading its properties. */
 function describe(value: unknown): string {
   switch (typeof value) {
     case "string":
@@ -26,7 +26,8 @@ function describe(value: unknown): string {
       return "a function";
     case "object":
       if (value === null) return "null";
-      return Array.isArray(value) ? "an array" : "an object";
+      if (Array.isArray(value)) return "an array";
+      return isPlainObject(value) ? "an object" : "a class instance";
     default:
       return String(value);
   }
@@ -35,6 +36,20 @@ function describe(value: unknown): string {
 /** Whether the value is an object: no function, not `null`. */
 export function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null;
+}
+
+/**
+ * Whether the value can hold options: an object of any class, but no list and no `Map`, whose entries nobody would look at.
+ */
+export function isOptions(value: unknown): value is object {
+  return isObject(value) && !(Symbol.iterator in value);
+}
+
+/** Whether the value is written as `{ … }`, in this realm or another one: no class instance. */
+export function isPlainObject(value: unknown): value is object {
+  if (!isObject(value) || Array.isArray(value)) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 /** Whether `await` would wait for the value. Runs the caller's code if `then` is a getter. */

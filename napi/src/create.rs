@@ -1,13 +1,32 @@
 //! `zocket.create`: checks the config, hands back the message builder and the router, and keeps schema and callbacks.
 
 use napi::Env;
-use napi::bindgen_prelude::{JsObjectValue, JsValue, Object, Result, Unknown};
+use napi::bindgen_prelude::{JsValue, Object, Result, Unknown};
 use napi_derive::napi;
 
 use crate::check::{SCHEMA, is_function, is_schema, is_undefined, object, unexpected};
+use crate::fields::{Aliases, Fields};
 use crate::message::builder;
 use crate::object::plain;
 use crate::router::router_function;
+
+/// What other libraries call the options.
+const ALIASES: Aliases = &[
+    ("schema", "headers"),
+    ("headersschema", "headers"),
+    ("auth", "onConnect"),
+    ("authenticate", "onConnect"),
+    ("connect", "onConnect"),
+    ("connection", "onConnect"),
+    ("context", "onConnect"),
+    ("createcontext", "onConnect"),
+    ("onconnection", "onConnect"),
+    ("onopen", "onConnect"),
+    ("open", "onConnect"),
+    ("close", "onDisconnect"),
+    ("disconnect", "onDisconnect"),
+    ("onclose", "onDisconnect"),
+];
 
 /// Creates a Zocket server instance: the message builder and the router, with the headers schema and the connection
 /// callbacks kept for `createServer`.
@@ -23,13 +42,15 @@ pub(crate) fn create<'env>(env: &'env Env, config: Unknown<'env>) -> Result<Obje
             config,
         ));
     };
-    let headers: Unknown = config.get_c_named_property_unchecked(c"headers")?;
+    let config = Fields::new(*env, config, "zocket.create", ": config.", ALIASES);
+    let headers = config.get("headers")?;
     if !is_schema(headers)? {
-        let place = "zocket.create: config.headers";
-        return Err(unexpected(*env, place, SCHEMA, headers));
+        config.refuse_other_name_of("headers", headers)?;
+        return Err(unexpected(*env, &config.place("headers"), SCHEMA, headers));
     }
-    let on_connect = callback(*env, &config, "onConnect")?;
-    let on_disconnect = callback(*env, &config, "onDisconnect")?;
+    let on_connect = callback(&config, "onConnect")?;
+    let on_disconnect = callback(&config, "onDisconnect")?;
+    config.refuse_others(&[])?;
     plain(
         env,
         &[
@@ -43,12 +64,12 @@ pub(crate) fn create<'env>(env: &'env Env, config: Unknown<'env>) -> Result<Obje
 }
 
 /// A callback of the config: a function, or `undefined` if it is left out.
-fn callback<'env>(env: Env, config: &Object<'env>, name: &str) -> Result<Unknown<'env>> {
-    let callback: Unknown = config.get_named_property_unchecked(name)?;
+fn callback<'env>(config: &Fields<'env>, name: &'static str) -> Result<Unknown<'env>> {
+    let callback = config.get(name)?;
     if is_undefined(callback)? || is_function(callback)? {
         Ok(callback)
     } else {
-        let place = format!("zocket.create: config.{name}");
-        Err(unexpected(env, &place, "a function", callback))
+        let place = config.place(name);
+        Err(unexpected(config.env, &place, "a function", callback))
     }
 }

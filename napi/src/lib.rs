@@ -4,6 +4,7 @@ mod check;
 mod create;
 mod error;
 mod events;
+mod fields;
 mod message;
 mod object;
 mod options;

@@ -3,13 +3,12 @@
 //! A builder owns nothing in Rust. Its middlewares are a JavaScript array that its functions are bound to, so the garbage
 //! collector frees them like any other value, and a worker that ends early leaves nothing behind.
 
-use napi::bindgen_prelude::{
-    Array, Function, JsObjectValue, JsValue, Object, Result, This, Unknown,
-};
+use napi::bindgen_prelude::{Array, Function, JsValue, Object, Result, This, Unknown};
 use napi::{Env, Error, Status};
 use napi_derive::napi;
 
 use crate::check::{SCHEMA, is_function, is_schema, object, unexpected};
+use crate::fields::{Aliases, Fields};
 use crate::object::{copy_functions, plain};
 use crate::policy;
 
@@ -17,6 +16,18 @@ use crate::policy;
 pub(crate) const INCOMING: &str = "in";
 /// The `_direction` of a message that the server sends.
 pub(crate) const OUTGOING: &str = "out";
+
+/// What other libraries call the schema of a message, and its way with slow clients.
+const ALIASES: Aliases = &[
+    ("args", "payload"),
+    ("body", "payload"),
+    ("data", "payload"),
+    ("input", "payload"),
+    ("output", "payload"),
+    ("schema", "payload"),
+    ("backpressure", policy::NAME),
+    ("policy", policy::NAME),
+];
 
 /// Makes a message builder whose incoming messages go through `middlewares`, an array nobody else may change.
 pub(crate) fn builder<'env>(env: &'env Env, middlewares: Array<'env>) -> Result<Object<'env>> {
@@ -40,9 +51,11 @@ pub(crate) fn incoming<'env>(
     this: This<'env>,
     definition: Unknown<'env>,
 ) -> Result<Object<'env>> {
-    let payload = payload(env, "zo.message.incoming", definition)?;
-    let place = "zo.message.incoming: slowClient";
-    policy::refuse(*env, place, &definition.coerce_to_object()?)?;
+    let definition = fields(*env, "zo.message.incoming", definition)?;
+    let payload = payload(&definition)?;
+    let slow_client = definition.peek(policy::NAME)?;
+    policy::refuse(*env, &definition.place(policy::NAME), slow_client)?;
+    definition.refuse_others(&[policy::NAME])?;
     let direction = env.create_string(INCOMING)?.to_unknown();
     let middlewares = bound_middlewares(env, this)?.to_unknown();
     plain(
@@ -58,13 +71,15 @@ pub(crate) fn incoming<'env>(
 /// Defines a message that the server sends.
 #[napi(no_export, catch_unwind)]
 pub(crate) fn outgoing<'env>(env: &'env Env, definition: Unknown<'env>) -> Result<Object<'env>> {
-    let payload = payload(env, "zo.message.outgoing", definition)?;
+    let definition = fields(*env, "zo.message.outgoing", definition)?;
+    let payload = payload(&definition)?;
     let direction = env.create_string(OUTGOING)?.to_unknown();
     let mut fields = vec![("payload", payload), ("_direction", direction)];
-    let place = "zo.message.outgoing: slowClient";
-    if let Some(policy) = policy::read(*env, place, &definition.coerce_to_object()?)? {
+    let slow_client = definition.get(policy::NAME)?;
+    if let Some(policy) = policy::read(*env, &definition.place(policy::NAME), slow_client)? {
         fields.push((policy::NAME, policy));
     }
+    definition.refuse_others(&[])?;
     plain(env, &fields)
 }
 
@@ -88,31 +103,28 @@ pub(crate) fn with_middleware<'env>(
     builder(env, middlewares)
 }
 
-/// The schema of a definition as users write it: `{ payload: schema }`.
-fn payload<'env>(
-    env: &'env Env,
-    function: &str,
+/// A definition as users write it: `{ payload: schema }`.
+fn fields<'env>(
+    env: Env,
+    function: &'static str,
     definition: Unknown<'env>,
-) -> Result<Unknown<'env>> {
+) -> Result<Fields<'env>> {
     let Some(definition) = object(definition)? else {
-        return Err(unexpected(
-            *env,
-            function,
-            "an object { payload: schema }",
-            definition,
-        ));
+        let expected = "an object { payload: schema }";
+        return Err(unexpected(env, function, expected, definition));
     };
-    let payload: Unknown = definition.get_c_named_property_unchecked(c"payload")?;
+    Ok(Fields::new(env, definition, function, ": ", ALIASES))
+}
+
+/// The schema of a definition.
+fn payload<'env>(definition: &Fields<'env>) -> Result<Unknown<'env>> {
+    let payload = definition.get("payload")?;
     if is_schema(payload)? {
-        Ok(payload)
-    } else {
-        Err(unexpected(
-            *env,
-            &format!("{function}: payload"),
-            SCHEMA,
-            payload,
-        ))
+        return Ok(payload);
     }
+    definition.refuse_other_name_of("payload", payload)?;
+    let place = definition.place("payload");
+    Err(unexpected(definition.env, &place, SCHEMA, payload))
 }
 
 /// A copy of the middlewares a function is bound to.

@@ -60,6 +60,24 @@ pub(crate) fn entries<'env>(
     Ok(entries)
 }
 
+/// The names of the own enumerable properties whose keys are strings, without reading these.
+pub(crate) fn names(object: &Object<'_>) -> Result<Vec<String>> {
+    let keys = object.get_all_property_names(
+        KeyCollectionMode::OwnOnly,
+        KeyFilter::Enumerable,
+        KeyConversion::NumbersToStrings,
+    )?;
+    let mut names = Vec::new();
+    for index in 0..keys.get_array_length()? {
+        let key: Unknown = keys.get_element(index)?;
+        if key.get_type()? == ValueType::String {
+            let units: Utf16String = keys.get_element(index)?;
+            names.push(String::from_utf16_lossy(&units));
+        }
+    }
+    Ok(names)
+}
+
 /// An own property, or `None`. What the prototype holds does not count.
 pub(crate) fn own<'env>(object: &Object<'env>, name: &str) -> Result<Option<Unknown<'env>>> {
     if object.has_own_property(name)? {

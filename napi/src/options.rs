@@ -12,15 +12,68 @@ use zocket::{
 };
 
 use crate::check::{is_function, is_undefined, unexpected};
+use crate::fields::{Aliases, Fields};
 
 /// Largest integer a double holds exactly.
 const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 /// Longest time in milliseconds, as for JavaScript's own timers: about 24.8 days.
 const MAX_MILLISECONDS: f64 = 2_147_483_647.0;
 
+/// What other libraries call the options.
+const ALIASES: Aliases = &[
+    ("address", "hostname"),
+    ("bind", "hostname"),
+    ("host", "hostname"),
+    ("ip", "hostname"),
+    ("pathname", "path"),
+    ("route", "path"),
+    ("checkorigin", "allowedOrigins"),
+    ("cors", "allowedOrigins"),
+    ("origin", "allowedOrigins"),
+    ("origins", "allowedOrigins"),
+    ("maxhttpbuffersize", "maxPayload"),
+    ("maxmessagelength", "maxPayload"),
+    ("maxmessagesize", "maxPayload"),
+    ("maxpayloadlength", "maxPayload"),
+    ("maxpayloadsize", "maxPayload"),
+    ("backpressurelimit", "maxBackpressure"),
+    ("maxbufferedamount", "maxBackpressure"),
+    ("closeonbackpressurelimit", "slowClient"),
+    ("slowconsumer", "slowClient"),
+    ("heartbeat", "heartbeatInterval"),
+    ("idletimeout", "heartbeatInterval"),
+    ("keepalive", "heartbeatInterval"),
+    ("pinginterval", "heartbeatInterval"),
+    ("pingtimeout", "heartbeatInterval"),
+    ("connecttimeout", "handshakeTimeout"),
+    ("connectiontimeout", "handshakeTimeout"),
+    ("headerstimeout", "handshakeTimeout"),
+    ("upgradetimeout", "handshakeTimeout"),
+    ("maxclients", "maxConnections"),
+    ("maxsockets", "maxConnections"),
+    ("maxconnectionsperip", "maxConnectionsPerAddress"),
+    ("maxconnectionspersecond", "maxUpgradesPerSecond"),
+    ("ratelimit", "maxMessagesPerSecond"),
+    ("concurrency", "maxHandlersInFlight"),
+    ("maxrooms", "maxRoomsPerClient"),
+    ("iothreadcount", "ioThreads"),
+    ("threads", "ioThreads"),
+    ("workers", "ioThreads"),
+    ("error", "onError"),
+    ("errorhandler", "onError"),
+    ("log", "onError"),
+    ("logger", "onError"),
+];
+
 /// Reads and checks the options the engine is concerned with.
 pub(crate) fn config(env: Env, options: &Object<'_>) -> Result<Config> {
-    let options = Options { env, options };
+    let options = Options(Fields::new(
+        env,
+        *options,
+        "createServer",
+        ": options.",
+        ALIASES,
+    ));
     let mut config = Config::default();
     if let Some(port) = options.whole("port", 0, u16::MAX.into(), "an integer from 0 to 65535")? {
         config.port = u16::try_from(port).unwrap_or_default();
@@ -74,6 +127,9 @@ pub(crate) fn config(env: Env, options: &Object<'_>) -> Result<Config> {
     if let Some(threads) = options.whole("ioThreads", 1, MAX_IO_THREADS as u64, threads)? {
         config.io_threads = size(threads);
     }
+    // JavaScript checks and keeps this one.
+    options.get("onError")?;
+    options.0.refuse_others(&[])?;
     Ok(config)
 }
 
@@ -82,15 +138,13 @@ fn size(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-struct Options<'a> {
-    env: Env,
-    options: &'a Object<'a>,
-}
+/// The options, read as what they have to be.
+struct Options<'env>(Fields<'env>);
 
-impl Options<'_> {
+impl<'env> Options<'env> {
     /// The option, unless it is left out.
-    fn get(&self, name: &str) -> Result<Option<Unknown<'_>>> {
-        let value: Unknown<'_> = self.options.get_named_property_unchecked(name)?;
+    fn get(&self, name: &'static str) -> Result<Option<Unknown<'env>>> {
+        let value = self.0.get(name)?;
         Ok(if is_undefined(value)? {
             None
         } else {
@@ -99,17 +153,12 @@ impl Options<'_> {
     }
 
     fn wrong(&self, name: &str, expected: &str, got: Unknown<'_>) -> napi::Error {
-        unexpected(
-            self.env,
-            &format!("createServer: options.{name}"),
-            expected,
-            got,
-        )
+        unexpected(self.0.env, &self.0.place(name), expected, got)
     }
 
     fn number(
         &self,
-        name: &str,
+        name: &'static str,
         expected: &str,
         mut is_right: impl FnMut(f64) -> bool,
     ) -> Result<Option<f64>> {
@@ -125,7 +174,7 @@ impl Options<'_> {
         Err(self.wrong(name, expected, value))
     }
 
-    fn whole(&self, name: &str, min: u64, max: u64, expected: &str) -> Result<Option<u64>> {
+    fn whole(&self, name: &'static str, min: u64, max: u64, expected: &str) -> Result<Option<u64>> {
         let mut whole = None;
         self.number(name, expected, |it| {
             whole = exact(it).filter(|it| (min..=max).contains(it));
@@ -134,12 +183,12 @@ impl Options<'_> {
         Ok(whole)
     }
 
-    fn rate(&self, name: &str) -> Result<Option<f64>> {
+    fn rate(&self, name: &'static str) -> Result<Option<f64>> {
         let expected = "a number from 0.001 to 1000000";
         self.number(name, expected, |it| RATES.contains(&it))
     }
 
-    fn duration(&self, name: &str, min: f64) -> Result<Option<Duration>> {
+    fn duration(&self, name: &'static str, min: f64) -> Result<Option<Duration>> {
         let expected = if min > 0.0 {
             "a number of milliseconds from 1 to 2147483647"
         } else {
@@ -152,7 +201,7 @@ impl Options<'_> {
 
     fn text(
         &self,
-        name: &str,
+        name: &'static str,
         expected: &str,
         is_right: impl Fn(&str) -> bool,
     ) -> Result<Option<String>> {

@@ -2,7 +2,7 @@
 
 use napi::Env;
 use napi::ValueType;
-use napi::bindgen_prelude::{JsObjectValue, JsValue, Object, Result, Unknown};
+use napi::bindgen_prelude::{JsValue, Result, Unknown};
 use zocket::RoutePolicy;
 
 use crate::check::{is_undefined, type_error, unexpected};
@@ -20,14 +20,12 @@ pub(crate) fn named(word: &str) -> Option<RoutePolicy> {
     }
 }
 
-/// The policy of the definition of an outgoing message, checked; `None` if it has none of its own. `place` is where it
-/// stands.
+/// The `slowClient` of an outgoing message, checked; `None` if it is left out. `place` is where it stands.
 pub(crate) fn read<'env>(
     env: Env,
     place: &str,
-    definition: &Object<'env>,
+    value: Unknown<'env>,
 ) -> Result<Option<Unknown<'env>>> {
-    let value: Unknown = definition.get_c_named_property_unchecked(c"slowClient")?;
     if is_undefined(value)? {
         return Ok(None);
     }
@@ -40,9 +38,8 @@ pub(crate) fn read<'env>(
     Err(unexpected(env, place, expected, value))
 }
 
-/// Refuses the definition of an incoming message that has a policy: it would never be looked at.
-pub(crate) fn refuse(env: Env, place: &str, definition: &Object<'_>) -> Result<()> {
-    let value: Unknown = definition.get_c_named_property_unchecked(c"slowClient")?;
+/// Refuses the `slowClient` of an incoming message: nobody would ever look at it.
+pub(crate) fn refuse(env: Env, place: &str, value: Unknown<'_>) -> Result<()> {
     if is_undefined(value)? {
         return Ok(());
     }

@@ -63,12 +63,13 @@ fn read_message<'env>(
         return Err(unexpected(*env, &place, SCHEMA, schema));
     }
     let policy_place = format!("{place}.{}", policy::NAME);
+    let slow_client: Unknown = definition.get_named_property_unchecked(policy::NAME)?;
     match direction.coerce_to_string()?.into_utf8()?.as_str()? {
         OUTGOING => Ok(Route::Outgoing {
-            policy: policy::read(*env, &policy_place, definition)?,
+            policy: policy::read(*env, &policy_place, slow_client)?,
         }),
         INCOMING => {
-            policy::refuse(*env, &policy_place, definition)?;
+            policy::refuse(*env, &policy_place, slow_client)?;
             let value: Unknown = definition.get_c_named_property_unchecked(c"_middlewares")?;
             let Some(middlewares) = copy_functions(env, value)? else {
                 let place = format!("{place}._middlewares");

@@ -199,7 +199,7 @@ export interface AnyServer {
    * 2,147,483,647, each with a hint when to connect again; the others go on meanwhile. A `stop()` closes those that are
    * left.
    *
-   * @throws `TypeError` for a wrong `drain`.
+   * @throws `TypeError` for a wrong `drain`, and for an option that does not exist.
    */
   stop(how?: boolean | { readonly drain?: number | undefined }): Promise<void>;
   /** Lets the server keep Node alive, as it does from the start. */

@@ -1,0 +1,138 @@
+//! An object of options as users write it: reads options by name, and refuses the names that nobody asked for.
+//!
+//! Reading records the name, so the list of what there is cannot fall behind the code that uses it.
+
+use std::cell::RefCell;
+
+use napi::bindgen_prelude::{JsObjectValue, Object, Result, Unknown};
+use napi::{Env, Error};
+
+use crate::check::{is_undefined, shorten, type_error};
+use crate::object::names;
+
+/// Names that people bring from other libraries, in lower case, each with ours.
+pub(crate) type Aliases = &'static [(&'static str, &'static str)];
+
+/// Longest name that is compared with ours, in bytes. Ours are shorter by far.
+const MAX_COMPARED: usize = 64;
+
+/// The options in one object.
+pub(crate) struct Fields<'env> {
+    pub(crate) env: Env,
+    object: Object<'env>,
+    /// The function that takes the object, and what stands between it and a name in errors.
+    function: &'static str,
+    between: &'static str,
+    aliases: Aliases,
+    asked: RefCell<Vec<&'static str>>,
+}
+
+impl<'env> Fields<'env> {
+    pub(crate) fn new(
+        env: Env,
+        object: Object<'env>,
+        function: &'static str,
+        between: &'static str,
+        aliases: Aliases,
+    ) -> Self {
+        Self {
+            env,
+            object,
+            function,
+            between,
+            aliases,
+            asked: RefCell::default(),
+        }
+    }
+
+    /// The value of an option, `undefined` if it is left out.
+    pub(crate) fn get(&self, name: &'static str) -> Result<Unknown<'env>> {
+        self.asked.borrow_mut().push(name);
+        self.object.get_named_property_unchecked(name)
+    }
+
+    /// The same for a name that is not an option here, and has an error of its own.
+    pub(crate) fn peek(&self, name: &str) -> Result<Unknown<'env>> {
+        self.object.get_named_property_unchecked(name)
+    }
+
+    /// Where an option stands, as errors name it.
+    pub(crate) fn place(&self, name: &str) -> String {
+        format!("{}{}{name}", self.function, self.between)
+    }
+
+    /// Says what was meant if a required option is left out and another name stands for it.
+    pub(crate) fn refuse_other_name_of(&self, name: &str, value: Unknown<'_>) -> Result<()> {
+        if !is_undefined(value)? {
+            return Ok(());
+        }
+        for found in names(&self.object)? {
+            if found != name && self.meant(&found) == Some(name) {
+                return Err(self.unknown(&found));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses an option that nobody asked for, also one that is `undefined`: `{ host: process.env.HOST }` should fail
+    /// where it is written, and not only on the machine that has the variable. `peeked` are names that were only peeked at.
+    pub(crate) fn refuse_others(&self, peeked: &[&str]) -> Result<()> {
+        for name in names(&self.object)? {
+            let is_known = self.asked.borrow().contains(&name.as_str());
+            if !is_known && !peeked.contains(&name.as_str()) {
+                return Err(self.unknown(&name));
+            }
+        }
+        Ok(())
+    }
+
+    fn unknown(&self, name: &str) -> Error {
+        let hint = match (self.meant(name), &self.asked.borrow()[..]) {
+            (Some(meant), _) => format!("did you mean {meant}?"),
+            (None, [only]) => format!("expected {only}"),
+            (None, all) => format!("expected one of {}", all.join(", ")),
+        };
+        let place = self.place(&shorten(&name.escape_debug().to_string()));
+        type_error(self.env, &format!("{place}: unknown option; {hint}"))
+    }
+
+    /// The option that a wrong name stands for, if one is near.
+    fn meant(&self, name: &str) -> Option<&'static str> {
+        if name.len() > MAX_COMPARED {
+            return None;
+        }
+        let name = name.to_lowercase();
+        let asked = self.asked.borrow();
+        let other = self.aliases.iter().find(|(alias, _)| *alias == name);
+        if let Some((_, ours)) = other.filter(|(_, ours)| asked.contains(ours)) {
+            return Some(ours);
+        }
+        let near = asked
+            .iter()
+            .map(|ours| (distance(&name, &ours.to_lowercase()), *ours));
+        let (distance, ours) = near.min_by_key(|(distance, _)| *distance)?;
+        (distance <= 1 + name.chars().count() / 8).then_some(ours)
+    }
+}
+
+/// How many characters have to be added, left out, replaced or swapped with their neighbour to make one text the other.
+fn distance(left: &str, right: &str) -> usize {
+    let left: Vec<char> = left.chars().collect();
+    let right: Vec<char> = right.chars().collect();
+    // A row holds the distances from a beginning of `left` to every beginning of `right`.
+    let mut last: Vec<usize> = (0..=right.len()).collect();
+    let mut before = last.clone();
+    for (i, &a) in left.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, &b) in right.iter().enumerate() {
+            let replaced = last[j] + usize::from(a != b);
+            let mut steps = replaced.min(last[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && a == right[j - 1] && b == left[i - 1] {
+                steps = steps.min(before[j - 1] + 1);
+            }
+            row.push(steps);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last[right.len()]
+}

@@ -1,0 +1,76 @@
+// Finds the option that was meant by a name that does not exist. The native side has the same for its own options.
+
+/** Longest name that is compared with ours, in characters. Ours are shorter by far. */
+const MAX_COMPARED = 64;
+
+/**
+ * Refuses the own names of an object of options that are not among `known`, also those that are `undefined`.
+ *
+ * `place` is what stands before a name in the error, such as `server.stop: options.`; `aliases` are names from other libraries,
+ * in lower case, each with ours.
+ *
+ * @throws `TypeError` naming the option, and the right name where one is near.
+ */
+export function refuseUnknown(
+  place: string,
+  options: object,
+  known: readonly string[],
+  aliases: Readonly<Record<string, string>> = {},
+): void {
+  for (const name of Object.keys(options)) {
+    if (known.includes(name)) continue;
+    const meant = meantBy(name, known, aliases);
+    const among = `expected ${known.length > 1 ? "one of " : ""}${known.join(", ")}`;
+    const hint = meant ? `did you mean ${meant}?` : among;
+    throw new TypeError(`${place}${shown(name)}: unknown option; ${hint}`);
+  }
+}
+
+/** The option that a wrong name stands for, if one is near. */
+function meantBy(
+  name: string,
+  known: readonly string[],
+  aliases: Readonly<Record<string, string>>,
+): string | undefined {
+  if (name.length > MAX_COMPARED) return undefined;
+  const wanted = name.toLowerCase();
+  if (Object.hasOwn(aliases, wanted)) return aliases[wanted];
+  let nearest: string | undefined;
+  // Of a long name more characters may be wrong.
+  let least = 2 + Math.floor(wanted.length / 8);
+  for (const option of known) {
+    const far = distance(wanted, option.toLowerCase());
+    if (far < least) [nearest, least] = [option, far];
+  }
+  return nearest;
+}
+
+/** How many characters have to be added, left out, replaced or swapped with their neighbour to make one text the other. */
+function distance(left: string, right: string): number {
+  // A row holds the distances from a beginning of `left` to every beginning of `right`.
+  let before: readonly number[] = [];
+  let last: readonly number[] = Array.from({ length: right.length + 1 }, (_, at) => at);
+  for (let i = 0; i < left.length; i += 1) {
+    const row = [i + 1];
+    for (let j = 0; j < right.length; j += 1) {
+      const replaced = at(last, j) + (left[i] === right[j] ? 0 : 1);
+      let least = Math.min(replaced, at(last, j + 1) + 1, at(row, j) + 1);
+      if (i > 0 && j > 0 && left[i] === right[j - 1] && left[i - 1] === right[j]) {
+        least = Math.min(least, at(before, j - 1) + 1);
+      }
+      row.push(least);
+    }
+    [before, last] = [last, row];
+  }
+  return at(last, right.length);
+}
+
+function at(row: readonly number[], index: number): number {
+  return row[index] ?? Infinity;
+}
+
+/** A name as errors show it: shortened, with control characters escaped. */
+function shown(name: string): string {
+  const text = JSON.stringify(name.length > 120 ? `${name.slice(0, 120)}…` : name);
+  return text.slice(1, -1);
+}
