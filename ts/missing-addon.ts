@@ -24,7 +24,13 @@ function platform(): string {
 /** The texts of an error and its causes. The loader leaves a chain of what it met, which its own error begins. */
 function textsOf(cause: unknown): string[] {
   const texts: string[] = [];
-  for (let error = cause; error instanceof Error; error = error.cause) texts.push(error.message);
+  // Not `instanceof`: where a test runner loads this file in a realm of its own, the loader's errors are from another one.
+  for (
+    let error = cause as Partial<Error> | undefined;
+    error?.message;
+    error = error.cause as never
+  )
+    texts.push(error.message);
   return texts;
 }
 

@@ -2,8 +2,12 @@
 import type * as Binding from "../binding.js";
 
 import { missingAddon } from "./missing-addon.js";
+import { atHome, zocketAtHome, type NativeZocket } from "./realm.js";
 
 const binding = load();
+
+/** Whether this file was loaded in another realm than the addon, whose objects and errors are of that realm. */
+const isForeign = !(binding.zocket instanceof Object);
 
 /** Required, not imported, so that what the loader throws can be told in our words. */
 function load(): typeof Binding {
@@ -65,11 +69,15 @@ export type StartNative = (
   bell: () => void,
 ) => Native;
 
-export const startNative: StartNative = (options, incoming, outgoing, bell) =>
-  new binding.NativeServer(options, incoming, outgoing, bell);
+export const startNative: StartNative = (options, incoming, outgoing, bell) => {
+  const start = () => new binding.NativeServer(options, incoming, outgoing, bell);
+  return isForeign ? atHome(start) : start();
+};
 
 /** `zocket.create` and what it leads to. */
-export const zocket: { create(config: unknown): object } = binding.zocket;
+export const zocket: { create(config: unknown): object } = isForeign
+  ? zocketAtHome(binding.zocket as NativeZocket)
+  : binding.zocket;
 
 /** How many events are taken at once, at most. */
 export const MAX_EVENTS = 1_000;

@@ -91,5 +91,7 @@ function metricsOf(
   connections: number,
   bad: ReadonlyMap<string, number>,
 ): ServerMetrics {
-  return { connections, ...native, bad: { ...native.bad, ...Object.fromEntries(bad) } };
+  // Copied, as the engine's binding makes its objects in the realm that the addon was loaded in.
+  const refused = { ...native.refused };
+  return { connections, ...native, refused, bad: { ...native.bad, ...Object.fromEntries(bad) } };
 }
