@@ -28,7 +28,7 @@ use crate::id::{Handle, MAX_ROOM_NAME};
 /// Payload length that says there is no payload.
 pub const NO_PAYLOAD: u32 = u32::MAX;
 
-/// Most bytes of one outgoing payload: an outbox counts frame lengths in 31 bits.
+/// Most bytes of one outgoing payload.
 const MAX_OUTGOING: usize = 1 << 30;
 
 /// One order from the owner, borrowed from the buffer it came in.

@@ -28,8 +28,8 @@ pub struct Config {
     pub rules: Rules,
     /// Bytes of one incoming message; a larger one closes the connection with 1009. Default 1 MiB.
     pub max_payload: usize,
-    /// Bytes that may wait for one client before [`SlowClient`] applies to the next message; one message of each
-    /// [`Latest`](crate::RoutePolicy::Latest) route may wait besides. Default 1 MiB.
+    /// Bytes that may wait for one client before [`SlowClient`] applies to the next message. What it costs to keep them counts
+    /// too. One message of each [`Latest`](crate::RoutePolicy::Latest) route may wait besides. Default 1 MiB.
     pub max_backpressure: usize,
     /// What happens past `max_backpressure`, where the route of the message has no
     /// [policy](crate::RoutePolicy) of its own.

@@ -145,7 +145,7 @@ impl Connection {
     /// Pending to open: queues the 101.
     pub(crate) fn open(&self) {
         self.state.set(State::Open);
-        self.push_control(&self.welcome.take());
+        self.push_answer(&self.welcome.take());
         self.wake();
     }
 

@@ -8,7 +8,7 @@ use std::{mem, rc::Rc};
 
 use crate::{
     command::{Command, Commands, Handles, RoomNames},
-    connection::{Connection, Flush, Order, State},
+    connection::{Connection, Order, State},
     envelope::encode_frame,
     event::FaultCode,
     handshake::{Reason, Refusal},
@@ -281,7 +281,7 @@ impl Shard {
         }
         let limit = self.config().max_backpressure;
         let count = frames.count();
-        let frames = Rc::new(frames);
+        let frames = frames.share();
         if policy == RoutePolicy::Latest {
             self.queue_latest(&frames, route, to);
             return slow;
@@ -295,19 +295,13 @@ impl Shard {
                 dropped += count;
                 continue;
             }
-            let mut taken = connection
-                .outbox()
-                .borrow_mut()
-                .push_shared(&frames, 0, limit);
+            let mut taken = connection.push_shared(&frames, 0, limit);
             if taken < count {
                 // The flush counts what it writes, and a snapshot may be taken at any time: what is written has been
                 // sent before.
                 metrics.sent.add(mem::take(&mut sent) as u64);
-                if connection.flush(metrics) != Flush::Broken {
-                    taken += connection
-                        .outbox()
-                        .borrow_mut()
-                        .push_shared(&frames, taken, limit);
+                if connection.has_room(limit, metrics) {
+                    taken += connection.push_shared(&frames, taken, limit);
                 }
             }
             self.touch(&connection);

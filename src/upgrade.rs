@@ -256,7 +256,7 @@ impl Pending<'_> {
             }
             Verdict::Gone => return None,
         };
-        connection.push_control(&response);
+        connection.push_answer(&response);
         session::linger(shard, connection, reader).await;
         None
     }

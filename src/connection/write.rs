@@ -47,6 +47,34 @@ impl Connection {
         self.outbox.borrow_mut().push_control(bytes);
     }
 
+    /// Queues the answer to the upgrade request.
+    pub(crate) fn push_answer(&self, answer: &[u8]) {
+        self.outbox.borrow_mut().push_answer(answer);
+    }
+
+    /// Queues shared messages from number `from` on while no more than `limit` bytes are held; returns how many it took.
+    pub(crate) fn push_shared(&self, frames: &Rc<Frames>, from: usize, limit: usize) -> usize {
+        let copies = self.blocked.get();
+        let mut outbox = self.outbox.borrow_mut();
+        outbox.push_shared(frames, from, limit, copies)
+    }
+
+    /// Whether no more than `limit` bytes are held for it. Writes and makes the outbox small first, where that may help.
+    pub(crate) fn has_room(&self, limit: usize, metrics: &Metrics) -> bool {
+        if self.outbox.borrow().held() <= limit {
+            return true;
+        }
+        // It may only look slow because this batch is large.
+        if self.flush(metrics) == Flush::Broken {
+            return false;
+        }
+        let mut outbox = self.outbox.borrow_mut();
+        if outbox.held() > limit {
+            metrics.dropped.add(outbox.compact() as u64);
+        }
+        outbox.held() <= limit
+    }
+
     /// Queues a message of a route that keeps its latest alone: while the socket is full it supersedes the one that waits,
     /// and is taken past `limit` too, since there is one at most. The caller has counted it as sent.
     pub(crate) fn push_latest(
@@ -56,7 +84,7 @@ impl Connection {
         limit: usize,
         metrics: &Metrics,
     ) {
-        if !self.blocked.get() && self.outbox.borrow().bytes() > limit {
+        if !self.blocked.get() && self.outbox.borrow().held() > limit {
             // What one batch queues is bounded too, and only a write tells what the socket takes.
             let is_broken = self.flush(metrics) == Flush::Broken;
             if is_broken {

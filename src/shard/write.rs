@@ -21,7 +21,8 @@ impl Shard {
     ) {
         self.metrics().sent.add(1);
         if connection.state() == State::Open && self.has_room(connection, policy) {
-            connection.outbox().borrow_mut().push_message(write);
+            let limit = self.config().max_backpressure;
+            connection.outbox().borrow_mut().push_message(limit, write);
             self.touch(connection);
         } else {
             self.metrics().dropped.add(1);
@@ -31,13 +32,7 @@ impl Shard {
     /// Whether another message may wait for this client; if not, the policy has been applied.
     fn has_room(&self, connection: &Rc<Connection>, policy: RoutePolicy) -> bool {
         let limit = self.config().max_backpressure;
-        if connection.outbox().borrow().bytes() <= limit {
-            return true;
-        }
-        // It may only look slow because this batch is large.
-        if connection.flush(self.metrics()) != Flush::Broken
-            && connection.outbox().borrow().bytes() <= limit
-        {
+        if connection.has_room(limit, self.metrics()) {
             return true;
         }
         if self.cuts_off(policy) {

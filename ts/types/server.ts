@@ -33,6 +33,7 @@ export interface ServerOptions {
   readonly maxPayload?: number | undefined;
   /**
    * Bytes that may wait for one slow client, from 0, measured before a message is added; past it `slowClient` applies.
+   * The server counts the memory that it holds for them, so very small messages count for a little more than their length.
    * Beyond it, one message may wait of each route whose own `slowClient` is `"latest"`.
    * @default 1_048_576
    */
