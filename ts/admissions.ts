@@ -7,6 +7,7 @@ import type { Disconnects } from "./disconnects.js";
 import { ClientFault, type Faults } from "./faults.js";
 import { REFUSAL } from "./native.js";
 import { issuesOf, issuesText } from "./schema.js";
+import type { Scope } from "./scope.js";
 import type { StandardSchemaV1 } from "./types.js";
 
 /** The value of an UPGRADE event. */
@@ -37,6 +38,7 @@ export class Admissions {
   readonly #commands: Commands;
   readonly #faults: Faults;
   readonly #disconnects: Disconnects;
+  readonly #scope: Scope;
 
   constructor(
     gate: Gate,
@@ -44,6 +46,7 @@ export class Admissions {
     commands: Commands,
     faults: Faults,
     disconnects: Disconnects,
+    scope: Scope,
   ) {
     this.#gate = gate;
     this.#schema = gate.headersSchema["~standard"];
@@ -51,6 +54,7 @@ export class Admissions {
     this.#commands = commands;
     this.#faults = faults;
     this.#disconnects = disconnects;
+    this.#scope = scope;
   }
 
   /** Answers an upgrade request, unless its client is gone before. Never rejects. */
@@ -60,7 +64,7 @@ export class Admissions {
       const { allowedOrigins, onConnect } = this.#gate;
       if (origin !== null && allowedOrigins) {
         let allowed = allowedOrigins(origin);
-        if (isThenable(allowed)) allowed = await allowed;
+        if (isThenable(allowed)) allowed = await this.#scope.later(allowed);
         if (client.phase === "gone") return;
         if (!allowed) {
           this.#refuseOrigin(client, origin);
@@ -69,7 +73,7 @@ export class Admissions {
       }
       reason = "HEADERS";
       let result: unknown = this.#schema.validate(headers);
-      if (isThenable(result)) result = await result;
+      if (isThenable(result)) result = await this.#scope.later(result);
       if (client.phase === "gone") return;
       const issues = issuesOf(result);
       if (issues) {
@@ -79,7 +83,7 @@ export class Admissions {
       const { value } = result as StandardSchemaV1.SuccessResult<unknown>;
       reason = "CONNECT";
       let context = onConnect?.(value, client.id);
-      if (isThenable(context)) context = await context;
+      if (isThenable(context)) context = await this.#scope.later(context);
       if (context !== undefined) client.context = contextOf(context);
     } catch (error) {
       this.#failed(client, reason, error);

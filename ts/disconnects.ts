@@ -4,6 +4,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { isThenable } from "./check.js";
 import type { Client } from "./clients.js";
 import type { Faults } from "./faults.js";
+import type { Scope } from "./scope.js";
 
 /** One call of `onDisconnect` that is not done. */
 export interface DisconnectCall {
@@ -19,6 +20,7 @@ export type OnDisconnect = (ctx: object, clientId: string) => unknown;
 export class Disconnects {
   readonly #onDisconnect: OnDisconnect | undefined;
   readonly #faults: Faults;
+  readonly #scope: Scope;
   readonly #pending = new Set<DisconnectCall>();
   readonly #watchers = new Set<() => void>();
   /**
@@ -27,9 +29,10 @@ export class Disconnects {
    */
   readonly #storage = new AsyncLocalStorage<DisconnectCall>();
 
-  constructor(onDisconnect: OnDisconnect | undefined, faults: Faults) {
+  constructor(onDisconnect: OnDisconnect | undefined, faults: Faults, scope: Scope) {
     this.#onDisconnect = onDisconnect;
     this.#faults = faults;
+    this.#scope = scope;
   }
 
   /** The calls that are not done. */
@@ -49,12 +52,15 @@ export class Disconnects {
     this.#changed();
   }
 
-  /** Calls `onDisconnect` for a client that is gone. */
+  /** Calls `onDisconnect` for a client that is gone, in a context of its own. */
   run(client: Client): void {
     const onDisconnect = this.#onDisconnect;
     const rooms: ReadonlySet<string> = client.rooms ?? new Set();
     client.rooms = undefined;
-    if (onDisconnect === undefined) return;
+    if (onDisconnect) this.#scope.run(this.#call, this, client, onDisconnect, rooms);
+  }
+
+  #call(client: Client, onDisconnect: OnDisconnect, rooms: ReadonlySet<string>): void {
     const call: DisconnectCall = { clientId: client.id, stops: false };
     this.#pending.add(call);
     try {

@@ -8,6 +8,7 @@ import type { Disconnects } from "./disconnects.js";
 import { ClientFault, type Faults } from "./faults.js";
 import type { Messages } from "./messages.js";
 import { EVENT, MAX_EVENTS, type Native } from "./native.js";
+import type { Scope } from "./scope.js";
 import type { Stop } from "./stop.js";
 import type { ErrorCode } from "./types.js";
 
@@ -21,6 +22,7 @@ export interface Parts {
   readonly disconnects: Disconnects;
   readonly stop: Stop;
   readonly faults: Faults;
+  readonly scope: Scope;
 }
 
 /** The value of a BAD event: what the engine has already answered. */
@@ -58,7 +60,7 @@ export class Dispatch {
 
   /** Answers the bell. Never throws. */
   ring(native: Native): void {
-    const { buffer, faults } = this.#parts;
+    const { buffer } = this.#parts;
     buffer.beginBatch();
     try {
       const shards = (this.#shards ||= native.shards);
@@ -67,14 +69,14 @@ export class Dispatch {
         if (text !== null) this.#batch(text, shards);
       }
     } catch (error) {
-      faults.report(error, "INTERNAL");
+      this.#report(error);
     }
     buffer.endBatch();
   }
 
   #batch(text: string, shards: number): void {
     const values = JSON.parse(text) as readonly unknown[];
-    const { clients, messages, faults } = this.#parts;
+    const { clients, messages, scope } = this.#parts;
     const numbers = this.#numbers;
     for (let at = 0; at < values.length; at += 1) {
       try {
@@ -85,10 +87,10 @@ export class Dispatch {
           const client = clients.at(handle);
           if (client) messages.take(client, code, value);
         } else {
-          this.#rare(handle, code, value, shards);
+          scope.run(this.#rare, this, handle, code, value, shards);
         }
       } catch (error) {
-        faults.report(error, "INTERNAL");
+        this.#report(error);
       }
     }
   }
@@ -138,6 +140,11 @@ export class Dispatch {
     clients.end(client);
     if (opened) this.#ended += 1;
     if (admitted) disconnects.run(client);
+  }
+
+  #report(error: unknown): void {
+    const { faults, scope } = this.#parts;
+    scope.run(faults.report, faults, error, "INTERNAL");
   }
 
   #fault({ code, message, id }: Fault): void {

@@ -1,5 +1,6 @@
 // What went wrong and no handler saw: the way to `onError`, which may itself throw, and the logger that stands in for it.
 import { isObject, isThenable } from "./check.js";
+import type { Scope } from "./scope.js";
 import type { ErrorCode, ErrorInfo } from "./types.js";
 
 /** The option of that name. */
@@ -29,13 +30,15 @@ export class ClientFault extends Error {
 /** Tells the owner of a server, and never throws. */
 export class Faults {
   readonly #onError: OnError | undefined;
+  readonly #scope: Scope;
   /** Faults of clients since the last line about them, by code. */
   readonly #counts = new Map<ErrorCode, number>();
   /** Runs from one line about clients to the first moment there may be another. */
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(onError: OnError | undefined) {
+  constructor(onError: OnError | undefined, scope: Scope) {
     this.#onError = onError;
+    this.#scope = scope;
   }
 
   /** A fault of the application or of ours: what was thrown, as it is. */
@@ -73,7 +76,7 @@ export class Faults {
 
   async #follow(result: PromiseLike<unknown>, error: unknown, info: ErrorInfo): Promise<void> {
     try {
-      await result;
+      await this.#scope.later(result);
     } catch (thrown) {
       failed(thrown, error, info);
     }

@@ -9,6 +9,7 @@ import { ClientFault, type Faults } from "./faults.js";
 import { InFlight } from "./in-flight.js";
 import { ERROR_ROUTE } from "./native.js";
 import { issuesOf, issuesText } from "./schema.js";
+import type { Scope } from "./scope.js";
 import type { Outlet } from "./sender.js";
 import type { IncomingRoute, StandardSchemaV1 } from "./types.js";
 
@@ -38,15 +39,17 @@ export class Messages {
   readonly #routes: readonly Route[];
   readonly #outlet: Outlet;
   readonly #faults: Faults;
+  readonly #scope: Scope;
   readonly #bad = new Map<MessageErrorCode, number>();
   #inFlight: InFlight | undefined = undefined;
 
-  constructor(incoming: readonly IncomingRoute[], outlet: Outlet, faults: Faults) {
+  constructor(incoming: readonly IncomingRoute[], outlet: Outlet, faults: Faults, scope: Scope) {
     this.#routes = incoming.map(({ name, schema, middlewares, handler }) => {
       return { name, schema: schema["~standard"], middlewares, handler };
     });
     this.#outlet = outlet;
     this.#faults = faults;
+    this.#scope = scope;
   }
 
   /** How many messages got a `$error` from here, by code. */
@@ -59,11 +62,12 @@ export class Messages {
     this.#inFlight = new InFlight(max);
   }
 
-  /** Takes one message: an event's code and value. */
+  /** Takes one message, an event's code and value, in a context of its own. */
   take(client: Client, code: number, value: unknown): void {
     const { waiting } = client;
     if (waiting === undefined) {
-      const pending = this.#start(client, code, value) ?? this.#inFlight?.full(client);
+      const pending =
+        this.#scope.run(this.#start, this, client, code, value) ?? this.#inFlight?.full(client);
       if (pending) void this.#hold(client, pending);
       return;
     }
@@ -90,7 +94,8 @@ export class Messages {
         this.#outlet.commands.resume(client.handle);
       }
       if (message === undefined) break;
-      const pending = this.#start(client, message.code, message.value);
+      const { code, value } = message;
+      const pending = this.#scope.run(this.#start, this, client, code, value);
       if (pending) await pending;
     }
     client.waiting = undefined;
@@ -113,7 +118,7 @@ export class Messages {
   async #validateLater(client: Client, route: Route, pending: PromiseLike<unknown>): Promise<void> {
     let result: unknown;
     try {
-      result = await pending;
+      result = await this.#scope.later(pending);
     } catch (error) {
       this.#schemaThrew(client, route, error);
       return;
@@ -180,7 +185,7 @@ export class Messages {
   ): Promise<void> {
     let extended: Context;
     try {
-      extended = this.#extended(client, ctx, await pending);
+      extended = this.#extended(client, ctx, await this.#scope.later(pending));
     } catch (error) {
       this.#rejected(client, route, error);
       return;
@@ -210,7 +215,7 @@ export class Messages {
   /** Nothing waits for a handler's promise, but where their number is limited; only its rejection counts. */
   async #follow(client: Client, route: Route, result: PromiseLike<unknown>): Promise<void> {
     try {
-      await result;
+      await this.#scope.later(result);
     } catch (error) {
       this.#handlerThrew(client, route, error);
     }

@@ -9,6 +9,7 @@ import { Dispatch } from "./dispatch.js";
 import { Faults } from "./faults.js";
 import { Messages } from "./messages.js";
 import { startNative, type Native, type NativeMetrics, type StartNative } from "./native.js";
+import { Scope } from "./scope.js";
 import { Outlet } from "./sender.js";
 import { Stop } from "./stop.js";
 import type { AnyRoutes, ServerMetrics, ServerOptions, ZocketServer } from "./types.js";
@@ -30,22 +31,33 @@ export function serve(
   const { onError, allowedOrigins } = ownOptions(options);
 
   const names = outgoing.map(({ name }) => name);
-  const faults = new Faults(onError);
+  const scope = new Scope();
+  const faults = new Faults(onError, scope);
   const clients = new Clients();
   // Nothing to talk to while the engine starts, nor after it could not.
   let running: Native | undefined;
   const buffer = new CommandBuffer(
     (commands, length, text, size) => running?.submit(commands, length, text, size),
-    (error) => faults.report(error, "INTERNAL"),
+    (error) => scope.run(faults.report, faults, error, "INTERNAL"),
   );
   const commands = new Commands(buffer);
   const outlet = new Outlet(commands, clients, names);
-  const messages = new Messages(incoming, outlet, faults);
-  const disconnects = new Disconnects(onDisconnect, faults);
+  const messages = new Messages(incoming, outlet, faults, scope);
+  const disconnects = new Disconnects(onDisconnect, faults, scope);
   const gate = { allowedOrigins, headersSchema, onConnect };
-  const admissions = new Admissions(gate, clients, commands, faults, disconnects);
-  const stop = new Stop(buffer, disconnects, faults);
-  const parts = { buffer, clients, commands, admissions, messages, disconnects, stop, faults };
+  const admissions = new Admissions(gate, clients, commands, faults, disconnects, scope);
+  const stop = new Stop(buffer, disconnects, faults, scope);
+  const parts = {
+    buffer,
+    clients,
+    commands,
+    admissions,
+    messages,
+    disconnects,
+    stop,
+    faults,
+    scope,
+  };
   const dispatch = new Dispatch(parts);
 
   // Last, so that nothing listens if anything above throws.

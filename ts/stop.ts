@@ -3,6 +3,8 @@ import type { CommandBuffer } from "./command-buffer.js";
 import type { Disconnects } from "./disconnects.js";
 import type { Faults } from "./faults.js";
 import type { Native } from "./native.js";
+import type { Scope } from "./scope.js";
+import type { ErrorCode } from "./types.js";
 
 /** How long `onDisconnect` may take after the last connection closed, in ms. */
 const GRACE = 10_000;
@@ -23,6 +25,7 @@ export class Stop {
   readonly #buffer: CommandBuffer;
   readonly #disconnects: Disconnects;
   readonly #faults: Faults;
+  readonly #scope: Scope;
   /** Shards without a connection, which stay so. */
   readonly #stopped = new Set<number>();
   readonly #closed: Promise<void>;
@@ -31,10 +34,11 @@ export class Stop {
   #ending: Ending | undefined;
   #isOver = false;
 
-  constructor(buffer: CommandBuffer, disconnects: Disconnects, faults: Faults) {
+  constructor(buffer: CommandBuffer, disconnects: Disconnects, faults: Faults, scope: Scope) {
     this.#buffer = buffer;
     this.#disconnects = disconnects;
     this.#faults = faults;
+    this.#scope = scope;
     this.#closed = new Promise((resolve) => (this.#resolveClosed = resolve));
   }
 
@@ -89,7 +93,7 @@ export class Stop {
     // A call that waits for the others is not to blame for them.
     for (const { clientId } of others.length > 0 ? others : pending) {
       const error = new Error(`onDisconnect was not done ${GRACE / 1_000} s after stop()`);
-      this.#faults.report(error, "STOP", clientId);
+      this.#report(error, "STOP", clientId);
     }
     this.#faults.close();
     this.#buffer.close();
@@ -97,7 +101,13 @@ export class Stop {
     try {
       this.#native?.dispose();
     } catch (error) {
-      this.#faults.report(error, "INTERNAL");
+      this.#report(error, "INTERNAL");
     }
+    this.#scope.close();
+  }
+
+  /** Whoever called `stop()`, perhaps another client's handler, must not be seen in `onError`. */
+  #report(error: unknown, code: ErrorCode, clientId?: string): void {
+    this.#scope.run(this.#faults.report, this.#faults, error, code, clientId);
   }
 }
