@@ -196,7 +196,7 @@ eachRow("Refused upgrades", ["Status", "refused", "At fault"], {
     check: ({ body }) =>
       assert.deepEqual(JSON.parse(body), {
         error: "Invalid headers",
-        details: [{ message: "no" }],
+        details: [{ message: "not accepted" }],
       }),
   }),
   "500, HEADERS, application": refused({ given: { headers: schema(throws) } }),
@@ -258,19 +258,7 @@ eachRow("Refused upgrades", ["Status", "refused", "At fault"], {
       assert.equal(answer.headers["sec-websocket-version"], "13");
     },
   }),
-  "400, MALFORMED, client": refused(
-    ...[
-      "nonsense\r\n\r\n",
-      request({}, "GET / HTTP/1.0"),
-      without("Sec-WebSocket-Key"),
-      request({ "Sec-WebSocket-Key": "short" }),
-      without("Sec-WebSocket-Version"),
-      without("Host"),
-      request({ Host: ["a", "b"] }),
-      request({ Authorization: ["a", "b"] }),
-      request({ "Content-Length": "1" }),
-    ].map((bytes) => ({ ask: bytes })),
-  ),
+  "400, MALFORMED, client": refused({ ask: "nonsense\r\n\r\n" }),
   "431, HEAD_TOO_LARGE, client": refused(
     { ask: request({ Cookie: "x".repeat(16 * 1024) }) },
     { ask: request({ "X-Many": Array.from({ length: 100 }, String) }) },
@@ -305,6 +293,96 @@ eachRow("Refused upgrades", ["Status", "refused", "At fault"], {
   },
   "408, TIMEOUT, client": refused({ given: { options: SOON }, ask: "GET / HTTP/1.1\r\n" }),
   "503, TIMEOUT, application": slow({ onConnect: () => new Promise(() => {}), options: SOON }),
+});
+
+/** A row whose body these requests are answered with. */
+const says =
+  (...requests: (string | Buffer)[]): Case =>
+  async (t, row) => {
+    const app = serve(t);
+    for (const bytes of requests) {
+      const { status, body } = await ask(t, app.port, bytes);
+      assert.deepEqual(
+        [status, body.replaceAll("`", "")],
+        [400, `${row["Body"]}\n`],
+        String(bytes),
+      );
+    }
+    assert.deepEqual(app.server.metrics().refused, { MALFORMED: requests.length });
+  };
+const twice = (name: string) => request({ [name]: ["a", "a"] });
+const target = (text: string) => request({}, `GET ${text} HTTP/1.1`);
+
+eachRow("Malformed requests", ["Body"], {
+  "The request is HTTP/1.0; WebSocket needs HTTP/1.1. A proxy in front may need proxy_http_version 1.1.":
+    says(
+      request({}, "GET / HTTP/1.0"),
+      request({ Host: undefined, "Sec-WebSocket-Key": undefined }, "GET / HTTP/1.0"),
+      request({ "Sec-WebSocket-Version": undefined }, "GET / HTTP/1.0"),
+    ),
+  "The request is not HTTP/1.1.": says(
+    request({}, "GET / HTTP/1.2"),
+    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+  ),
+  "The request is TLS, but this port speaks plain HTTP: use ws://, or a proxy that ends TLS.": says(
+    Buffer.of(0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3),
+  ),
+  "The first line of the request is not GET /path HTTP/1.1.": says(
+    "nonsense\r\n\r\n",
+    request({}, "GET  / HTTP/1.1"),
+    request({}, "GET /"),
+  ),
+  "A header of the request is not Name: value on one line.": says(
+    request({ "X Y": "1" }),
+    request({ "X-Y ": "1" }),
+    request({ "X-Y": "1\r\n 2" }),
+    request({ "X-Y": "1\r\nno colon" }),
+  ),
+  "The request has a control character, or a line that does not end with CR LF.": says(
+    request().replaceAll("\r\n", "\n"),
+    request({ "X-Y": "\0" }),
+    "\r\n\r\n",
+  ),
+  "The target of the request must be a path that starts with /, without #.": says(
+    ...["*", "a:1", "ftp://a/", "/#a"].map(target),
+  ),
+  "The request has no Host header.": says(without("Host")),
+  "The request has no Sec-WebSocket-Key header.": says(without("Sec-WebSocket-Key")),
+  "The request has no Sec-WebSocket-Version header.": says(without("Sec-WebSocket-Version")),
+  "The request has more than one Host header.": says(twice("Host")),
+  "The request has more than one Sec-WebSocket-Key header.": says(twice("Sec-WebSocket-Key")),
+  "The request has more than one Sec-WebSocket-Version header.": says(
+    twice("Sec-WebSocket-Version"),
+  ),
+  "The request has more than one Authorization header.": says(twice("Authorization")),
+  "The Host header is not a host name with an optional port.": says(
+    ...["", "a b", "a, b", "u@a", "a:x"].map((Host) => request({ Host })),
+  ),
+  "The Sec-WebSocket-Key header is not 16 bytes in base64.": says(
+    ...["", "short", "!".repeat(24), "A".repeat(20)].map((key) =>
+      request({ "Sec-WebSocket-Key": key }),
+    ),
+  ),
+  "The request announces a body. An upgrade request has none.": says(
+    request({ "Content-Length": "1" }),
+    request({ "Transfer-Encoding": "chunked" }),
+  ),
+});
+
+test("each text of a 400 for a malformed request is a row of docs/errors.md", () => {
+  const source = inSources(
+    ["src/handshake/malformed.rs"],
+    /"(The [^"]*|A header [^"]*)\\n"/g,
+  ).flat();
+  const rows = rowsOf("Malformed requests").map((row) => row["Body"] ?? "");
+  for (const text of source) {
+    const pattern = text.replaceAll("`", "").replace(/[.*+?^$()|[\]\\]/g, "\\$&");
+    assert.ok(
+      rows.some((row) => new RegExp(`^${pattern.replace("{name}", "[\\w-]+")}$`).test(row)),
+      text,
+    );
+  }
+  assert.equal(source.length, 12);
 });
 
 /** A request that nobody decides about in time; tried again where the machine was too busy to read it within that time. */

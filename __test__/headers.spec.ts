@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 
-import { type ServerOptions } from "@zocket/core";
+import { createZocketClient, type ServerOptions } from "@zocket/core";
+import { WebSocket } from "ws";
+import { z } from "zod";
 
 import { ask, request } from "./_raw.ts";
 import { serve, type Headers } from "./_support.ts";
@@ -41,17 +43,26 @@ describe("headers", () => {
     assert.equal(headers["cookie"], "a=1; b=2; c=3");
   });
 
-  test("hold the query parameters too, names in lower case, decoded", async (t) => {
+  test("hold the query parameters too, decoded, as they are spelled and in lower case", async (t) => {
     const headers = await headersOf(
       t,
       {},
       "/p?Authorization=Bearer%20x&A+b=c+d&%C3%89=%F0%9F%99%82&empty=&bare",
     );
-    assert.equal(headers["authorization"], "Bearer x");
-    assert.equal(headers["a b"], "c d");
-    assert.equal(headers["é"], "🙂");
+    for (const name of ["authorization", "Authorization"]) assert.equal(headers[name], "Bearer x");
+    for (const name of ["a b", "A b"]) assert.equal(headers[name], "c d");
+    for (const name of ["é", "É"]) assert.equal(headers[name], "🙂");
     assert.equal(headers["empty"], "");
     assert.equal(headers["bare"], "");
+  });
+
+  test("that the client names may have capitals in the schema", async (t) => {
+    const wanted = z.object({ sessionId: z.string(), userRole: z.string().default("user") });
+    const app = serve(t, { headers: wanted });
+    const client = createZocketClient(app.url, { WebSocket, headers: { sessionId: "s1" } });
+    t.after(() => client.close());
+    await until("onConnect", () => app.connects.length === 1);
+    assert.deepEqual(app.connects[0]?.headers, { sessionId: "s1", userRole: "user" });
   });
 
   test("of the query may be as many as a head of 16 KiB holds, and more are refused", async (t) => {
@@ -64,24 +75,48 @@ describe("headers", () => {
     assert.equal(connects.length, 0);
   });
 
-  test("of the query: the last of several wins, whatever the case of its name", async (t) => {
+  test("of the query: the last of several wins, in lower case whatever the spelling", async (t) => {
     const headers = await headersOf(t, {}, "/?a=1&b=x&A=2&a=3&B=y");
-    assert.deepEqual([headers["a"], headers["b"]], ["3", "y"]);
+    assert.deepEqual([headers["a"], headers["A"]], ["3", "2"]);
+    assert.deepEqual([headers["b"], headers["B"]], ["y", "y"]);
+    const session = await headersOf(t, {}, "/?SessionId=1&sessionId=2");
+    assert.deepEqual([session["sessionid"], session["sessionId"]], ["2", "2"]);
   });
 
-  test("that are real win over query parameters of their name", async (t) => {
-    const target = "/?authorization=forged&HOST=forged&x-empty=forged";
-    const headers = await headersOf(t, { Authorization: "real", "X-Empty": "" }, target);
-    assert.equal(headers["authorization"], "real");
-    assert.equal(headers["host"], "localhost");
-    assert.equal(headers["x-empty"], "");
+  test("that are real win over query parameters of their name, under every spelling", async (t) => {
+    const target =
+      "/?Authorization=forged&authorization=forged&HOST=forged&x-Empty=forged&userID=x";
+    const headers = await headersOf(
+      t,
+      { AUTHORIZATION: "real", "X-Empty": "", UserId: ["a", "b"] },
+      target,
+    );
+    for (const name of ["authorization", "Authorization"]) assert.equal(headers[name], "real");
+    for (const name of ["host", "HOST"]) assert.equal(headers[name], "localhost");
+    for (const name of ["x-empty", "x-Empty"]) assert.equal(headers[name], "");
+    for (const name of ["userid", "userID"]) assert.equal(headers[name], "a, b");
+    assert.ok(!Object.values(headers).includes("forged"));
+  });
+
+  test("that are long and real are not repeated for each spelling of a query", async (t) => {
+    const spellings = Array.from({ length: 256 }, (_, number) =>
+      [..."abcdefgh"].map((c, at) => ((number >> at) & 1 ? c.toUpperCase() : c)).join(""),
+    );
+    const real = "x".repeat(8000);
+    const headers = await headersOf(t, { abcdefgh: real }, `/?${spellings.join("=forged&")}`);
+    const values = Object.entries(headers).filter(([name]) => name.toLowerCase() === "abcdefgh");
+    assert.ok(values.every(([, value]) => value === real));
+    assert.ok(values.length > 1 && values.length <= 4, `${values.length}`);
   });
 
   test("never have a cookie from the query", async (t) => {
-    for (const name of ["cookie", "Cookie", "COOKIE", "c%6Fokie"]) {
-      assert.ok(!("cookie" in (await headersOf(t, {}, `/?${name}=a=1`))), name);
-      const real = await headersOf(t, { Cookie: "b=2" }, `/?${name}=a=1`);
-      assert.equal(real["cookie"], "b=2", name);
+    // The last one is the Kelvin sign, whose lower case is a plain `k`.
+    for (const name of ["cookie", "Cookie", "COOKIE", "c%6Fokie", "coo%E2%84%AAie"]) {
+      for (const Cookie of [undefined, "b=2"]) {
+        const headers = await headersOf(t, { Cookie }, `/?${name}=a=1`);
+        assert.equal(headers["cookie"], Cookie, name);
+        assert.ok(!Object.values(headers).includes("a=1"), name);
+      }
     }
   });
 
@@ -89,11 +124,13 @@ describe("headers", () => {
     const headers = await headersOf(
       t,
       { Constructor: "a" },
-      "/?__proto__=b&toString=c&hasOwnProperty=d",
+      "/?__PROTO__=b&toString=c&hasOwnProperty=d&Constructor=e",
     );
     assert.equal(Object.getOwnPropertyDescriptor(headers, "__proto__")?.value, "b");
     assert.equal(headers["constructor"], "a");
+    assert.equal(headers["Constructor"], "a");
     assert.equal(headers["tostring"], "c");
+    assert.equal(Object.getOwnPropertyDescriptor(headers, "toString")?.value, "c");
     assert.equal(({} as Headers)["b"], undefined);
     assert.equal(Object.getPrototypeOf({}), Object.prototype);
   });
@@ -126,17 +163,52 @@ describe("requests from other sites, without allowedOrigins", () => {
     ["nonsense", "chat.example:8080"],
   ];
   for (const [what, Origin] of ELSEWHERE) {
-    test(`(${what}) keep working, but cookie and a real authorization are withheld`, async (t) => {
-      const headers = await headersOf(t, { ...CREDENTIALS, ...host, Origin, "X-Other": "1" });
-      assert.ok(!("cookie" in headers) && !("authorization" in headers));
-      assert.deepEqual([headers["origin"], headers["x-other"]], [[Origin].flat().join(", "), "1"]);
+    test(`(${what}) keep working, but only with what holds nothing of the visitor`, async (t) => {
+      const harmless = {
+        "User-Agent": "Some/1.0",
+        Accept: "*/*",
+        "Accept-Language": "de",
+        "Sec-Fetch-Site": "cross-site",
+      };
+      const headers = await headersOf(
+        t,
+        {
+          ...CREDENTIALS,
+          ...host,
+          Origin,
+          ...harmless,
+          "X-Forwarded-User": "ada",
+          "X-Real-Ip": "1",
+        },
+        "/?token=own",
+      );
+      assert.deepEqual(headers, {
+        host: host.Host,
+        origin: [Origin].flat().join(", "),
+        "user-agent": "Some/1.0",
+        accept: "*/*",
+        "accept-language": "de",
+        "sec-fetch-site": "cross-site",
+        "sec-websocket-key": headers["sec-websocket-key"],
+        "sec-websocket-version": "13",
+        token: "own",
+      });
     });
   }
 
+  test("cannot replace what a proxy says of the visitor: neither counts", async (t) => {
+    const headers = await headersOf(
+      t,
+      { "X-Forwarded-User": "ada", Origin: "http://evil.example" },
+      "/?x-forwarded-user=admin&X-Forwarded-User=admin",
+    );
+    assert.ok(!Object.keys(headers).some((name) => /x-forwarded-user/i.test(name)));
+  });
+
   test("may still bring an authorization in the query: it is withheld before the merge", async (t) => {
     const Origin = "http://evil.example";
-    const headers = await headersOf(t, { ...CREDENTIALS, Origin }, "/?authorization=own&cookie=a");
-    assert.equal(headers["authorization"], "own");
+    const headers = await headersOf(t, { ...CREDENTIALS, Origin }, "/?Authorization=own&cookie=a");
+    assert.deepEqual([headers["authorization"], headers["Authorization"]], ["own", "own"]);
     assert.ok(!("cookie" in headers));
   });
 
@@ -152,14 +224,16 @@ describe("requests from other sites, without allowedOrigins", () => {
       ["chat.example:80", "http://chat.example"],
       ["chat.example.", "https://chat.example."],
     ] as const) {
-      const headers = await headersOf(t, { ...CREDENTIALS, Host, Origin });
+      const headers = await headersOf(t, { ...CREDENTIALS, Host, Origin, "X-User": "ada" });
+      assert.equal(headers["x-user"], "ada", Origin);
       assert.equal(headers["cookie"], "session=1", Origin);
       assert.equal(headers["authorization"], "Basic secret", Origin);
     }
   });
 
   test("without an Origin nothing is withheld", async (t) => {
-    const headers = await headersOf(t, { ...CREDENTIALS, ...host });
+    const headers = await headersOf(t, { ...CREDENTIALS, ...host, "X-User": "ada" });
+    assert.equal(headers["x-user"], "ada");
     assert.equal(headers["cookie"], "session=1");
     assert.equal(headers["authorization"], "Basic secret");
   });
@@ -171,7 +245,9 @@ describe("allowedOrigins", () => {
 
   test("as a list lets exactly these in, with their credentials", async (t) => {
     for (const Origin of allowedOrigins) {
-      const headers = await headersOf(t, { ...CREDENTIALS, Origin }, "/", { allowedOrigins });
+      const fields = { ...CREDENTIALS, Origin, "X-User": "ada" };
+      const headers = await headersOf(t, fields, "/", { allowedOrigins });
+      assert.equal(headers["x-user"], "ada");
       assert.equal(headers["cookie"], "session=1");
       assert.equal(headers["authorization"], "Basic secret");
     }

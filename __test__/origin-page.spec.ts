@@ -63,6 +63,7 @@ describe("from a browser", () => {
         index % 2 === 0 ? `${text}: ` : `${text}\r\n`,
       );
       const behind = dial(app.port, "127.0.0.1");
+      lines.push("X-User: ada\r\n");
       behind.write(Buffer.from(`GET ${url} HTTP/1.1\r\n${lines.join("")}\r\n`, "latin1"));
       behind.pipe(socket).pipe(behind);
       for (const end of [behind, socket]) end.on("error", () => end.destroy());
@@ -166,16 +167,21 @@ describe("from a browser", () => {
         assert.deepEqual(credentialsOf(headers), arrives);
         assert.equal(headers["origin"], origins[place]());
         assert.equal(headers["host"], `127.0.0.1:${portOf(front)}`);
+        assert.ok(headers["user-agent"] && headers["accept-language"]);
+        // What the front says of the visitor is for its own pages.
+        assert.equal(headers["x-user"], place === "own" ? "ada" : undefined);
       });
 
       test("may say anything in the query but a cookie or what the browser says", async (t) => {
         app = serve(t);
-        const query = "?authorization=own&cookie=forged&origin=forged&host=forged&X-Any=1";
+        const query =
+          "?authorization=own&cookie=forged&origin=forged&host=forged&X-Any=1&x-user=forged";
         assert.equal(await connectFrom(place, query), "open");
         const headers = told();
         const authorization = arrives.authorization ?? "own";
         assert.deepEqual(credentialsOf(headers), { ...arrives, authorization });
         assert.deepEqual([headers["x-any"], headers["origin"]], ["1", origins[place]()]);
+        assert.equal(headers["x-user"], place === "own" ? "ada" : undefined);
         assert.equal(headers["host"], `127.0.0.1:${portOf(front)}`);
       });
 

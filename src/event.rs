@@ -6,7 +6,7 @@
 //! | code | value | meaning |
 //! |---|---|---|
 //! | 0 and up | payload or `null` | a message for incoming route `code >> 1`; with `code & 1` it had no payload |
-//! | −1 | `{"id","headers","origin"}` | an upgrade waits for admission; `origin` is text only if the owner decides origins |
+//! | −1 | `{"id","headers","fields","otherSite","origin"}` | an upgrade waits for admission; `fields` has the names of the headers that are no query parameters, with commas between; `origin` is text only if the owner decides origins |
 //! | −2 | `1` or `0` | the connection ended, after its 101 or before |
 //! | −3 | `{"code","route"?,"message"}` | a bad message, already answered with `$error` |
 //! | −4 | `{"code","message","id"?}` | something else went wrong |
@@ -15,7 +15,7 @@
 
 use crate::{
     envelope::push_json_string,
-    handshake::UpgradeRequest,
+    handshake::{Site, UpgradeRequest},
     id::{ClientId, Handle},
 };
 
@@ -116,6 +116,10 @@ impl Event<'_> {
         match self {
             Self::Message { payload, .. } => 1 + payload.map_or(4, str::len),
             Self::Bad { payload } => 1 + payload.len(),
+            // The names of the fields stand there twice, and each pair has some punctuation.
+            Self::Upgrade { request, .. } => {
+                256 + request.headers.bytes() + 8 * request.headers.len()
+            }
             _ => 256,
         }
     }
@@ -146,7 +150,18 @@ impl Event<'_> {
                 out.extend_from_slice(id.to_string().as_bytes());
                 out.extend_from_slice(b"\",\"headers\":");
                 request.headers.write_json(out);
-                out.extend_from_slice(b",\"origin\":");
+                out.extend_from_slice(b",\"fields\":\"");
+                // Names of fields are tokens (RFC 9110, section 5.1): no comma is in them, and nothing that JSON escapes.
+                for (index, name) in request.headers.fields().enumerate() {
+                    if index > 0 {
+                        out.push(b',');
+                    }
+                    out.extend_from_slice(name.as_bytes());
+                }
+                out.extend_from_slice(match request.site {
+                    Site::Own => b"\",\"otherSite\":false,\"origin\":",
+                    Site::Other => b"\",\"otherSite\":true,\"origin\":",
+                });
                 match &request.origin {
                     Some(origin) => push_json_string(out, origin),
                     None => out.extend_from_slice(b"null"),

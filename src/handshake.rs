@@ -7,6 +7,7 @@ mod authority;
 mod fields;
 mod head;
 mod headers;
+mod malformed;
 mod refusal;
 mod target;
 
@@ -20,6 +21,7 @@ pub use self::refusal::{Reason, Refusal};
 use self::authority::Authority;
 use self::fields::Fields;
 use self::head::End;
+use self::malformed::Malformed;
 use self::target::Target;
 
 /// The longest request head in bytes, blank line included.
@@ -30,13 +32,22 @@ pub const MAX_FIELDS: usize = 100;
 /// Who may connect from a browser.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum AllowedOrigins {
-    /// Everybody, but a request from another site comes without the visitor's credentials.
+    /// Everybody, but of a request from another site only the fields are left that hold nothing of the visitor.
     #[default]
     Any,
     /// Exactly these origins, and requests that have none.
     List(Vec<String>),
     /// The owner looks at [`UpgradeRequest::origin`].
     Owner,
+}
+
+/// Whose page an upgrade request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Site {
+    /// The server's own, one that the rules let in, or no page at all.
+    Own,
+    /// Another one: what a browser or a proxy adds for the visitor is not for it.
+    Other,
 }
 
 /// What the owner's configuration demands of an upgrade request.
@@ -72,6 +83,8 @@ pub struct UpgradeRequest {
     pub path: String,
     /// Header fields and query parameters merged.
     pub headers: Headers,
+    /// Whose page it comes from.
+    pub site: Site,
     /// The `Origin` for the owner to judge: only with [`AllowedOrigins::Owner`].
     pub origin: Option<String>,
 }
@@ -81,12 +94,14 @@ pub struct UpgradeRequest {
 /// Costs one pass over at most [`MAX_HEAD`] bytes, so it may be called after every read.
 #[must_use]
 pub fn parse(bytes: &[u8], rules: &Rules) -> Head {
-    let refuse = |status, reason| (bytes.len(), Err(Refusal::new(status, reason)));
+    let refuse = |refusal| (bytes.len(), Err(refusal));
     let (length, request) = match head::find_end(bytes) {
         End::At(length) => (length, check(&bytes[..length], rules)),
         End::NotYet => return Head::Partial,
-        End::TooLarge => refuse(431, Reason::HeadTooLarge),
-        End::Malformed => refuse(400, Reason::Malformed),
+        End::TooLarge => refuse(Refusal::new(431, Reason::HeadTooLarge)),
+        // The first byte of a TLS record that begins a handshake.
+        End::Malformed if bytes.starts_with(&[0x16]) => refuse(Malformed::Tls.into()),
+        End::Malformed => refuse(Malformed::Control.into()),
     };
     Head::Complete { length, request }
 }
@@ -103,33 +118,25 @@ pub fn switching_protocols(accept: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-fn malformed() -> Refusal {
-    Refusal::new(400, Reason::Malformed)
-}
-
 fn check(head: &[u8], rules: &Rules) -> Result<UpgradeRequest, Refusal> {
     let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut request = httparse::Request::new(&mut []);
-    if !(request.parse_with_uninit_headers(head, &mut slots)).is_ok_and(|it| it.is_complete()) {
-        return Err(malformed());
-    }
-    let (Some(method), Some(target), Some(version)) =
-        (request.method, request.path, request.version)
+    let parsed = request.parse_with_uninit_headers(head, &mut slots);
+    let is_complete = parsed.map_err(Malformed::from)?.is_complete();
+    let (true, Some(method), Some(target), Some(version)) =
+        (is_complete, request.method, request.path, request.version)
     else {
-        return Err(malformed());
+        return Err(Malformed::RequestLine.into());
     };
     let fields = Fields::new(request.headers);
-    let (key, host) = check_upgrade(method, version, &fields)?;
-    let target = Target::parse(target).ok_or_else(malformed)?;
+    check_upgrade(method, &fields)?;
+    let (key, host) = check_handshake(version, &fields)?;
+    let target = Target::parse(target).ok_or(Malformed::Target)?;
     apply(rules, &fields, key, &host, &target)
 }
 
-/// What RFC 6455, section 4.2.1, and the RFCs of HTTP demand; gives the key and the host.
-fn check_upgrade<'a>(
-    method: &str,
-    version: u8,
-    fields: &Fields<'a>,
-) -> Result<(&'a [u8], Authority<'a>), Refusal> {
+/// Whether this asks for the protocol that is spoken here, in its only version.
+fn check_upgrade(method: &str, fields: &Fields) -> Result<(), Refusal> {
     if method != "GET"
         || !fields.has_token("upgrade", "websocket")
         || !fields.has_token("connection", "upgrade")
@@ -139,20 +146,35 @@ fn check_upgrade<'a>(
             ..Refusal::new(426, Reason::NotUpgrade)
         });
     }
-    let protocol = fields.only("sec-websocket-version");
-    if protocol.ok_or_else(malformed)? != b"13" {
+    if (fields.only("Sec-WebSocket-Version")).is_ok_and(|version| version != b"13") {
         return Err(Refusal::new(426, Reason::Version));
     }
-    let key = fields.only("sec-websocket-key").filter(|key| is_key(key));
-    let host = fields.only("host").and_then(Authority::parse);
-    match (key, host) {
-        (Some(key), Some(host))
-            if version >= 1 && fields.count("authorization") <= 1 && !fields.announce_a_body() =>
-        {
-            Ok((key, host))
-        }
-        _ => Err(malformed()),
+    Ok(())
+}
+
+/// What RFC 6455, section 4.2.1, and the RFCs of HTTP demand besides; gives the key and the host.
+fn check_handshake<'a>(
+    version: u8,
+    fields: &Fields<'a>,
+) -> Result<(&'a [u8], Authority<'a>), Malformed> {
+    // First, as the proxy that speaks it is what has to be mended.
+    if version == 0 {
+        return Err(Malformed::Http10);
     }
+    fields.only("Sec-WebSocket-Version")?;
+    let key = fields.only("Sec-WebSocket-Key")?;
+    let host = fields.only("Host")?;
+    if !is_key(key) {
+        return Err(Malformed::Key);
+    }
+    let host = Authority::parse(host).ok_or(Malformed::Host)?;
+    if fields.count("authorization") > 1 {
+        return Err(Malformed::Repeated("Authorization"));
+    }
+    if fields.announce_a_body() {
+        return Err(Malformed::Body);
+    }
+    Ok((key, host))
 }
 
 fn apply(
@@ -166,21 +188,20 @@ fn apply(
         return Err(Refusal::new(404, Reason::Path));
     }
     let origin = fields.joined("origin");
-    let mut withheld: &[&str] = &[];
+    let mut site = Site::Own;
     match (&rules.origins, &origin) {
         (AllowedOrigins::List(allowed), Some(origin)) if !allowed.contains(origin) => {
             return Err(Refusal::new(403, Reason::Origin));
         }
-        // Browsers send these two along with any page's request, so another site must not profit from them.
-        (AllowedOrigins::Any, Some(origin)) if !host.is_host_of(origin) => {
-            withheld = &["cookie", "authorization"];
-        }
+        // Browsers send credentials along with any page's request, and proxies add what they know of the visitor.
+        (AllowedOrigins::Any, Some(origin)) if !host.is_host_of(origin) => site = Site::Other,
         _ => {}
     }
     Ok(UpgradeRequest {
         accept: derive_accept_key(key),
         path: target.path.to_owned(),
-        headers: fields.merge(withheld, target.query),
+        headers: fields.merge(site, target.query),
+        site,
         origin: origin.filter(|_| rules.origins == AllowedOrigins::Owner),
     })
 }
@@ -272,6 +293,13 @@ mod tests {
         let value = found.next().map(|(_, value)| value);
         assert_eq!(found.next(), None, "doubled {name}");
         value
+    }
+
+    /// What a request that is malformed is told to be.
+    fn malformed(bytes: &[u8]) -> String {
+        let refusal = check_by(bytes, &Rules::default()).unwrap_err();
+        assert_eq!((refusal.status, refusal.reason), MALFORMED);
+        String::from_utf8(refusal.body).unwrap()
     }
 
     const MALFORMED: (u16, Reason) = (400, Reason::Malformed);
@@ -373,21 +401,26 @@ mod tests {
 
     #[test]
     fn what_is_no_http_is_malformed() {
-        for bytes in [
-            &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
-            b"GET / HTTP/1.1\nHost: a\n\n",
-            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-            b"GET /\r\n\r\n",
-            b"GET  / HTTP/1.1\r\n\r\n",
-            b"GET / HTTP/1.1 \r\n\r\n",
-            b"GET / HTTP/1.2\r\n\r\n",
-            b"GET / http/1.1\r\n\r\n",
-            b"GET /\xff HTTP/1.1\r\n\r\n",
-            b"G\"T / HTTP/1.1\r\n\r\n",
-            b"x\r\n\r\n",
-            b"\0",
+        for (bytes, text) in [
+            (
+                &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
+                "is TLS",
+            ),
+            (b"GET / HTTP/1.1\nHost: a\n\n", "CR LF"),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "not HTTP/1.1"),
+            (b"GET /\r\n\r\n", "first line"),
+            (b"GET  / HTTP/1.1\r\n\r\n", "first line"),
+            (b"GET / HTTP/1.1 \r\n\r\n", "first line"),
+            (b"GET / HTTP/1.2\r\n\r\n", "not HTTP/1.1"),
+            (b"GET / http/1.1\r\n\r\n", "not HTTP/1.1"),
+            (b"GET /\xff HTTP/1.1\r\n\r\n", "first line"),
+            (b"G\"T / HTTP/1.1\r\n\r\n", "first line"),
+            (b"x\r\n\r\n", "first line"),
+            (b"\0", "control character"),
+            (b"\r\n\r\n", "CR LF"),
         ] {
-            assert_eq!(refused(bytes), MALFORMED, "{}", bytes.escape_ascii());
+            let told = malformed(bytes);
+            assert!(told.contains(text), "{}: {told}", bytes.escape_ascii());
         }
     }
 
@@ -401,13 +434,22 @@ mod tests {
             ": b",
             "A\u{e4}: b",
             "A b: c",
+        ] {
+            let told = malformed(&with(&[line]));
+            assert!(
+                told.contains("`Name: value` on one line"),
+                "{line:?}: {told}"
+            );
+        }
+        for line in [
             "A: b\rc",
             "A: b\nc: d",
             "A: b\0",
             "A: \u{1b}[31m",
             "A: \u{7f}",
         ] {
-            assert_eq!(refused(&with(&[line])), MALFORMED, "{line:?}");
+            let told = malformed(&with(&[line]));
+            assert!(told.contains("control character"), "{line:?}: {told}");
         }
     }
 
@@ -424,7 +466,8 @@ mod tests {
             "Transfer-Encoding: identity",
             "transfer-encoding:",
         ] {
-            assert_eq!(refused(&with(&[line])), MALFORMED, "{line:?}");
+            let told = malformed(&with(&[line]));
+            assert!(told.contains("announces a body"), "{line:?}: {told}");
         }
     }
 
@@ -484,8 +527,16 @@ mod tests {
 
     #[test]
     fn a_missing_or_doubled_version_is_malformed() {
-        assert_eq!(refused(&changed("Sec-WebSocket-Version", "")), MALFORMED);
-        assert_eq!(refused(&with(&["sec-websocket-version: 13"])), MALFORMED);
+        assert_eq!(
+            malformed(&changed("Sec-WebSocket-Version", "")),
+            "The request has no `Sec-WebSocket-Version` header.\n"
+        );
+        for line in ["sec-websocket-version: 13", "Sec-WebSocket-Version: 8"] {
+            assert_eq!(
+                malformed(&with(&[line])),
+                "The request has more than one `Sec-WebSocket-Version` header.\n"
+            );
+        }
     }
 
     #[test]
@@ -502,15 +553,18 @@ mod tests {
             "dGhlIHNhbXBsZSBub25j Q==",
         ] {
             let line = format!("Sec-WebSocket-Key: {key}");
-            assert_eq!(
-                refused(&changed("Sec-WebSocket-Key", &line)),
-                MALFORMED,
-                "{key}"
-            );
+            let told = malformed(&changed("Sec-WebSocket-Key", &line));
+            assert!(told.contains("not 16 bytes in base64"), "{key}: {told}");
         }
-        assert_eq!(refused(&changed("Sec-WebSocket-Key", "")), MALFORMED);
+        assert_eq!(
+            malformed(&changed("Sec-WebSocket-Key", "")),
+            "The request has no `Sec-WebSocket-Key` header.\n"
+        );
         let doubled = format!("sec-websocket-key: {KEY}");
-        assert_eq!(refused(&with(&[&doubled])), MALFORMED);
+        assert_eq!(
+            malformed(&with(&[&doubled])),
+            "The request has more than one `Sec-WebSocket-Key` header.\n"
+        );
     }
 
     #[test]
@@ -521,35 +575,49 @@ mod tests {
 
     #[test]
     fn an_upgrade_over_http_1_0_is_malformed() {
-        assert_eq!(refused(&changed("GET", "GET / HTTP/1.0")), MALFORMED);
+        for changed in ["", "Host", "Sec-WebSocket-Version", "Sec-WebSocket-Key"] {
+            let mut lines = lines();
+            lines.retain(|line| changed.is_empty() || !line.starts_with(changed));
+            lines[0] = "GET / HTTP/1.0".into();
+            assert_eq!(
+                malformed(&head(&lines)),
+                "The request is HTTP/1.0; WebSocket needs HTTP/1.1. \
+                 A proxy in front may need `proxy_http_version 1.1`.\n"
+            );
+        }
     }
 
     #[test]
     fn a_missing_repeated_or_senseless_host_is_malformed() {
-        for line in [
-            "",
-            "Host:",
-            "Host: a b",
-            "Host: a, b",
-            "Host: u@a",
-            "Host: a:x",
-        ] {
-            assert_eq!(refused(&changed("Host", line)), MALFORMED, "{line}");
+        assert_eq!(
+            malformed(&changed("Host", "")),
+            "The request has no `Host` header.\n"
+        );
+        for line in ["Host:", "Host: a b", "Host: a, b", "Host: u@a", "Host: a:x"] {
+            let told = malformed(&changed("Host", line));
+            assert!(told.contains("not a host name"), "{line}: {told}");
         }
-        assert_eq!(refused(&with(&["HOST: example.com:3000"])), MALFORMED);
+        assert_eq!(
+            malformed(&with(&["HOST: example.com:3000"])),
+            "The request has more than one `Host` header.\n"
+        );
     }
 
     #[test]
     fn a_repeated_authorization_is_malformed() {
         let repeated = with(&["Authorization: a", "authorization: a"]);
-        assert_eq!(refused(&repeated), MALFORMED);
+        assert_eq!(
+            malformed(&repeated),
+            "The request has more than one `Authorization` header.\n"
+        );
     }
 
     #[test]
     fn an_upgrade_of_no_resource_is_malformed() {
         for target in ["*", "h:443", "ftp://h/", "chat", "/chat#a"] {
             let line = format!("GET {target} HTTP/1.1");
-            assert_eq!(refused(&changed("GET", &line)), MALFORMED, "{target}");
+            let told = malformed(&changed("GET", &line));
+            assert!(told.contains("starts with `/`"), "{target}: {told}");
         }
     }
 
@@ -584,7 +652,7 @@ mod tests {
         accepted(&with(&["Origin: null"]), &rules);
         let request = accepted(&with(&["Origin: https://a.com", "Cookie: c"]), &rules);
         assert_eq!(header(&request, "cookie"), Some("c"));
-        assert_eq!(request.origin, None);
+        assert_eq!((request.origin, request.site), (None, Site::Own));
         for lines in [
             &["Origin: https://a.com:443"][..],
             &["Origin: http://a.com"],
@@ -630,10 +698,14 @@ mod tests {
             lines.push("COOKIE: a=1".into());
             lines.push("Authorization: Basic eA==".into());
             lines.push("cookie: b=2".into());
+            lines.push("X-User: ada".into());
             let request = accepted(&head(&lines), &Rules::default());
             assert_eq!(header(&request, "cookie"), None, "{origin}");
             assert_eq!(header(&request, "authorization"), Some("mine"), "{origin}");
             assert_eq!(header(&request, "origin"), Some(origin), "{origin}");
+            assert_eq!(header(&request, "host"), Some("example.com:3000"));
+            assert_eq!(header(&request, "x-user"), None, "{origin}");
+            assert_eq!(request.site, Site::Other);
         }
     }
 
@@ -658,6 +730,7 @@ mod tests {
             let request = accepted(&with(&lines), &Rules::default());
             assert_eq!(header(&request, "cookie"), Some("a=1; c=2"));
             assert_eq!(header(&request, "authorization"), Some("b"));
+            assert_eq!(request.site, Site::Own);
         }
     }
 
@@ -721,7 +794,7 @@ mod tests {
         }
 
         #[test]
-        fn headers_are_json_with_unique_names_in_lower_case(query in "[a-cA-C%4&=+_é\"\\\\]{0,40}") {
+        fn headers_are_json_with_unique_names_each_in_lower_case_too(query in "[a-cA-C%4&=+_éİΣK\"\\\\]{0,40}") {
             let request = accepted(
                 &changed("GET", &format!("GET /?{query} HTTP/1.1")),
                 &Rules::default(),
@@ -730,7 +803,7 @@ mod tests {
             request.headers.write_json(&mut json);
             let object: serde_json::Map<_, _> = serde_json::from_slice(&json).unwrap();
             prop_assert_eq!(object.len(), request.headers.len());
-            prop_assert!(object.keys().all(|name| *name == name.to_lowercase()));
+            prop_assert!(object.keys().all(|name| object.contains_key(&name.to_lowercase())));
         }
     }
 }

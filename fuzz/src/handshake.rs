@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use zocket::{
     AllowedOrigins, Rules,
-    handshake::{Head, MAX_HEAD, UpgradeRequest, parse},
+    handshake::{Head, MAX_HEAD, Site, UpgradeRequest, parse},
 };
 
 pub fn run(bytes: &[u8]) {
@@ -81,25 +81,9 @@ fn check_request(head: &[u8], request: &UpgradeRequest, rules: &Rules) {
             && all("content-length").iter().all(|length| *length == "0")
     );
 
-    let mut json = Vec::new();
-    request.headers.write_json(&mut json);
-    let told: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_slice(&json).expect("an object");
-    assert_eq!(told.len(), request.headers.len());
-    let names: HashSet<_> = request.headers.iter().map(|(name, _)| name).collect();
-    assert_eq!(names.len(), request.headers.len(), "a doubled name");
-    for (name, value) in request.headers.iter() {
-        assert_eq!(name, name.to_lowercase());
-        let real = all(name);
-        match (name, real.is_empty()) {
-            ("cookie", true) => panic!("a cookie from the query"),
-            ("cookie", false) => assert_eq!(value, real.join("; ")),
-            // Withheld from another site, it may come from the query.
-            ("authorization", false) if rules.origins == AllowedOrigins::Any => {}
-            (_, false) => assert_eq!(value, real.join(", ")),
-            (_, true) => {}
-        }
-    }
+    check_merge(&fields, &parameters(lines[0]), request);
+    let other_site = request.site == Site::Other;
+    assert!(!other_site || rules.origins == AllowedOrigins::Any && !all("origin").is_empty());
     assert!(request.path.starts_with('/'));
     assert!(rules.path.as_ref().is_none_or(|path| *path == request.path));
     assert_eq!(
@@ -107,4 +91,85 @@ fn check_request(head: &[u8], request: &UpgradeRequest, rules: &Rules) {
         rules.origins == AllowedOrigins::Owner && !all("origin").is_empty()
     );
     assert_eq!(request.accept.len(), 28);
+}
+
+/// The names and values of the query, decoded; the line has a character for each byte.
+fn parameters(line: &str) -> Vec<(String, String)> {
+    let target = line.split(' ').nth(1).unwrap_or_default();
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    let decode = |text: &str| {
+        let bytes: Vec<u8> = text.chars().map(|c| c as u8).collect();
+        let mut decoded = Vec::new();
+        let mut rest = &bytes[..];
+        while let [byte, after @ ..] = rest {
+            let hex = after.get(..2).filter(|_| *byte == b'%');
+            let hex = hex.and_then(|hex| str::from_utf8(hex).ok());
+            let hex = hex.filter(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
+            let value = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+            decoded.push(value.unwrap_or(if *byte == b'+' { b' ' } else { *byte }));
+            rest = if value.is_some() { &after[2..] } else { after };
+        }
+        String::from_utf8_lossy(&decoded).into_owned()
+    };
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| (decode(name), decode(value)))
+        .collect()
+}
+
+/// The names in lower case.
+type Fields<'a> = [(String, &'a str)];
+
+/// Reads the merged headers again, name by name.
+fn check_merge(fields: &Fields, parameters: &[(String, String)], request: &UpgradeRequest) {
+    let mut json = Vec::new();
+    request.headers.write_json(&mut json);
+    let told: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(&json).expect("an object");
+    assert_eq!(told.len(), request.headers.len(), "a doubled name");
+    let is_left = |name: &str| {
+        let known = ["host", "origin", "user-agent", "accept"].contains(&name);
+        known || name.starts_with("accept-") || name.starts_with("sec-")
+    };
+    let is_left = |name: &str| request.site == Site::Own || is_left(name);
+    let real = |name: &str| -> Option<String> {
+        let values: Vec<_> = (fields.iter().filter(|field| field.0 == name))
+            .map(|field| field.1)
+            .collect();
+        let separator = if name == "cookie" { "; " } else { ", " };
+        (!values.is_empty()).then(|| values.join(separator))
+    };
+    let last = |is: &dyn Fn(&str) -> bool| {
+        let found = parameters.iter().rfind(|(name, _)| is(name));
+        found.map(|(_, value)| value.clone())
+    };
+    for (name, value) in &told {
+        let lower = name.to_lowercase();
+        let is_named = parameters.iter().any(|parameter| parameter.0 == *name);
+        let expected = match real(&lower) {
+            Some(_) if !is_left(&lower) && lower != "authorization" => None,
+            Some(value) if is_left(&lower) => Some(value).filter(|_| lower == *name || is_named),
+            _ if lower == *name => last(&|it| it.to_lowercase() == lower),
+            _ => last(&|it| it == name),
+        };
+        assert_eq!(value.as_str(), expected.as_deref(), "{name}");
+        assert!(lower != "cookie" || name == "cookie" && real(name).is_some());
+    }
+    let real_names: HashSet<_> = (fields.iter().map(|field| field.0.as_str()))
+        .filter(|name| is_left(name))
+        .collect();
+    let told_fields: Vec<_> = request.headers.fields().collect();
+    assert_eq!(told_fields.len(), real_names.len());
+    assert!(told_fields.iter().all(|name| real_names.contains(name)));
+    assert!(real_names.iter().all(|name| told.contains_key(*name)));
+    for (name, _) in parameters {
+        let lower = name.to_lowercase();
+        let is_free = real(&lower).is_none() || !is_left(&lower) && lower == "authorization";
+        assert!(
+            !is_free || lower == "cookie" || told.contains_key(&lower) && told.contains_key(name)
+        );
+    }
+    // Bytes that cost the client one cost no more than a few here.
+    assert!(request.headers.bytes() <= 8 * MAX_HEAD);
 }

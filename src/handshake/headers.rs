@@ -2,7 +2,8 @@
 
 use crate::envelope::push_json_string;
 
-/// Header fields and query parameters merged, in the order they came; names in lower case, each only once.
+/// Header fields and query parameters merged: first the fields, names in lower case, then the parameters, as they are
+/// spelled and in lower case. Each name stands here once.
 ///
 /// All of them are in one text, since an allocation for each would cost a handshake more than reading its head does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -10,6 +11,8 @@ pub struct Headers {
     text: String,
     /// Where each name and its value end.
     ends: Vec<(usize, usize)>,
+    /// How many of them are header fields.
+    fields: usize,
 }
 
 impl Headers {
@@ -17,17 +20,34 @@ impl Headers {
         Self {
             text: String::with_capacity(bytes),
             ends: Vec::with_capacity(count),
+            fields: 0,
         }
     }
 
-    /// Appends one under a new name, in lower case; `write` appends the value to the text it is given.
-    pub(super) fn push(&mut self, name: &str, write: impl FnOnce(&mut String)) {
+    /// Appends a header field, before all parameters, under a new name, in lower case; `write` appends the value to the
+    /// text it is given.
+    pub(super) fn push_field(&mut self, name: &str, write: impl FnOnce(&mut String)) {
         let start = self.text.len();
         self.text.push_str(name);
         self.text[start..].make_ascii_lowercase();
         let end = self.text.len();
         write(&mut self.text);
         self.ends.push((end, self.text.len()));
+        self.fields = self.ends.len();
+    }
+
+    /// Appends a parameter under a new name.
+    pub(super) fn push(&mut self, name: &str, value: &str) {
+        self.text.push_str(name);
+        let end = self.text.len();
+        self.text.push_str(value);
+        self.ends.push((end, self.text.len()));
+    }
+
+    /// The value of the one at this place.
+    pub(super) fn value(&self, index: usize) -> Option<&str> {
+        let &(start, end) = self.ends.get(index)?;
+        self.text.get(start..end)
     }
 
     /// How many there are.
@@ -50,6 +70,17 @@ impl Headers {
             start = value;
             pair
         })
+    }
+
+    /// The names of those that are header fields.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        self.iter().take(self.fields).map(|(name, _)| name)
+    }
+
+    /// Bytes of all names and values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.text.len()
     }
 
     /// Appends one JSON object.

@@ -23,7 +23,8 @@ export interface ServerOptions {
   readonly path?: string | undefined;
   /**
    * Exact origins that may connect, or a function of the origin's string. A request with another `Origin` gets 403.
-   * @default any origin, but requests from another site come without `cookie` and `authorization`
+   * Harmless headers hold nothing of the visitor: no `cookie`, no `authorization`, nothing that a proxy says of the visitor.
+   * @default any origin, but requests from another site come with nothing except harmless headers
    */
   readonly allowedOrigins?: readonly string[] | ((origin: string) => boolean) | undefined;
   /**

@@ -1,0 +1,81 @@
+//! What can be wrong with a request that breaks the rules of HTTP or of the opening handshake, and how the peer is told.
+
+use super::refusal::{Reason, Refusal};
+
+/// What is wrong with a request head. The texts never repeat bytes of the request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Malformed {
+    /// A TLS handshake on a port that speaks plain HTTP.
+    Tls,
+    /// A control character other than tab, or half a line break.
+    Control,
+    /// The first line is no request line.
+    RequestLine,
+    /// Another version of HTTP than 1.0 and 1.1.
+    HttpVersion,
+    /// HTTP/1.0, which has no upgrades.
+    Http10,
+    /// A line after the first one is no header.
+    HeaderLine,
+    /// A header that must be there is missing.
+    Missing(&'static str),
+    /// A header that may be there once came several times.
+    Repeated(&'static str),
+    /// The key is not 16 bytes in base64.
+    Key,
+    /// The host is not a host.
+    Host,
+    /// A body is announced.
+    Body,
+    /// The target is not a resource of this server.
+    Target,
+}
+
+impl Malformed {
+    fn text(self) -> String {
+        let text = match self {
+            Malformed::Missing(name) => return format!("The request has no `{name}` header.\n"),
+            Malformed::Repeated(name) => {
+                return format!("The request has more than one `{name}` header.\n");
+            }
+            Malformed::Tls => {
+                "The request is TLS, but this port speaks plain HTTP: use `ws://`, or a proxy that ends TLS.\n"
+            }
+            Malformed::Control => {
+                "The request has a control character, or a line that does not end with CR LF.\n"
+            }
+            Malformed::RequestLine => {
+                "The first line of the request is not `GET /path HTTP/1.1`.\n"
+            }
+            Malformed::HttpVersion => "The request is not HTTP/1.1.\n",
+            Malformed::Http10 => {
+                "The request is HTTP/1.0; WebSocket needs HTTP/1.1. A proxy in front may need `proxy_http_version 1.1`.\n"
+            }
+            Malformed::HeaderLine => "A header of the request is not `Name: value` on one line.\n",
+            Malformed::Key => "The `Sec-WebSocket-Key` header is not 16 bytes in base64.\n",
+            Malformed::Host => "The `Host` header is not a host name with an optional port.\n",
+            Malformed::Body => "The request announces a body. An upgrade request has none.\n",
+            Malformed::Target => {
+                "The target of the request must be a path that starts with `/`, without `#`.\n"
+            }
+        };
+        text.to_owned()
+    }
+}
+
+impl From<Malformed> for Refusal {
+    fn from(malformed: Malformed) -> Refusal {
+        Refusal::new(400, Reason::Malformed).with_body(malformed.text().into_bytes())
+    }
+}
+
+impl From<httparse::Error> for Malformed {
+    fn from(error: httparse::Error) -> Malformed {
+        match error {
+            httparse::Error::Version => Malformed::HttpVersion,
+            httparse::Error::HeaderName | httparse::Error::HeaderValue => Malformed::HeaderLine,
+            // Of a request, everything else is about its first line.
+            _ => Malformed::RequestLine,
+        }
+    }
+}
