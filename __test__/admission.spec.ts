@@ -80,6 +80,7 @@ describe("the headers schema", () => {
         assert.equal(typeof details[0].message, "string");
         // Standard Schema: a part of the path is a key, or an object that has it.
         assert.equal(details[0].path[0].key ?? details[0].path[0], "authorization");
+        assert.equal(details[0].message === "not accepted", "Authorization" in changes);
       }
       assert.equal(app.connects.length, 0);
       assert.deepEqual(app.server.metrics().refused, { HEADERS: 2 });

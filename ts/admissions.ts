@@ -5,8 +5,9 @@ import type { Client, Clients } from "./clients.js";
 import type { Commands } from "./commands.js";
 import type { Disconnects } from "./disconnects.js";
 import { ClientFault, type Faults } from "./faults.js";
+import { headersIssues } from "./issues.js";
 import { REFUSAL } from "./native.js";
-import { issuesOf, issuesText } from "./schema.js";
+import { issuesOf } from "./schema.js";
 import type { Scope } from "./scope.js";
 import type { StandardSchemaV1 } from "./types.js";
 
@@ -14,6 +15,10 @@ import type { StandardSchemaV1 } from "./types.js";
 export interface UpgradeRequest {
   readonly id: string;
   readonly headers: Readonly<Record<string, string>>;
+  /** The names of those that are real header fields, with commas between. */
+  readonly fields: string;
+  /** Whether a page of another site asks, that no rule has let in. */
+  readonly otherSite: boolean;
   /** Only there if a function decides. */
   readonly origin: string | null;
 }
@@ -24,6 +29,9 @@ export interface Gate {
   readonly headersSchema: StandardSchemaV1;
   readonly onConnect: ((headers: unknown, clientId: string) => unknown) | undefined;
 }
+
+/** Most bytes of the issues that are told to a client that is refused. */
+const MAX_DETAILS = 16_384 - '{"error":"Invalid headers","details":}'.length;
 
 type Reason = keyof typeof REFUSAL;
 
@@ -58,7 +66,8 @@ export class Admissions {
   }
 
   /** Answers an upgrade request, unless its client is gone before. Never rejects. */
-  async decide(client: Client, { headers, origin }: UpgradeRequest): Promise<void> {
+  async decide(client: Client, request: UpgradeRequest): Promise<void> {
+    const { headers, origin } = request;
     let reason: Reason = "ORIGIN";
     try {
       const { allowedOrigins, onConnect } = this.#gate;
@@ -77,7 +86,7 @@ export class Admissions {
       if (client.phase === "gone") return;
       const issues = issuesOf(result);
       if (issues) {
-        this.#refuseHeaders(client, issues);
+        this.#refuseHeaders(client, request, issues);
         return;
       }
       const { value } = result as StandardSchemaV1.SuccessResult<unknown>;
@@ -108,8 +117,9 @@ export class Admissions {
     this.#faults.reportClient(fault, "ORIGIN", client.id);
   }
 
-  #refuseHeaders(client: Client, issues: readonly unknown[]): void {
-    const body = `{"error":"Invalid headers","details":${issuesText(issues)}}`;
+  #refuseHeaders(client: Client, request: UpgradeRequest, issues: readonly unknown[]): void {
+    const details = request.otherSite ? "[]" : headersIssues(issues, request, MAX_DETAILS);
+    const body = `{"error":"Invalid headers","details":${details}}`;
     this.#refuse(client, "HEADERS", 400, body);
     const fault = () => new ClientFault("the headers are not valid", issues);
     this.#faults.reportClient(fault, "HEADERS", client.id);

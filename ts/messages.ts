@@ -4,11 +4,12 @@
 import { isObject, isThenable } from "./check.js";
 import type { Client, WaitingMessage } from "./clients.js";
 import { extendedContext, freshContext, type Context } from "./context.js";
-import type { MessageErrorCode } from "./envelope.js";
+import { ERROR_TYPE, type MessageErrorCode } from "./envelope.js";
 import { ClientFault, type Faults } from "./faults.js";
 import { InFlight } from "./in-flight.js";
+import { payloadIssues } from "./issues.js";
 import { ERROR_ROUTE } from "./native.js";
-import { issuesOf, issuesText } from "./schema.js";
+import { issuesOf } from "./schema.js";
 import type { Scope } from "./scope.js";
 import type { Outlet } from "./sender.js";
 import type { IncomingRoute, StandardSchemaV1 } from "./types.js";
@@ -22,6 +23,9 @@ const TEXTS = {
   REJECTED: "the message was rejected",
   HANDLER_ERROR: "the handler failed",
 } as const;
+
+/** Most bytes of a `$error`'s payload, without the words around its issues: the whole of it has 16 KiB at most. */
+const MAX_ERROR = 16_384 - `{"type":"${ERROR_TYPE}","payload":},"issues":`.length;
 
 /** A schema or middleware that is not done yet; never rejects. */
 type Pending = Promise<void> | undefined;
@@ -223,7 +227,7 @@ export class Messages {
   }
 
   #invalid(client: Client, route: Route, issues: readonly unknown[]): void {
-    this.#reply(client, "INVALID_PAYLOAD", route, issuesText(issues));
+    this.#reply(client, "INVALID_PAYLOAD", route, issues);
     const fault = () => new ClientFault(TEXTS.INVALID_PAYLOAD, issues);
     this.#faults.reportClient(fault, "INVALID_PAYLOAD", client.id, route.name);
   }
@@ -243,12 +247,20 @@ export class Messages {
     this.#faults.report(error, "HANDLER_ERROR", client.id, route.name);
   }
 
-  /** Sends a `$error`, unless the client is gone. `issues` is JSON text. */
-  #reply(client: Client, code: keyof typeof TEXTS, route: Route, issues?: string): void {
+  /** Sends a `$error`, unless the client is gone. */
+  #reply(
+    client: Client,
+    code: keyof typeof TEXTS,
+    route: Route,
+    issues?: readonly unknown[],
+  ): void {
     if (client.phase !== "open") return;
     this.#bad.set(code, (this.#bad.get(code) ?? 0) + 1);
-    const start = JSON.stringify({ code, route: route.name, message: TEXTS[code] });
-    const payload = issues === undefined ? start : `${start.slice(0, -1)},"issues":${issues}}`;
+    let payload = JSON.stringify({ code, route: route.name, message: TEXTS[code] });
+    if (issues) {
+      const room = MAX_ERROR - Buffer.byteLength(payload);
+      payload = `${payload.slice(0, -1)},"issues":${payloadIssues(issues, room)}}`;
+    }
     this.#outlet.commands.toOne(ERROR_ROUTE, client.handle, payload);
   }
 }
