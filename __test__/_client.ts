@@ -41,3 +41,6 @@ export async function deadUrl(): Promise<string> {
   await new Promise((resolve) => listener.close(resolve));
   return `ws://127.0.0.1:${port}`;
 }
+
+/** Passes once the methods that were called have told what they had to. */
+export const told = () => Promise.resolve().then(() => {});

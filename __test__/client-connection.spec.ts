@@ -1,95 +1,13 @@
 // The client with a WebSocket class that does what the test says and a clock that the test moves: what real sockets do
 // too seldom to wait for. How it gets along with servers is in client.spec.ts and client-reconnect.spec.ts.
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, describe, test, type TestContext } from "node:test";
+import { describe, test } from "node:test";
 import { inspect } from "node:util";
 
-import type {
-  ClientCloseEvent,
-  ClientError,
-  ClientOptions,
-  IncomingMessage,
-  OutgoingMessage,
-  StandardSchemaV1,
-} from "@zocket/core";
-import { createZocketClient } from "@zocket/core/client";
+import type { ClientCloseEvent, ClientError } from "@zocket/core";
 
-type Routes = {
-  chat: {
-    message: IncomingMessage<StandardSchemaV1<string>>;
-    onMessage: OutgoingMessage<StandardSchemaV1<string>>;
-  };
-};
-
-const MIB = 1024 * 1024;
-/** Longer than any wait for the first new attempt: 1 s and a quarter. */
-const FIRST_DELAY = 1250;
-
-/** A WebSocket whose events come when the test says so. */
-class Fake {
-  static all: Fake[] = [];
-  static get last(): Fake {
-    const last = Fake.all.at(-1);
-    assert.ok(last, "nothing connected");
-    return last;
-  }
-
-  binaryType = "blob";
-  readyState = 0;
-  readonly url: string;
-  readonly sent: string[] = [];
-  readonly closes: (number | undefined)[] = [];
-  readonly #listeners = new Map<string, ((event: never) => void)[]>();
-
-  constructor(url: string) {
-    this.url = url;
-    Fake.all.push(this);
-  }
-  addEventListener(type: string, listener: (event: never) => void): void {
-    this.#listeners.set(type, [...(this.#listeners.get(type) ?? []), listener]);
-  }
-  send(text: string): void {
-    this.sent.push(text);
-  }
-  close(code?: number): void {
-    this.closes.push(code);
-    if (this.readyState < 2) this.readyState = 2;
-  }
-
-  emit(type: string, event: object = {}): void {
-    for (const listener of this.#listeners.get(type) ?? []) listener(event as never);
-  }
-  open(): this {
-    this.readyState = 1;
-    this.emit("open");
-    return this;
-  }
-  end(code = 1006, reason = "", wasClean = false): void {
-    this.readyState = 3;
-    this.emit("close", { code, reason, wasClean });
-  }
-  get payloads(): unknown[] {
-    return this.sent.map((text) => (JSON.parse(text) as { payload?: unknown }).payload);
-  }
-}
-
-/** Clients that tests made, each with a deadline for its attempt. */
-const clients: { close(): void }[] = [];
-
-function connect(options: ClientOptions = {}, url: string | URL = "ws://localhost:3000") {
-  const client = createZocketClient<Routes>(url, { WebSocket: Fake, ...options });
-  clients.push(client);
-  return client;
-}
-
-/** A clock that stands until the test moves it. */
-function clock(t: TestContext): (ms: number) => void {
-  t.mock.timers.enable({ apis: ["setTimeout"] });
-  return (ms) => t.mock.timers.tick(ms);
-}
-
-beforeEach(() => void (Fake.all = []));
-afterEach(() => clients.splice(0).forEach((client) => client.close()));
+import { told } from "./_client.ts";
+import { clock, connect, Fake, FIRST_DELAY, MIB } from "./_fake-socket.ts";
 
 describe("an attempt to connect", () => {
   test("ends after 15 s, which is longer than a server takes to refuse it", (t) => {
@@ -233,7 +151,7 @@ describe("the end of a connection", () => {
   });
 });
 
-test("the queue holds 1 MiB to the byte", () => {
+test("the queue holds 1 MiB to the byte", async () => {
   const client = connect();
   const errors: ClientError[] = [];
   client.onError((error) => errors.push(error));
@@ -241,11 +159,13 @@ test("the queue holds 1 MiB to the byte", () => {
   client.send.chat.message("é".repeat(1000));
   const rest = MIB - 2 * around - 2000;
   client.send.chat.message("x".repeat(rest + 1));
+  await told();
   assert.deepEqual(
     errors.map(({ code, route }) => [code, route]),
     [["QUEUE_FULL", "chat.message"]],
   );
   client.send.chat.message("x".repeat(rest));
+  await told();
   assert.equal(errors.length, 1);
   assert.equal(Buffer.byteLength(Fake.last.open().sent.join("")), MIB);
 });
@@ -287,58 +207,4 @@ test("a route may have the name of a function's own property", () => {
   for (const name of names) send[name]?.(1);
   const types = Fake.last.open().sent.map((text) => (JSON.parse(text) as { type: string }).type);
   assert.deepEqual(types, names);
-});
-
-describe("the options", () => {
-  test("that are wrong are a TypeError that names them", () => {
-    const wrong: [object, RegExp][] = [
-      [{ WebSocket: {} }, /options\.WebSocket: expected a class, got object/],
-      [{ minReconnectionDelay: NaN }, /options\.minReconnectionDelay: expected a number from 0/],
-      [{ maxReconnectionDelay: -1 }, /options\.maxReconnectionDelay: expected a number from 0/],
-      [{ reconnectionDelayGrowFactor: 0.5 }, /GrowFactor: expected a number from 1, got 0\.5/],
-      [{ maxRetries: "3" }, /options\.maxRetries: expected a number from 0, got 3/],
-      [{ onOpen: 1 }, /options\.onOpen: expected a function, got number/],
-      [{ onClose: {} }, /options\.onClose: expected a function, got object/],
-    ];
-    for (const [options, message] of wrong) {
-      assert.throws(() => connect(options), { name: "TypeError", message });
-    }
-    assert.throws(() => connect({}, "no url"), TypeError);
-    assert.equal(Fake.all.length, 0);
-  });
-
-  test("that are undefined are left out", () => {
-    const names = ["headers", "maxReconnectionDelay", "maxRetries", "debug", "onOpen", "onClose"];
-    connect(Object.fromEntries(names.map((name) => [name, undefined])));
-    assert.equal(Fake.last.url, "ws://localhost:3000/");
-  });
-
-  test("leave the URL's own query as it is, and take the page's scheme and host for a path", (t) => {
-    const urlOf = (url: string | URL, headers?: ClientOptions["headers"]) => {
-      connect({ headers }, url);
-      return Fake.last.url;
-    };
-    const headers = { Name: "é&=+ ", none: undefined, empty: "" };
-    assert.equal(
-      urlOf("ws://h/?a=%20b&c#d", headers),
-      "ws://h/?a=%20b&c&Name=%C3%A9%26%3D%2B+&empty=",
-    );
-    assert.equal(urlOf("ws://h?", { a: "1" }), "ws://h/?a=1");
-    assert.equal(urlOf(new URL("https://h/x?y=1")), "wss://h/x?y=1");
-    Object.assign(globalThis, { location: { href: "https://example.com/page?x=1#y" } });
-    t.after(() => Reflect.deleteProperty(globalThis, "location"));
-    assert.equal(urlOf("/socket", { a: "1" }), "wss://example.com/socket?a=1");
-  });
-
-  test("debug tells console.debug what happens, but not what the headers say", (t) => {
-    clock(t);
-    const debug = t.mock.method(console, "debug", () => {});
-    connect({ headers: { authorization: "secret" } }).close();
-    assert.equal(debug.mock.callCount(), 0);
-    connect({ debug: true, headers: { authorization: "secret" } });
-    Fake.last.open().end();
-    const lines = debug.mock.calls.map((call) => call.arguments.join(" "));
-    assert.ok(lines.length >= 3);
-    for (const line of lines) assert.doesNotMatch(line, /secret/);
-  });
 });

@@ -2,23 +2,28 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { open } from "./_client.ts";
+import { open, told } from "./_client.ts";
 import { startPlain } from "./_plain.ts";
 import { Queue, until } from "./_talk.ts";
 
 describe("messages sent while not open", () => {
-  test("wait, and go out in order before those sent later", async (t) => {
+  test("wait, and go out in order, behind those that the onOpen listeners send and before all others", async (t) => {
     const { url, visits } = await startPlain(t);
     const client = open(t, url);
-    for (let number = 0; number < 100; number++) client.send.say(number);
+    for (let number = 100; number < 200; number++) client.send.say(number);
     client.onOpen(() => {
-      for (let number = 100; number < 200; number++) client.send.say(number);
+      for (let number = 0; number < 50; number++) client.send.say(number);
+    });
+    client.onOpen(async () => {
+      for (let number = 50; number < 100; number++) client.send.say(number);
+      await told();
+      for (let number = 200; number < 300; number++) client.send.say(number);
     });
     const visit = await visits.next();
-    const got = (await visit.messages.take(200)).map(({ type, payload }) => [type, payload]);
+    const got = (await visit.messages.take(300)).map(({ type, payload }) => [type, payload]);
     assert.deepEqual(
       got,
-      Array.from({ length: 200 }, (_, number) => ["say", number]),
+      Array.from({ length: 300 }, (_, number) => ["say", number]),
     );
   });
 
@@ -52,6 +57,7 @@ describe("messages sent while not open", () => {
     client.onError((error) => errors.push(error));
     const text = "x".repeat(100 * 1024);
     for (let number = 0; number < 10; number++) client.send.say(`${number}${text}`);
+    await told();
     assert.deepEqual(errors.drain(), []);
     client.send.say(`10${text}`);
     const { code, route } = await errors.next();
@@ -72,6 +78,7 @@ describe("messages sent while not open", () => {
     visit.socket.terminate();
     await closed;
     for (let number = 0; number < 10; number++) client.send.say(`${number}${text}`);
+    await told();
     assert.deepEqual(errors.drain(), []);
   });
 
@@ -82,6 +89,7 @@ describe("messages sent while not open", () => {
     const errors = new Queue<{ code: string }>("onError");
     client.onError((error) => errors.push(error));
     client.send.say("漢".repeat(300_000));
+    await told();
     assert.deepEqual(errors.drain(), []);
     client.send.say("漢".repeat(300_000));
     assert.equal((await errors.next()).code, "QUEUE_FULL");

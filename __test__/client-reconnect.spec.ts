@@ -14,9 +14,10 @@ import { anything, Queue, until } from "./_talk.ts";
 function delays(t: TestContext): number[] {
   const asked: number[] = [];
   const real = globalThis.setTimeout;
-  // `ws` and the helpers here have deadlines of ten seconds and more, and the tests poll every 2 ms.
+  // `ws` and the helpers here have deadlines of ten seconds and more, and the tests poll every 2 ms. After 5 s a
+  // connection has proven itself.
   t.mock.method(globalThis, "setTimeout", (run: () => void, ms = 0, ...args: []) => {
-    if (ms < 50 || ms > 9_000) return real(run, ms, ...args);
+    if (ms < 50 || ms > 9_000 || ms === 5_000) return real(run, ms, ...args);
     asked.push(ms);
     return real(run, 0, ...args);
   });
@@ -129,7 +130,7 @@ describe("the delays between attempts", () => {
     }
   });
 
-  test("start small again once a connection was open", async (t) => {
+  test("start small again once a connection was open for 5 s, and not before", async (t) => {
     const { url, visits, state } = await startPlain(t);
     state.accepts = false;
     const asked = delays(t);
@@ -139,16 +140,21 @@ describe("the delays between attempts", () => {
       reconnectionDelayGrowFactor: 2,
     });
     await until(() => asked.length >= 5, "five attempts failed");
-    assert.ok((asked.at(-1) ?? 0) > 1000);
     state.accepts = true;
-    const visit = await visits.next();
-    await until(() => visit.socket.readyState === 1, "it is open");
-    visit.say("onSaid");
-    const before = asked.length;
-    visit.socket.close(1000);
+    const short = await visits.next();
+    short.say("onSaid");
+    let before = asked.length;
+    short.socket.close(1000);
+    const long = await visits.next();
+    assert.equal(asked.length, before + 1);
+    assert.ok((asked[before] ?? 0) > 1000, `${asked[before]} after a short connection`);
+    const opened = performance.now();
+    await until(() => performance.now() - opened > 5_500, "it is open for 5 s");
+    before = asked.length;
+    long.socket.close(1000);
     await visits.next();
     assert.equal(asked.length, before + 1);
-    assert.ok((asked[before] ?? 0) <= 126, `${asked[before]}`);
+    assert.ok((asked[before] ?? 0) <= 126, `${asked[before]} after a long one`);
   });
 });
 
@@ -166,15 +172,16 @@ describe("maxRetries", () => {
     });
   }
 
-  test("starts anew at each open", async (t) => {
+  test("ends what a server that accepts and closes at once begins", async (t) => {
     const { url, visits } = await startPlain(t);
-    open(t, url, { maxRetries: 1 });
-    for (let round = 0; round < 5; round++) {
-      const visit = await visits.next();
-      visit.say("onSaid");
-      visit.socket.close(1000);
+    const client = open(t, url, { maxRetries: 3 });
+    for (let connection = 1; connection <= 4; connection++) {
+      (await visits.next()).socket.close(1013);
     }
+    await until(() => client.readyState === 3, "it gave up");
+    open(t, url);
     await visits.next();
+    assert.deepEqual(visits.drain(), []);
   });
 
   test("used up is no end for reconnect", async (t) => {

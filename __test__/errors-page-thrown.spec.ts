@@ -11,7 +11,7 @@ import { WebSocket } from "ws";
 import { eachRow, inSources, valuesOf, type Case } from "./_errors-page.ts";
 import { Child } from "./_child.ts";
 import { anything, Client, serve, type Given } from "./_support.ts";
-import { soon } from "./_wait.ts";
+import { soon, until } from "./_wait.ts";
 
 /** What the call throws. */
 function thrownBy(call: () => unknown): unknown {
@@ -172,6 +172,7 @@ const CLIENT_CODES: Record<ClientError["code"], true> = {
   HANDLER_ERROR: true,
   RATE_LIMITED: true,
   QUEUE_FULL: true,
+  TOO_LARGE: true,
 };
 
 eachRow("At the client", ["code", "At fault"], {
@@ -203,12 +204,25 @@ eachRow("At the client", ["code", "At fault"], {
     client.onError((error) => errors.push(error));
     const send = client.send as unknown as Record<string, Sends>;
     send["say"]?.("x".repeat(1024 * 1024 - 100));
+    await soon("a turn", Promise.resolve());
     assert.deepEqual(errors, []);
     send["say"]?.("x".repeat(100));
+    await until("onError", () => errors.length > 0);
     assert.deepEqual(
       errors.map(({ code, route }) => [code, route]),
       [[code, "say"]],
     );
+  },
+  "TOO_LARGE, client": async (t, { code }) => {
+    const app = serve(t, { options: { maxPayload: 1024 } });
+    const client = createZocketClient(app.url, { WebSocket });
+    t.after(() => client.close());
+    const error = new Promise<ClientError>((resolve) => client.onError(resolve));
+    const send = client.send as unknown as Record<string, Sends>;
+    send["say"]?.("x".repeat(1024));
+    send["other"]?.("behind it");
+    const told = await soon("onError", error);
+    assert.deepEqual([told.code, told.route], [code, "say"]);
   },
 });
 

@@ -1,41 +1,49 @@
 // Owns the WebSocket, and the next one when it is lost. Knows nothing of envelopes and routes.
 import type { ClientCloseEvent, WebSocketLike } from "../types.js";
+import { delayAfter, hinted } from "./delay.js";
+import { Haste, PROVEN_AFTER } from "./haste.js";
 import type { Settings } from "./settings.js";
+import type { Turn } from "./turn.js";
 
 /** Longest time in ms for one attempt: longer than the server's `handshakeTimeout` of 10 s, which decides before. */
 const CONNECT_TIMEOUT = 15_000;
-/** Longest time in ms that timers can wait for; they take a longer one for none. */
-const MAX_TIMER = 2 ** 31 - 1;
 const NORMAL_CLOSURE = 1000;
-const GOING_AWAY = 1001;
 const ABNORMAL_CLOSURE = 1006;
-/** Longest time in ms for which a server can make the client wait. */
-const MAX_HINT = 600_000;
 const OPEN = 1;
 
 /** Whom a connection tells what happens to it. */
 export interface ConnectionEvents {
   opened(): void;
   received(data: unknown): void;
-  /** Comes exactly once for each attempt, whether it was ever open or not. */
-  ended(event: ClientCloseEvent): void;
+  /**
+   * Comes exactly once for each attempt, whether it was ever open or not. Returns a promise for each asynchronous listener,
+   * which is fulfilled when that one is done.
+   */
+  ended(event: ClientCloseEvent): readonly Promise<void>[];
+  /** Whether anybody is told of an end. */
+  hearsEnds(): boolean;
 }
 
 /** A WebSocket that connects again when it is lost, until it is closed. */
 export class Connection {
   readonly #settings: Settings;
   readonly #events: ConnectionEvents;
+  readonly #turn: Turn;
+  readonly #haste = new Haste();
   /** The current attempt or connection; missing while waiting for the next one, and at the end. */
   #socket: WebSocketLike | undefined;
-  /** Ends the current attempt, or starts the next. */
+  /** Ends the current attempt, says that a connection has proven itself, or starts the next attempt. */
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isOpen = false;
   #isClosed = false;
-  /** Attempts since the first, or since the last open. */
+  /** Whether `reconnect()` is to be carried out as soon as the connection has proven itself. */
+  #isPostponed = false;
+  /** Attempts since the first, since a connection proved itself or since `reconnect()`. */
   #retries = 0;
 
-  constructor(settings: Settings, events: ConnectionEvents) {
+  constructor(settings: Settings, turn: Turn, events: ConnectionEvents) {
     this.#settings = settings;
+    this.#turn = turn;
     this.#events = events;
     this.#connect();
   }
@@ -46,12 +54,19 @@ export class Connection {
     return this.#timer === undefined ? 3 : 0;
   }
 
-  /** Sends a message if the connection is open; `false` if it is not. */
-  send(text: string): boolean {
-    // A socket that is closing takes messages and forgets them.
-    if (!this.#isOpen || this.#socket?.readyState !== OPEN) return false;
-    this.#socket.send(text);
-    return true;
+  /** Whether it takes messages. A socket that is closing would take them too, and forget them. */
+  get isOpen(): boolean {
+    return this.#isOpen && this.#socket?.readyState === OPEN;
+  }
+
+  /** Bytes that the socket has not passed on yet; 0 where the class does not say. */
+  get buffered(): number {
+    return this.#socket?.bufferedAmount ?? 0;
+  }
+
+  /** Sends a message. Only for an open connection. */
+  send(text: string): void {
+    this.#socket?.send(text);
   }
 
   close(): void {
@@ -62,24 +77,53 @@ export class Connection {
 
   reconnect(): void {
     const socket = this.#socket;
+    const wasClosed = this.#isClosed;
+    this.#isClosed = false;
+    if (wasClosed) return this.#replace();
+    if (socket && !this.#isOpen) return;
+    const decision = socket ? this.#haste.whileOpen() : this.#haste.whileWaiting();
+    this.#settings.log(`reconnect() is carried out ${decision}`);
+    if (decision === "never") return;
+    this.#retries = 0;
+    if (decision === "at once") {
+      // Without listeners nothing can go round.
+      if (this.#events.hearsEnds()) this.#haste.hurried();
+      this.#replace();
+    } else if (socket) {
+      this.#isPostponed = true;
+    } else if (this.#timer === undefined) {
+      this.#wait(0);
+    }
+  }
+
+  /** Connects anew, and leaves the socket if there is one. */
+  #replace(): void {
+    const socket = this.#socket;
+    const event = this.#isOpen
+      ? { code: NORMAL_CLOSURE, reason: "", wasClean: true }
+      : { code: ABNORMAL_CLOSURE, reason: "", wasClean: false };
     this.#leave();
     socket?.close(NORMAL_CLOSURE);
-    this.#isClosed = false;
     this.#retries = 0;
-    this.#connect();
-    if (socket) this.#events.ended({ code: NORMAL_CLOSURE, reason: "", wasClean: true });
+    if (socket) {
+      const echoes = this.#haste.replaced();
+      this.#turn.later(() => this.#haste.telling(() => this.#events.ended(event), echoes));
+    }
+    this.#retry();
   }
 
   #connect(): void {
-    this.#log(`attempt ${this.#retries + 1} to connect`);
+    this.#settings.log(`attempt ${this.#retries + 1} to connect`);
+    this.#haste.began();
     const socket = new this.#settings.WebSocket(this.#settings.url);
     this.#socket = socket;
     // What an earlier socket still has to say is nobody's concern any more.
     const whileCurrent =
       <TEvent>(listener: (event: TEvent) => void) =>
-      (event: TEvent): void => {
-        if (socket === this.#socket) listener(event);
-      };
+      (event: TEvent): void =>
+        this.#turn.now(() => {
+          if (socket === this.#socket) listener(event);
+        });
     const failed = whileCurrent(() => this.#ended(ABNORMAL_CLOSURE, "", false));
     socket.addEventListener(
       "open",
@@ -100,10 +144,10 @@ export class Connection {
         if (!this.#isOpen) setTimeout(failed, 0);
       }),
     );
-    this.#timer = setTimeout(() => {
+    this.#startTimer(CONNECT_TIMEOUT, () => {
       this.#ended(ABNORMAL_CLOSURE, "timeout", false);
       socket.close();
-    }, CONNECT_TIMEOUT);
+    });
   }
 
   /** Here, with no caller to throw to, a class that throws is an attempt that failed. */
@@ -112,35 +156,40 @@ export class Connection {
       this.#connect();
     } catch (error) {
       console.error("zocket: the WebSocket class failed:", error);
-      this.#ended(ABNORMAL_CLOSURE, "", false);
+      this.#turn.now(() => this.#ended(ABNORMAL_CLOSURE, "", false));
     }
   }
 
   #opened(): void {
-    this.#clearTimer();
     this.#isOpen = true;
-    this.#retries = 0;
-    this.#log("open");
+    this.#settings.log("open");
+    this.#startTimer(PROVEN_AFTER, () => {
+      this.#timer = undefined;
+      this.#retries = 0;
+      this.#haste.proven(this.#isPostponed);
+      if (this.#isPostponed) this.#turn.run(() => this.#replace());
+    });
     this.#events.opened();
   }
 
   #ended(code: number, reason: string, wasClean: boolean): void {
     this.#leave();
-    this.#log(`closed with ${code} ${reason}`);
-    if (!this.#isClosed && this.#retries < this.#settings.maxRetries) {
-      this.#retries += 1;
-      const delay = Math.max(this.#delay(), hinted(code, reason));
-      this.#log(`next attempt in ${Math.round(delay)} ms`);
-      this.#timer = setTimeout(() => this.#retry(), delay);
+    this.#settings.log(`closed with ${code} ${JSON.stringify(reason)}`);
+    if (!this.#isClosed) {
+      this.#haste.failed();
+      if (this.#retries < this.#settings.maxRetries) {
+        this.#retries += 1;
+        this.#wait(hinted(code, reason));
+      }
     }
-    this.#events.ended({ code, reason, wasClean });
+    this.#haste.telling(() => this.#events.ended({ code, reason, wasClean }));
   }
 
-  /** Jittered, so that the clients of a server that was restarted do not all come back at the same moment. */
-  #delay(): number {
-    const { minDelay, maxDelay, growFactor } = this.#settings;
-    const grown = Math.min(minDelay * growFactor ** (this.#retries - 1), maxDelay);
-    return Math.min(grown * (0.75 + Math.random() / 2), maxDelay, MAX_TIMER);
+  /** Waits for the next attempt, so many ms at least. */
+  #wait(least: number): void {
+    const delay = Math.max(delayAfter(this.#haste.failures, this.#settings), least);
+    this.#settings.log(`next attempt in ${Math.round(delay)} ms`);
+    this.#startTimer(delay, () => this.#retry());
   }
 
   /** Forgets the socket and the timer. */
@@ -148,21 +197,17 @@ export class Connection {
     this.#clearTimer();
     this.#socket = undefined;
     this.#isOpen = false;
+    this.#isPostponed = false;
+    this.#haste.left();
+  }
+
+  #startTimer(ms: number, step: () => void): void {
+    this.#clearTimer();
+    this.#timer = setTimeout(() => this.#turn.now(step), ms);
   }
 
   #clearTimer(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
-
-  #log(text: string): void {
-    // Without the URL: its query holds the headers, and credentials among them.
-    if (this.#settings.debug) console.debug(`zocket: ${text}`);
-  }
-}
-
-/** How many ms a server that drains asks to wait for, so that its clients do not all come back at once; 0 if it does not. */
-function hinted(code: number, reason: string): number {
-  const hint = code === GOING_AWAY ? /^reconnect-after=(\d+)$/.exec(reason)?.[1] : undefined;
-  return Math.min(Number(hint ?? 0), MAX_HINT);
 }

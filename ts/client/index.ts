@@ -9,9 +9,15 @@ import type {
 } from "../types.js";
 import { Connection } from "./connection.js";
 import { Listeners } from "./listeners.js";
-import { Queue } from "./queue.js";
+import { byteLength, Queue, type Waiting } from "./queue.js";
 import { routes } from "./routes.js";
 import { settings } from "./settings.js";
+import { Turn } from "./turn.js";
+
+/** The close code for a message that is too large (RFC 6455, 7.4.1). */
+const TOO_LARGE = 1009;
+/** How many bytes wait at most in the socket of an open connection whose server does not read. */
+const MAX_BUFFERED = 16 * 1024 * 1024;
 
 export type {
   ClientCloseEvent,
@@ -44,35 +50,73 @@ export function createZocketClient<TRouter extends AnyRouter>(
   url: string | URL,
   options: ClientOptions = {},
 ): ZocketClient<TRouter> {
+  const checked = settings(url, options);
+  const { debug, log, maxQueuedBytes } = checked;
   const messages = new Map<string, Listeners<unknown>>();
   const opens = new Listeners<void>();
   const closes = new Listeners<ClientCloseEvent>();
   const errors = new Listeners<ClientError>();
-  const queue = new Queue();
+  const queue = new Queue(maxQueuedBytes);
+  const turn = new Turn();
+  /** The longest message of the current connection: the one that a server means which finds a message too large. */
+  let longest: Waiting | undefined;
 
-  if (options.onOpen) opens.add(options.onOpen, "createZocketClient: options.onOpen");
-  if (options.onClose) closes.add(options.onClose, "createZocketClient: options.onClose");
+  const { onOpen, onClose } = options;
+  if (onOpen !== undefined) opens.add(onOpen, "createZocketClient: options.onOpen");
+  if (onClose !== undefined) closes.add(onClose, "createZocketClient: options.onClose");
 
-  const connection = new Connection(settings(url, options), {
-    opened() {
-      queue.drain((text) => connection.send(text));
-      opens.emit();
-    },
-    received(data) {
-      const envelope = parse(data);
-      if (!envelope) return;
-      if (envelope.type !== ERROR_TYPE) messages.get(envelope.type)?.emit(envelope.payload);
-      else if (isErrorPayload(envelope.payload)) errors.emit(envelope.payload);
-    },
-    ended: (event) => closes.emit(event),
-  });
+  const connection = turn.run(
+    () =>
+      new Connection(checked, turn, {
+        opened() {
+          longest = undefined;
+          // First: an application joins its rooms there, and what its user typed meanwhile is for these.
+          opens.emit();
+          queue.drain((message) => connection.isOpen && sendNow(message));
+        },
+        received(data) {
+          const envelope = parse(data);
+          if (debug) log(`received ${described(envelope?.type ?? "", String(data))}`);
+          if (!envelope) return;
+          if (envelope.type !== ERROR_TYPE) messages.get(envelope.type)?.emit(envelope.payload);
+          else if (isErrorPayload(envelope.payload)) errors.emit(envelope.payload);
+        },
+        ended(event) {
+          if (event.code === TOO_LARGE && longest) {
+            const message =
+              "The server closed the connection, as a message was larger than it takes";
+            errors.emit({ code: "TOO_LARGE", route: longest.route, message });
+          }
+          longest = undefined;
+          return closes.emit(event);
+        },
+        hearsEnds: () => !closes.isEmpty,
+      }),
+  );
 
   function send(route: string, payload: unknown): void {
     const envelope: Envelope = { type: route, payload };
     const text = JSON.stringify(envelope);
-    if (connection.send(text) || queue.push(text)) return;
-    const message = "Too many messages wait for an open connection";
-    errors.emit({ code: "QUEUE_FULL", route, message });
+    turn.run(() => {
+      const message = { route, text };
+      if (!connection.isOpen)
+        return queue.push(route, text) || refuse(message, "for an open connection");
+      if (connection.buffered < Math.max(MAX_BUFFERED, maxQueuedBytes)) return sendNow(message);
+      return refuse(message, "for a server that reads slowly");
+    });
+  }
+
+  function sendNow(message: Waiting): boolean {
+    if (debug) log(`sends ${described(message.route, message.text)}`);
+    connection.send(message.text);
+    if (!longest || message.text.length > longest.text.length) longest = message;
+    return true;
+  }
+
+  function refuse({ route, text }: Waiting, why: string): void {
+    if (debug) log(`discards ${described(route, text)}`);
+    const message = `Too many messages wait ${why}`;
+    turn.later(() => errors.emit({ code: "QUEUE_FULL", route, message }));
   }
 
   function on(route: string, listener: unknown): () => void {
@@ -87,12 +131,17 @@ export function createZocketClient<TRouter extends AnyRouter>(
     onOpen: (listener) => opens.add(listener, "client.onOpen"),
     onClose: (listener) => closes.add(listener, "client.onClose"),
     onError: (listener) => errors.add(listener, "client.onError"),
-    close: () => connection.close(),
-    reconnect: () => connection.reconnect(),
+    close: () => turn.run(() => connection.close()),
+    reconnect: () => turn.run(() => connection.reconnect()),
     get readyState() {
       return connection.readyState;
     },
   };
+}
+
+/** A message as the log names it: by its route, which a server may choose, and its size. */
+function described(route: string, text: string): string {
+  return `${JSON.stringify(route.slice(0, 100))}, ${byteLength(text)} bytes`;
 }
 
 /** What a server sends that is no envelope is passed over: there is nobody to tell. */

@@ -6,6 +6,11 @@ export class Listeners<TValue> {
   // Wrapped, so that a function added twice is called twice and removed once.
   readonly #entries = new Set<{ readonly listener: (value: TValue) => unknown }>();
 
+  /** Whether nobody listens. */
+  get isEmpty(): boolean {
+    return this.#entries.size === 0;
+  }
+
   /** Adds a listener; `name` says in the error what a wrong one was given to. */
   add(listener: (value: TValue) => unknown, name: string): Unsubscribe {
     if (typeof listener !== "function") {
@@ -16,18 +21,26 @@ export class Listeners<TValue> {
     return () => void this.#entries.delete(entry);
   }
 
-  /** Calls those that listened when the call began and still do. */
-  emit(value: TValue): void {
+  /**
+   * Calls those that listened when the call began and still do. Returns a promise for each asynchronous one; it is fulfilled
+   * when that listener is done, or has failed.
+   */
+  emit(value: TValue): Promise<void>[] {
+    const pending: Promise<void>[] = [];
     for (const entry of Array.from(this.#entries)) {
       if (!this.#entries.has(entry)) continue;
       try {
         const result = entry.listener(value);
-        // An async listener's failure would otherwise end a Node process.
-        if (result instanceof Promise) result.catch(report);
+        // A promise of any class: our own one takes it over, however it behaves. An async listener's failure would
+        // otherwise end a Node process.
+        if (Object(result) === result) {
+          pending.push(Promise.resolve(result).then(() => {}, report));
+        }
       } catch (error) {
         report(error);
       }
     }
+    return pending;
   }
 }
 

@@ -1,32 +1,58 @@
 // Owns the messages that wait for an open connection.
 
-/** How many bytes of messages wait at most. */
-const LIMIT = 1024 * 1024;
-
-const encoder = new TextEncoder();
+/** A message as it goes out, and the route it is of. */
+export interface Waiting {
+  readonly route: string;
+  readonly text: string;
+}
 
 /** Messages in the order they were sent. Bounded: one that does not fit any more is not taken. */
 export class Queue {
-  readonly #messages: { readonly text: string; readonly bytes: number }[] = [];
+  readonly #limit: number;
+  readonly #messages: (Waiting & { readonly bytes: number })[] = [];
   #bytes = 0;
 
+  /** `limit` is how many bytes of messages wait at most. */
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
   /** Takes a message; `false` when it does not fit. */
-  push(text: string): boolean {
-    const bytes = encoder.encode(text).length;
-    if (this.#bytes + bytes > LIMIT) return false;
-    this.#messages.push({ text, bytes });
+  push(route: string, text: string): boolean {
+    const bytes = byteLength(text);
+    if (this.#bytes + bytes > this.#limit) return false;
+    this.#messages.push({ route, text, bytes });
     this.#bytes += bytes;
     return true;
   }
 
   /** Hands over the messages, oldest first, until one is refused: that one and those after it stay. */
-  drain(send: (text: string) => boolean): void {
+  drain(send: (message: Waiting) => boolean): void {
     let sent = 0;
-    for (const { text, bytes } of this.#messages) {
-      if (!send(text)) break;
-      sent += 1;
-      this.#bytes -= bytes;
+    try {
+      for (const message of this.#messages) {
+        if (!send(message)) break;
+        sent += 1;
+        this.#bytes -= message.bytes;
+      }
+    } finally {
+      this.#messages.splice(0, sent);
     }
-    this.#messages.splice(0, sent);
   }
 }
+
+/** How many bytes a text has in UTF-8. Counted by hand, as not every platform has a `TextEncoder`. */
+export function byteLength(text: string): number {
+  let bytes = text.length;
+  for (let at = 0; at < text.length; at += 1) {
+    const unit = text.charCodeAt(at);
+    if (unit < 0x80) continue;
+    bytes += unit < 0x800 ? 1 : 2;
+    // Two halves of a pair have four bytes together. Half a pair alone goes out as U+FFFD, in three.
+    if (isHigh(unit) && isLow(text.charCodeAt(at + 1))) at += 1;
+  }
+  return bytes;
+}
+
+const isHigh = (unit: number) => unit >= 0xd800 && unit < 0xdc00;
+const isLow = (unit: number) => unit >= 0xdc00 && unit < 0xe000;

@@ -1,5 +1,6 @@
 // The objects behind `client.send` and `client.on`. The client has types of the routes and no table of them, so every
-// name is a route until it is called.
+// name is a route until it is called. Each name that is read keeps its function as long as the client lives: names come from
+// code, which has only so many.
 
 /** Names that JavaScript looks up by itself on any value: `await`, `JSON.stringify`, text. They are never routes. */
 const NEVER_ROUTES = new Set(["then", "toJSON", "toString", "valueOf"]);

@@ -31,16 +31,21 @@ export interface ClientOptions {
    */
   readonly reconnectionDelayGrowFactor?: number | undefined;
   /**
-   * How many attempts may follow a failed one; the count starts anew at each open.
+   * How many attempts follow the first one. The count starts anew once a connection has been open for 5 s.
    * @default Infinity
    */
   readonly maxRetries?: number | undefined;
   /**
-   * Logs what the connection does to `console.debug`, without the URL.
+   * How many bytes of messages wait at most while the connection is not open, from 0.
+   * @default 1_048_576
+   */
+  readonly maxQueuedBytes?: number | undefined;
+  /**
+   * Logs attempts, ends, and each message's route and size to `console.debug`; never the URL, headers or payloads.
    * @default false
    */
   readonly debug?: boolean | undefined;
-  /** Called each time the connection is open. */
+  /** Called each time the connection is open. What it sends goes out before the messages that wait. */
   readonly onOpen?: (() => void) | undefined;
   /** Called each time the connection ended. */
   readonly onClose?: ((event: ClientCloseEvent) => void) | undefined;
@@ -61,6 +66,8 @@ export interface WebSocketLike {
   binaryType: string;
   /** 0 connecting, 1 open, 2 closing, 3 closed. */
   readonly readyState: number;
+  /** How many bytes of sent messages it still holds. A class may leave it out; nothing bounds them then. */
+  readonly bufferedAmount?: number | undefined;
   /** Sends a text message. */
   send(text: string): void;
   /** Starts the closing handshake. */
@@ -83,8 +90,11 @@ export interface ClientCloseEvent {
 
 /** Something the server refused, or that the client could not keep. Test `code`, never `message`. */
 export interface ClientError {
-  /** The code of a `$error`, or `QUEUE_FULL`: a message sent while not open was dropped. */
-  readonly code: MessageErrorCode | "QUEUE_FULL";
+  /**
+   * The code of a `$error`; or `QUEUE_FULL`: too many messages wait, and this one was dropped; or `TOO_LARGE`: the server closed
+   * the connection, as a message was larger than it takes.
+   */
+  readonly code: MessageErrorCode | "QUEUE_FULL" | "TOO_LARGE";
   /** The wire name of the message, if it had one. */
   readonly route?: string;
   /** The reason, for people. */
@@ -127,19 +137,22 @@ type ClientOnAt<TRoute> =
 
 /** A client that connects, and connects again when the connection is lost, until it is closed. */
 export interface ZocketClient<TRouter> {
-  /** Sends messages; while the connection is not open they wait, 1 MiB at most, and go out in order. */
+  /** Sends messages. While the connection is not open they wait, up to `maxQueuedBytes`, and go out in order. */
   readonly send: ClientSend<TRouter>;
   /** Subscribes to messages. */
   readonly on: ClientOn<TRouter>;
-  /** Calls the listener each time the connection is open. */
+  /** Calls the listener each time the connection is open. What it sends goes out before the messages that wait. */
   onOpen(listener: () => void): Unsubscribe;
   /** Calls the listener each time the connection ended. */
   onClose(listener: (event: ClientCloseEvent) => void): Unsubscribe;
-  /** Calls the listener for each message that the server refused or the queue could not hold. */
+  /** Calls the listener for each message that did not make it. */
   onError(listener: (error: ClientError) => void): Unsubscribe;
   /** Closes the connection with 1000 and ends reconnecting. */
   close(): void;
-  /** Closes the connection with 1000 and connects at once, also after `close()`. */
+  /**
+   * Connects at once: closes an open connection with 1000 first, ends the waiting for the next attempt, and comes back after
+   * `close()`. While the client connects, it does nothing. Called in `onClose` it never makes a loop.
+   */
   reconnect(): void;
   /** 0 connecting, 1 open, 2 closing, 3 closed. */
   readonly readyState: 0 | 1 | 2 | 3;

@@ -1,0 +1,53 @@
+// Builds the address to connect to, on platforms whose `URL` does little. React Native's has no setters, some of its getters
+// throw, it takes any text for a URL, and it appends a slash to paths.
+
+/**
+ * The URL with the headers as query parameters, behind those it has. A path alone takes scheme and host from the page.
+ *
+ * @throws `TypeError` for a URL that makes no sense.
+ */
+export function address(
+  url: string | URL,
+  headers: Readonly<Record<string, string | undefined>>,
+): string {
+  const query = Object.entries(headers)
+    .filter(([, value]) => value !== undefined)
+    .map((pair) => pair.map(encode).join("="))
+    .join("&");
+  const whole = absolute(url)
+    .replace(/^http/i, "ws")
+    .replace(/#[^]*/, "")
+    .replace(/^(\w+:\/\/[^/?]+)(?=\?|$)/, "$1/");
+  if (query === "") return whole;
+  const separator = !whole.includes("?") ? "?" : whole.endsWith("?") ? "" : "&";
+  return whole + separator + query;
+}
+
+function absolute(url: string | URL): string {
+  // Neither is a URL to be resolved: what is no text would become one.
+  if (typeof url !== "string" && typeof (url as Partial<URL> | null)?.href !== "string") {
+    throw new TypeError(`createZocketClient: url: expected a string or a URL, got ${kindOf(url)}`);
+  }
+  const page = (globalThis as { location?: { href?: string } }).location?.href;
+  const text = String(url).trim();
+  const isAbsolute = /^[a-z][\w+.-]*:/i.test(text);
+  if (!isAbsolute && page === undefined) {
+    throw new TypeError(
+      "createZocketClient: url: expected a whole URL such as wss://example.com, as there is no page whose host a path could have",
+    );
+  }
+  const { href } = new URL(text, page);
+  return isAbsolute && new URL("ws://host/path").href !== "ws://host/path" ? text : href;
+}
+
+/** As an HTML form does. Half a surrogate pair cannot be encoded and becomes U+FFFD, as everywhere in URLs. */
+function encode(text = ""): string {
+  return encodeURIComponent(text.replace(/[\ud800-\udfff]/gu, "\ufffd")).replace(/%20/g, "+");
+}
+
+/** What a wrong value is, for errors. */
+export function kindOf(value: unknown): string {
+  if (typeof value !== "object") return typeof value;
+  const name = Object.prototype.toString.call(value).slice(8, -1);
+  return name === "Object" || name === "Null" ? name.toLowerCase() : name;
+}

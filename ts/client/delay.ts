@@ -1,0 +1,27 @@
+// Says how long the client waits before the next attempt to connect.
+import type { Settings } from "./settings.js";
+
+/** Longest time in ms that timers can wait for; they take a longer one for none. */
+const MAX_TIMER = 2 ** 31 - 1;
+/** What grows where the first delay is none, in ms. */
+const SMALLEST = 100;
+const GOING_AWAY = 1001;
+/** Longest time in ms for which a server can make the client wait. */
+const MAX_HINT = 600_000;
+
+/**
+ * The delay in ms after so many failures in a row, from 1. It is jittered, so that the clients of a server that was restarted
+ * do not all come back at the same moment.
+ */
+export function delayAfter(failures: number, { minDelay, maxDelay, growFactor }: Settings): number {
+  // Without a delay the first time, it still has to grow.
+  const first = minDelay < 1 && failures > 1 ? SMALLEST : minDelay;
+  const grown = Math.min(first * growFactor ** (failures - 1), maxDelay);
+  return Math.min(grown * (0.75 + Math.random() / 2), maxDelay, MAX_TIMER);
+}
+
+/** How many ms a server that drains asks to wait for, so that its clients do not all come back at once; 0 if it does not. */
+export function hinted(code: number, reason: string): number {
+  const hint = code === GOING_AWAY ? /^reconnect-after=(\d+)$/.exec(reason)?.[1] : undefined;
+  return Math.min(Number(hint ?? 0), MAX_HINT);
+}

@@ -1,0 +1,37 @@
+// Owns when listeners are called: never before a method of the client has returned. What a method causes waits for a
+// microtask. What comes from the socket or a timer is told at once, after what waits.
+
+/** Puts what happens to a client into one order. */
+export class Turn {
+  /** Steps of methods, in their order. A microtask empties it, so it holds what one run of the caller's code causes. */
+  readonly #later: (() => void)[] = [];
+  /** How many methods of the client are at work. */
+  #methods = 0;
+
+  /** Runs a method of the client. A `WebSocket` class may call its listeners meanwhile; these calls wait too. */
+  run<TResult>(method: () => TResult): TResult {
+    this.#methods += 1;
+    try {
+      return method();
+    } finally {
+      this.#methods -= 1;
+    }
+  }
+
+  /** Takes a step once the method has returned. */
+  later(step: () => void): void {
+    // Not `queueMicrotask`: not every platform has it.
+    if (this.#later.push(step) === 1) void Promise.resolve().then(() => this.#catchUp());
+  }
+
+  /** Takes a step that the socket or a timer asks for. */
+  now(step: () => void): void {
+    if (this.#methods > 0) return this.later(step);
+    this.#catchUp();
+    step();
+  }
+
+  #catchUp(): void {
+    for (let step = this.#later.shift(); step; step = this.#later.shift()) step();
+  }
+}
