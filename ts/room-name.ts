@@ -1,13 +1,21 @@
 // What a room's name may be.
 import { quote, unexpected } from "./check.js";
+import { provokedBy } from "./client-fault.js";
 import { MAX_ROOM_NAME } from "./native.js";
 
-/** The name a caller gave; `place` and `method` tell an error where. */
+/**
+ * The name a caller gave; `place` and `method` tell an error where. A wrong name most likely came in a payload, so a client
+ * can provoke the error.
+ */
 export function roomName(name: unknown, place: string, method: string): string {
-  if (typeof name !== "string") throw unexpected(`${place}.${method}`, "a room name", name);
+  if (typeof name !== "string") {
+    throw provokedBy(unexpected(`${place}.${method}`, "a room name", name));
+  }
   if (fits(name)) return name;
-  throw new TypeError(
-    `${place}.${method}: expected a room name of 1 to ${MAX_ROOM_NAME} bytes, got ${quote(name)}`,
+  throw provokedBy(
+    new TypeError(
+      `${place}.${method}: expected a room name of 1 to ${MAX_ROOM_NAME} bytes, got ${quote(name)}`,
+    ),
   );
 }
 
@@ -15,7 +23,7 @@ export function roomName(name: unknown, place: string, method: string): string {
 export function roomNames(rooms: unknown, place: string, method: string): readonly string[] {
   if (typeof rooms === "string") return [roomName(rooms, place, method)];
   if (!Array.isArray(rooms)) {
-    throw unexpected(`${place}.${method}`, "a room name or an array of them", rooms);
+    throw provokedBy(unexpected(`${place}.${method}`, "a room name or an array of them", rooms));
   }
   return Array.from(rooms as readonly unknown[], (name) => roomName(name, place, method));
 }

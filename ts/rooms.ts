@@ -1,5 +1,6 @@
 // `ctx.rooms`: the room operations of one client.
 import { unexpected } from "./check.js";
+import { provokedBy } from "./client-fault.js";
 import type { Client } from "./clients.js";
 import { roomName } from "./room-name.js";
 import { RoomView } from "./room-view.js";
@@ -34,7 +35,9 @@ export class ClientRooms implements RoomOperations {
 
   get has(): (roomId: string) => boolean {
     return (roomId) => {
-      if (typeof roomId !== "string") throw unexpected("rooms.has", "a room name", roomId);
+      if (typeof roomId !== "string") {
+        throw provokedBy(unexpected("rooms.has", "a room name", roomId));
+      }
       return this.#client.rooms?.has(roomId) ?? false;
     };
   }
@@ -70,5 +73,5 @@ export class ClientRooms implements RoomOperations {
 
 function tooManyRooms(max: number): Error {
   const error = new Error(`rooms.join: a client may be in at most ${max} rooms`);
-  return Object.assign(error, { code: "TOO_MANY_ROOMS" });
+  return provokedBy(Object.assign(error, { code: "TOO_MANY_ROOMS" }));
 }

@@ -96,7 +96,7 @@ export interface ServerOptions {
   readonly ioThreads?: number | undefined;
   /**
    * Gets everything that went wrong and that no handler saw. `error` is whatever was thrown. What it throws itself is logged.
-   * @default logs: faults of the application as they come, faults of clients as a count
+   * @default logs with `console.error`, at most ten lines a second of what clients can provoke
    */
   readonly onError?: ((error: unknown, info: ErrorInfo) => void) | undefined;
 }
@@ -124,6 +124,8 @@ export interface ErrorInfo {
   readonly clientId?: string;
   /** The wire name of the message it is about, if it is about one. */
   readonly route?: string;
+  /** How many faults of this kind it stands for, if it stands for more than one. */
+  readonly count?: number;
 }
 
 /**

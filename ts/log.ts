@@ -1,0 +1,111 @@
+// The default logger. Clients can provoke nearly everything that is told about one of them, an error of a handler included,
+// and as often as they like: of that at most ten lines a second are written, and the rest is counted.
+import { isProvoked } from "./client-fault.js";
+import { escaped, shown } from "./log-text.js";
+import type { ErrorInfo } from "./types.js";
+
+/** In ms. */
+const SECOND = 1_000;
+/** Within a second, so many faults of the application and so many of clients are shown; the counts take up to two lines. */
+const MOST_OF_APPLICATION = 5;
+const MOST_OF_CLIENTS = 3;
+
+/** How often something may happen within any second. */
+class Budget {
+  /** When it happened last, the oldest first. */
+  readonly #times: number[] = [];
+
+  constructor(readonly most: number) {}
+
+  /** Whether it may happen now; then it counts. */
+  take(): boolean {
+    const now = performance.now();
+    const times = this.#times;
+    if (times.length === this.most) {
+      if (now - (times[0] as number) < SECOND) return false;
+      times.shift();
+    }
+    times.push(now);
+    return true;
+  }
+}
+
+/** The log of one server. Never throws. */
+export class Log {
+  readonly #ofApplication = new Budget(MOST_OF_APPLICATION);
+  readonly #ofClients = new Budget(MOST_OF_CLIENTS);
+  /** What was not shown since the last line about that, by code or by words of ours. */
+  readonly #counts = new Map<string, number>();
+  /** Runs while there is something counted. */
+  #timer: NodeJS.Timeout | undefined;
+
+  /** A fault of the application. */
+  fault(error: unknown, info: ErrorInfo): void {
+    const { code, clientId, route } = info;
+    if (clientId === undefined && route === undefined) write(`zocket: ${code}:`, error);
+    else if (isProvoked(error)) this.clientFault(() => error, info);
+    else if (this.#ofApplication.take()) write(`zocket: ${code}${of(info)}:`, text(error, info));
+    else this.#count(code, 1);
+  }
+
+  /** A fault of a client. `error` is only called if it is shown. */
+  clientFault(error: () => unknown, info: ErrorInfo): void {
+    const { code, count = 1 } = info;
+    if (!this.#ofClients.take()) this.#count(code, count);
+    else write(`zocket: ${count} ${code}${of(info)}:`, text(error(), info));
+  }
+
+  /** `onError` threw when it was told something. */
+  onErrorFailed(thrown: unknown, error: unknown, info: ErrorInfo): void {
+    if (this.#ofApplication.take()) {
+      const told = `it was told of ${info.code}${of(info)}: ${text(error, info)}`;
+      write("zocket: onError failed:", `${shown(thrown)}; ${told}`);
+    } else {
+      this.#count("calls of onError that failed", 1);
+    }
+  }
+
+  /** Writes what was counted. */
+  close(): void {
+    clearTimeout(this.#timer);
+    this.#writeCounts();
+  }
+
+  #count(what: string, count: number): void {
+    this.#counts.set(what, (this.#counts.get(what) ?? 0) + count);
+    this.#timer ??= setTimeout(() => this.#writeCounts(), SECOND).unref();
+  }
+
+  #writeCounts(): void {
+    this.#timer = undefined;
+    if (this.#counts.size === 0) return;
+    const counts = [...this.#counts].map(([what, count]) => `${count} ${what}`);
+    this.#counts.clear();
+    write(`zocket: ${counts.join(", ")} (more than the log shows; onError would get them all)`);
+  }
+}
+
+/** Whom an entry is about, in words that are not a client's. */
+function of({ clientId }: ErrorInfo): string {
+  return clientId === undefined ? "" : `, client ${clientId}`;
+}
+
+/** What is said of an error: the route may be a client's word, so it stands here. */
+function text(error: unknown, { code, route }: ErrorInfo): string {
+  const said = shown(error, code === "HEADERS");
+  return route === undefined ? said : `route ${escaped(route)}: ${said}`;
+}
+
+/** Writes to the console. Nothing of a client may be in `start`, which the console takes as a format. */
+function write(start: string, ...rest: unknown[]): void {
+  try {
+    console.error(start, ...rest);
+  } catch {
+    try {
+      // The value threw when it was looked at, or the console throws: then there is nobody left to tell.
+      if (rest.length > 0) console.error(`${start} (what it is cannot be shown)`);
+    } catch {
+      // Nothing may come of telling.
+    }
+  }
+}
