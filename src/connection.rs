@@ -69,6 +69,8 @@ pub(crate) struct Connection {
     waiting: Cell<u32>,
     /// Listed for a wake when the owner has taken something.
     waits: Cell<bool>,
+    /// Bytes of memory held of what it sends: a message that is not complete, and what is not to be read yet.
+    held: Cell<usize>,
     /// Heartbeat tick of the last byte read.
     last_read: Cell<u32>,
     pinged: Cell<bool>,
@@ -107,6 +109,7 @@ impl Connection {
             last_event: Cell::new(0),
             waiting: Cell::new(0),
             waits: Cell::new(false),
+            held: Cell::new(0),
             last_read: Cell::new(0),
             pinged: Cell::new(false),
             mark: Cell::new(0),
@@ -266,6 +269,18 @@ impl Connection {
     /// Whether so many of its messages wait for the owner that it is not read on.
     pub(crate) fn has_enough_waiting(&self, is_taken: impl Fn(u64) -> bool) -> bool {
         self.waiting.get() >= MAX_WAITING && !is_taken(self.last_event.get())
+    }
+
+    /// Bytes of memory held of what it sends, as they were when the last read settled: a message that is not complete, and
+    /// what has arrived but is not to be read yet. Messages that are complete are the inbox's. At most `maxPayload` and
+    /// 64 KiB; 0 once its task is over.
+    #[expect(dead_code, reason = "for the bound of the whole server")]
+    pub(crate) fn held(&self) -> usize {
+        self.held.get()
+    }
+
+    pub(crate) fn set_held(&self, bytes: usize) {
+        self.held.set(bytes);
     }
 
     /// Whether the socket takes nothing for now.

@@ -10,7 +10,7 @@
 //! | [`handshake`] | the upgrade request and its refusals |
 //! | `upgrade` | one socket from accept to the 101 |
 //! | `connection`, `outbox` | one connection as its shard sees it, what waits to be written |
-//! | `session`, `transport` | its task: reading and closing, and what tungstenite sees |
+//! | `session`, `transport` | its task: reading and closing, and the messages in what arrives |
 //! | `shard`, `fan_out`, `registry`, `heartbeat` | one I/O thread, what it does with commands, who is in which room, who is silent |
 //! | `inbox`, `mailbox` | what waits for the owner, what waits for a shard |
 //! | `sync` | what threads share things with, and its models |

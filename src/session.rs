@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    io, mem,
+    io,
     ops::ControlFlow,
     pin::Pin,
     rc::Rc,
@@ -25,14 +25,12 @@ use crate::{
     connection::{Connection, Flush, Order, State},
     protocol::{Exchange, Message},
     shard::{SCRATCH, Shard},
-    transport::{Arrived, Transport},
+    transport::{Arrived, Next, Transport},
     upgrade::{Open, Registered},
 };
 
-/// What tungstenite keeps for each connection; larger messages grow it for as long as they last.
-const READ_BUFFER: usize = 512;
-/// A frame larger than this makes tungstenite start afresh after its message, so that the memory is given back.
-const KEPT_BUFFER: u64 = 4096;
+/// What tungstenite keeps for each connection: room for the longest control frame (RFC 6455 5.5) with its header.
+const READ_BUFFER: usize = 125 + 6;
 /// Room for tungstenite's own frames; the transport takes them at once, so one is all there is.
 const WRITE_BUFFER: usize = 1024;
 /// How long an ended connection is flushed and read on, so that a close frame arrives instead of a reset.
@@ -83,7 +81,7 @@ pub(crate) fn run(open: Open) -> impl Future<Output = ()> {
     } = open;
     let Registered { shard, connection } = &registered;
     shard.metrics().bytes_in.add(early.len() as u64);
-    let socket = web_socket(shard, connection, Arrived::new(early));
+    let socket = web_socket(connection.clone(), Arrived::new(early));
     let mut task = Task {
         registered,
         reader,
@@ -93,8 +91,14 @@ pub(crate) fn run(open: Open) -> impl Future<Output = ()> {
     async move {
         let end = task.serve().await;
         let Task {
-            registered, reader, ..
+            registered,
+            reader,
+            socket,
+            ..
         } = task;
+        // A message that is under way is not kept while the connection lingers.
+        drop(socket);
+        registered.connection.set_held(0);
         let Registered { shard, connection } = &registered;
         let has_sent_close = connection.state() == State::Closing;
         shard.end(connection);
@@ -110,20 +114,13 @@ pub(crate) fn run(open: Open) -> impl Future<Output = ()> {
     }
 }
 
-/// tungstenite at the start of a message.
-fn web_socket(
-    shard: &Shard,
-    connection: &Rc<Connection>,
-    arrived: Arrived,
-) -> WebSocket<Transport> {
-    let max_payload = Some(shard.config().max_payload);
+/// tungstenite at the start of a connection.
+fn web_socket(connection: Rc<Connection>, arrived: Arrived) -> WebSocket<Transport> {
     let limits = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
-        .max_write_buffer_size(WRITE_BUFFER)
-        .max_message_size(max_payload)
-        .max_frame_size(max_payload);
-    let transport = Transport::new(connection.clone(), arrived);
+        .max_write_buffer_size(WRITE_BUFFER);
+    let transport = Transport::new(connection, arrived);
     WebSocket::from_raw_socket(transport, Role::Server, Some(limits))
 }
 
@@ -235,34 +232,44 @@ impl Task {
                 self.unread = true;
                 break None;
             }
-            match self.socket.read() {
-                Ok(tungstenite::Message::Text(text)) => self.deliver(Message::Text(text)),
-                Ok(tungstenite::Message::Binary(bytes)) => self.deliver(Message::Binary(bytes)),
-                Ok(_) => {}
-                Err(tungstenite::Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    break None;
+            let max_payload = self.registered.shard.config().max_payload;
+            match self.socket.get_mut().next(max_payload) {
+                Ok(Next::Message(message)) => self.deliver(message),
+                Ok(Next::Control) => {
+                    if let Err(error) = self.read_control() {
+                        break Some(end_of(&error));
+                    }
                 }
-                Err(error) => break Some(end_of(&error)),
+                Ok(Next::Nothing) => break None,
+                Err(fault) => {
+                    let (code, reason) = fault.close_code();
+                    break Some(End::Fault(code, reason));
+                }
             }
             if self.registered.connection.state() == State::Ended {
                 break Some(End::Gone);
             }
         };
         let transport = self.socket.get_mut();
-        self.registered
-            .shard
-            .return_scratch(transport.arrived.settle());
-        // Stopped early it may still owe a pong.
-        let is_settled = !self.unread && self.registered.connection.state() == State::Open;
-        if is_settled && transport.has_outgrown(KEPT_BUFFER) {
-            let arrived = mem::take(&mut transport.arrived);
-            self.socket = web_socket(&self.registered.shard, &self.registered.connection, arrived);
-        }
+        let scratch = transport.arrived.settle();
+        self.registered.shard.return_scratch(scratch);
+        self.registered.connection.set_held(transport.held());
         if !self.registered.connection.outbox().borrow().is_empty() && self.flush() == Flush::Broken
         {
             return Some(End::Gone);
         }
         end
+    }
+
+    /// Lets tungstenite read of a control frame, and answer it when it is whole.
+    fn read_control(&mut self) -> Result<(), tungstenite::Error> {
+        match self.socket.read() {
+            Ok(_) => self.socket.flush(),
+            Err(tungstenite::Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn flush(&self) -> Flush {
@@ -305,12 +312,7 @@ fn end_of(error: &tungstenite::Error) -> End {
     match error {
         tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => End::Closed,
         tungstenite::Error::Utf8(_) => End::Fault(1007, "invalid UTF-8"),
-        tungstenite::Error::Capacity(_) => End::Fault(1009, "message too large"),
         tungstenite::Error::Protocol(_) => End::Fault(1002, "protocol error"),
-        // The transport's word for a header that breaks the protocol.
-        tungstenite::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-            End::Fault(1002, "protocol error")
-        }
         _ => End::Gone,
     }
 }

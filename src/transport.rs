@@ -1,17 +1,20 @@
-//! What tungstenite reads from and writes to: the shard's scratch on the way in, the connection's
-//! outbox on the way out. Never a socket.
+//! What arrives for one connection, frame by frame: messages are put together here, control frames go to tungstenite.
 //!
-//! tungstenite's own reads are as long as a buffer that each connection keeps for ever, so the
-//! socket is read into one large scratch per shard and served from there in small pieces.
+//! tungstenite sets memory aside for what a frame announces, keeps it for ever, and copies what comes in fragments once
+//! more. So it never sees a message. It reads control frames, which are short, and answers them.
+
+mod frame;
+mod message;
 
 use std::{
     io::{self, Read, Write},
     rc::Rc,
 };
 
-use crate::connection::Connection;
+use self::{frame::Frame, message::Partial};
+use crate::{connection::Connection, protocol::Message};
 
-/// Bytes that have arrived for one connection and wait to be read by tungstenite.
+/// Bytes that have arrived for one connection and wait to be read.
 #[derive(Debug, Default)]
 pub(crate) struct Arrived {
     bytes: Vec<u8>,
@@ -39,129 +42,54 @@ impl Arrived {
         let rest = self.bytes[self.at..self.end].to_vec();
         std::mem::replace(self, Self::new(rest)).bytes
     }
+
+    fn rest(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.at..self.end]
+    }
 }
 
-/// Follows frame headers (RFC 6455 5.2) as bytes pass.
+/// What a client did wrong; its connection is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A header breaks the protocol.
+    Protocol,
+    /// A message would be larger than allowed.
+    TooLarge,
+    /// A text message is not UTF-8.
+    NotUtf8,
+}
+
+impl Fault {
+    /// The close code RFC 6455 7.4.1 gives, and the reason.
+    pub(crate) fn close_code(self) -> (u16, &'static str) {
+        match self {
+            Self::Protocol => (1002, "protocol error"),
+            Self::TooLarge => (1009, "message too large"),
+            Self::NotUtf8 => (1007, "invalid UTF-8"),
+        }
+    }
+}
+
+/// What is there to be read.
+pub(crate) enum Next {
+    /// A complete message.
+    Message(Message),
+    /// A control frame, or a part of one, which tungstenite is to read.
+    Control,
+    /// Nothing that is complete.
+    Nothing,
+}
+
+/// What one connection reads from and tungstenite writes to. Never a socket.
 ///
-/// tungstenite keeps the memory of the largest frame it has read. Serving it one frame at a time
-/// tells when it holds nothing, so that memory can be given back. It also finds fault with a frame
-/// only once it has read all of it; here a header is enough, so that nobody who breaks the protocol
-/// is waited for, or makes memory be set aside.
-#[derive(Debug, Default)]
-struct Frame {
-    header: [u8; MAX_HEADER],
-    have: usize,
-    /// Bytes of payload to come; `None` while the header is incomplete.
-    left: Option<u64>,
-    /// A fragmented message is under way.
-    fragmented: bool,
-}
-
-/// Two bytes, eight of length, four of mask.
-const MAX_HEADER: usize = 14;
-
-/// A header breaks the protocol.
-#[derive(Debug)]
-struct Broken;
-
-impl Frame {
-    /// How many of `bytes` belong to the frame under way; passes over them.
-    ///
-    /// # Errors
-    /// When the header breaks the protocol, at the first byte that says so. Nothing may be passed after that.
-    fn pass(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
-        let mut passed = 0;
-        while self.left.is_none() {
-            let need = self.header_length();
-            if self.have == need {
-                let length = self.payload_length();
-                if length > i64::MAX as u64 {
-                    return Err(Broken);
-                }
-                self.left = Some(length);
-                break;
-            }
-            let n = (need - self.have).min(bytes.len() - passed);
-            if n == 0 {
-                return Ok(passed);
-            }
-            self.header[self.have..self.have + n].copy_from_slice(&bytes[passed..passed + n]);
-            self.have += n;
-            passed += n;
-            if self.have >= 2 && self.is_broken() {
-                return Err(Broken);
-            }
-        }
-        let left = self.left.unwrap_or(0);
-        let rest = bytes.len() - passed;
-        let n = usize::try_from(left).map_or(rest, |left| left.min(rest));
-        passed += n;
-        self.left = Some(left - n as u64);
-        if left == n as u64 {
-            self.finish();
-        }
-        Ok(passed)
-    }
-
-    /// Whether the first two bytes are none a client may send here: RFC 6455 5.2 (reserved bits, opcodes), 5.1 (no
-    /// mask), 5.4 (order of fragments), 5.5 (control frames are short and whole).
-    fn is_broken(&self) -> bool {
-        let [first, second, ..] = self.header;
-        let is_final = first & 0x80 != 0;
-        first & 0x70 != 0
-            || second & 0x80 == 0
-            || match first & 0x0f {
-                0 => !self.fragmented,
-                1 | 2 => self.fragmented,
-                8..=10 => !is_final || second & 0x7f > 125,
-                _ => true,
-            }
-    }
-
-    fn header_length(&self) -> usize {
-        if self.have < 2 {
-            return 2;
-        }
-        let extended = match self.header[1] & 0x7f {
-            126 => 2,
-            127 => 8,
-            _ => 0,
-        };
-        2 + extended + if self.header[1] & 0x80 == 0 { 0 } else { 4 }
-    }
-
-    fn payload_length(&self) -> u64 {
-        let [_, _, length @ ..] = self.header;
-        match self.header[1] & 0x7f {
-            126 => u64::from(u16::from_be_bytes([length[0], length[1]])),
-            127 => length[..8]
-                .iter()
-                .fold(0, |sum, &byte| sum << 8 | u64::from(byte)),
-            short => u64::from(short),
-        }
-    }
-
-    fn finish(&mut self) {
-        let is_data = self.header[0] & 0x08 == 0;
-        if is_data {
-            self.fragmented = self.header[0] & 0x80 == 0;
-        }
-        self.have = 0;
-        self.left = None;
-    }
-
-    fn is_between_messages(&self) -> bool {
-        self.have == 0 && !self.fragmented
-    }
-}
-
-/// One connection as tungstenite sees it.
+/// The socket is read into one large scratch per shard and served from there.
 pub(crate) struct Transport {
     pub(crate) arrived: Arrived,
     connection: Rc<Connection>,
     frame: Frame,
-    /// The most that was missing of a frame after a read: what tungstenite has grown by.
-    largest: u64,
+    /// How much of the header under way tungstenite has been given.
+    given: usize,
+    message: Option<Partial>,
 }
 
 impl Transport {
@@ -170,32 +98,103 @@ impl Transport {
             arrived,
             connection,
             frame: Frame::default(),
-            largest: 0,
+            given: 0,
+            message: None,
         }
     }
 
-    /// Whether tungstenite is between two messages and has grown to more than `limit` bytes.
-    pub(crate) fn has_outgrown(&self, limit: u64) -> bool {
-        self.largest > limit && self.frame.is_between_messages()
+    /// The next message or control frame in what has arrived.
+    ///
+    /// # Errors
+    /// At the first byte that says so. Nothing may be read after that.
+    pub(crate) fn next(&mut self, max_payload: usize) -> Result<Next, Fault> {
+        loop {
+            if !self.frame.has_header() {
+                let taken = (self.frame).read_header(self.arrived.rest(), max_payload)?;
+                self.arrived.at += taken;
+                if !self.frame.has_header() {
+                    return Ok(Next::Nothing);
+                }
+            }
+            if self.frame.is_control() {
+                let has_more =
+                    self.given < self.frame.header().len() || self.arrived.at < self.arrived.end;
+                return Ok(if has_more {
+                    Next::Control
+                } else {
+                    Next::Nothing
+                });
+            }
+            if !self.collect(max_payload)? {
+                return Ok(Next::Nothing);
+            }
+            if self.frame.is_between_messages()
+                && let Some(message) = self.message.take()
+            {
+                message.check_end()?;
+                return Ok(Next::Message(message.into_message()));
+            }
+        }
+    }
+
+    /// Appends what has arrived of the frame under way to its message; whether that is all of the frame.
+    fn collect(&mut self, max_payload: usize) -> Result<bool, Fault> {
+        let mask = self.frame.mask();
+        let rest = self.arrived.rest();
+        let arrived = rest.len().min(self.frame.left());
+        let payload = &mut rest[..arrived];
+        unmask(payload, mask);
+        let frame = &self.frame;
+        let message = (self.message).get_or_insert_with(|| Partial::new(frame.is_text()));
+        message.extend(payload, frame.most(max_payload))?;
+        self.arrived.at += arrived;
+        Ok(self.frame.pass(arrived))
+    }
+
+    /// Bytes of memory held for a message that is not complete, and for what has arrived but is not to be read yet. At
+    /// most `maxPayload` and a scratch.
+    pub(crate) fn held(&self) -> usize {
+        let message = self.message.as_ref().map_or(0, Partial::capacity);
+        message + self.arrived.bytes.len()
+    }
+}
+
+/// Takes the mask off (RFC 6455 5.3).
+fn unmask(bytes: &mut [u8], mask: [u8; 4]) {
+    let wide = u64::from_ne_bytes(std::array::from_fn(|at| mask[at % 4]));
+    let mut words = bytes.chunks_exact_mut(8);
+    for word in &mut words {
+        let mut whole = [0; 8];
+        whole.copy_from_slice(word);
+        word.copy_from_slice(&(u64::from_ne_bytes(whole) ^ wide).to_ne_bytes());
+    }
+    for (byte, key) in words.into_remainder().iter_mut().zip(mask.iter().cycle()) {
+        *byte ^= key;
     }
 }
 
 impl Read for Transport {
-    /// Never more than to the end of a frame. A header that breaks the protocol is `InvalidData`.
+    /// Reads of the control frame under way, and no further.
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let rest = &self.arrived.bytes[self.arrived.at..self.arrived.end];
-        if rest.is_empty() {
+        if !self.frame.has_header() || !self.frame.is_control() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let rest = &rest[..rest.len().min(into.len())];
-        let n = (self.frame.pass(rest)).map_err(|Broken| io::ErrorKind::InvalidData)?;
-        into[..n].copy_from_slice(&rest[..n]);
-        self.arrived.at += n;
-        if let Some(left) = self.frame.left {
-            // Its buffer has been grown for the whole frame by now.
-            self.largest = self.largest.max(left);
+        let mut header = &self.frame.header()[self.given..];
+        let from_header = header.read(into)?;
+        self.given += from_header;
+        let into = &mut into[from_header..];
+        let length = (self.frame.left())
+            .min(self.arrived.rest().len())
+            .min(into.len());
+        into[..length].copy_from_slice(&self.arrived.rest()[..length]);
+        self.arrived.at += length;
+        if self.given == self.frame.header().len() && self.frame.pass(length) {
+            self.given = 0;
         }
-        Ok(n)
+        match from_header + length {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            read => Ok(read),
+        }
     }
 }
 
@@ -216,52 +215,18 @@ impl Write for Transport {
 mod tests {
     use super::*;
 
-    fn frame(first: u8, length: usize) -> Vec<u8> {
-        let mut frame = vec![first];
-        match (u8::try_from(length), u16::try_from(length)) {
-            (Ok(short @ 0..126), _) => frame.push(0x80 | short),
-            (_, Ok(middle)) => {
-                frame.push(0xfe);
-                frame.extend_from_slice(&middle.to_be_bytes());
-            }
-            _ => {
-                frame.push(0xff);
-                frame.extend_from_slice(&(length as u64).to_be_bytes());
-            }
-        }
-        frame.resize(frame.len() + 4 + length, 0);
-        frame
-    }
-
     #[test]
-    fn a_frame_is_passed_to_its_end_and_no_further_in_pieces_of_any_size() {
-        let lengths = [0, 1, 125, 126, 65535, 65536, 3];
-        let bytes: Vec<u8> = lengths.iter().flat_map(|&n| frame(0x81, n)).collect();
-        for piece in [1, 2, 7, 512, 100_000] {
-            let mut walk = Frame::default();
-            let (mut at, mut ends) = (0, Vec::new());
-            while at < bytes.len() {
-                let n = walk.pass(&bytes[at..bytes.len().min(at + piece)]).unwrap();
-                assert!(n > 0);
-                at += n;
-                if walk.is_between_messages() {
-                    ends.push(at);
-                }
-            }
-            let expected = lengths.iter().scan(0, |end, &n| {
-                *end += frame(0x81, n).len();
-                Some(*end)
-            });
-            assert_eq!(ends, expected.collect::<Vec<_>>());
-        }
-    }
-
-    #[test]
-    fn between_fragments_and_control_frames_a_message_is_still_under_way() {
-        let mut walk = Frame::default();
-        for (first, between) in [(0x01, false), (0x89, false), (0x00, false), (0x80, true)] {
-            walk.pass(&frame(first, 5)).unwrap();
-            assert_eq!(walk.is_between_messages(), between);
+    fn a_mask_is_taken_off_whatever_the_length() {
+        let mask = [0x37, 0xfa, 0x21, 0x3d];
+        for length in 0..40 {
+            let plain: Vec<u8> = (0..length).collect();
+            let mut bytes: Vec<u8> = plain
+                .iter()
+                .zip(mask.iter().cycle())
+                .map(|(byte, key)| byte ^ key)
+                .collect();
+            unmask(&mut bytes, mask);
+            assert_eq!(bytes, plain);
         }
     }
 }

@@ -105,6 +105,26 @@ async fn every_seed_ends_the_same_in_pieces_of_one_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn control_frames_may_be_longer_than_messages() {
+    let mut owner = Owner::start(Config {
+        max_payload: 10,
+        ..config()
+    });
+    let ping = frame(0x89, &[b'7'; 125]);
+    let message = [
+        &ping[..],
+        &frame(0x01, b"[1,2]"),
+        &ping,
+        &frame(0x80, b"     "),
+    ]
+    .concat();
+    check(&mut owner, "pings", &Expected::Open, &[&message]).await;
+    assert_eq!(owner.server.metrics().received, 1);
+    let too_long = [&frame(0x01, b"[1,2]")[..], &ping, &header(0x80, 6)].concat();
+    check(&mut owner, "six more", &Expected::Close(1009), &[&too_long]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_of_a_million_fragments_arrives() {
     let mut owner = Owner::start(config());
     let (mut raw, _) = Raw::open(&mut owner).await;

@@ -87,18 +87,24 @@ impl<'a> Judge<'a> {
         if length >= 1 << 63 {
             return Err(BROKEN);
         }
-        if length > self.max_payload as u64 {
+        let before = self.message.as_ref().map_or(0, |(_, bytes)| bytes.len());
+        if !is_control && length > (self.max_payload - before) as u64 {
             return Err(Verdict::Close(1009));
         }
-        let masked = self.take(usize::try_from(length).expect("limited"))?;
+        let length = usize::try_from(length).expect("limited");
+        let is_whole = length <= self.rest.len();
+        let masked = self.take(length.min(self.rest.len()))?;
         let payload: Vec<u8> = masked
             .iter()
             .zip(mask.iter().cycle())
             .map(|(byte, key)| byte ^ key)
             .collect();
         match opcode {
+            8..=10 if !is_whole => Err(Verdict::Half),
             8 => Err(Verdict::Close(close_code(&payload))),
             9 | 10 => Ok(()),
+            // Text that is wrong already is not waited for.
+            _ if !is_whole => self.data(opcode, false, &payload).and(Err(Verdict::Half)),
             _ => self.data(opcode, is_final, &payload),
         }
     }
@@ -106,9 +112,6 @@ impl<'a> Judge<'a> {
     fn data(&mut self, opcode: u8, is_final: bool, payload: &[u8]) -> Result<(), Verdict> {
         let (is_text, mut message) = self.message.take().unwrap_or((opcode == 1, Vec::new()));
         message.extend_from_slice(payload);
-        if message.len() > self.max_payload {
-            return Err(Verdict::Close(1009));
-        }
         if is_text {
             match str::from_utf8(&message) {
                 Err(error) if is_final || error.error_len().is_some() => {
