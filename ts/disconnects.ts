@@ -57,7 +57,7 @@ export class Disconnects {
     const onDisconnect = this.#onDisconnect;
     const rooms: ReadonlySet<string> = client.rooms ?? new Set();
     client.rooms = undefined;
-    if (onDisconnect) this.#scope.run(this.#call, this, client, onDisconnect, rooms);
+    if (onDisconnect) this.#scope.runApart(this.#call, this, client, onDisconnect, rooms);
   }
 
   #call(client: Client, onDisconnect: OnDisconnect, rooms: ReadonlySet<string>): void {

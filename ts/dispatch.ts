@@ -85,7 +85,7 @@ export class Dispatch {
         const value = values[at];
         if (code >= 0) {
           const client = clients.at(handle);
-          if (client) messages.take(client, code, value);
+          if (client) scope.run(messages.take, messages, client, code, value);
         } else {
           scope.run(this.#rare, this, handle, code, value, shards);
         }

@@ -66,12 +66,11 @@ export class Messages {
     this.#inFlight = new InFlight(max);
   }
 
-  /** Takes one message, an event's code and value, in a context of its own. */
+  /** Takes one message: an event's code and value. The caller gives it a context of its own. */
   take(client: Client, code: number, value: unknown): void {
     const { waiting } = client;
     if (waiting === undefined) {
-      const pending =
-        this.#scope.run(this.#start, this, client, code, value) ?? this.#inFlight?.full(client);
+      const pending = this.#start(client, code, value) ?? this.#inFlight?.full(client);
       if (pending) void this.#hold(client, pending);
       return;
     }
