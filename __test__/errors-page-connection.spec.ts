@@ -24,6 +24,7 @@ const REASONS: Record<RefusalReason, true> = {
   TIMEOUT: true,
   ADDRESS: true,
   UPGRADE_RATE: true,
+  ADDRESS_RATE: true,
 };
 
 /** A close frame with this code. */
@@ -289,6 +290,16 @@ eachRow("Refused upgrades", ["Status", "refused", "At fault"], {
     isRefusal(answer, row);
     assert.equal(answer.headers["retry-after"], "1");
     assert.deepEqual(app.server.metrics().refused, { UPGRADE_RATE: 1 });
+    assert.deepEqual(app.errors, []);
+  },
+  "429, ADDRESS_RATE, nobody": async (t, row) => {
+    // One in twenty seconds.
+    const app = serve(t, { options: { maxUpgradesPerSecondPerAddress: 0.05 } });
+    await Client.open(t, app.url);
+    const answer = await ask(t, app.port, request());
+    isRefusal(answer, row);
+    assert.match(answer.headers["retry-after"] ?? "", /^(1?\d|20)$/);
+    assert.deepEqual(app.server.metrics().refused, { ADDRESS_RATE: 1 });
     assert.deepEqual(app.errors, []);
   },
   "408, TIMEOUT, client": refused({ given: { options: SOON }, ask: "GET / HTTP/1.1\r\n" }),

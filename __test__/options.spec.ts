@@ -29,6 +29,7 @@ describe("options", () => {
     ["handshakeTimeout", 0, -1, NaN, Infinity, "10", null, 2 ** 31],
     ["maxConnections", 0, -1, 1.5, NaN, Infinity, "1", null],
     ["maxConnectionsPerAddress", 0, -1, 1.5, NaN, Infinity, "1", null],
+    ["maxUpgradesPerSecondPerAddress", 0, -1, 0.0009, NaN, Infinity, 1e6 + 1, "1", null],
     ["maxUpgradesPerSecond", 0, -1, 0.0009, NaN, Infinity, 1e6 + 1, "1", null],
     ["maxMessagesPerSecond", 0, -1, 0.0009, NaN, Infinity, 1e6 + 1, "1", null],
     ["maxHandlersInFlight", 0, -1, 1.5, NaN, Infinity, 2 ** 32, "1", null],

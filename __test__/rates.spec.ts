@@ -243,6 +243,39 @@ describe("maxConnectionsPerAddress", () => {
   );
 });
 
+describe("maxUpgradesPerSecondPerAddress", () => {
+  test("refuses further upgrades with 429 and Retry-After before onConnect", async (t) => {
+    const app = serve(t, { options: { maxUpgradesPerSecondPerAddress: ONE } });
+    const client = await Client.open(t, app.url);
+    for (let more = 0; more < 3; more++) {
+      const { status, headers } = await ask(t, app.port, request());
+      assert.equal(status, 429);
+      const seconds = Number(headers["retry-after"]);
+      assert.ok(Number.isInteger(seconds) && seconds > 900 && seconds <= 1_000, `${seconds}`);
+    }
+    assert.equal((await ask(t, app.port, request({ Upgrade: undefined }))).status, 426);
+    assert.equal(app.connects.length, 1);
+    assert.deepEqual(app.server.metrics().refused, { ADDRESS_RATE: 3, NOT_UPGRADE: 1 });
+    await client.roundTrip();
+  });
+
+  test(
+    "leaves the rate of the server to other addresses",
+    { skip: process.platform !== "linux" },
+    async (t) => {
+      const options = { maxUpgradesPerSecondPerAddress: ONE, maxUpgradesPerSecond: 2 };
+      const app = serve(t, { options });
+      await Client.open(t, app.url);
+      for (let more = 0; more < 20; more++) {
+        assert.equal((await ask(t, app.port, request())).status, 429);
+      }
+      // All of 127.0.0.0/8 is this machine.
+      await Client.open(t, app.url, { localAddress: "127.0.0.2" });
+      assert.deepEqual(app.server.metrics().refused, { ADDRESS_RATE: 20 });
+    },
+  );
+});
+
 describe("maxUpgradesPerSecond", () => {
   test("refuses further upgrades with 503 and Retry-After before onConnect", async (t) => {
     const app = serve(t, { options: { maxUpgradesPerSecond: ONE } });
@@ -271,6 +304,7 @@ test("a message held back by no limit is not held back: all of them set high", a
       maxHandlersInFlight: 1_000,
       maxConnectionsPerAddress: 1_000,
       maxUpgradesPerSecond: 1e6,
+      maxUpgradesPerSecondPerAddress: 1e6,
       maxRoomsPerClient: 2 ** 24,
     },
   });

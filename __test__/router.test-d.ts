@@ -356,6 +356,7 @@ void (() => server.stop({ drain: "1000" }));
 // @ts-expect-error no such way to stop
 void (() => server.stop({ drian: 1000 }));
 expectTypeOf(server.metrics().refused.ADDRESS).toEqualTypeOf<number | undefined>();
+expectTypeOf(server.metrics().refused.ADDRESS_RATE).toEqualTypeOf<number | undefined>();
 expectTypeOf(server.metrics().refused.UPGRADE_RATE).toEqualTypeOf<number | undefined>();
 expectTypeOf(server.metrics().bad.RATE_LIMITED).toEqualTypeOf<number | undefined>();
 expectTypeOf(server.metrics()).toEqualTypeOf<ServerMetrics>();
@@ -366,6 +367,7 @@ createServer(router, zo, {
   maxHandlersInFlight: 8,
   maxRoomsPerClient: 10,
   maxConnectionsPerAddress: 50,
+  maxUpgradesPerSecondPerAddress: 0.5,
   maxUpgradesPerSecond: undefined,
 });
 // @ts-expect-error no number

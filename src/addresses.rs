@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 
 /// Who counts as one: an IPv4 address, also written as an IPv6 one, or the first half of an IPv6 address, which is what a
 /// single customer is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Source(u64);
 
 impl From<IpAddr> for Source {

@@ -43,6 +43,9 @@ pub struct Config {
     /// Connections at once from one address, pending upgrades included; further ones get 429. IPv6 addresses count by
     /// their first 64 bits. Behind a proxy all clients have its address. Default none.
     pub max_connections_per_address: Option<usize>,
+    /// Upgrades a second from one address, with bursts of one second's worth; further ones get 429 and take nothing from
+    /// `max_upgrades_per_second`. Default none.
+    pub max_upgrades_per_second_per_address: Option<f64>,
     /// Upgrades a second, with bursts of one second's worth; further ones get 503 before the owner hears of them.
     /// Default none.
     pub max_upgrades_per_second: Option<f64>,
@@ -54,9 +57,10 @@ pub struct Config {
     pub max_rooms_per_client: u32,
     /// Threads for WebSocket I/O. Default: one a core, at most 4.
     pub io_threads: usize,
-    /// Handshakes in progress at once. Past it nothing is accepted, so the rest waits in the
-    /// system's backlog. Default 4,096.
-    pub max_pending_handshakes: usize,
+    /// Sockets at once that are no connection yet. Past it incomplete requests are dropped, the oldest of the address with
+    /// the most first. When all of them are complete nothing is accepted, so the rest waits in the system's backlog.
+    /// Default 4,096, or with `max_connections` a quarter of that, 64 at least.
+    pub max_pending_handshakes: Option<usize>,
     /// Bytes of events one I/O thread keeps for a slow owner before it stops reading. Default 4 MiB.
     pub max_inbox: usize,
     /// Time a stopping server gives clients for the closing handshake. Default 5 s.
@@ -88,6 +92,7 @@ impl Default for Config {
             handshake_timeout: Duration::from_secs(10),
             max_connections: None,
             max_connections_per_address: None,
+            max_upgrades_per_second_per_address: None,
             max_upgrades_per_second: None,
             max_messages_per_second: None,
             max_handlers_in_flight: None,
@@ -95,7 +100,7 @@ impl Default for Config {
             io_threads: thread::available_parallelism()
                 .map_or(1, NonZeroUsize::get)
                 .min(4),
-            max_pending_handshakes: 4096,
+            max_pending_handshakes: None,
             max_inbox: 4 * 1024 * 1024,
             close_timeout: Duration::from_secs(5),
         }
@@ -103,6 +108,14 @@ impl Default for Config {
 }
 
 impl Config {
+    /// How many sockets there may be that are no connection yet.
+    #[must_use]
+    pub fn pending_places(&self) -> usize {
+        self.max_pending_handshakes
+            .or_else(|| self.max_connections.map(|most| (most / 4).max(64)))
+            .unwrap_or(4096)
+    }
+
     /// Refuses limits that no server could work with.
     ///
     /// # Errors
@@ -119,10 +132,13 @@ impl Config {
         if !is_rate(self.max_upgrades_per_second) {
             return wrong("max_upgrades_per_second", "0.001 to 1000000");
         }
+        if !is_rate(self.max_upgrades_per_second_per_address) {
+            return wrong("max_upgrades_per_second_per_address", "0.001 to 1000000");
+        }
         if !is_rate(self.max_messages_per_second) {
             return wrong("max_messages_per_second", "0.001 to 1000000");
         }
-        if self.max_pending_handshakes == 0 {
+        if self.max_pending_handshakes == Some(0) {
             return wrong("max_pending_handshakes", "at least 1");
         }
         if self.handshake_timeout.is_zero() {

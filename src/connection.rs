@@ -14,7 +14,6 @@ use crate::{
     id::{ClientId, Handle},
     outbox::Outbox,
     rate::Rate,
-    shard::Place,
 };
 
 pub(crate) use self::write::Flush;
@@ -82,8 +81,6 @@ pub(crate) struct Connection {
     dirty: Cell<bool>,
     /// The 101, until it is sent.
     welcome: RefCell<Vec<u8>>,
-    /// Its place among the server's connections, until it ends.
-    place: RefCell<Option<Place>>,
 }
 
 impl Connection {
@@ -92,7 +89,6 @@ impl Connection {
         id: ClientId,
         writer: OwnedWriteHalf,
         welcome: Vec<u8>,
-        place: Place,
     ) -> Rc<Self> {
         Rc::new(Self {
             handle,
@@ -116,7 +112,6 @@ impl Connection {
             bucket: Cell::new(0),
             dirty: Cell::new(false),
             welcome: RefCell::new(welcome),
-            place: RefCell::new(Some(place)),
         })
     }
 
@@ -157,9 +152,8 @@ impl Connection {
         self.welcome.borrow().is_empty()
     }
 
-    /// Frees its place; true if it had not ended before.
+    /// True if it had not ended before.
     pub(crate) fn end(&self) -> bool {
-        self.place.take();
         self.state.replace(State::Ended) != State::Ended
     }
 

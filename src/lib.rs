@@ -18,6 +18,7 @@
 //! | `metrics` | counters |
 #![forbid(unsafe_code)]
 
+mod address_rate;
 mod addresses;
 mod buffers;
 pub mod command;
@@ -37,6 +38,7 @@ mod listener;
 mod mailbox;
 mod metrics;
 mod outbox;
+mod pending;
 pub mod protocol;
 mod rate;
 mod registry;

@@ -10,11 +10,7 @@ use std::{
 };
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use tokio::{
-    net::TcpListener,
-    sync::Semaphore,
-    time::{Instant, sleep},
-};
+use tokio::{net::TcpListener, time::Instant};
 
 use crate::{
     config::Config,
@@ -26,7 +22,7 @@ use crate::{
 
 /// Connections the system keeps for us; it cuts this down to what it allows.
 const BACKLOG: i32 = 4096;
-/// Pause after an accept error, which is most often a lack of descriptors.
+/// Longest pause after an accept error, which is most often a lack of descriptors.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// Whether accepted sockets have the listener's `TCP_NODELAY`: a system call less for each.
@@ -96,12 +92,10 @@ fn listen(address: SocketAddr) -> io::Result<StdListener> {
 
 /// Accepts until it is aborted.
 pub(crate) async fn run(shard: Rc<Shard>, listener: TcpListener, shards: Vec<Arc<Mailbox>>) {
-    let pending = Arc::new(Semaphore::new(shard.config().max_pending_handshakes));
+    let places = shard.pending_places().clone();
     let mut failing = false;
     for target in (0..shards.len()).cycle() {
-        let Ok(permit) = pending.clone().acquire_owned().await else {
-            return;
-        };
+        places.room().await;
         let (stream, peer) = loop {
             match listener.accept().await {
                 Ok((stream, peer)) => break (stream, peer.ip()),
@@ -112,21 +106,22 @@ pub(crate) async fn run(shard: Rc<Shard>, listener: TcpListener, shards: Vec<Arc
                         let message = format!("cannot accept connections: {error}");
                         shard.fault(FaultCode::Internal, &message, None);
                     }
-                    sleep(RETRY).await;
+                    places.spare_a_descriptor(RETRY).await;
                 }
             }
         };
         failing = false;
         let at = Instant::now();
+        let place = places.enter(peer.into(), at);
         // The others may have stopped already: refusals are for this shard alone.
         if target == 0 || shard.is_stopping() {
-            shard.serve(stream, peer, at, permit);
+            shard.serve(stream, peer, at, place);
         } else if let Ok(stream) = stream.into_std() {
             shards[target].post(Mail::Socket(Accepted {
                 stream,
                 peer,
                 at: at.into_std(),
-                permit,
+                place,
             }));
         }
     }

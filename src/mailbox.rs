@@ -10,9 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::OwnedSemaphorePermit;
-
-use crate::sync::{Condvar, Mutex, MutexGuard, Notify, bound};
+use crate::{
+    pending::PendingPlace,
+    sync::{Condvar, Mutex, MutexGuard, Notify, bound},
+};
 
 /// Bytes of commands that may wait for one shard.
 const LIMIT: usize = bound(8 * 1024 * 1024, 0);
@@ -35,8 +36,8 @@ pub(crate) struct Accepted {
     /// Where it comes from: a socket whose peer has left cannot tell any more.
     pub(crate) peer: IpAddr,
     pub(crate) at: Instant,
-    /// Held until the handshake is over, so that pending ones are limited.
-    pub(crate) permit: OwnedSemaphorePermit,
+    /// Held until the handshake is over, so that pending ones are limited; dropped after the socket.
+    pub(crate) place: PendingPlace,
 }
 
 /// How a server stops.

@@ -40,6 +40,11 @@ impl Rate {
             Some(wait) => Err(wait),
         }
     }
+
+    /// Undoes a [`take`](Self::take) from a bucket that is full at `full`.
+    pub(crate) fn give_back(self, full: u64) -> u64 {
+        full.saturating_sub(self.interval)
+    }
 }
 
 /// A bucket that all shards take from.

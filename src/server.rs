@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use crate::{
+    address_rate::AddressRates,
     addresses::Addresses,
     buffers::Buffers,
     command::write_with_payloads,
@@ -32,6 +33,7 @@ use crate::{
     listener,
     mailbox::{Mail, StopMode},
     metrics::{Metrics, RoomDirectory, Snapshot},
+    pending::PendingPlaces,
     protocol::Protocol,
     rate::{Rate, SharedBucket},
     routes::Routes,
@@ -84,6 +86,8 @@ impl Server {
         let shards = config.io_threads;
         let limit = config.max_inbox;
         let upgrades = config.max_upgrades_per_second.map(SharedBucket::new);
+        let pending = Arc::new(PendingPlaces::new(config.pending_places()));
+        let address_rates = (config.max_upgrades_per_second_per_address).map(AddressRates::new);
         let message_rate = config.max_messages_per_second.map(Rate::new);
         let shared = Arc::new(Shared {
             config,
@@ -93,6 +97,8 @@ impl Server {
             buffers: Buffers::default(),
             connections: AtomicUsize::new(0),
             addresses: Addresses::default(),
+            pending,
+            address_rates,
             upgrades,
             message_rate,
             started: Instant::now(),

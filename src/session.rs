@@ -24,7 +24,7 @@ use tokio_tungstenite::tungstenite::{
 use crate::{
     connection::{Connection, Flush, Order, State},
     protocol::{Exchange, Message},
-    shard::{SCRATCH, Shard},
+    shard::{Place, SCRATCH, Shard},
     transport::{Arrived, Next, Transport},
     upgrade::{Open, Registered},
 };
@@ -66,6 +66,8 @@ struct Task {
     registered: Registered,
     reader: OwnedReadHalf,
     socket: WebSocket<Transport>,
+    /// Dropped after the socket.
+    _place: Place,
     /// Reading stopped with messages left: go on without waiting for the socket.
     unread: bool,
 }
@@ -78,6 +80,7 @@ pub(crate) fn run(open: Open) -> impl Future<Output = ()> {
         registered,
         reader,
         early,
+        place,
     } = open;
     let Registered { shard, connection } = &registered;
     shard.metrics().bytes_in.add(early.len() as u64);
@@ -86,10 +89,12 @@ pub(crate) fn run(open: Open) -> impl Future<Output = ()> {
         registered,
         reader,
         socket,
+        _place: place,
         unread: true,
     };
     async move {
         let end = task.serve().await;
+        // What is not taken out is dropped last, its place among it.
         let Task {
             registered,
             reader,

@@ -19,12 +19,13 @@ use std::{
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Notify, OwnedSemaphorePermit},
+    sync::Notify,
     task::{AbortHandle, spawn_local, yield_now},
     time::{Instant, sleep_until},
 };
 
 use crate::{
+    address_rate::AddressRates,
     addresses::Addresses,
     buffers::Buffers,
     config::Config,
@@ -37,6 +38,7 @@ use crate::{
     listener,
     mailbox::{Accepted, Mail, Mailbox, StopMode},
     metrics::{Metrics, RoomDirectory},
+    pending::{PendingPlace, PendingPlaces},
     protocol::Protocol,
     rate::{Rate, SharedBucket},
     registry::Registry,
@@ -62,10 +64,14 @@ pub(crate) struct Shared {
     pub(crate) routes: Arc<Routes>,
     pub(crate) rooms: RoomDirectory,
     pub(crate) buffers: Buffers,
-    /// Connections from their upgrade to their end.
+    /// Connections from their upgrade request until their sockets are closed.
     pub(crate) connections: AtomicUsize,
     /// The same by address, where that is limited.
     pub(crate) addresses: Addresses,
+    /// Sockets that are no connection yet.
+    pub(crate) pending: Arc<PendingPlaces>,
+    /// Where upgrades of one address are limited.
+    pub(crate) address_rates: Option<AddressRates>,
     pub(crate) upgrades: Option<SharedBucket>,
     /// Each connection has a bucket of its own.
     pub(crate) message_rate: Option<Rate>,
@@ -208,11 +214,11 @@ impl Shard {
                 stream,
                 peer,
                 at,
-                permit,
+                place,
             }) => {
                 // A socket the runtime refuses is closed; its client sees that.
                 if let Ok(stream) = TcpStream::from_std(stream) {
-                    self.serve(stream, peer, at.into(), permit);
+                    self.serve(stream, peer, at.into(), place);
                 }
             }
             Mail::Drained => {
@@ -236,12 +242,12 @@ impl Shard {
         stream: TcpStream,
         peer: IpAddr,
         accepted: Instant,
-        permit: OwnedSemaphorePermit,
+        place: PendingPlace,
     ) {
         let deadline = accepted + self.config().handshake_timeout;
         let counted = Counted::new(self.clone());
         // Boxed, so that an open connection does not carry the handshake's memory along.
-        let opening = Box::pin(upgrade::open(self.clone(), stream, peer, deadline, permit));
+        let opening = Box::pin(upgrade::open(self.clone(), place, stream, peer, deadline));
         spawn_local(async move {
             let _counted = counted;
             if let Some(open) = opening.await {
@@ -262,6 +268,10 @@ impl Shard {
 
     pub(crate) fn routes(&self) -> &Routes {
         &self.shared.routes
+    }
+
+    pub(crate) fn pending_places(&self) -> &Arc<PendingPlaces> {
+        &self.shared.pending
     }
 
     pub(crate) fn rooms(&self) -> &RoomDirectory {

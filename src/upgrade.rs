@@ -1,13 +1,14 @@
 //! One socket from TCP accept to the 101 or a refusal: reads the head with a deadline, waits for
 //! admission, and notices a client that leaves meanwhile.
 
-use std::{future::poll_fn, net::IpAddr, pin::Pin, rc::Rc, task::Poll, thread, time::Duration};
+use std::{
+    future::poll_fn, io::Read, net::IpAddr, pin::Pin, rc::Rc, task::Poll, thread, time::Duration,
+};
 
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadBuf},
     net::{TcpStream, tcp::OwnedReadHalf},
-    sync::OwnedSemaphorePermit,
     time::{Instant, timeout, timeout_at},
 };
 
@@ -17,9 +18,10 @@ use crate::{
     handshake::{self, Head, MAX_HEAD, Reason, Refusal, UpgradeRequest},
     id::ClientId,
     listener::SOCKETS_INHERIT_NODELAY,
+    pending::PendingPlace,
     protocol::Admission,
     session,
-    shard::Shard,
+    shard::{Place, Shard},
 };
 
 /// Room for a head, as long as most are; a little less than what allocators begin to call large.
@@ -53,57 +55,63 @@ pub(crate) struct Open {
     pub(crate) reader: OwnedReadHalf,
     /// The bytes that came before the 101.
     pub(crate) early: Vec<u8>,
+    /// Dropped after the socket.
+    pub(crate) place: Place,
 }
 
 /// Serves an accepted socket until it is admitted; `None` if it came to nothing.
+///
+/// The pending place stands before the socket, so that it is dropped after it.
 pub(crate) async fn open(
     shard: Rc<Shard>,
+    mut pending: PendingPlace,
     mut stream: TcpStream,
     peer: IpAddr,
     deadline: Instant,
-    permit: OwnedSemaphorePermit,
 ) -> Option<Open> {
     let shard = &shard;
     if !SOCKETS_INHERIT_NODELAY {
         // A socket that cannot be told so is slower, not wrong.
         let _ = stream.set_nodelay(true);
     }
-    let asked = match read_request(shard, &mut stream, deadline).await? {
+    let asked = match read_request(shard, &pending, &mut stream, deadline).await? {
         Ok((request, early)) => (shard.find_place(peer)).map(|place| (request, early, place)),
         Err(refusal) => Err(refusal),
     };
     let (request, early, place) = match asked {
         Ok(asked) => asked,
-        Err(refusal) => return refuse(shard, stream, &refusal).await,
+        Err(refusal) => return refuse(shard, &mut pending, stream, &refusal).await,
     };
+    pending.complete();
     let id = ClientId::random();
     let welcome = handshake::switching_protocols(&request.accept);
     let (reader, writer) = stream.into_split();
-    let connection = shard.register(|handle| Connection::new(handle, id, writer, welcome, place));
+    let connection = shard.register(|handle| Connection::new(handle, id, writer, welcome));
     let registered = Registered {
         shard: shard.clone(),
         connection,
     };
-    let mut pending = Pending {
+    let mut upgrade = Upgrade {
         shard,
         registered,
         reader,
         early,
+        place,
     };
-    let verdict = pending.admission(&request, deadline).await;
+    let verdict = upgrade.admission(&request, deadline).await;
     drop(request);
-    drop(permit);
-    pending.conclude(verdict).await
+    upgrade.conclude(verdict, &mut pending).await
 }
 
 /// What the client asks for and what came behind it, or why not; `None` if the client left.
 async fn read_request(
     shard: &Shard,
+    pending: &PendingPlace,
     stream: &mut TcpStream,
     deadline: Instant,
 ) -> Option<Result<(UpgradeRequest, Vec<u8>), Refusal>> {
     let head = tokio::select! {
-        head = timeout_at(deadline, read_head(shard, stream)) => head,
+        head = timeout_at(deadline, read_head(shard, pending, stream)) => head,
         () = shard.stopping() => return Some(Err(Refusal::new(503, Reason::Stop))),
     };
     let Ok(head) = head else {
@@ -123,31 +131,61 @@ async fn read_request(
     })
 }
 
-/// The head and what came behind it; `None` if the client left.
+/// The head and what came behind it; `None` if the client left, or had to.
 async fn read_head(
     shard: &Shard,
+    pending: &PendingPlace,
     stream: &mut TcpStream,
 ) -> Option<(Result<UpgradeRequest, Refusal>, Vec<u8>)> {
     let mut bytes = Vec::with_capacity(HEAD);
+    let mut is_told = false;
     loop {
         match handshake::parse(&bytes, &shard.config().rules) {
             Head::Complete { length, request } => {
                 bytes.drain(..length.min(bytes.len()));
                 return Some((request, bytes));
             }
+            Head::Partial if is_told => {
+                shard.metrics().refuse(Reason::Timeout);
+                reset(stream);
+                return None;
+            }
             Head::Partial => {}
         }
         // Exactly, as doubling would cost twice the memory for each of the many that only pretend to have a head.
         bytes.reserve_exact(HEAD);
-        match (&mut *stream)
-            .take((MAX_HEAD + MAX_EARLY) as u64)
-            .read_buf(&mut bytes)
-            .await
-        {
+        let mut limited = (&mut *stream).take((MAX_HEAD + MAX_EARLY) as u64);
+        let read = tokio::select! {
+            biased;
+            read = limited.read_buf(&mut bytes) => read,
+            () = pending.told_to_leave() => {
+                is_told = true;
+                read_arrived(stream, &mut bytes);
+                continue;
+            }
+        };
+        match read {
             Ok(0) | Err(_) => return None,
             Ok(_) => {}
         }
     }
+}
+
+/// Reads what the system has, also where the runtime does not know of it yet: a request that has arrived is not late.
+fn read_arrived(stream: &TcpStream, bytes: &mut Vec<u8>) {
+    let socket = SockRef::from(stream);
+    let mut chunk = [0; 1024];
+    while bytes.len() <= MAX_HEAD {
+        match (&*socket).read(&mut chunk) {
+            Ok(read @ 1..) => bytes.extend_from_slice(&chunk[..read]),
+            Ok(0) | Err(_) => return,
+        }
+    }
+}
+
+/// Makes the end of the socket a reset, so that the system keeps nothing for a peer that does not read.
+fn reset(stream: &TcpStream) {
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
 /// What became of an upgrade.
@@ -159,14 +197,16 @@ enum Verdict {
     Gone,
 }
 
-struct Pending<'a> {
+/// A complete request that waits to be decided on.
+struct Upgrade<'a> {
     shard: &'a Rc<Shard>,
     registered: Registered,
     reader: OwnedReadHalf,
     early: Vec<u8>,
+    place: Place,
 }
 
-impl Pending<'_> {
+impl Upgrade<'_> {
     async fn admission(&mut self, request: &UpgradeRequest, deadline: Instant) -> Verdict {
         if self.shard.protocol().admission() == Admission::Immediate {
             self.shard.admit(&self.registered.connection);
@@ -231,8 +271,10 @@ impl Pending<'_> {
         .await
     }
 
-    async fn conclude(self, verdict: Verdict) -> Option<Open> {
+    async fn conclude(self, verdict: Verdict, pending: &mut PendingPlace) -> Option<Open> {
+        // The place comes first, and so goes last: after the socket.
         let Self {
+            place,
             shard,
             registered,
             reader,
@@ -252,12 +294,19 @@ impl Pending<'_> {
                     registered,
                     reader,
                     early,
+                    place,
                 });
             }
             Verdict::Gone => return None,
         };
         connection.push_answer(&response);
-        session::linger(shard, connection, reader).await;
+        // It is no connection any more, and holds the place of a socket that was refused.
+        pending.refused();
+        drop(place);
+        tokio::select! {
+            () = session::linger(shard, connection, reader) => {}
+            () = pending.told_to_leave() => connection.cut(),
+        }
         None
     }
 }
@@ -265,13 +314,20 @@ impl Pending<'_> {
 /// Boxed, so that no other handshake carries it along.
 fn refuse<'a>(
     shard: &'a Shard,
+    pending: &'a mut PendingPlace,
     stream: TcpStream,
     refusal: &'a Refusal,
 ) -> Pin<Box<impl Future<Output = Option<Open>> + 'a>> {
-    Box::pin(send_refusal(shard, stream, refusal))
+    pending.refused();
+    Box::pin(send_refusal(shard, pending, stream, refusal))
 }
 
-async fn send_refusal(shard: &Shard, mut stream: TcpStream, refusal: &Refusal) -> Option<Open> {
+async fn send_refusal(
+    shard: &Shard,
+    pending: &PendingPlace,
+    mut stream: TcpStream,
+    refusal: &Refusal,
+) -> Option<Open> {
     shard.metrics().refuse(refusal.reason);
     let answer = async {
         stream.write_all(&refusal.to_response()).await?;
@@ -283,11 +339,12 @@ async fn send_refusal(shard: &Shard, mut stream: TcpStream, refusal: &Refusal) -
     };
     let is_read = tokio::select! {
         answer = timeout(LINGER, answer) => answer.is_ok(),
+        () = pending.told_to_leave() => false,
         () = shard.terminating() => false,
     };
     if !is_read {
-        // Whoever does not read a refusal, or not before everybody is cut off, gets a reset.
-        let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        // Whoever does not read a refusal, or not before it has to leave, gets a reset.
+        reset(&stream);
     }
     None
 }

@@ -9,6 +9,8 @@ use support::{
     raw::{Raw, UPGRADE, frame},
     wait_for,
 };
+#[cfg(target_os = "linux")]
+use tokio::io::AsyncReadExt;
 use tokio::{io::AsyncWriteExt, time::timeout};
 use zocket::{
     AllowedOrigins, Config, Reason, Rules, StopMode,
@@ -223,34 +225,194 @@ async fn a_crowd_of_half_requests_does_not_disturb_who_is_connected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pending_handshakes_are_limited_by_not_accepting_more() {
+async fn complete_requests_are_limited_by_not_accepting_more() {
     let mut owner = Owner::start(Config {
-        max_pending_handshakes: 2,
+        max_pending_handshakes: Some(2),
         ..config()
     });
-    let silent = Raw::connect(&owner).await;
-    let mut undecided = Raw::connect(&owner).await;
-    undecided.send(UPGRADE).await;
-    let undecided_handle = owner.next_of(support::UPGRADE).handle;
-    let mut third = Raw::connect(&owner).await;
-    third.send(UPGRADE).await;
-    assert_eq!(owner.next_within(Duration::from_millis(100)), None);
+    let mut undecided = Vec::new();
+    for _ in 0..5 {
+        let mut raw = Raw::connect(&owner).await;
+        raw.send(UPGRADE).await;
+        undecided.push(raw);
+    }
+    let mut handles = Vec::new();
+    while let Some(event) = owner.next_within(Duration::from_millis(100)) {
+        handles.push(event.handle);
+    }
+    // One more is accepted while there is a request that might have to make room for it.
+    assert!((2..=3).contains(&handles.len()), "{handles:?}");
     // One that leaves makes room, and so does one that is admitted.
-    drop(silent);
-    let third_handle = owner.next_of(support::UPGRADE).handle;
-    let mut fourth = Raw::connect(&owner).await;
-    fourth.send(UPGRADE).await;
-    assert_eq!(owner.next_within(Duration::from_millis(100)), None);
-    owner.submit(|it| {
-        it.admit(undecided_handle);
-    });
-    owner.admit();
-    owner.submit(|it| {
-        it.admit(third_handle);
-    });
-    for raw in [&mut undecided, &mut third, &mut fourth] {
+    drop(undecided.remove(0));
+    for &handle in &handles[1..] {
+        owner.submit(|it| {
+            it.admit(handle);
+        });
+    }
+    for _ in handles.len()..5 {
+        owner.admit();
+    }
+    for raw in &mut undecided {
         assert!(raw.head().await.starts_with("HTTP/1.1 101 "));
     }
+}
+
+/// Addresses of this machine besides the usual one.
+#[cfg(target_os = "linux")]
+const FLOODER: [u8; 4] = [127, 0, 0, 2];
+#[cfg(target_os = "linux")]
+const MODEST: [u8; 4] = [127, 0, 0, 3];
+
+/// Whether the server has closed or reset the connection without a word.
+#[cfg(target_os = "linux")]
+async fn is_dropped(raw: &mut Raw) -> bool {
+    let mut byte = [0];
+    let read = timeout(Duration::from_millis(20), raw.stream.read(&mut byte)).await;
+    read.is_ok_and(|read| !read.is_ok_and(|read| read > 0))
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn half_requests_of_one_address_make_room_for_others_oldest_first() {
+    let mut owner = Owner::start(Config {
+        max_pending_handshakes: Some(16),
+        handshake_timeout: DEADLINE,
+        io_threads: 2,
+        ..config()
+    });
+    let mut modest = Raw::connect_from(MODEST, &owner).await;
+    modest.send(&UPGRADE[..20]).await;
+    let mut flood = Vec::new();
+    for n in 0..15 {
+        let mut raw = Raw::connect_from(FLOODER, &owner).await;
+        raw.send(&UPGRADE[..n]).await;
+        flood.push(raw);
+    }
+    let mut served = Vec::new();
+    for _ in 0..40 {
+        let (raw, _) = Raw::open(&mut owner).await;
+        served.push(raw);
+    }
+    // Each of these stays incomplete, so that each needs a place of the flood.
+    let mut more = Vec::new();
+    for n in 1..=8_u64 {
+        let mut raw = Raw::connect(&owner).await;
+        raw.send(&UPGRADE[..30]).await;
+        let (other, _) = Raw::open(&mut owner).await;
+        more.push((raw, other));
+        wait_for(&owner.server, |it| {
+            it.refused[Reason::Timeout as usize] >= n - 1
+        });
+    }
+    let dropped = owner.server.metrics().refused[Reason::Timeout as usize];
+    assert!((7..=9).contains(&dropped), "{dropped}");
+    for (n, raw) in (0..).zip(&mut flood) {
+        assert_eq!(is_dropped(raw).await, n < dropped, "{n} of {dropped}");
+    }
+    assert!(!is_dropped(&mut modest).await);
+    // Who still had something to say is heard.
+    modest.send(&UPGRADE[20..]).await;
+    owner.admit();
+    assert!(modest.head().await.starts_with("HTTP/1.1 101 "));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_half_requests_from_one_address_locks_nobody_out() {
+    let mut owner = Owner::start(Config {
+        max_pending_handshakes: Some(64),
+        handshake_timeout: DEADLINE * 2,
+        io_threads: 2,
+        ..config()
+    });
+    let (mut bystander, _) = Raw::open(&mut owner).await;
+    let mut flood = Vec::new();
+    for n in 0..1500 {
+        let mut raw = Raw::connect_from(FLOODER, &owner).await;
+        raw.send(&UPGRADE[..n % UPGRADE.len()]).await;
+        flood.push(raw);
+        if n % 100 == 99 {
+            // From its address and from another.
+            for from in [FLOODER, [127, 0, 0, 1]] {
+                let mut raw = Raw::connect_from(from, &owner).await;
+                raw.send(UPGRADE).await;
+                owner.admit();
+                assert!(raw.head().await.starts_with("HTTP/1.1 101 "));
+            }
+            owner.next_of(CLOSED);
+        }
+    }
+    is_served(&mut owner, &mut bystander).await;
+    wait_for(&owner.server, |it| {
+        it.refused[Reason::Timeout as usize] >= 1500 - 65
+    });
+    drop(flood);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_that_do_not_leave_after_a_refusal_make_room_too() {
+    let mut owner = Owner::start(Config {
+        max_connections: Some(1),
+        io_threads: 2,
+        ..config()
+    });
+    let (mut bystander, handle) = Raw::open(&mut owner).await;
+    let mut refused = Vec::new();
+    for _ in 0..300 {
+        let mut raw = Raw::connect_from(FLOODER, &owner).await;
+        raw.send(b"GET / HTTP/1.1\r\n\r\n").await;
+        refused.push(raw);
+    }
+    is_served(&mut owner, &mut bystander).await;
+    drop(bystander);
+    assert_eq!(owner.next_of(CLOSED).handle, handle);
+    Raw::open(&mut owner).await;
+    drop(refused);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_counts_until_its_socket_is_closed() {
+    let mut owner = Owner::start(Config {
+        max_connections: Some(1),
+        max_connections_per_address: Some(1),
+        ..config()
+    });
+    let (mut raw, handle) = Raw::open(&mut owner).await;
+    raw.send(&frame(0x88, &[])).await;
+    assert_eq!(owner.next_of(CLOSED).handle, handle);
+    // It has ended, and its close frame is answered; but the client keeps the socket.
+    let mut other = Raw::connect(&owner).await;
+    other.send(UPGRADE).await;
+    assert_eq!(only_status(&other.rest().await), Some(429));
+    assert_eq!(raw.closed().await.0, Some(1005));
+    drop(raw);
+    loop {
+        let mut again = Raw::connect(&owner).await;
+        again.send(UPGRADE).await;
+        if let Some(event) = owner.next_within(Duration::from_millis(50)) {
+            assert_eq!(event.code, support::UPGRADE);
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_the_owner_refused_is_a_pending_socket_until_it_is_closed() {
+    let mut owner = Owner::start(Config {
+        max_connections: Some(1),
+        max_pending_handshakes: Some(1),
+        ..config()
+    });
+    let mut first = Raw::connect(&owner).await;
+    first.send(UPGRADE).await;
+    let handle = owner.next_of(support::UPGRADE).handle;
+    owner.submit(|it| {
+        it.refuse(handle, 403, Reason::Connect as u32, b"");
+    });
+    assert!(first.head().await.starts_with("HTTP/1.1 403 "));
+    // It keeps its socket, but no place among the connections.
+    Raw::open(&mut owner).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

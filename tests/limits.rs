@@ -16,6 +16,10 @@ use tokio_tungstenite::{
 };
 use zocket::{Config, Reason, StopMode};
 
+/// Another address of this machine. All of 127.0.0.0/8 is, on Linux.
+#[cfg(target_os = "linux")]
+const OTHER: [u8; 4] = [127, 0, 0, 2];
+
 /// What is refused: the status and the `Retry-After`.
 async fn refused(url: String) -> (u16, Option<String>) {
     match connect_async(url).await {
@@ -86,24 +90,27 @@ async fn a_message_past_the_rate_is_answered_and_goes_no_further() {
     assert_eq!((metrics.bad_message, metrics.no_route), (0, 0));
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn who_resets_the_connection_before_its_turn_counts_at_its_address_too() {
     let mut owner = Owner::start(Config {
         max_connections_per_address: Some(1),
-        max_pending_handshakes: 1,
+        max_pending_handshakes: Some(1),
         ..config()
     });
     let (_open, _) = owner.client().await;
-    // While half a request takes the only turn there is, another one comes and is gone again.
-    let mut half = raw::Raw::connect(&owner).await;
-    half.send(b"GET").await;
+    // While an undecided request of somebody else takes the only turn there is, another one comes and is gone again.
+    let mut undecided = raw::Raw::connect_from(OTHER, &owner).await;
+    undecided.send(raw::UPGRADE).await;
+    owner.next_of(support::UPGRADE);
     let mut gone = raw::Raw::connect(&owner).await;
     gone.send(raw::UPGRADE).await;
     gone.stream.set_zero_linger().unwrap();
-    drop((gone, half));
+    drop((gone, undecided));
     // Who comes now has its turn after both.
     let url = owner.url();
     assert_eq!(refused(url).await, (429, None));
+    assert_eq!(owner.next().code, CLOSED);
     assert!(owner.next_within(Duration::ZERO).is_none());
 }
 
@@ -157,6 +164,57 @@ async fn past_the_rate_upgrades_get_503_before_the_owner_hears_of_them() {
     // The client of the first line has been dropped since; nobody else was told of.
     assert_eq!(owner.next().code, CLOSED);
     assert_eq!(owner.next_within(Duration::from_millis(20)), None);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn past_its_rate_an_address_gets_429_and_drains_nothing_of_the_servers_rate() {
+    let mut owner = Owner::start(Config {
+        max_upgrades_per_second: Some(2.0),
+        max_upgrades_per_second_per_address: Some(0.001),
+        io_threads: 2,
+        ..config()
+    });
+    let (_first, _) = owner.client().await;
+    for _ in 0..20 {
+        let (status, after) = refused(owner.url()).await;
+        let after: u64 = after.unwrap().parse().unwrap();
+        assert!(status == 429 && (900..=1000).contains(&after), "{after}");
+    }
+    // One a second is left for the rest.
+    let mut other = raw::Raw::connect_from(OTHER, &owner).await;
+    other.send(raw::UPGRADE).await;
+    owner.admit();
+    assert!(other.head().await.starts_with("HTTP/1.1 101 "));
+    let refused = owner.server.metrics().refused;
+    assert_eq!(refused[Reason::AddressRate as usize], 20);
+    assert_eq!(refused.iter().sum::<u64>(), 20);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_servers_rate_refuses_takes_nothing_from_that_of_the_address() {
+    let mut owner = Owner::start(Config {
+        max_upgrades_per_second: Some(1.0),
+        max_upgrades_per_second_per_address: Some(1.0),
+        ..config()
+    });
+    let (_first, _) = owner.client().await;
+    let mut seen = 0;
+    // The server takes one again after a second; the address, which never got one, has had its own all the time.
+    loop {
+        let mut other = raw::Raw::connect_from(OTHER, &owner).await;
+        other.send(raw::UPGRADE).await;
+        if let Some(event) = owner.next_within(Duration::from_millis(50)) {
+            assert_eq!(event.code, support::UPGRADE);
+            break;
+        }
+        assert!(other.head().await.starts_with("HTTP/1.1 503 "));
+        seen += 1;
+    }
+    let refused = owner.server.metrics().refused;
+    assert_eq!(refused[Reason::UpgradeRate as usize], seen);
+    assert_eq!(refused[Reason::AddressRate as usize], 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,7 +42,7 @@ impl Limits {
             max_messages_per_second: rate_of(rate),
             max_upgrades_per_second: rate_of(rate >> 2),
             max_connections_per_address: (rate & 16 != 0).then_some(2),
-            max_pending_handshakes: if rate & 32 == 0 { 4096 } else { 1 },
+            max_pending_handshakes: (rate & 32 != 0).then_some(1),
             handshake_timeout: if rate & 64 == 0 {
                 owner::NEVER
             } else {

@@ -53,6 +53,14 @@ const ALIASES: Aliases = &[
     ("maxsockets", "maxConnections"),
     ("maxconnectionsperip", "maxConnectionsPerAddress"),
     ("maxconnectionspersecond", "maxUpgradesPerSecond"),
+    (
+        "maxconnectionspersecondperip",
+        "maxUpgradesPerSecondPerAddress",
+    ),
+    (
+        "maxupgradespersecondperip",
+        "maxUpgradesPerSecondPerAddress",
+    ),
     ("ratelimit", "maxMessagesPerSecond"),
     ("concurrency", "maxHandlersInFlight"),
     ("maxrooms", "maxRoomsPerClient"),
@@ -114,6 +122,7 @@ pub(crate) fn config(env: Env, options: &Object<'_>) -> Result<Config> {
     if let Some(max) = options.whole("maxConnectionsPerAddress", 1, MAX_SAFE_INTEGER, count)? {
         config.max_connections_per_address = Some(size(max));
     }
+    config.max_upgrades_per_second_per_address = options.rate("maxUpgradesPerSecondPerAddress")?;
     config.max_upgrades_per_second = options.rate("maxUpgradesPerSecond")?;
     config.max_messages_per_second = options.rate("maxMessagesPerSecond")?;
     let calls = "a whole number of calls from 1 to 4294967295";

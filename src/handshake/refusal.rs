@@ -1,5 +1,7 @@
 //! The answers that do not upgrade, and the closed set of reasons for them.
 
+use std::time::Duration;
+
 /// Why an upgrade was refused: the keys of the refusal metrics, in the order the owner numbers them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
@@ -31,11 +33,13 @@ pub enum Reason {
     Address,
     /// More upgrades than allowed came within a second.
     UpgradeRate,
+    /// More upgrades than allowed came from the address within a second.
+    AddressRate,
 }
 
 impl Reason {
     /// Every reason, at its own number.
-    pub const ALL: [Reason; 13] = [
+    pub const ALL: [Reason; 14] = [
         Reason::Headers,
         Reason::Connect,
         Reason::Origin,
@@ -49,6 +53,7 @@ impl Reason {
         Reason::Timeout,
         Reason::Address,
         Reason::UpgradeRate,
+        Reason::AddressRate,
     ];
 
     /// The reason with this number.
@@ -74,6 +79,7 @@ impl Reason {
             Reason::Timeout => "TIMEOUT",
             Reason::Address => "ADDRESS",
             Reason::UpgradeRate => "UPGRADE_RATE",
+            Reason::AddressRate => "ADDRESS_RATE",
         }
     }
 
@@ -93,6 +99,7 @@ impl Reason {
             Reason::Timeout => "The handshake took too long.\n",
             Reason::Address => "There are too many connections from this address.\n",
             Reason::UpgradeRate => "The server is busy with other clients.\n",
+            Reason::AddressRate => "There are too many upgrades from this address.\n",
         }
     }
 }
@@ -108,6 +115,8 @@ pub struct Refusal {
     pub body: Vec<u8>,
     /// Whether the body is only announced: the answer to HEAD (RFC 9110, section 9.3.2).
     pub headers_only: bool,
+    /// After how many seconds to try again, where a rate is the reason.
+    pub retry_after: u64,
 }
 
 impl Refusal {
@@ -119,6 +128,19 @@ impl Refusal {
             reason,
             body: Vec::new(),
             headers_only: false,
+            // A bucket holds one second's worth.
+            retry_after: 1,
+        }
+    }
+
+    /// The same with the time after which to try again, in whole seconds.
+    #[must_use]
+    pub fn with_retry_after(self, wait: Duration) -> Refusal {
+        let begun = u64::from(wait.subsec_nanos() > 0);
+        let retry_after = (wait.as_secs() + begun).max(1);
+        Refusal {
+            retry_after,
+            ..self
         }
     }
 
@@ -147,10 +169,11 @@ impl Refusal {
             _ => ("close", ""),
         };
         let more = match self.reason {
-            Reason::Version => "Sec-WebSocket-Version: 13\r\n",
-            // The bucket holds one second's worth.
-            Reason::UpgradeRate => "Retry-After: 1\r\n",
-            _ => "",
+            Reason::Version => "Sec-WebSocket-Version: 13\r\n".to_owned(),
+            Reason::UpgradeRate | Reason::AddressRate => {
+                format!("Retry-After: {}\r\n", self.retry_after)
+            }
+            _ => String::new(),
         };
         let mut response = format!(
             "HTTP/1.1 {status} {phrase}\r\n\
@@ -241,14 +264,15 @@ mod tests {
                 "MAX_CONNECTIONS",
                 "TIMEOUT",
                 "ADDRESS",
-                "UPGRADE_RATE"
+                "UPGRADE_RATE",
+                "ADDRESS_RATE"
             ]
         );
         for (index, reason) in (0..).zip(Reason::ALL) {
             assert_eq!(Reason::from_index(index), Some(reason));
             assert_eq!(reason as u32, index);
         }
-        assert_eq!(Reason::from_index(13), None);
+        assert_eq!(Reason::from_index(14), None);
         assert_eq!(Reason::from_index(u32::MAX), None);
     }
 
@@ -294,7 +318,14 @@ mod tests {
     fn a_limited_rate_says_when_to_come_back_and_nothing_else_does() {
         for reason in Reason::ALL {
             let told = response(&Refusal::new(503, reason)).contains("\r\nRetry-After: 1\r\n");
-            assert_eq!(told, reason == Reason::UpgradeRate);
+            let is_rate = matches!(reason, Reason::UpgradeRate | Reason::AddressRate);
+            assert_eq!(told, is_rate);
+        }
+        for (wait, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (999_000, 999)] {
+            let refusal = Refusal::new(429, Reason::AddressRate);
+            let refusal = refusal.with_retry_after(Duration::from_millis(wait));
+            let field = format!("\r\nRetry-After: {seconds}\r\n");
+            assert!(response(&refusal).contains(&field), "{wait}");
         }
     }
 

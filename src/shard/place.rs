@@ -3,6 +3,7 @@
 use std::{
     net::IpAddr,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use super::{Shard, Shared};
@@ -11,7 +12,8 @@ use crate::{
     handshake::{Reason, Refusal},
 };
 
-/// A connection's place under `max_connections` and `max_connections_per_address`, given back when dropped.
+/// A connection's place under `max_connections` and `max_connections_per_address`. Given back when dropped, which must be
+/// after the socket is closed.
 pub(crate) struct Place {
     shared: Arc<Shared>,
     /// Counted only where the number is limited.
@@ -48,10 +50,25 @@ impl Shard {
         if before >= config.max_connections.unwrap_or(usize::MAX) {
             return Err(Refusal::new(503, Reason::MaxConnections));
         }
+        self.take_upgrade(peer.into())?;
+        Ok(place)
+    }
+
+    /// Takes an upgrade from the rate of its address and from that of the server, or from neither.
+    fn take_upgrade(&self, source: Source) -> Result<(), Refusal> {
+        let (shared, now) = (&self.shared, self.shared.now());
+        let of_address = shared.address_rates.as_ref();
+        if let Some(Err(wait)) = of_address.map(|rates| rates.take(source, now)) {
+            let refusal = Refusal::new(429, Reason::AddressRate);
+            return Err(refusal.with_retry_after(Duration::from_nanos(wait)));
+        }
         let upgrades = shared.upgrades.as_ref();
-        if upgrades.is_some_and(|bucket| !bucket.take(shared.now())) {
+        if upgrades.is_some_and(|bucket| !bucket.take(now)) {
+            if let Some(rates) = of_address {
+                rates.give_back(source);
+            }
             return Err(Refusal::new(503, Reason::UpgradeRate));
         }
-        Ok(place)
+        Ok(())
     }
 }

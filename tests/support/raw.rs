@@ -2,7 +2,7 @@
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 use zocket::Handle;
@@ -54,6 +54,18 @@ pub struct Raw {
 impl Raw {
     pub async fn connect(owner: &Owner) -> Self {
         let stream = TcpStream::connect(owner.server.address()).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
+            stream,
+            read: Vec::new(),
+        }
+    }
+
+    /// Connects from another address of this machine.
+    pub async fn connect_from(address: [u8; 4], owner: &Owner) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((address, 0).into()).unwrap();
+        let stream = socket.connect(owner.server.address()).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self {
             stream,

@@ -56,7 +56,8 @@ export interface ServerOptions {
    */
   readonly handshakeTimeout?: number | undefined;
   /**
-   * How many connections there may be, from 1, pending ones included; further upgrades get 503.
+   * How many connections there may be, from 1, pending ones included; further upgrades get 503. A connection counts until its
+   * socket is closed. With this option, a quarter as many sockets (at least 64) may be pending; without it, 4,096.
    * @default none
    */
   readonly maxConnections?: number | undefined;
@@ -66,6 +67,12 @@ export interface ServerOptions {
    * @default none
    */
   readonly maxConnectionsPerAddress?: number | undefined;
+  /**
+   * How many upgrades a second one address may ask for, 0.001 to 1,000,000, with bursts of one second's worth; further ones
+   * get 429 with `Retry-After`. Addresses count as for `maxConnectionsPerAddress`: leave it out behind a proxy.
+   * @default none
+   */
+  readonly maxUpgradesPerSecondPerAddress?: number | undefined;
   /**
    * How many upgrades a second the whole server takes, 0.001 to 1,000,000, with bursts of one second's worth; further ones
    * get 503 with `Retry-After: 1`.
@@ -132,8 +139,9 @@ export interface ErrorInfo {
  * Why an upgrade was refused: `HEADERS` and `CONNECT` by the headers schema and `onConnect` (400, 403, 500 or the error's
  * own status), `ORIGIN` by `allowedOrigins` (403), `STOP` the server is stopping (503), `NOT_UPGRADE` an ordinary request
  * (426), `VERSION` not version 13 (426), `MALFORMED` (400), `HEAD_TOO_LARGE` over 16 KiB or 100 fields (431), `PATH`
- * another path (404), `MAX_CONNECTIONS` (503), `TIMEOUT` a slow request (408) or a slow admission (503), `ADDRESS` too many
- * connections from one address (429), `UPGRADE_RATE` too many upgrades within a second (503).
+ * another path (404), `MAX_CONNECTIONS` (503), `TIMEOUT` a slow request (408, or dropped for others) or a slow admission (503), `ADDRESS` too many
+ * connections from one address (429), `UPGRADE_RATE` too many upgrades within a second (503), `ADDRESS_RATE` too many upgrades
+ * from one address within a second (429).
  */
 export type RefusalReason =
   | "HEADERS"
@@ -148,7 +156,8 @@ export type RefusalReason =
   | "MAX_CONNECTIONS"
   | "TIMEOUT"
   | "ADDRESS"
-  | "UPGRADE_RATE";
+  | "UPGRADE_RATE"
+  | "ADDRESS_RATE";
 
 /** Counters since the server started. `sent = written + queued + dropped` always holds. */
 export interface ServerMetrics {
