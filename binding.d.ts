@@ -23,13 +23,16 @@ export declare class NativeServer {
   get hostname(): string
   /** How many I/O threads there are. */
   get shards(): number
-  /** How many calls of one client may be under way, `null` for any number. */
-  get maxHandlersInFlight(): number | null
+  /** How many calls of one client may be under way. */
+  get maxHandlersInFlight(): number
+  /** The bytes of the longest incoming message. */
+  get maxPayload(): number
   /** How many rooms one client may be in. */
   get maxRoomsPerClient(): number
   /**
    * The oldest events of a shard: at most 112 KiB or 1,000, at least one, `null` if there are none. Returns their values as
-   * JSON text of one array, and puts handle and code of each into `heads`, eight bytes for each of 1,000.
+   * JSON text of one array. Into `heads`, with room for 1,000, it puts words of four bytes: first 1 if there are more events to
+   * take now, for which the bell does not ring, then handle, code and bytes of the value for each.
    * Taking from shard 0 answers the bell, so take from it first.
    */
   take(shard: number, heads: Buffer): string | null

@@ -35,11 +35,18 @@ function play(t: TestContext, callbacks: Callbacks = {}, options: object = {}) {
     port: 1,
     hostname: "::1",
     shards: 2,
-    maxHandlersInFlight: null,
+    maxHandlersInFlight: 256,
+    maxPayload: 1_048_576,
     maxRoomsPerClient: 10,
     take(shard: number, heads: Buffer) {
       const batch = inboxes[shard]?.shift();
-      batch?.heads.forEach((number, at) => heads.writeInt32LE(number, 4 * at));
+      // No more to take without a bell; then handle, code and bytes of each event.
+      heads.writeInt32LE(0, 0);
+      batch?.heads.forEach((number, at) => {
+        const event = at >> 1;
+        heads.writeInt32LE(number, 4 + 12 * event + 4 * (at & 1));
+        heads.writeInt32LE(1, 12 + 12 * event);
+      });
       return batch?.text ?? null;
     },
     submit(buffer: Uint8Array, length: number, text: Uint8Array, size: number) {

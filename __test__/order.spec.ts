@@ -216,7 +216,9 @@ describe("a handler's promise", () => {
         return new Promise<void>(() => {});
       },
     });
-    const { server } = serve(t, (onError) => createServer(app, zo, { port: 0, onError }));
+    const { server } = serve(t, (onError) =>
+      createServer(app, zo, { port: 0, maxHandlersInFlight: 2_000, onError }),
+    );
     const talker = await Talker.open(t, server.url);
     for (let number = 0; number < 1000; number++) talker.say("hang");
     assert.deepEqual(await talker.sync(), []);

@@ -97,7 +97,7 @@ describe("maxHandlersInFlight", () => {
     assert.deepEqual(numbers(), [0, 1, 2, 3, 4, 5]);
     assert.deepEqual(
       app.errors.map(({ code }) => code),
-      ["HANDLER_ERROR"],
+      ["HANDLERS", "HANDLER_ERROR"],
     );
   });
 
@@ -167,11 +167,37 @@ describe("maxHandlersInFlight", () => {
     assert.equal(app.messages.length, 1);
   });
 
-  test("is off by default", async (t) => {
-    const app = serve(t, { say: () => new Promise(() => {}) });
+  test("is 256 by default, and onError hears of it once", async (t) => {
+    const gate = latch();
+    const app = serve(t, { say: () => gate.promise });
     const client = await Client.open(t, app.url);
+    const other = await Client.open(t, app.url);
     for (let number = 0; number < 1_000; number++) client.say(number);
-    await until("all", () => app.messages.length === 1_000);
+    await until("as many as may be", () => app.messages.length === 256);
+    other.say("other");
+    await until("the other client's", () => app.messages.at(-1)?.payload === "other");
+    assert.equal(app.messages.length, 257);
+    gate.open();
+    await until("all", () => app.messages.length === 1_001);
+    assert.deepEqual(
+      app.errors.map(({ code }) => code),
+      ["HANDLERS"],
+    );
+  });
+
+  test("counts bytes too: together the messages of a client's calls hold maxPayload at most, and one always may", async (t) => {
+    const gate = latch();
+    const app = serve(t, { say: () => gate.promise, options: { maxPayload: 100_000 } });
+    const client = await Client.open(t, app.url);
+    const texts = [90_000, 5_000, 5_000, 90_000, 1].map((length) => "x".repeat(length));
+    for (const text of texts) client.say(text);
+    await until("the first two", () => app.messages.length === 2);
+    const other = await Client.open(t, app.url);
+    other.say("other");
+    await until("the other client's", () => app.messages.at(-1)?.payload === "other");
+    assert.equal(app.messages.length, 3, "a third of the first client would be too much");
+    gate.open();
+    await until("all", () => app.messages.length === texts.length + 1);
   });
 });
 

@@ -13,7 +13,7 @@
 //! | 7 rooms | payload bytes, route, count, (name bytes, name) for each room, payload |
 //! | 8 broadcast | payload bytes, route, payload |
 //! | 9 close | handle, close code |
-//! | 10 pause, 11 resume | handle |
+//! | 10 pause, 11 resume, 12 terminate | handle |
 //!
 //! A payload length of [`NO_PAYLOAD`] means that the envelope has none. An owner may hand over the payloads beside the
 //! commands instead, as one text: see [`write_with_payloads`].
@@ -84,6 +84,8 @@ pub enum Command<'a> {
     Pause(Handle),
     /// Read from it again.
     Resume(Handle),
+    /// Cut it off.
+    Terminate(Handle),
 }
 
 /// The handles of a [`Command::To`].
@@ -221,6 +223,7 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
         9 => Command::Close(words.handle()?, u16::try_from(words.word()?).ok()?),
         10 => Command::Pause(words.handle()?),
         11 => Command::Resume(words.handle()?),
+        12 => Command::Terminate(words.handle()?),
         _ => return None,
     })
 }
@@ -382,7 +385,7 @@ mod tests {
         let bytes = || prop::collection::vec(any::<u8>(), 0..20);
         let payload = || prop::option::of(prop::collection::vec(any::<u8>(), 0..50));
         prop_oneof![
-            (0..4_u8, any::<u32>()).prop_map(|(kind, handle)| Said::Handle(kind, handle)),
+            (0..5_u8, any::<u32>()).prop_map(|(kind, handle)| Said::Handle(kind, handle)),
             (any::<u32>(), any::<u16>(), any::<u32>(), bytes()).prop_map(
                 |(handle, status, reason, body)| Said::Refuse(handle, status, reason, body)
             ),
@@ -410,7 +413,8 @@ mod tests {
             Said::Handle(0, handle) => writer.admit(Handle(*handle)),
             Said::Handle(1, handle) => writer.release(Handle(*handle)),
             Said::Handle(2, handle) => writer.pause(Handle(*handle)),
-            Said::Handle(_, handle) => writer.resume(Handle(*handle)),
+            Said::Handle(3, handle) => writer.resume(Handle(*handle)),
+            Said::Handle(_, handle) => writer.terminate(Handle(*handle)),
             Said::Refuse(handle, status, reason, body) => {
                 writer.refuse(Handle(*handle), *status, *reason, body)
             }
@@ -436,6 +440,7 @@ mod tests {
             Command::Release(handle) => Said::Handle(1, handle.0),
             Command::Pause(handle) => Said::Handle(2, handle.0),
             Command::Resume(handle) => Said::Handle(3, handle.0),
+            Command::Terminate(handle) => Said::Handle(4, handle.0),
             Command::Refuse {
                 handle,
                 status,

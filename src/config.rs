@@ -51,8 +51,8 @@ pub struct Config {
     pub max_upgrades_per_second: Option<f64>,
     /// Messages a second of one client, with bursts of one second's worth; further ones get a `$error`. Default none.
     pub max_messages_per_second: Option<f64>,
-    /// Calls of one client that the owner may be busy with before it takes the next. Kept to by the owner. Default none.
-    pub max_handlers_in_flight: Option<u32>,
+    /// Calls of one client that the owner may be busy with before it takes the next. Kept to by the owner. Default 256.
+    pub max_handlers_in_flight: u32,
     /// Rooms one client may be in: each costs memory on both sides. Kept to by the owner. Default 65,536.
     pub max_rooms_per_client: u32,
     /// Threads for WebSocket I/O. Default: one a core, at most 4.
@@ -95,7 +95,7 @@ impl Default for Config {
             max_upgrades_per_second_per_address: None,
             max_upgrades_per_second: None,
             max_messages_per_second: None,
-            max_handlers_in_flight: None,
+            max_handlers_in_flight: 256,
             max_rooms_per_client: 65_536,
             io_threads: thread::available_parallelism()
                 .map_or(1, NonZeroUsize::get)

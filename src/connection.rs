@@ -18,9 +18,11 @@ use crate::{
 
 pub(crate) use self::write::Flush;
 
-/// Messages of one connection that may wait for the owner: one client alone does not fill the inbox,
-/// and the owner's wish to pause it comes in time.
-const MAX_WAITING: u32 = 128;
+/// Messages of one connection that may wait for the owner, and bytes of them, before it is not read on. So a client that
+/// floods is never far ahead of the others, and the owner's wish to pause it comes in time. With what the owner has taken
+/// and not handled yet, it is twice as much.
+const MAX_WAITING: u32 = 64;
+const MAX_WAITING_BYTES: u32 = 128 * 1024;
 
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +68,8 @@ pub(crate) struct Connection {
     /// Number of its last event, and how many were written since one before them was seen taken.
     last_event: Cell<u64>,
     waiting: Cell<u32>,
+    /// Bytes of those.
+    waiting_bytes: Cell<u32>,
     /// Listed for a wake when the owner has taken something.
     waits: Cell<bool>,
     /// Bytes of memory held of what it sends: a message that is not complete, and what is not to be read yet.
@@ -104,6 +108,7 @@ impl Connection {
             pong: RefCell::default(),
             last_event: Cell::new(0),
             waiting: Cell::new(0),
+            waiting_bytes: Cell::new(0),
             waits: Cell::new(false),
             held: Cell::new(0),
             last_read: Cell::new(0),
@@ -249,20 +254,22 @@ impl Connection {
             .map(|full| self.bucket.set(full))
     }
 
-    /// Counts a message that waits for the owner as event `number`.
-    pub(crate) fn count_message(&self, number: u64, is_taken: impl Fn(u64) -> bool) {
-        let before = if is_taken(self.last_event.get()) {
-            0
-        } else {
-            self.waiting.get()
-        };
-        self.waiting.set(before + 1);
+    /// Counts a message of so many bytes that waits for the owner as event `number`.
+    pub(crate) fn count_message(&self, number: u64, bytes: u32, is_taken: impl Fn(u64) -> bool) {
+        let (mut count, mut sum) = (0, 0);
+        if !is_taken(self.last_event.get()) {
+            (count, sum) = (self.waiting.get(), self.waiting_bytes.get());
+        }
+        self.waiting.set(count + 1);
+        self.waiting_bytes.set(bytes.saturating_add(sum));
         self.last_event.set(number);
     }
 
-    /// Whether so many of its messages wait for the owner that it is not read on.
+    /// Whether so much of it waits for the owner that it is not read on.
     pub(crate) fn has_enough_waiting(&self, is_taken: impl Fn(u64) -> bool) -> bool {
-        self.waiting.get() >= MAX_WAITING && !is_taken(self.last_event.get())
+        let enough =
+            self.waiting.get() >= MAX_WAITING || self.waiting_bytes.get() >= MAX_WAITING_BYTES;
+        enough && !is_taken(self.last_event.get())
     }
 
     /// Bytes of memory held of what it sends, as they were when the last read settled: a message that is not complete, and

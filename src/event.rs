@@ -1,6 +1,6 @@
 //! What the engine tells its owner, and how it reads on the border.
 //!
-//! Events travel in batches: for each a [`Head`] of two numbers, and the values of all as one JSON array, so that the
+//! Events travel in batches: for each a [`Head`] of three numbers, and the values of all as one JSON array, so that the
 //! owner parses a whole batch at once, and nothing it can have as numbers.
 //!
 //! | code | value | meaning |
@@ -8,7 +8,7 @@
 //! | 0 and up | payload or `null` | a message for incoming route `code >> 1`; with `code & 1` it had no payload |
 //! | −1 | `{"id","headers","fields","otherSite","origin"}` | an upgrade waits for admission; `fields` has the names of the headers that are no query parameters, with commas between; `origin` is text only if the owner decides origins |
 //! | −2 | `1` or `0` | the connection ended, after its 101 or before |
-//! | −3 | `{"code","route"?,"message"}` | a bad message, already answered with `$error` |
+//! | −3 | `{"code","route"?,"message","retryAfterMs"?,"count"?}` | a bad message, already answered with `$error`; with `count` so many more of one client |
 //! | −4 | `{"code","message","id"?}` | something else went wrong |
 //! | −5 | `null` | the shard has stopped; the handle is its number |
 //! | −6 | text | the shard's thread panicked; the handle is its number |
@@ -63,6 +63,8 @@ pub struct Head {
     pub handle: Handle,
     /// What it is; see [the table](self).
     pub code: i32,
+    /// Bytes of its value.
+    pub bytes: u32,
 }
 
 /// One thing that happened, borrowed from where it happened.
@@ -87,7 +89,7 @@ pub enum Event<'a> {
         /// Whether the 101 had been sent.
         opened: bool,
     },
-    /// A message that was answered with `$error`.
+    /// A message that was answered with `$error`, or a count of them; see `bad`.
     Bad {
         /// The `$error` payload, JSON text.
         payload: &'a [u8],

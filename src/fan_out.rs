@@ -162,6 +162,11 @@ impl Shard {
                     connection.pause(false);
                 }
             }
+            Command::Terminate(handle) => {
+                if let Some(connection) = self.connection(handle) {
+                    self.cut(&connection);
+                }
+            }
         }
     }
 

@@ -57,6 +57,7 @@ impl Bell {
 pub struct Batch {
     heads: Vec<Head>,
     text: Vec<u8>,
+    more: bool,
 }
 
 impl Batch {
@@ -72,12 +73,26 @@ impl Batch {
         &self.text
     }
 
-    fn push(&mut self, handle: Handle, event: &Event<'_>) {
+    /// Whether more events waited behind these when they were taken. No bell rings for those: take again.
+    #[must_use]
+    pub fn is_followed(&self) -> bool {
+        self.more
+    }
+
+    /// Appends an event; returns how many bytes its value has.
+    fn push(&mut self, handle: Handle, event: &Event<'_>) -> u32 {
         self.text
             .push(if self.heads.is_empty() { b'[' } else { b',' });
+        let start = self.text.len();
         event.write(&mut self.text);
+        let bytes = u32::try_from(self.text.len() - start).unwrap_or(u32::MAX);
         let code = event.code();
-        self.heads.push(Head { handle, code });
+        self.heads.push(Head {
+            handle,
+            code,
+            bytes,
+        });
+        bytes
     }
 
     /// What it takes of the inbox's limit.
@@ -145,21 +160,18 @@ impl Inbox {
         }
     }
 
-    /// The oldest batch. Rings again when there are more.
+    /// The oldest batch, which says whether there are more: the owner then takes again without being rung.
     pub(crate) fn take(&self) -> (Option<Batch>, Drained) {
         let mut queue = self.lock();
         let Some(mut batch) = queue.batches.pop_front() else {
             return (None, Drained::Quiet);
         };
-        let more = !queue.batches.is_empty();
+        batch.more = !queue.batches.is_empty();
         drop(queue);
         let left = self.bytes.fetch_sub(batch.bytes(), Ordering::SeqCst) - batch.bytes();
         self.taken
             .fetch_add(batch.heads.len() as u64, Ordering::SeqCst);
         batch.text.push(b']');
-        if more {
-            self.bell.ring();
-        }
         let wake = left <= self.limit && self.waiting.swap(false, Ordering::SeqCst);
         (
             Some(batch),
@@ -220,14 +232,13 @@ impl InboxWriter {
         }
     }
 
-    /// Appends an event; true when it is the first since the last publish.
-    pub(crate) fn push(&mut self, handle: Handle, event: &Event<'_>) -> bool {
+    /// Appends an event and returns how many bytes its value has.
+    pub(crate) fn push(&mut self, handle: Handle, event: &Event<'_>) -> u32 {
         if !self.batch.has_room_for(event.size_hint(), 1) {
             self.publish();
         }
-        self.batch.push(handle, event);
         self.written += 1;
-        self.batch.heads.len() == 1
+        self.batch.push(handle, event)
     }
 
     /// Number of the last event that was pushed, from 1.

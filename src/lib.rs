@@ -15,11 +15,13 @@
 //! | `inbox`, `mailbox` | what waits for the owner, what waits for a shard |
 //! | `sync` | what threads share things with, and its models |
 //! | `listener` | the accept loop |
+//! | `bad` | bad messages as counts |
 //! | `metrics` | counters |
 #![forbid(unsafe_code)]
 
 mod address_rate;
 mod addresses;
+mod bad;
 mod buffers;
 pub mod command;
 pub mod config;

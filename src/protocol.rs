@@ -11,6 +11,7 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use crate::{
+    bad::BadCode,
     connection::Connection,
     envelope::{self, Envelope, error_payload, push_json_string},
     event::Event,
@@ -50,14 +51,15 @@ pub trait Protocol: Send + Sync + 'static {
 
 /// What a protocol may do about one message.
 pub struct Exchange<'a> {
-    pub(crate) shard: &'a Shard,
+    pub(crate) shard: &'a Rc<Shard>,
     pub(crate) connection: &'a Rc<Connection>,
 }
 
 impl Exchange<'_> {
-    /// Tells the owner.
+    /// Tells the owner. What it has not taken yet of one client is bounded: past that the client is not read.
     pub fn tell(&mut self, event: &Event<'_>) {
-        self.shard.tell(self.connection.handle(), event);
+        let bytes = self.shard.tell(self.connection.handle(), event);
+        self.shard.count_message(self.connection, bytes);
     }
 
     /// Queues a whole frame for the sender of the message; `write` appends it and returns its length.
@@ -95,17 +97,18 @@ impl EnvelopeProtocol {
         });
         let route = known.map(|it| it.raw_kind);
         let text = "too many messages within a second";
-        let mut payload = error_payload("RATE_LIMITED", route, text);
+        let mut payload = error_payload(BadCode::RateLimited.name(), route, text);
         payload.pop();
         let wait = wait.div_ceil(1_000_000);
         write!(payload, ",\"retryAfterMs\":{wait}}}").expect("a vector takes every write");
-        self.refuse(exchange, &payload);
+        self.refuse(exchange, BadCode::RateLimited, &payload);
     }
 
-    fn refuse(&self, exchange: &mut Exchange<'_>, payload: &[u8]) {
+    fn refuse(&self, exchange: &mut Exchange<'_>, code: BadCode, payload: &[u8]) {
         let prefix = self.routes.prefix(ERROR_ROUTE).unwrap_or_default();
         // Told first: the answer may be what is too much for a slow client, and nothing follows its end.
-        exchange.tell(&Event::Bad { payload });
+        let Exchange { shard, connection } = exchange;
+        shard.tell_bad(connection.handle(), code, payload);
         exchange.reply(|out| envelope::encode_frame(out, prefix, Some(payload)));
     }
 }
@@ -141,17 +144,17 @@ impl Protocol for EnvelopeProtocol {
                     exchange.shard.metrics().no_route.add(1);
                     let name = told_route(&parsed);
                     let message = "there is no such route";
-                    self.refuse(
-                        exchange,
-                        &error_payload("NO_ROUTE", name.as_deref(), message),
-                    );
+                    let payload = error_payload(BadCode::NoRoute.name(), name.as_deref(), message);
+                    self.refuse(exchange, BadCode::NoRoute, &payload);
                 }
             }
             Err(bad) => {
                 exchange.shard.metrics().bad_message.add(1);
+                let code = BadCode::BadMessage;
                 self.refuse(
                     exchange,
-                    &error_payload("BAD_MESSAGE", None, &bad.to_string()),
+                    code,
+                    &error_payload(code.name(), None, &bad.to_string()),
                 );
             }
         }

@@ -253,8 +253,8 @@ impl ServerHandle {
         self.bell.answer();
     }
 
-    /// The oldest events of a shard: at most 112 KiB or 1,000, at least one. When more are left
-    /// the bell rings again.
+    /// The oldest events of a shard: at most 112 KiB or 1,000, at least one. The bell does not ring for those that are left
+    /// ([`Batch::is_followed`]): take until there are none, now or later.
     #[must_use]
     pub fn take(&self, shard: u32) -> Option<Batch> {
         let inbox = self.inboxes.get(shard as usize)?;

@@ -287,7 +287,6 @@ impl Task {
         shard.metrics().received.add(1);
         let mut exchange = Exchange { shard, connection };
         shard.protocol().message(message, &mut exchange);
-        shard.count_message(connection);
     }
 
     fn close(&mut self, code: u16, hint: Option<u32>) -> Option<End> {

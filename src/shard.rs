@@ -27,6 +27,7 @@ use tokio::{
 use crate::{
     address_rate::AddressRates,
     addresses::Addresses,
+    bad::BadMessages,
     buffers::Buffers,
     config::Config,
     connection::Connection,
@@ -93,6 +94,8 @@ pub(crate) struct Shard {
     index: u32,
     shared: Arc<Shared>,
     inbox: RefCell<InboxWriter>,
+    /// What the owner has not heard of yet.
+    pub(crate) bad: RefCell<BadMessages>,
     /// The inbox has its first event since it was published.
     unpublished: Notify,
     slots: RefCell<Slots>,
@@ -127,6 +130,7 @@ impl Shard {
             index,
             shared,
             inbox: RefCell::new(inbox),
+            bad: RefCell::default(),
             unpublished: Notify::new(),
             slots: RefCell::default(),
             registry: RefCell::default(),
@@ -326,11 +330,14 @@ impl Shard {
         }
     }
 
-    /// Appends an event for the owner.
-    pub(crate) fn tell(&self, handle: Handle, event: &Event<'_>) {
-        if self.inbox.borrow_mut().push(handle, event) {
+    /// Appends an event for the owner; returns how many bytes its value has.
+    pub(crate) fn tell(&self, handle: Handle, event: &Event<'_>) -> u32 {
+        let mut inbox = self.inbox.borrow_mut();
+        let bytes = inbox.push(handle, event);
+        if inbox.unpublished() == 1 {
             self.unpublished.notify_one();
         }
+        bytes
     }
 
     pub(crate) fn fault(&self, code: FaultCode, message: &str, id: Option<ClientId>) {
@@ -357,10 +364,10 @@ impl Shard {
         waits
     }
 
-    /// Counts a message of a connection as waiting for the owner.
-    pub(crate) fn count_message(&self, connection: &Connection) {
+    /// Counts the event that was told last, of so many bytes, as one of a connection's that wait for the owner.
+    pub(crate) fn count_message(&self, connection: &Connection, bytes: u32) {
         let inbox = self.inbox.borrow();
-        connection.count_message(inbox.last(), |number| inbox.is_taken(number));
+        connection.count_message(inbox.last(), bytes, |number| inbox.is_taken(number));
     }
 
     pub(crate) async fn inbox_room(&self, connection: &Rc<Connection>) {

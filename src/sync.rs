@@ -119,16 +119,22 @@ mod tests {
         fn hear(&self) -> Vec<u32> {
             self.owner.sleep();
             self.bell.answer();
-            let (batch, drained) = self.inbox.take();
-            if drained == Drained::Wake {
-                self.mailbox.post(Mail::Drained);
+            let mut handles = Vec::new();
+            loop {
+                let (batch, drained) = self.inbox.take();
+                if drained == Drained::Wake {
+                    self.mailbox.post(Mail::Drained);
+                }
+                let Some(batch) = batch else {
+                    return handles;
+                };
+                let is_last = !batch.is_followed();
+                handles.extend(batch.heads().iter().map(|head| head.handle.0));
+                self.inbox.recycle(batch);
+                if is_last {
+                    return handles;
+                }
             }
-            let Some(batch) = batch else {
-                return Vec::new();
-            };
-            let handles = batch.heads().iter().map(|head| head.handle.0).collect();
-            self.inbox.recycle(batch);
-            handles
         }
     }
 

@@ -69,16 +69,27 @@ async fn a_message_past_the_rate_is_answered_and_goes_no_further() {
     let long = format!(r#"{{"type":"echo","payload":"{}"}}"#, "x".repeat(5000));
     socket.send(Message::text(long)).await.unwrap();
     assert_eq!(owner.next_of(1).handle, handle);
-    for route in [Some("echo"), None, None, None] {
-        let told = owner.next();
-        assert_eq!((told.handle, told.code), (handle, BAD));
-        assert_eq!(told.value["code"], "RATE_LIMITED");
-        assert_eq!(told.value.get("route").and_then(Value::as_str), route);
+    let told = owner.next();
+    for (at, route) in [Some("echo"), None, None, None].into_iter().enumerate() {
         let reply: Value = serde_json::from_str(&text(&mut socket).await).unwrap();
-        assert_eq!(reply, json!({ "type": "$error", "payload": told.value }));
-        let wait = reply["payload"]["retryAfterMs"].as_u64().unwrap();
+        if at == 0 {
+            assert_eq!((told.handle, told.code), (handle, BAD));
+            assert_eq!(reply, json!({ "type": "$error", "payload": told.value }));
+        }
+        assert_eq!(reply["type"], "$error");
+        let payload = &reply["payload"];
+        assert_eq!(payload["code"], "RATE_LIMITED");
+        assert_eq!(payload.get("route").and_then(Value::as_str), route);
+        let wait = payload["retryAfterMs"].as_u64().unwrap();
         assert!((1..=1_000_000).contains(&wait), "{wait}");
     }
+    // The first is told at once, the others of that second as a count.
+    let rest = owner.next();
+    assert_eq!((rest.handle, rest.code), (handle, BAD));
+    assert_eq!(
+        (&rest.value["code"], &rest.value["count"]),
+        (&json!("RATE_LIMITED"), &json!(3))
+    );
     // Each client has a bucket of its own.
     other
         .send(Message::text(r#"{"type":"echo"}"#))

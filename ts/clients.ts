@@ -1,10 +1,22 @@
 // What JavaScript knows of each client, and how it is found: by the engine's handle or by its id.
 
-/** A message that waits behind one whose schema or middleware is pending: an event's code and value. */
+import type { Calls } from "./in-flight.js";
+
+/** A message that waits behind one that is pending: an event's code and value, and the bytes of JSON that was. */
 export interface WaitingMessage {
   readonly code: number;
   readonly value: unknown;
+  readonly bytes: number;
 }
+
+/** A payload and context that wait for a middleware. Taken away when the client is gone, whatever the middleware still does. */
+export interface Suspended {
+  payload: unknown;
+  ctx: object | undefined;
+}
+
+/** Why the engine was told not to read a client; the reasons add up. */
+export const PAUSED = { WAITING: 1, HELD: 2 } as const;
 
 const NO_CONTEXT: object = Object.freeze({});
 
@@ -20,8 +32,16 @@ export class Client {
   operations: object | undefined = undefined;
   /** Messages behind a pending one; `undefined` while none is pending. */
   waiting: WaitingMessage[] | undefined = undefined;
-  /** Whether the engine was told not to read it. */
-  paused = false;
+  /** Bytes of JSON of those. */
+  waitingBytes = 0;
+  /** What its pending message waits with. */
+  suspended: Suspended | undefined = undefined;
+  /** Its handler calls under way. */
+  calls: Calls | undefined = undefined;
+  /** Bytes of JSON of all its messages that are not done. */
+  held = 0;
+  /** Why the engine was told not to read it; 0 if it was not. */
+  paused = 0;
 
   constructor(
     /** The engine's number for it; not to be used once it is gone. */
@@ -68,6 +88,20 @@ export class Clients {
     client.phase = "gone";
     this.#open.delete(client.id);
     this.#byHandle[client.handle] = undefined;
+    if (this.#last === client) this.#last = undefined;
+    // Whoever still runs for it holds the client, not what it sent.
+    if (client.waiting) client.waiting.length = 0;
+    client.waitingBytes = 0;
+    client.calls = undefined;
+    if (client.suspended) {
+      client.suspended.payload = undefined;
+      client.suspended.ctx = undefined;
+    }
+  }
+
+  /** All clients, open or not. */
+  *all(): Iterable<Client> {
+    for (const client of this.#byHandle) if (client) yield client;
   }
 
   /** The clients of one shard. */

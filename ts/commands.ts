@@ -13,6 +13,7 @@ const OPCODE = {
   BROADCAST: 8,
   PAUSE: 10,
   RESUME: 11,
+  TERMINATE: 12,
 } as const;
 
 /** Tells the engine what to do, in order. Clients go by the engine's handles, routes by their numbers. */
@@ -55,6 +56,11 @@ export class Commands {
   /** Reads a paused client again. */
   resume(handle: number): void {
     this.#client(OPCODE.RESUME, handle);
+  }
+
+  /** Cuts a client off. */
+  terminate(handle: number): void {
+    this.#client(OPCODE.TERMINATE, handle);
   }
 
   join(handle: number, name: string): void {

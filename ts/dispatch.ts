@@ -1,15 +1,18 @@
-// One ring of the bell: takes what happened, tells each event to whom it concerns, and hands over what the user's code
-// sent meanwhile. Nothing that user code does gets out of here.
+// Answers the bell: takes what happened, tells each event to whom it concerns, and hands over what the user's code sent
+// meanwhile. Stops when the turn of the event loop is over, and goes on in the next one. Nothing that user code does gets
+// out of here.
 import type { Admissions, UpgradeRequest } from "./admissions.js";
 import type { Client, Clients } from "./clients.js";
 import type { CommandBuffer } from "./command-buffer.js";
 import type { Commands } from "./commands.js";
 import type { Disconnects } from "./disconnects.js";
 import { ClientFault, type Faults } from "./faults.js";
+import type { Held } from "./held.js";
 import type { Messages } from "./messages.js";
-import { EVENT, MAX_EVENTS, type Native } from "./native.js";
+import { EVENT, HEAD, MAX_EVENTS, type Native } from "./native.js";
 import type { Scope } from "./scope.js";
 import type { Stop } from "./stop.js";
+import type { Turn } from "./turn.js";
 import type { ErrorCode } from "./types.js";
 
 /** Those the events concern. */
@@ -23,13 +26,16 @@ export interface Parts {
   readonly stop: Stop;
   readonly faults: Faults;
   readonly scope: Scope;
+  readonly held: Held;
+  readonly turn: Turn;
 }
 
-/** The value of a BAD event: what the engine has already answered. */
+/** The value of a BAD event: what the engine has already answered, once or, with a count, so many times. */
 interface BadMessage {
   readonly code: ErrorCode;
   readonly route?: string;
   readonly message: string;
+  readonly count?: number;
 }
 
 /** The value of a FAULT event. */
@@ -45,9 +51,17 @@ export class Dispatch {
   #ended = 0;
   /** How many shards there are, asked for once: a native getter is a call. */
   #shards = 0;
-  /** Handle and code of each event that was taken last. */
-  readonly #heads = Buffer.allocUnsafeSlow(8 * MAX_EVENTS);
+  /** What stands beside the events that were taken last; see {@link HEAD}. */
+  readonly #heads = Buffer.allocUnsafeSlow(4 * (HEAD.FIRST + HEAD.WORDS * MAX_EVENTS));
   readonly #numbers = new Int32Array(this.#heads.buffer);
+  /** The values of the events that were taken last, until all are dealt with, and which is next. */
+  #values: readonly unknown[] | undefined = undefined;
+  #at = 0;
+  /** Which shard is next, in this round over all of them, and whether there is to be another round. */
+  #shard = 0;
+  #again = false;
+  /** The rest waits for the next turn of the event loop. */
+  #isPutOff = false;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -60,48 +74,91 @@ export class Dispatch {
 
   /** Answers the bell. Never throws. */
   ring(native: Native): void {
-    const { buffer } = this.#parts;
-    buffer.beginBatch();
-    try {
-      const shards = (this.#shards ||= native.shards);
-      for (let shard = 0; shard < shards; shard += 1) {
-        const text = native.take(shard, this.#heads);
-        if (text !== null) this.#batch(text, shards);
-      }
-    } catch (error) {
-      this.#report(error);
-    }
-    buffer.endBatch();
+    // A round may be under way, which has looked at the shard that rang already.
+    if (this.#isPutOff) this.#again = true;
+    else this.#goOn(native);
   }
 
-  #batch(text: string, shards: number): void {
-    const values = JSON.parse(text) as readonly unknown[];
-    const { clients, messages, scope } = this.#parts;
-    const numbers = this.#numbers;
-    for (let at = 0; at < values.length; at += 1) {
+  /** Deals with events until there are none, or the turn is over. */
+  #goOn(native: Native): void {
+    const { buffer, turn } = this.#parts;
+    this.#isPutOff = true;
+    if (!turn.isOver) {
+      turn.begin();
+      buffer.beginBatch();
+      this.#isPutOff = !this.#all(native);
+      buffer.endBatch();
+      turn.end();
+    }
+    if (this.#isPutOff) turn.afterwards(() => this.#goOn(native));
+  }
+
+  /** Takes from the shards in turn; false when the turn is over before there is nothing left. */
+  #all(native: Native): boolean {
+    const { buffer, turn } = this.#parts;
+    for (;;) {
+      if (!this.#batch()) return false;
       try {
-        const handle = numbers[2 * at] as number;
-        const code = numbers[2 * at + 1] as number;
-        const value = values[at];
-        if (code >= 0) {
-          const client = clients.at(handle);
-          if (client) scope.run(messages.take, messages, client, code, value);
-        } else {
-          scope.run(this.#rare, this, handle, code, value, shards);
+        const shards = (this.#shards ||= native.shards);
+        if (this.#shard >= shards) {
+          this.#shard = 0;
+          if (!this.#again) return true;
+          this.#again = false;
+          // The I/O threads can work on what was sent while the next round goes on here.
+          buffer.flush();
+          if (turn.look()) return false;
         }
+        const text = native.take(this.#shard++, this.#heads);
+        if (text === null) continue;
+        if (this.#numbers[HEAD.MORE] === 1) this.#again = true;
+        this.#at = 0;
+        this.#values = JSON.parse(text) as readonly unknown[];
       } catch (error) {
         this.#report(error);
       }
     }
   }
 
+  /** Deals with the events that were taken last; false when the turn is over. */
+  #batch(): boolean {
+    const values = this.#values;
+    if (values === undefined) return true;
+    const { clients, messages, scope, turn } = this.#parts;
+    const numbers = this.#numbers;
+    while (this.#at < values.length) {
+      const at = this.#at++;
+      const head = HEAD.FIRST + HEAD.WORDS * at;
+      try {
+        const handle = numbers[head] as number;
+        const code = numbers[head + 1] as number;
+        const value = values[at];
+        if (code >= 0) {
+          const client = clients.at(handle);
+          const bytes = numbers[head + 2] as number;
+          if (client) scope.run(messages.take, messages, client, code, value, bytes);
+        } else {
+          this.#rare(handle, code, value, this.#shards);
+        }
+      } catch (error) {
+        faults.report(error, "INTERNAL");
+      }
+      if (turn.look()) {
+        if (this.#at === values.length) this.#values = undefined;
+        return false;
+      }
+    }
+    this.#values = undefined;
+    return true;
+  }
+
   /** Everything but messages. */
   #rare(handle: number, code: number, value: unknown, shards: number): void {
-    const { clients, admissions, commands, faults, stop } = this.#parts;
+    const { clients, admissions, commands, faults, stop, turn } = this.#parts;
     switch (code) {
       case EVENT.UPGRADE: {
         const request = value as UpgradeRequest;
         void admissions.decide(clients.add(handle, request.id), request);
+        turn.count();
         break;
       }
       case EVENT.CLOSED: {
@@ -111,9 +168,9 @@ export class Dispatch {
         break;
       }
       case EVENT.BAD: {
-        const { code, route, message } = value as BadMessage;
+        const { code, route, message, count } = value as BadMessage;
         const id = clients.at(handle)?.id;
-        faults.reportClient(() => new ClientFault(message), code, id, route);
+        faults.reportClient(() => new ClientFault(message), code, id, route, count);
         break;
       }
       case EVENT.FAULT:
@@ -135,9 +192,10 @@ export class Dispatch {
   }
 
   #end(client: Client, opened: boolean): void {
-    const { clients, disconnects } = this.#parts;
+    const { clients, disconnects, held } = this.#parts;
     const admitted = client.phase === "open";
     clients.end(client);
+    held.end(client);
     if (opened) this.#ended += 1;
     if (admitted) disconnects.run(client);
   }

@@ -36,7 +36,7 @@ export class Faults {
     code: ErrorCode,
     clientId?: string,
     route?: string,
-    count = 1,
+    count?: number,
   ): void {
     const info = infoOf(code, clientId, route, count);
     if (this.#onError) this.#tell(this.#onError, error(), info);
@@ -67,10 +67,10 @@ export class Faults {
 }
 
 /** What `onError` is told, without what there is not. */
-function infoOf(code: ErrorCode, clientId?: string, route?: string, count = 1): ErrorInfo {
+function infoOf(code: ErrorCode, clientId?: string, route?: string, count?: number): ErrorInfo {
   const info: { code: ErrorCode; clientId?: string; route?: string; count?: number } = { code };
   if (clientId !== undefined) info.clientId = clientId;
   if (route !== undefined) info.route = route;
-  if (count > 1) info.count = count;
+  if (count !== undefined) info.count = count;
   return info;
 }

@@ -1,41 +1,64 @@
-// How many handler calls of each client are under way, where that is limited.
+// How many handler calls of each client are under way, and how much JSON they began with.
 import type { Client } from "./clients.js";
+import { ClientFault, type Faults } from "./faults.js";
+import type { Held } from "./held.js";
 
-interface Calls {
+/** The calls of one client whose promises have not settled. */
+export interface Calls {
   count: number;
-  /** Tells who waits that there is one less. */
+  bytes: number;
+  /** Tells the message that waits that there is one less. */
   next: (() => void) | undefined;
 }
 
 /** Counts handler calls until their promises settle. */
 export class InFlight {
-  readonly #limit: number;
-  /** Weak, so that a handler whose promise never settles does not keep a client that is gone. */
-  readonly #calls = new WeakMap<Client, Calls>();
+  readonly #held: Held;
+  readonly #faults: Faults;
+  /** Clients whose bound was met before. */
+  readonly #told = new WeakSet<Client>();
+  /** The most calls, and bytes of JSON, of one client; the engine tells once it has read the options. */
+  maxCalls = Infinity;
+  maxBytes = Infinity;
 
-  constructor(limit: number) {
-    this.#limit = limit;
+  constructor(held: Held, faults: Faults) {
+    this.#held = held;
+    this.#faults = faults;
   }
 
-  started(client: Client): void {
-    const calls = this.#calls.get(client);
-    if (calls) calls.count += 1;
-    else this.#calls.set(client, { count: 1, next: undefined });
+  started(client: Client, bytes: number): Calls {
+    this.#held.take(client, bytes);
+    const calls = (client.calls ??= { count: 0, bytes: 0, next: undefined });
+    calls.count += 1;
+    calls.bytes += bytes;
+    return calls;
   }
 
-  settled(client: Client): void {
-    const calls = this.#calls.get(client);
-    if (calls === undefined) return;
+  settled(client: Client, calls: Calls, bytes: number): void {
+    this.#held.release(client, bytes);
     calls.count -= 1;
-    if (calls.count === 0) this.#calls.delete(client);
+    calls.bytes -= bytes;
+    if (calls.count === 0 && client.calls === calls) client.calls = undefined;
     calls.next?.();
     calls.next = undefined;
   }
 
-  /** Resolves when the client may have one more; nothing if it may now. To be waited for by one at a time. */
-  full(client: Client): Promise<void> | undefined {
-    const calls = this.#calls.get(client);
-    if (calls === undefined || calls.count < this.#limit) return undefined;
+  /** Resolves when the client may have one more call; nothing if it may now. To be waited for by one message at a time. */
+  full(client: Client, bytes: number): Promise<void> | undefined {
+    const { calls } = client;
+    // One is always let through, however long.
+    if (calls === undefined || calls.count === 0) return undefined;
+    if (calls.count < this.maxCalls && calls.bytes + bytes <= this.maxBytes) return undefined;
+    this.#tell(client);
     return new Promise((resolve) => (calls.next = resolve));
+  }
+
+  #tell(client: Client): void {
+    if (this.#told.has(client)) return;
+    this.#told.add(client);
+    const text =
+      "as many handlers of this client are busy as maxHandlersInFlight, or maxPayload for their messages together, allow; " +
+      "its next messages wait";
+    this.#faults.reportClient(() => new ClientFault(text), "HANDLERS", client.id);
   }
 }

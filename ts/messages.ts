@@ -2,20 +2,23 @@
 // makes no promise; while a schema or middleware is pending, or as many handlers as may be, the client's later messages
 // wait.
 import { isObject, isThenable } from "./check.js";
-import type { Client, WaitingMessage } from "./clients.js";
+import { PAUSED, type Client, type Suspended, type WaitingMessage } from "./clients.js";
 import { extendedContext, freshContext, type Context } from "./context.js";
 import { ERROR_TYPE, type MessageErrorCode } from "./envelope.js";
 import { ClientFault, type Faults } from "./faults.js";
-import { InFlight } from "./in-flight.js";
+import { pause, resume, type Held } from "./held.js";
+import type { InFlight } from "./in-flight.js";
 import { payloadIssues } from "./issues.js";
 import { ERROR_ROUTE } from "./native.js";
 import { issuesOf } from "./schema.js";
 import type { Scope } from "./scope.js";
 import type { Outlet } from "./sender.js";
+import type { Turn } from "./turn.js";
 import type { IncomingRoute, StandardSchemaV1 } from "./types.js";
 
-/** With more messages than this behind a pending one, the client is not read until they are done. */
+/** With more messages than this behind a pending one, or bytes of JSON, the client is not read until they are done. */
 const MAX_WAITING = 64;
+const MAX_WAITING_BYTES = 256 * 1024;
 
 /** What the sender of a message is told; never the text of what user code threw. */
 const TEXTS = {
@@ -38,22 +41,37 @@ interface Route {
   readonly handler: IncomingRoute["handler"];
 }
 
+/** What messages need on their way. */
+export interface Parts {
+  readonly outlet: Outlet;
+  readonly faults: Faults;
+  readonly scope: Scope;
+  readonly held: Held;
+  readonly inFlight: InFlight;
+  readonly turn: Turn;
+}
+
 /** Takes the messages of all clients to their handlers. */
 export class Messages {
   readonly #routes: readonly Route[];
   readonly #outlet: Outlet;
   readonly #faults: Faults;
   readonly #scope: Scope;
+  readonly #held: Held;
+  readonly #inFlight: InFlight;
+  readonly #turn: Turn;
   readonly #bad = new Map<MessageErrorCode, number>();
-  #inFlight: InFlight | undefined = undefined;
 
-  constructor(incoming: readonly IncomingRoute[], outlet: Outlet, faults: Faults, scope: Scope) {
+  constructor(incoming: readonly IncomingRoute[], parts: Parts) {
     this.#routes = incoming.map(({ name, schema, middlewares, handler }) => {
       return { name, schema: schema["~standard"], middlewares, handler };
     });
-    this.#outlet = outlet;
-    this.#faults = faults;
-    this.#scope = scope;
+    this.#outlet = parts.outlet;
+    this.#faults = parts.faults;
+    this.#scope = parts.scope;
+    this.#held = parts.held;
+    this.#inFlight = parts.inFlight;
+    this.#turn = parts.turn;
   }
 
   /** How many messages got a `$error` from here, by code. */
@@ -61,64 +79,76 @@ export class Messages {
     return this.#bad;
   }
 
-  /** Lets messages of a client wait while so many of its handler calls are not done. */
-  limitHandlers(max: number): void {
-    this.#inFlight = new InFlight(max);
-  }
-
-  /** Takes one message: an event's code and value. The caller gives it a context of its own. */
-  take(client: Client, code: number, value: unknown): void {
-    const { waiting } = client;
+  /** Takes one message: an event's code and value, and the bytes of JSON that was. The caller gives it a context of its own. */
+  take(client: Client, code: number, value: unknown, bytes: number): void {
+    let { waiting } = client;
     if (waiting === undefined) {
-      const pending = this.#start(client, code, value) ?? this.#inFlight?.full(client);
-      if (pending) void this.#hold(client, pending);
-      return;
+      const full = client.calls && this.#inFlight.full(client, bytes);
+      if (full === undefined) {
+        const pending = this.#start(client, code, value, bytes);
+        if (pending) void this.#hold(client, pending, bytes);
+        return;
+      }
+      void this.#hold(client, full, 0);
+      waiting = client.waiting as WaitingMessage[] | undefined;
     }
-    waiting.push({ code, value });
-    if (waiting.length > MAX_WAITING && !client.paused) {
-      client.paused = true;
-      this.#outlet.commands.pause(client.handle);
+    waiting?.push({ code, value, bytes });
+    client.waitingBytes += bytes;
+    this.#held.take(client, bytes);
+    if (client.waitingBytes > MAX_WAITING_BYTES || (waiting?.length ?? 0) > MAX_WAITING) {
+      pause(client, PAUSED.WAITING, this.#outlet.commands);
     }
   }
 
   /** Lets a client's messages wait from a pending or full one on, and takes them in order, until there are none. */
-  async #hold(client: Client, first: Promise<void>): Promise<void> {
+  async #hold(client: Client, first: Promise<void>, bytes: number): Promise<void> {
     const waiting: WaitingMessage[] = (client.waiting = []);
+    this.#held.take(client, bytes);
     await first;
+    this.#held.release(client, bytes);
     while (client.phase === "open") {
-      const full = this.#inFlight?.full(client);
+      const message = waiting[0];
+      if (message === undefined) break;
+      const full = this.#inFlight.full(client, message.bytes);
       if (full) {
         await full;
         continue;
       }
-      const message = waiting.shift();
-      if (client.paused && waiting.length === 0) {
-        client.paused = false;
-        this.#outlet.commands.resume(client.handle);
-      }
-      if (message === undefined) break;
-      const { code, value } = message;
-      const pending = this.#scope.run(this.#start, this, client, code, value);
+      const turn = this.#turn.next();
+      if (turn) await turn;
+      if ((client.phase as string) === "gone") break;
+      waiting.shift();
+      client.waitingBytes -= message.bytes;
+      if (waiting.length === 0) resume(client, PAUSED.WAITING, this.#outlet.commands);
+      const { code, value, bytes: size } = message;
+      const pending = this.#scope.run(this.#start, this, client, code, value, size);
+      this.#turn.count();
       if (pending) await pending;
+      this.#held.release(client, message.bytes);
     }
     client.waiting = undefined;
   }
 
-  #start(client: Client, code: number, value: unknown): Pending {
+  #start(client: Client, code: number, value: unknown, bytes: number): Pending {
     const route = this.#routes[code >> 1];
     if (route === undefined) return undefined;
     let result: unknown;
     try {
       result = route.schema.validate((code & 1) === 1 ? undefined : value);
-      if (isThenable(result)) return this.#validateLater(client, route, result);
+      if (isThenable(result)) return this.#validateLater(client, route, bytes, result);
     } catch (error) {
       this.#schemaThrew(client, route, error);
       return undefined;
     }
-    return this.#validated(client, route, result);
+    return this.#validated(client, route, bytes, result);
   }
 
-  async #validateLater(client: Client, route: Route, pending: PromiseLike<unknown>): Promise<void> {
+  async #validateLater(
+    client: Client,
+    route: Route,
+    bytes: number,
+    pending: PromiseLike<unknown>,
+  ): Promise<void> {
     let result: unknown;
     try {
       result = await this.#scope.later(pending);
@@ -126,12 +156,21 @@ export class Messages {
       this.#schemaThrew(client, route, error);
       return;
     }
+    const turn = this.#continue();
+    if (turn) await turn;
     if (client.phase !== "open") return;
-    const next = this.#validated(client, route, result);
+    const next = this.#validated(client, route, bytes, result);
     if (next) await next;
   }
 
-  #validated(client: Client, route: Route, result: unknown): Pending {
+  /** Counts a message that goes on in a promise callback; what it has to wait for first, if anything. */
+  #continue(): Promise<void> | undefined {
+    const turn = this.#turn.next();
+    this.#turn.count();
+    return turn;
+  }
+
+  #validated(client: Client, route: Route, bytes: number, result: unknown): Pending {
     let issues: readonly unknown[] | undefined;
     let payload: unknown;
     try {
@@ -153,11 +192,18 @@ export class Messages {
       this.#handlerThrew(client, route, error);
       return undefined;
     }
-    return this.#advance(client, route, payload, ctx, 0);
+    return this.#advance(client, route, bytes, payload, ctx, 0);
   }
 
   /** Runs the middlewares from `step` on, and the handler. */
-  #advance(client: Client, route: Route, payload: unknown, ctx: Context, step: number): Pending {
+  #advance(
+    client: Client,
+    route: Route,
+    bytes: number,
+    payload: unknown,
+    ctx: Context,
+    step: number,
+  ): Pending {
     const { middlewares } = route;
     let extended = ctx;
     for (let next = step; ; next += 1) {
@@ -166,7 +212,8 @@ export class Messages {
       try {
         const additions = middleware({ ctx: extended, payload });
         if (isThenable(additions)) {
-          return this.#advanceLater(client, route, payload, extended, next + 1, additions);
+          const suspended = (client.suspended = { payload, ctx: extended });
+          return this.#advanceLater(client, route, bytes, suspended, next + 1, additions);
         }
         extended = this.#extended(client, extended, additions);
       } catch (error) {
@@ -174,27 +221,39 @@ export class Messages {
         return undefined;
       }
     }
-    this.#handle(client, route, payload, extended);
+    this.#handle(client, route, bytes, payload, extended);
     return undefined;
   }
 
+  /** Keeps payload and context in `suspended` alone, where the end of the client takes them away. */
   async #advanceLater(
     client: Client,
     route: Route,
-    payload: unknown,
-    ctx: Context,
+    bytes: number,
+    suspended: Suspended,
     step: number,
     pending: PromiseLike<unknown>,
   ): Promise<void> {
+    let additions: unknown;
+    try {
+      additions = await this.#scope.later(pending);
+    } catch (error) {
+      client.suspended = undefined;
+      this.#rejected(client, route, error);
+      return;
+    }
+    const turn = this.#continue();
+    if (turn) await turn;
+    if (client.phase !== "open") return;
+    client.suspended = undefined;
     let extended: Context;
     try {
-      extended = this.#extended(client, ctx, await this.#scope.later(pending));
+      extended = this.#extended(client, suspended.ctx as Context, additions);
     } catch (error) {
       this.#rejected(client, route, error);
       return;
     }
-    if (client.phase !== "open") return;
-    const next = this.#advance(client, route, payload, extended, step);
+    const next = this.#advance(client, route, bytes, suspended.payload, extended, step);
     if (next) await next;
   }
 
@@ -202,27 +261,33 @@ export class Messages {
     return isObject(additions) ? extendedContext(ctx, additions, client, this.#outlet) : ctx;
   }
 
-  #handle(client: Client, route: Route, payload: unknown, ctx: Context): void {
+  #handle(client: Client, route: Route, bytes: number, payload: unknown, ctx: Context): void {
     const { handler } = route;
     try {
       const result = handler({ payload, ctx });
       if (isThenable(result)) {
-        this.#inFlight?.started(client);
-        void this.#follow(client, route, result);
+        this.#turn.count();
+        void this.#follow(client, route, bytes, result);
       }
     } catch (error) {
       this.#handlerThrew(client, route, error);
     }
   }
 
-  /** Nothing waits for a handler's promise, but where their number is limited; only its rejection counts. */
-  async #follow(client: Client, route: Route, result: PromiseLike<unknown>): Promise<void> {
+  /** Nothing waits for a handler's promise, up to the bound of calls under way; only its rejection counts. */
+  async #follow(
+    client: Client,
+    route: Route,
+    bytes: number,
+    result: PromiseLike<unknown>,
+  ): Promise<void> {
+    const calls = this.#inFlight.started(client, bytes);
     try {
       await this.#scope.later(result);
     } catch (error) {
       this.#handlerThrew(client, route, error);
     }
-    this.#inFlight?.settled(client);
+    this.#inFlight.settled(client, calls, bytes);
   }
 
   #invalid(client: Client, route: Route, issues: readonly unknown[]): void {

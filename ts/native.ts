@@ -38,12 +38,13 @@ export interface Native {
   readonly port: number;
   readonly hostname: string;
   readonly shards: number;
-  /** How many handler calls of one client may be under way; `null` for any number. */
-  readonly maxHandlersInFlight: number | null;
+  /** How many handler calls of one client may be under way. */
+  readonly maxHandlersInFlight: number;
+  readonly maxPayload: number;
   readonly maxRoomsPerClient: number;
   /**
-   * What happened on a shard: JSON text of one array with the value of each event, and in `heads` handle and code of each, four bytes
-   * both; `null` when nothing happened.
+   * What happened on a shard: JSON text of one array with the value of each event, and in `heads` what {@link HEAD} says; `null`
+   * when nothing happened.
    */
   take(shard: number, heads: Buffer): string | null;
   /** Copies the first `length` bytes of commands, and their payloads, the first `size` bytes of text; obeys them in order. */
@@ -81,6 +82,12 @@ export const zocket: { create(config: unknown): object } = isForeign
 
 /** How many events are taken at once, at most. */
 export const MAX_EVENTS = 1_000;
+
+/**
+ * Words beside the events that were taken: whether there are more to take, for which the bell does not ring, and then for each
+ * event handle, code, and the bytes of its value.
+ */
+export const HEAD = { MORE: 0, FIRST: 1, WORDS: 3 } as const;
 
 /** Codes of events; a code from 0 up is a message for incoming route `code >> 1`, without a payload if it is odd. */
 export const EVENT = {

@@ -7,11 +7,14 @@ import { Commands } from "./commands.js";
 import { Disconnects } from "./disconnects.js";
 import { Dispatch } from "./dispatch.js";
 import { Faults } from "./faults.js";
+import { Held } from "./held.js";
+import { InFlight } from "./in-flight.js";
 import { Messages } from "./messages.js";
 import { startNative, type Native, type NativeMetrics, type StartNative } from "./native.js";
 import { Scope } from "./scope.js";
 import { Outlet } from "./sender.js";
 import { Stop } from "./stop.js";
+import { Turn } from "./turn.js";
 import type { AnyRoutes, ServerMetrics, ServerOptions, ZocketServer } from "./types.js";
 
 /** Starts to listen at once, and returns the server. `index.d.ts` has the types that callers see. */
@@ -42,23 +45,16 @@ export function serve(
   );
   const commands = new Commands(buffer);
   const outlet = new Outlet(commands, clients, names);
-  const messages = new Messages(incoming, outlet, faults, scope);
+  const held = new Held(clients, commands, faults, scope);
+  const inFlight = new InFlight(held, faults);
+  const turn = new Turn();
+  const messages = new Messages(incoming, { outlet, faults, scope, held, inFlight, turn });
   const disconnects = new Disconnects(onDisconnect, faults, scope);
   const gate = { allowedOrigins, headersSchema, onConnect };
   const admissions = new Admissions(gate, clients, commands, faults, disconnects, scope);
-  const stop = new Stop(buffer, disconnects, faults, scope);
-  const parts = {
-    buffer,
-    clients,
-    commands,
-    admissions,
-    messages,
-    disconnects,
-    stop,
-    faults,
-    scope,
-  };
-  const dispatch = new Dispatch(parts);
+  const stop = new Stop(buffer, disconnects, faults, held, scope);
+  const users = { admissions, messages, disconnects, stop };
+  const dispatch = new Dispatch({ ...users, buffer, clients, commands, faults, held, scope, turn });
 
   // Last, so that nothing listens if anything above throws.
   const incomingNames = incoming.map(({ name }) => name);
@@ -68,8 +64,8 @@ export function serve(
   running = native;
   stop.attach(native);
   outlet.maxRooms = native.maxRoomsPerClient;
-  const maxHandlers = native.maxHandlersInFlight;
-  if (maxHandlers !== null) messages.limitHandlers(maxHandlers);
+  inFlight.maxCalls = native.maxHandlersInFlight;
+  inFlight.maxBytes = native.maxPayload;
 
   const { port, hostname } = native;
   const clientCount = () => native.opened() - dispatch.ended;
@@ -85,9 +81,14 @@ export function serve(
     stop: (how) => stop.stop(endingOf(how)),
     ref() {
       // Once the server is over there is nothing left that would let Node go again.
-      if (!stop.isOver) native.ref();
+      if (stop.isOver) return;
+      turn.holds = true;
+      native.ref();
     },
-    unref: () => native.unref(),
+    unref() {
+      turn.holds = false;
+      native.unref();
+    },
   };
 }
 

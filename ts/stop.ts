@@ -2,6 +2,7 @@
 import type { CommandBuffer } from "./command-buffer.js";
 import type { Disconnects } from "./disconnects.js";
 import type { Faults } from "./faults.js";
+import type { Held } from "./held.js";
 import type { Native } from "./native.js";
 import type { Scope } from "./scope.js";
 import type { ErrorCode } from "./types.js";
@@ -26,6 +27,7 @@ export class Stop {
   readonly #disconnects: Disconnects;
   readonly #faults: Faults;
   readonly #scope: Scope;
+  readonly #held: Held;
   /** Shards without a connection, which stay so. */
   readonly #stopped = new Set<number>();
   readonly #closed: Promise<void>;
@@ -34,10 +36,17 @@ export class Stop {
   #ending: Ending | undefined;
   #isOver = false;
 
-  constructor(buffer: CommandBuffer, disconnects: Disconnects, faults: Faults, scope: Scope) {
+  constructor(
+    buffer: CommandBuffer,
+    disconnects: Disconnects,
+    faults: Faults,
+    held: Held,
+    scope: Scope,
+  ) {
     this.#buffer = buffer;
     this.#disconnects = disconnects;
     this.#faults = faults;
+    this.#held = held;
     this.#scope = scope;
     this.#closed = new Promise((resolve) => (this.#resolveClosed = resolve));
   }
@@ -95,6 +104,7 @@ export class Stop {
       const error = new Error(`onDisconnect was not done ${GRACE / 1_000} s after stop()`);
       this.#report(error, "STOP", clientId);
     }
+    this.#held.close();
     this.#faults.close();
     this.#buffer.close();
     this.#isOver = true;

@@ -103,7 +103,7 @@ fn answer_all(
     server.answer();
     while let Some(batch) = server.take(0) {
         let values: Vec<&RawValue> = serde_json::from_slice(batch.values()).expect("a JSON array");
-        for (Head { handle, code }, value) in batch.heads().iter().zip(values) {
+        for (Head { handle, code, .. }, value) in batch.heads().iter().zip(values) {
             match code {
                 0 => {
                     commands.to(ECHOED, Some(value.get().as_bytes()), &[*handle]);

@@ -94,6 +94,7 @@ fn write(writer: &mut CommandWriter, command: &Command<'_>) {
         Command::Close(handle, code) => writer.close(handle, code),
         Command::Pause(handle) => writer.pause(handle),
         Command::Resume(handle) => writer.resume(handle),
+        Command::Terminate(handle) => writer.terminate(handle),
     };
 }
 

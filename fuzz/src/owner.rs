@@ -139,20 +139,19 @@ impl Owner {
     fn take(&mut self) {
         self.server.answer();
         for shard in 0..self.server.shards() {
-            let Some(batch) = self.server.take(shard) else {
-                continue;
-            };
-            let values: Vec<&RawValue> =
-                serde_json::from_slice(batch.values()).expect("a batch is JSON");
-            assert_eq!(values.len(), batch.heads().len());
-            for (head, value) in batch.heads().iter().zip(values) {
-                self.events.push_back(Told {
-                    handle: head.handle,
-                    code: head.code.into(),
-                    value: value.get().to_owned(),
-                });
+            while let Some(batch) = self.server.take(shard) {
+                let values: Vec<&RawValue> =
+                    serde_json::from_slice(batch.values()).expect("a batch is JSON");
+                assert_eq!(values.len(), batch.heads().len());
+                for (head, value) in batch.heads().iter().zip(values) {
+                    self.events.push_back(Told {
+                        handle: head.handle,
+                        code: head.code.into(),
+                        value: value.get().to_owned(),
+                    });
+                }
+                self.server.recycle(shard, batch);
             }
-            self.server.recycle(shard, batch);
         }
     }
 }

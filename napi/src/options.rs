@@ -127,7 +127,9 @@ pub(crate) fn config(env: Env, options: &Object<'_>) -> Result<Config> {
     config.max_messages_per_second = options.rate("maxMessagesPerSecond")?;
     let calls = "a whole number of calls from 1 to 4294967295";
     let handlers = options.whole("maxHandlersInFlight", 1, u32::MAX.into(), calls)?;
-    config.max_handlers_in_flight = handlers.map(|max| u32::try_from(max).unwrap_or(u32::MAX));
+    if let Some(max) = handlers {
+        config.max_handlers_in_flight = u32::try_from(max).unwrap_or(u32::MAX);
+    }
     let rooms = "a whole number of rooms from 1 to 16777216";
     if let Some(max) = options.whole("maxRoomsPerClient", 1, MAX_ROOMS.into(), rooms)? {
         config.max_rooms_per_client = u32::try_from(max).unwrap_or(MAX_ROOMS);

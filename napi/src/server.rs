@@ -22,6 +22,9 @@ use crate::{
     options, policy,
 };
 
+/// Bytes beside each event: handle, code and the bytes of its value.
+const HEAD: usize = 12;
+
 /// Strong, so that it keeps Node alive for as long as it exists. It is never called.
 type Hold = ThreadsafeFunction<(), (), (), Status, false, false>;
 
@@ -123,10 +126,16 @@ impl NativeServer {
         self.server.shards()
     }
 
-    /// How many calls of one client may be under way, `null` for any number.
+    /// How many calls of one client may be under way.
     #[napi(getter, catch_unwind)]
-    pub fn max_handlers_in_flight(&self) -> Option<u32> {
+    pub fn max_handlers_in_flight(&self) -> u32 {
         self.server.config().max_handlers_in_flight
+    }
+
+    /// The bytes of the longest incoming message.
+    #[napi(getter, catch_unwind)]
+    pub fn max_payload(&self) -> u32 {
+        u32::try_from(self.server.config().max_payload).unwrap_or(u32::MAX)
     }
 
     /// How many rooms one client may be in.
@@ -136,7 +145,8 @@ impl NativeServer {
     }
 
     /// The oldest events of a shard: at most 112 KiB or 1,000, at least one, `null` if there are none. Returns their values as
-    /// JSON text of one array, and puts handle and code of each into `heads`, eight bytes for each of 1,000.
+    /// JSON text of one array. Into `heads`, with room for 1,000, it puts words of four bytes: first 1 if there are more events to
+    /// take now, for which the bell does not ring, then handle, code and bytes of the value for each.
     /// Taking from shard 0 answers the bell, so take from it first.
     #[napi(catch_unwind)]
     pub fn take<'env>(
@@ -145,7 +155,7 @@ impl NativeServer {
         shard: u32,
         mut heads: BufferSlice<'_>,
     ) -> Result<Option<JsString<'env>>> {
-        if heads.len() < 8 * BATCH_EVENTS {
+        if heads.len() < 4 + HEAD * BATCH_EVENTS {
             return Err(Error::new(Status::InvalidArg, "heads has too little room"));
         }
         if shard == 0 {
@@ -154,9 +164,12 @@ impl NativeServer {
         let Some(batch) = self.server.take(shard) else {
             return Ok(None);
         };
-        for (place, head) in heads.chunks_exact_mut(8).zip(batch.heads()) {
+        let (more, heads) = heads.split_at_mut(4);
+        more.copy_from_slice(&u32::from(batch.is_followed()).to_ne_bytes());
+        for (place, head) in heads.chunks_exact_mut(HEAD).zip(batch.heads()) {
             place[..4].copy_from_slice(&head.handle.0.to_ne_bytes());
-            place[4..].copy_from_slice(&head.code.to_ne_bytes());
+            place[4..8].copy_from_slice(&head.code.to_ne_bytes());
+            place[8..].copy_from_slice(&head.bytes.to_ne_bytes());
         }
         let bytes = batch.values();
         // One-byte strings are half the size for V8 and quicker to make and to parse.

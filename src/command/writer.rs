@@ -114,6 +114,11 @@ impl CommandWriter {
         self.command(11, |out| push(out, handle.0))
     }
 
+    /// See [`Command::Terminate`](super::Command::Terminate).
+    pub fn terminate(&mut self, handle: Handle) -> &mut Self {
+        self.command(12, |out| push(out, handle.0))
+    }
+
     fn command(&mut self, opcode: u32, rest: impl FnOnce(&mut Vec<u8>)) -> &mut Self {
         let start = self.0.len();
         push(&mut self.0, opcode);

@@ -106,6 +106,7 @@ impl Shard {
                 self.shared.rooms.emptied(room);
             });
         if connection.is_known() {
+            self.tell_rest_of(connection.handle());
             self.tell(connection.handle(), &Event::Closed { opened });
         } else {
             // Who has never heard of it would not release it either.

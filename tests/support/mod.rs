@@ -137,7 +137,7 @@ impl Owner {
             drop(count);
             self.server.answer();
             for shard in 0..self.server.shards() {
-                if let Some(batch) = self.server.take(shard) {
+                while let Some(batch) = self.server.take(shard) {
                     let values: Vec<&RawValue> = serde_json::from_slice(batch.values()).unwrap();
                     assert_eq!(values.len(), batch.heads().len());
                     let events = batch.heads().iter().zip(values);

@@ -87,8 +87,9 @@ export interface ServerOptions {
   readonly maxMessagesPerSecond?: number | undefined;
   /**
    * How many handler calls of one client may be under way, from 1: while so many promises have not settled, its later
-   * messages wait.
-   * @default none
+   * messages wait. They also wait while the messages of those calls hold more than `maxPayload` bytes of JSON together.
+   * `onError` then gets `HANDLERS`, once for each client.
+   * @default 256
    */
   readonly maxHandlersInFlight?: number | undefined;
   /**
@@ -110,7 +111,8 @@ export interface ServerOptions {
 
 /**
  * Where an error came from: a code of a `$error`; `HEADERS` the headers schema threw, `CONNECT` and `DISCONNECT` the
- * callbacks failed, `ORIGIN` the `allowedOrigins` function threw, `SLOW_CLIENT` a client read too slowly, `STOP`
+ * callbacks failed, `ORIGIN` the `allowedOrigins` function threw, `HANDLERS` a client's messages wait or it was cut off because
+ * too many of its handlers are busy, `SLOW_CLIENT` a client read too slowly, `STOP`
  * something outlasted `stop()`, `INTERNAL` a fault of the library.
  */
 export type ErrorCode =
@@ -119,6 +121,7 @@ export type ErrorCode =
   | "CONNECT"
   | "DISCONNECT"
   | "ORIGIN"
+  | "HANDLERS"
   | "SLOW_CLIENT"
   | "STOP"
   | "INTERNAL";
@@ -131,7 +134,10 @@ export interface ErrorInfo {
   readonly clientId?: string;
   /** The wire name of the message it is about, if it is about one. */
   readonly route?: string;
-  /** How many faults of this kind it stands for, if it stands for more than one. */
+  /**
+   * How many messages it stands for, if they are counted. Of the messages that the engine refuses, `onError` gets the first
+   * of a client, code and second at once, and then one call with the count of the rest of that second.
+   */
   readonly count?: number;
 }
 
