@@ -27,6 +27,7 @@ const CODES: Record<ErrorCode, true> = {
   CONNECT: true,
   DISCONNECT: true,
   ORIGIN: true,
+  HANDLERS: true,
   SLOW_CLIENT: true,
   STOP: true,
   INTERNAL: true,
@@ -211,6 +212,16 @@ const FAULTS: Record<string, Fault[]> = {
     refuse({ options: { allowedOrigins: () => false } }, ELSEWHERE),
   ],
   "ORIGIN, application": [refuse({ options: { allowedOrigins: throws } }, ELSEWHERE)],
+  "HANDLERS, client": [
+    {
+      given: { options: { maxHandlersInFlight: 1 }, say: never },
+      act: async (t, app) => {
+        const client = await Client.open(t, app.url);
+        for (const payload of [1, 2, 3]) client.say(payload);
+      },
+      knows: ["clientId"],
+    },
+  ],
   "SLOW_CLIENT, client": [
     { given: { options: { maxBackpressure: 1024 } }, act: readsNothing, knows: ["clientId"] },
   ],

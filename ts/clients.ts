@@ -1,12 +1,19 @@
 // What JavaScript knows of each client, and how it is found: by the engine's handle or by its id.
 
-import type { Calls } from "./in-flight.js";
-
 /** A message that waits behind one that is pending: an event's code and value, and the bytes of JSON that was. */
 export interface WaitingMessage {
   readonly code: number;
   readonly value: unknown;
   readonly bytes: number;
+}
+
+/** The handler calls of one client whose promises have not settled. */
+export interface Calls {
+  count: number;
+  /** Bytes of JSON that they began with. */
+  bytes: number;
+  /** Tells the message that waits that there is one less. */
+  next: (() => void) | undefined;
 }
 
 /** A payload and context that wait for a middleware. Taken away when the client is gone, whatever the middleware still does. */

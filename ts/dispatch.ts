@@ -137,10 +137,10 @@ export class Dispatch {
           const bytes = numbers[head + 2] as number;
           if (client) scope.run(messages.take, messages, client, code, value, bytes);
         } else {
-          this.#rare(handle, code, value, this.#shards);
+          scope.run(this.#rare, this, handle, code, value, this.#shards);
         }
       } catch (error) {
-        faults.report(error, "INTERNAL");
+        this.#report(error);
       }
       if (turn.look()) {
         if (this.#at === values.length) this.#values = undefined;

@@ -1,15 +1,7 @@
 // How many handler calls of each client are under way, and how much JSON they began with.
-import type { Client } from "./clients.js";
+import type { Calls, Client } from "./clients.js";
 import { ClientFault, type Faults } from "./faults.js";
 import type { Held } from "./held.js";
-
-/** The calls of one client whose promises have not settled. */
-export interface Calls {
-  count: number;
-  bytes: number;
-  /** Tells the message that waits that there is one less. */
-  next: (() => void) | undefined;
-}
 
 /** Counts handler calls until their promises settle. */
 export class InFlight {
