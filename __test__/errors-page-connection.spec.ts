@@ -437,8 +437,8 @@ describe("nothing that the code can answer is missing in docs/errors.md:", () =>
   });
 
   test("close codes of the engine", () => {
-    const files = ["src/session.rs", "src/shard/slots.rs", "src/shard/stop.rs"];
-    const codes = inSources(files, /(?:End::Fault|Order::Close)\((\d{4})/g).flat();
+    const files = ["src/session.rs", "src/shard/slots.rs", "src/shard/stop.rs", "src/transport.rs"];
+    const codes = inSources(files, /(?:End::Fault|Order::Close|Self::\w+ => )\((\d{4})/g).flat();
     const known = valuesOf("Close codes", "Code").filter((code) => /^\d+$/.test(code));
     assert.deepEqual([...new Set(codes), "1006"].toSorted(), known);
   });
