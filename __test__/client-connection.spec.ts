@@ -170,6 +170,115 @@ test("the queue holds 1 MiB to the byte", async () => {
   assert.equal(Buffer.byteLength(Fake.last.open().sent.join("")), MIB);
 });
 
+describe("an open connection whose server does not read", () => {
+  class Full extends Fake {
+    bufferedAmount: number | undefined;
+  }
+  function fill(maxQueuedBytes?: number) {
+    const client = connect({ WebSocket: Full, maxQueuedBytes });
+    const errors: unknown[] = [];
+    client.onError(({ code, route }) => errors.push(code, route));
+    const socket = Fake.last.open() as Full;
+    const send = async (bufferedAmount: number | undefined) => {
+      socket.bufferedAmount = bufferedAmount;
+      const sent = socket.sent.length;
+      client.send.chat.message("x".repeat(1000));
+      await told();
+      return [socket.sent.length - sent, ...errors.splice(0)];
+    };
+    return { client, send };
+  }
+  const FULL = [0, "QUEUE_FULL", "chat.message"];
+
+  test("takes messages while less than 16 MiB wait in its socket", async () => {
+    const { client, send } = fill();
+    assert.deepEqual(await send(16 * MIB - 1), [1]);
+    assert.deepEqual(await send(16 * MIB), FULL);
+    assert.deepEqual(await send(100 * MIB), FULL);
+    assert.deepEqual(await send(0), [1]);
+    // What was refused does not come later.
+    client.reconnect();
+    assert.deepEqual(Fake.last.open().sent, []);
+  });
+
+  test("takes as much as may wait while it is not open, if that is more", async () => {
+    const { send } = fill(20 * MIB);
+    assert.deepEqual(await send(20 * MIB - 1), [1]);
+    assert.deepEqual(await send(20 * MIB), FULL);
+    assert.deepEqual(await fill(0).send(16 * MIB - 1), [1]);
+  });
+
+  test("takes everything where the class does not say what waits", async () => {
+    assert.deepEqual(await fill().send(undefined), [1]);
+  });
+});
+
+test("maxQueuedBytes bounds what waits, to the byte, and 0 keeps nothing", async () => {
+  for (const maxQueuedBytes of [0, 100, 3 * MIB]) {
+    const client = connect({ maxQueuedBytes });
+    const errors: ClientError[] = [];
+    client.onError((error) => errors.push(error));
+    const around = '{"type":"chat.message","payload":""}'.length;
+    const fits = "x".repeat(Math.max(maxQueuedBytes - around, 0));
+    client.send.chat.message(`${fits}y`);
+    await told();
+    assert.deepEqual(
+      errors.map(({ code }) => code),
+      ["QUEUE_FULL"],
+    );
+    client.send.chat.message(fits);
+    await told();
+    const isKept = maxQueuedBytes > 0;
+    assert.equal(errors.length, isKept ? 1 : 2);
+    assert.deepEqual(Fake.last.open().payloads, isKept ? [fits] : []);
+  }
+});
+
+test("bytes are counted as UTF-8 has them", async () => {
+  const texts = ["a", "é", "漢", "😀", "\u007f\u0080\u07ff\u0800\uffff", "x😀é漢".repeat(99)];
+  for (const text of texts) {
+    const bytes = Buffer.byteLength(JSON.stringify({ type: "chat.message", payload: text }));
+    const client = connect({ maxQueuedBytes: bytes });
+    client.send.chat.message(text);
+    client.send.chat.message(text);
+    assert.deepEqual(Fake.last.open().payloads, [text]);
+    const smaller = connect({ maxQueuedBytes: bytes - 1 });
+    smaller.send.chat.message(text);
+    assert.deepEqual(Fake.last.open().payloads, []);
+  }
+});
+
+describe("a close with 1009", () => {
+  function listen() {
+    const heard: unknown[] = [];
+    const client = connect({ onClose: ({ code }) => heard.push(code) });
+    client.onError(({ code, route }) => heard.push([code, route]));
+    const send = client.send as never as Record<string, (payload: string) => void>;
+    return { client, heard, send };
+  }
+
+  test("is told to onError as TOO_LARGE, with the route of the longest message, before onClose", () => {
+    const { heard, send } = listen();
+    send["waited"]?.("xx");
+    Fake.last.open();
+    send["large"]?.("x".repeat(100));
+    send["small"]?.("x");
+    Fake.last.end(1009, "", true);
+    assert.deepEqual(heard, [["TOO_LARGE", "large"], 1009]);
+  });
+
+  test("is no fault of the client's where it sent nothing on that connection", (t) => {
+    const tick = clock(t);
+    const { heard, send } = listen();
+    Fake.last.open();
+    send["large"]?.("x".repeat(100));
+    Fake.last.end(1001, "", true);
+    tick(10_000);
+    Fake.last.open().end(1009, "", true);
+    assert.deepEqual(heard, [1001, 1009]);
+  });
+});
+
 test("listeners that come or go during a message count at once, or from the next one on", () => {
   const client = connect();
   const heard: string[] = [];

@@ -1,9 +1,11 @@
 // What `createZocketClient` is given: its options and its URL, on platforms that are whole and on those that are not.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { runInNewContext } from "node:vm";
 
-import type { ClientOptions } from "@zocket/core";
+import { createZocketClient, type ClientOptions } from "@zocket/core";
 
+import { told } from "./_client.ts";
 import { clock, connect, Fake } from "./_fake-socket.ts";
 
 describe("the options", () => {
@@ -22,6 +24,106 @@ describe("the options", () => {
     }
     assert.throws(() => connect({}, "no url"), TypeError);
     assert.equal(Fake.all.length, 0);
+  });
+
+  test("that do not exist are a TypeError that names them, and the right name where one is near", () => {
+    const near: [wrong: string, right: string][] = [
+      ["retries", "maxRetries"],
+      ["maxRetry", "maxRetries"],
+      ["header", "headers"],
+      ["Headers", "headers"],
+      ["websocket", "WebSocket"],
+      ["websoket", "WebSocket"],
+      ["reconnectionDelay", "minReconnectionDelay"],
+      ["minReconnectDelay", "minReconnectionDelay"],
+      ["reconnectionDelayMax", "maxReconnectionDelay"],
+      ["maxQueueBytes", "maxQueuedBytes"],
+      ["onopen", "onOpen"],
+      ["onclose", "onClose"],
+      ["Debug", "debug"],
+    ];
+    for (const [wrong, right] of near) {
+      for (const value of [1, undefined]) {
+        assert.throws(() => connect({ [wrong]: value } as object), {
+          name: "TypeError",
+          message: `createZocketClient: options.${wrong}: unknown option; did you mean ${right}?`,
+        });
+      }
+    }
+    for (const wrong of ["tls", "pingInterval", "", "__proto__", "x".repeat(10_000)]) {
+      assert.throws(
+        () => connect({ [wrong]: 1 } as object),
+        /^TypeError: createZocketClient: options\..*: unknown option; expected one of headers, /,
+      );
+    }
+    assert.equal(Fake.all.length, 0);
+  });
+
+  test("of a wrong kind are a TypeError that says what came", () => {
+    const pairs: [string, string][] = [["authorization", "secret"]];
+    const kinds: [unknown, string][] = [
+      [new Map(pairs), "Map"],
+      [new Headers(pairs), "Headers"],
+      [new URLSearchParams(pairs), "URLSearchParams"],
+      [Promise.resolve({}), "Promise"],
+      [new (class Own {})(), "object"],
+      [pairs, "Array"],
+      [null, "null"],
+      [5, "number"],
+      ["authorization=secret", "string"],
+      [() => ({}), "function"],
+      [async () => ({}), "function"],
+    ];
+    for (const [headers, kind] of kinds) {
+      assert.throws(() => connect({ headers: headers as object as Record<string, string> }), {
+        name: "TypeError",
+        message: `createZocketClient: options.headers: expected a plain object of strings, got ${kind}`,
+      });
+    }
+    for (const [value, kind] of [
+      [5, "number"],
+      [null, "null"],
+      [["secret"], "Array"],
+      [true, "boolean"],
+    ] as const) {
+      const headers = { good: "1", 'odd"name': value } as object as Record<string, string>;
+      assert.throws(() => connect({ headers }), {
+        name: "TypeError",
+        message: `createZocketClient: options.headers["odd\\"name"]: expected a string, got ${kind}`,
+      });
+    }
+    const wrong: [object, RegExp][] = [
+      [{ debug: "yes" }, /options\.debug: expected true or false, got string/],
+      [{ debug: null }, /options\.debug: expected true or false, got null/],
+      [{ onOpen: null }, /options\.onOpen: expected a function, got null/],
+      [{ onClose: [] }, /options\.onClose: expected a function, got Array/],
+      [{ WebSocket: null }, /options\.WebSocket: expected a class, got null/],
+      [{ WebSocket: "ws" }, /options\.WebSocket: expected a class, got string/],
+      [{ maxQueuedBytes: -1 }, /options\.maxQueuedBytes: expected a number from 0, got -1/],
+      [{ maxRetries: null }, /options\.maxRetries: expected a number from 0, got null/],
+      [{ maxRetries: 1n }, /options\.maxRetries: expected a number from 0, got bigint/],
+      [{ maxRetries: {} }, /options\.maxRetries: expected a number from 0, got object/],
+    ];
+    for (const [options, message] of wrong) {
+      assert.throws(() => connect(options), { name: "TypeError", message });
+    }
+    for (const options of [null, 5, "secret", [], new Map(), () => {}]) {
+      assert.throws(() => createZocketClient("ws://host", options as object), {
+        name: "TypeError",
+        message: /^createZocketClient: options: expected an object, got /,
+      });
+    }
+    assert.equal(Fake.all.length, 0);
+  });
+
+  test("headers may be any plain object, of this realm or of another one", () => {
+    const bare = Object.assign(Object.create(null), { a: "1" }) as Record<string, string>;
+    const foreign = runInNewContext("({ a: '1' })") as Record<string, string>;
+    const headers = new Proxy({ a: "1" }, {});
+    for (const given of [bare, foreign, headers, Object.freeze({ a: "1" })]) {
+      connect({ headers: given });
+      assert.equal(Fake.last.url, "ws://localhost:3000/?a=1");
+    }
   });
 
   test("that are undefined are left out", () => {
@@ -47,15 +149,51 @@ describe("the options", () => {
     assert.equal(urlOf("/socket", { a: "1" }), "wss://example.com/socket?a=1");
   });
 
-  test("debug tells console.debug what happens, but not what the headers say", (t) => {
-    clock(t);
+  test("debug tells console.debug what happens, but not what the headers and the payloads say", async (t) => {
+    const tick = clock(t);
     const debug = t.mock.method(console, "debug", () => {});
-    connect({ headers: { authorization: "secret" } }).close();
+    const headers = { authorization: "secret" };
+    connect({ headers }).close();
+    const quiet = connect({ headers });
+    quiet.send.chat.message("secret");
+    Fake.last.open().say("chat.onMessage", "secret");
     assert.equal(debug.mock.callCount(), 0);
-    connect({ debug: true, headers: { authorization: "secret" } });
-    Fake.last.open().end();
+
+    const client = connect(
+      { debug: true, headers, maxQueuedBytes: 100 },
+      "ws://secret/secret?secret",
+    );
+    client.send.chat.message("secret 漢");
+    client.send.chat.message("secret".repeat(100));
+    const socket = Fake.last.open();
+    socket.say("chat.onMessage", "secret");
+    socket.say(`\u001b[31m${"x".repeat(10_000)}`, "secret");
+    socket.emit("message", { data: "secret" });
+    socket.end(4000, "line\nbreak");
+    tick(10_000);
+    client.reconnect();
+    client.close();
+    await told();
     const lines = debug.mock.calls.map((call) => call.arguments.join(" "));
-    assert.ok(lines.length >= 3);
-    for (const line of lines) assert.doesNotMatch(line, /secret/);
+    for (const line of lines) {
+      assert.match(line, /^zocket: [\x20-\x7e]*$/);
+      assert.doesNotMatch(line, /secret/);
+      assert.ok(line.length < 200, line);
+    }
+    const all = lines.join("\n");
+    const bytes = Buffer.byteLength('{"type":"chat.message","payload":"secret 漢"}');
+    for (const part of [
+      "attempt 1 to connect",
+      'discards "chat.message", ',
+      "open",
+      `sends "chat.message", ${bytes} bytes`,
+      'received "chat.onMessage", ',
+      "received something that is no envelope",
+      'closed with 4000 "line\\nbreak"',
+      "next attempt in ",
+      "attempt 2 to connect",
+    ]) {
+      assert.ok(all.includes(`zocket: ${part}`), `${part} is missing in\n${all}`);
+    }
   });
 });

@@ -2,9 +2,13 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { open, told } from "./_client.ts";
+import { createServer, zocket } from "@zocket/core";
+import { WebSocket as UndiciWebSocket } from "undici";
+import { WebSocket } from "ws";
+
+import { open, routes, told } from "./_client.ts";
 import { startPlain } from "./_plain.ts";
-import { Queue, until } from "./_talk.ts";
+import { anything, Queue, until } from "./_talk.ts";
 
 describe("messages sent while not open", () => {
   test("wait, and go out in order, behind those that the onOpen listeners send and before all others", async (t) => {
@@ -94,4 +98,66 @@ describe("messages sent while not open", () => {
     client.send.say("漢".repeat(300_000));
     assert.equal((await errors.next()).code, "QUEUE_FULL");
   });
+});
+
+describe("with real sockets", () => {
+  for (const [name, Class] of [
+    ["ws", WebSocket],
+    ["undici", UndiciWebSocket as unknown as typeof WebSocket],
+  ] as const) {
+    test(`what a server does not read is bounded, and comes when it reads: ${name}`, async (t) => {
+      const { url, visits } = await startPlain(t);
+      const client = open(t, url, { WebSocket: Class });
+      const errors = new Queue<{ code: string; route?: string }>("onError");
+      client.onError((error) => errors.push(error));
+      const visit = await visits.next();
+      await until(() => client.readyState === 1, "it is open");
+      visit.socket.pause();
+      const text = "x".repeat(1024 * 1024);
+      let sent = 0;
+      let refused = 0;
+      // What the systems at both ends hold is theirs.
+      while (refused === 0 && sent < 100) {
+        client.send.say([sent, text]);
+        sent += 1;
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        refused = errors.drain().length;
+      }
+      assert.ok(sent >= 16, `${sent - 1} MiB were taken`);
+      assert.ok(sent < 60, `${sent - 1} MiB were taken`);
+      visit.socket.resume();
+      const numbers = (await visit.messages.take(sent - 1)).map(
+        ({ payload }) => (payload as [number])[0],
+      );
+      assert.deepEqual(
+        numbers,
+        Array.from({ length: sent - 1 }, (_, number) => number),
+      );
+      client.send.say("after");
+      assert.equal((await visit.messages.next()).payload, "after");
+    });
+
+    test(`a message that is too large for our server is told, and the connection comes back: ${name}`, async (t) => {
+      const zo = zocket.create({ headers: anything });
+      const app = zo.router(routes, {
+        say: ({ payload, ctx }) => ctx.send.onSaid(payload).to(ctx.clientId),
+      });
+      const options = { port: 0, maxPayload: 100_000, onError: () => {} };
+      const server = createServer(app, zo, options);
+      t.after(() => server.stop(true));
+      const client = open(t, server.url, { WebSocket: Class });
+      const heard = new Queue<unknown>("onError and onClose");
+      client.onError(({ code, route }) => heard.push([code, route]));
+      client.onClose(({ code }) => heard.push(code));
+      client.send.say("before");
+      client.send.say("x".repeat(200_000));
+      client.send.say("behind");
+      assert.deepEqual(await heard.take(2), [["TOO_LARGE", "say"], 1009]);
+      const got = new Queue<unknown>("the listener");
+      client.on.onSaid((payload) => got.push(payload));
+      await until(() => client.readyState === 1, "it is open again");
+      client.send.say("again");
+      assert.equal(await got.next(), "again");
+    });
+  }
 });

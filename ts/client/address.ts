@@ -1,5 +1,6 @@
 // Builds the address to connect to, on platforms whose `URL` does little. React Native's has no setters, some of its getters
 // throw, it takes any text for a URL, and it appends a slash to paths.
+import { kindOf } from "./kind.js";
 
 /**
  * The URL with the headers as query parameters, behind those it has. A path alone takes scheme and host from the page.
@@ -36,18 +37,17 @@ function absolute(url: string | URL): string {
       "createZocketClient: url: expected a whole URL such as wss://example.com, as there is no page whose host a path could have",
     );
   }
-  const { href } = new URL(text, page);
-  return isAbsolute && new URL("ws://host/path").href !== "ws://host/path" ? text : href;
+  if (isAbsolute && !isWhole()) return text;
+  return new URL(text, page).href;
+}
+
+/** Whether `URL` leaves a path as it is. It may be missing, too. */
+function isWhole(): boolean {
+  const path = "ws://host/path";
+  return typeof URL === "function" && new URL(path).href === path;
 }
 
 /** As an HTML form does. Half a surrogate pair cannot be encoded and becomes U+FFFD, as everywhere in URLs. */
 function encode(text = ""): string {
   return encodeURIComponent(text.replace(/[\ud800-\udfff]/gu, "\ufffd")).replace(/%20/g, "+");
-}
-
-/** What a wrong value is, for errors. */
-export function kindOf(value: unknown): string {
-  if (typeof value !== "object") return typeof value;
-  const name = Object.prototype.toString.call(value).slice(8, -1);
-  return name === "Object" || name === "Null" ? name.toLowerCase() : name;
 }

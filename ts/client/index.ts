@@ -59,7 +59,7 @@ export function createZocketClient<TRouter extends AnyRouter>(
   const queue = new Queue(maxQueuedBytes);
   const turn = new Turn();
   /** The longest message of the current connection: the one that a server means which finds a message too large. */
-  let longest: Waiting | undefined;
+  let longest = { route: "", length: 0 };
 
   const { onOpen, onClose } = options;
   if (onOpen !== undefined) opens.add(onOpen, "createZocketClient: options.onOpen");
@@ -69,25 +69,24 @@ export function createZocketClient<TRouter extends AnyRouter>(
     () =>
       new Connection(checked, turn, {
         opened() {
-          longest = undefined;
+          longest = { route: "", length: 0 };
           // First: an application joins its rooms there, and what its user typed meanwhile is for these.
           opens.emit();
           queue.drain((message) => connection.isOpen && sendNow(message));
         },
         received(data) {
           const envelope = parse(data);
-          if (debug) log(`received ${described(envelope?.type ?? "", String(data))}`);
-          if (!envelope) return;
+          if (!envelope) return log("received something that is no envelope");
+          if (debug) log(`received ${described(envelope.type, data as string)}`);
           if (envelope.type !== ERROR_TYPE) messages.get(envelope.type)?.emit(envelope.payload);
           else if (isErrorPayload(envelope.payload)) errors.emit(envelope.payload);
         },
         ended(event) {
-          if (event.code === TOO_LARGE && longest) {
+          if (event.code === TOO_LARGE && longest.length > 0) {
             const message =
               "The server closed the connection, as a message was larger than it takes";
             errors.emit({ code: "TOO_LARGE", route: longest.route, message });
           }
-          longest = undefined;
           return closes.emit(event);
         },
         hearsEnds: () => !closes.isEmpty,
@@ -106,10 +105,10 @@ export function createZocketClient<TRouter extends AnyRouter>(
     });
   }
 
-  function sendNow(message: Waiting): boolean {
-    if (debug) log(`sends ${described(message.route, message.text)}`);
-    connection.send(message.text);
-    if (!longest || message.text.length > longest.text.length) longest = message;
+  function sendNow({ route, text }: Waiting): boolean {
+    if (debug) log(`sends ${described(route, text)}`);
+    connection.send(text);
+    if (text.length > longest.length) longest = { route, length: text.length };
     return true;
   }
 

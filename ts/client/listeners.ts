@@ -1,5 +1,6 @@
 // Owns one list of listeners. What a listener throws, or rejects with, ends at `console.error`.
 import type { Unsubscribe } from "../types.js";
+import { kindOf } from "./kind.js";
 
 /** The functions that listen to one thing, called in the order they came. */
 export class Listeners<TValue> {
@@ -14,7 +15,7 @@ export class Listeners<TValue> {
   /** Adds a listener; `name` says in the error what a wrong one was given to. */
   add(listener: (value: TValue) => unknown, name: string): Unsubscribe {
     if (typeof listener !== "function") {
-      throw new TypeError(`${name}: expected a function, got ${typeof listener}`);
+      throw new TypeError(`${name}: expected a function, got ${kindOf(listener)}`);
     }
     const entry = { listener };
     this.#entries.add(entry);

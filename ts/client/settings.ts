@@ -1,7 +1,8 @@
 // Checks what `createZocketClient` was given, and fills in the defaults.
 import { refuseUnknown } from "../options.js";
 import type { ClientOptions, WebSocketClass } from "../types.js";
-import { address, kindOf } from "./address.js";
+import { address } from "./address.js";
+import { kindOf } from "./kind.js";
 
 /** The options that the client goes by, complete. */
 export interface Settings {
@@ -33,7 +34,10 @@ const NAMES: Record<keyof ClientOptions, true> = {
 
 /** What the options are called elsewhere, in lower case. */
 const ALIASES = {
+  retry: "maxRetries",
   retries: "maxRetries",
+  maxretry: "maxRetries",
+  attempts: "maxRetries",
   maxattempts: "maxRetries",
   maxreconnectattempts: "maxRetries",
   reconnectionattempts: "maxRetries",
@@ -61,8 +65,8 @@ export function settings(url: string | URL, options: ClientOptions): Settings {
   refuseUnknown("createZocketClient: options.", options, Object.keys(NAMES), ALIASES);
   const debug = boolean(options.debug);
   return {
-    url: address(url, headers(options.headers)),
     WebSocket: webSocketClass(options.WebSocket),
+    url: address(url, headers(options.headers)),
     minDelay: number(options, "minReconnectionDelay", 0, 1_000),
     maxDelay: number(options, "maxReconnectionDelay", 0, 10_000),
     growFactor: number(options, "reconnectionDelayGrowFactor", 1, 1.3),
@@ -120,7 +124,8 @@ function number(
   const value: unknown = options[name];
   if (value === undefined) return fallback;
   if (typeof value === "number" && value >= min) return value;
-  const got = typeof value === "object" ? kindOf(value) : String(value);
+  const isShort = typeof value === "number" || typeof value === "string";
+  const got = isShort ? String(value).slice(0, 30) : kindOf(value);
   throw wrong(`.${name}`, `a number from ${min}`, got);
 }
 
