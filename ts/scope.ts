@@ -3,25 +3,30 @@
 import { AsyncLocalStorage, AsyncResource, createHook } from "node:async_hooks";
 
 /**
- * Whether `enterWith` writes into the resource that runs, as on Node 20 and 22: then what somebody entered is still there
- * when that resource runs again. Node 24 and later, Bun and Deno restore the former stores after each run.
+ * Where the stores live:
+ * - `in`: `enterWith` writes into the resource that runs, where the store stays (Node 20 and 22).
+ * - `behind`: it writes into an object that the resource refers to (Node 24 with `--no-async-context-frame`).
+ * - `beside`: each run restores the former stores afterwards (Node 24 and later, Bun, Deno).
  */
-const KEEPS_STORES = keepsStores();
+const STORES = whereStoresLive();
 
 /** Scopes with pending promises of user code, now or before. While there is one, {@link hook} is enabled. */
 const tracking = new Set<Scope>();
 /** Does nothing. Because it is enabled, Node 20 and 22 give each promise a resource. Other hooks cost more. */
-const hook = KEEPS_STORES ? createHook({ before() {} }) : undefined;
+const hook = STORES === "beside" ? undefined : createHook({ before() {} });
 
 /** The context of one server. */
 export class Scope {
   /** Holds the stores that `createServer` saw. */
   readonly #origin = new AsyncResource("ZocketServer");
-  /** Every call runs in this resource until somebody enters a store that would stay. From then on each call has an heir. */
-  #shared: AsyncResource | undefined = KEEPS_STORES
-    ? watched(this.#origin, () => (this.#shared = undefined))
-    : this.#origin;
+  /** Calls run in this resource while there is one. With stores `in` resources, it ends when somebody first enters one. */
+  #shared: AsyncResource | undefined;
   #isClosed = false;
+
+  constructor() {
+    if (STORES === "beside") this.#shared = this.#origin;
+    if (STORES === "in") this.#shared = watched(this.#origin, () => (this.#shared = undefined));
+  }
 
   /** Calls a method in the context in which `createServer` was called. What it enters there ends with the call. */
   run<TThis, TArguments extends unknown[], TResult>(
@@ -39,7 +44,7 @@ export class Scope {
     receiver: TThis,
     ...args: TArguments
   ): TResult {
-    const resource = KEEPS_STORES ? heirOf(this.#origin) : this.#origin;
+    const resource = STORES === "beside" ? this.#origin : ownOf(this.#origin);
     return resource.runInAsyncScope(callback, receiver, ...args);
   }
 
@@ -65,7 +70,13 @@ export class Scope {
   }
 }
 
-/** A resource that sees the stores of another one and keeps its own. Much cheaper than a new resource. */
+/** A resource that sees the stores of another one and keeps its own. An heir is much cheaper than a new one. */
+function ownOf(resource: AsyncResource): AsyncResource {
+  return STORES === "in"
+    ? heirOf(resource)
+    : resource.runInAsyncScope(() => new AsyncResource("ZocketEvent"));
+}
+
 function heirOf(resource: AsyncResource): AsyncResource {
   return Object.create(resource) as AsyncResource;
 }
@@ -97,15 +108,17 @@ function watched(resource: AsyncResource, entered: () => void): AsyncResource {
   return heirOf(Object.create(proxy, found) as AsyncResource);
 }
 
-function keepsStores(): boolean {
+function whereStoresLive(): "in" | "behind" | "beside" {
   const probe = new AsyncLocalStorage<boolean>();
   try {
-    const heir = heirOf(new AsyncResource("ZocketProbe"));
-    heir.runInAsyncScope(() => probe.enterWith(true));
-    return heir.runInAsyncScope(() => probe.getStore()) === true;
+    const resource = new AsyncResource("ZocketProbe");
+    const [one, other] = [heirOf(resource), heirOf(resource)];
+    one.runInAsyncScope(() => probe.enterWith(true));
+    if (other.runInAsyncScope(() => probe.getStore())) return "behind";
+    return one.runInAsyncScope(() => probe.getStore()) ? "in" : "beside";
   } catch {
     // The methods of Bun and Deno refuse heirs.
-    return false;
+    return "beside";
   } finally {
     probe.disable();
   }
