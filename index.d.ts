@@ -4,6 +4,7 @@ import type {
   AppRouter,
   ClientOptions,
   DisconnectContext,
+  NoRouter,
   ServerOptions,
   StandardSchemaV1,
   Zocket,
@@ -16,6 +17,7 @@ export type {
   AnyMessage,
   AnyRouter,
   AnyRoutes,
+  AnySender,
   AppRouter,
   DisconnectContext,
   FluentSender,
@@ -61,9 +63,11 @@ export type {
 export type {
   Added,
   AnyServer,
+  Carried,
   Merge,
   Middlewares,
   MiddlewareResult,
+  NoRouter,
   OutgoingPayloads,
   PayloadArguments,
   RoutedServer,
@@ -150,7 +154,7 @@ export function createServer<
  *
  * @throws `TypeError` naming a wrong URL or option, or where there is no `WebSocket`.
  */
-export function createZocketClient<TRouter extends AnyRouter>(
+export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
   url: string | URL,
-  options?: ClientOptions,
+  options?: ClientOptions<NoInfer<TRouter>>,
 ): ZocketClient<TRouter>;

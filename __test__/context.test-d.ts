@@ -3,9 +3,15 @@ import { expectTypeOf } from "expect-type";
 import { z } from "zod";
 
 import {
+  createZocketClient,
   zocket,
+  type AnyRouter,
+  type AnyRoutes,
+  type AnySender,
+  type ClientOptions,
   type DisconnectContext,
   type MiddlewareFn,
+  type MiddlewareResult,
   type StandardSchemaV1,
   type ZocketContext,
 } from "@zocket/core";
@@ -252,3 +258,120 @@ expectTypeOf<Own<ZocketContext<Account>>>().toEqualTypeOf<AccountAlias>();
 expectTypeOf<
   Omit<DisconnectContext<Account>, "clientId" | "rooms">
 >().toEqualTypeOf<AccountAlias>();
+
+// One helper takes the context of any handler and any middleware.
+const helped = zocket.create({ headers, onConnect: (): Account => ({ id: "", tags: [] }) });
+const helpedRoutes = {
+  say: helped.message.incoming({ payload }),
+  onSaid: helped.message.outgoing({ payload }),
+  chat: {
+    deep: {
+      say: helped.message.use(() => ({ role: "admin" })).incoming({ payload }),
+      onSaid: helped.message.outgoing({ payload: anything<{ at: Date }>() }),
+    },
+  },
+};
+function audit(ctx: ZocketContext<Account>): void {
+  expectTypeOf(ctx.id).toEqualTypeOf<string>();
+  expectTypeOf(ctx.send).toEqualTypeOf<AnySender>();
+  ctx.rooms.join("audited");
+  ctx.rooms.broadcast("audited", "any.route", 1);
+  // @ts-expect-error which routes there are depends on the router
+  void ctx.send.onSaid;
+}
+function auditAny(ctx: ZocketContext<Account, AnyRouter>): void {
+  audit(ctx);
+}
+function auditBare(ctx: ZocketContext): void {
+  void ctx.clientId;
+}
+function log<TRouter extends AnyRouter>(ctx: ZocketContext<Account, TRouter>): void {
+  expectTypeOf(ctx.clientId).toEqualTypeOf<string>();
+  expectTypeOf(ctx.id).toEqualTypeOf<string>();
+}
+function answer(ctx: ZocketContext<Account, typeof helpedRoutes>): void {
+  ctx.send.chat.deep.onSaid({ at: new Date() }).to(ctx.clientId);
+  // @ts-expect-error wrong payload
+  ctx.send.chat.deep.onSaid({ at: "" });
+  // @ts-expect-error no such route
+  void ctx.send.chat.onSaid;
+}
+const helpedRouter = helped.router(helpedRoutes, {
+  say: ({ ctx }) => {
+    audit(ctx);
+    auditAny(ctx);
+    auditBare(ctx);
+    log(ctx);
+    answer(ctx);
+  },
+  chat: {
+    deep: {
+      say: ({ ctx }) => {
+        audit(ctx);
+        auditAny(ctx);
+        auditBare(ctx);
+        log(ctx);
+        answer(ctx);
+      },
+    },
+  },
+});
+function byRouter(ctx: ZocketContext<Account, typeof helpedRouter>): void {
+  audit(ctx);
+  log(ctx);
+  answer(ctx);
+}
+void byRouter;
+helped.message.use(({ ctx }) => {
+  audit(ctx);
+  auditAny(ctx);
+  auditBare(ctx);
+  log(ctx);
+  // A middleware does not know the routes: every name is there.
+  ctx.send["onSaid"]?.("any payload").broadcast();
+  // @ts-expect-error and so it cannot be taken for one that does
+  answer(ctx);
+});
+declare const ofUser: ZocketContext<Account, typeof helpedRoutes>;
+declare const ofAny: ZocketContext<Account>;
+// @ts-expect-error another user context
+expectTypeOf(ofUser).toExtend<ZocketContext<{ other: number }>>();
+// @ts-expect-error any router is not this one
+expectTypeOf(ofAny).toExtend<ZocketContext<Account, typeof helpedRoutes>>();
+expectTypeOf<ZocketContext<Account, AnyRoutes>>().toExtend<ZocketContext<Account>>();
+
+// What the compiler says where zocket's names are taken
+expectTypeOf<
+  NonNullable<Extract<MiddlewareResult, object>["send"]>
+>().toEqualTypeOf<"a middleware returns `send`, a name that zocket itself puts into ctx">();
+
+// The client's headers: the schema's names, all optional, and any others
+const headed = zocket.create({
+  headers: z.object({
+    authorization: z.string(),
+    age: z.coerce.number(),
+    "x-room": z.string().optional(),
+  }),
+});
+const headedRouter = headed.router({ say: headed.message.incoming({ payload }) }, {});
+type Headed = NonNullable<ClientOptions<typeof headedRouter>["headers"]>;
+expectTypeOf<Headed["authorization"]>().toEqualTypeOf<string | undefined>();
+expectTypeOf<Headed["age"]>().toEqualTypeOf<string | undefined>();
+expectTypeOf<"authorization" | "age" | "x-room" | string>().toEqualTypeOf<keyof Headed & string>();
+expectTypeOf<{}>().toExtend<Headed>();
+expectTypeOf<Record<string, string | undefined>>().toExtend<Headed>();
+createZocketClient<typeof headedRouter>("ws://localhost:3000", {
+  headers: { authorization: "", other: "" },
+});
+createZocketClient<typeof headedRouter>("ws://localhost:3000", { headers: {} });
+// @ts-expect-error headers are text, whatever the schema makes of them
+createZocketClient<typeof headedRouter>("ws://localhost:3000", { headers: { age: 1 } });
+expectTypeOf<NonNullable<ClientOptions["headers"]>>().toExtend<Headed>();
+expectTypeOf<ClientOptions>().toExtend<ClientOptions<typeof headedRouter>>();
+expectTypeOf<ClientOptions<typeof headedRouter>>().toExtend<ClientOptions>();
+const manyHeaders = zocket.create({ headers: anything<{ a: string } | { b: string }>() });
+const manyRouter = manyHeaders.router({}, {});
+createZocketClient<typeof manyRouter>("ws://localhost:3000", { headers: { b: "" } });
+const anyHeaders = zocket.create({ headers: anything<unknown>() });
+const anyRouter = anyHeaders.router({}, {});
+createZocketClient<typeof anyRouter>("ws://localhost:3000", { headers: { b: "" } });

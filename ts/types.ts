@@ -7,12 +7,14 @@ export type {
   ClientOn,
   ClientOptions,
   ClientSend,
+  NoRouter,
   Unsubscribe,
   WebSocketClass,
   WebSocketLike,
   ZocketClient,
 } from "./types/client.js";
 export type {
+  AnySender,
   DisconnectContext,
   FluentSender,
   OutgoingPayloads,
@@ -22,6 +24,7 @@ export type {
   UntypedSender,
   ZocketContext,
 } from "./types/context.js";
+export type { Carried } from "./types/carried.js";
 export type { Jsonify } from "./types/json.js";
 export type {
   AnyMessage,

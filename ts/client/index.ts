@@ -5,6 +5,7 @@ import type {
   ClientCloseEvent,
   ClientError,
   ClientOptions,
+  NoRouter,
   ZocketClient,
 } from "../types.js";
 import { Connection } from "./connection.js";
@@ -25,6 +26,7 @@ export type {
   ClientOn,
   ClientOptions,
   ClientSend,
+  NoRouter,
   Unsubscribe,
   WebSocketClass,
   WebSocketLike,
@@ -46,9 +48,9 @@ export type {
  * client.send.chat.message({ text: "Hello" });
  * ```
  */
-export function createZocketClient<TRouter extends AnyRouter>(
+export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
   url: string | URL,
-  options: ClientOptions = {},
+  options: ClientOptions<NoInfer<TRouter>> = {},
 ): ZocketClient<TRouter> {
   const checked = settings(url, options);
   const { debug, log, maxQueuedBytes } = checked;

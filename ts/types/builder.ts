@@ -3,6 +3,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { ZocketContext } from "./context.js";
 import type { IncomingMessage, OutgoingMessage } from "./message.js";
+import type { AnyRoutes } from "./routes.js";
 import type { Added, Merge, Named } from "./shape.js";
 
 /**
@@ -20,16 +21,20 @@ export type MiddlewareFn<TContext = ZocketContext, TAdditions = object | void> =
 export type MiddlewareResult<TResult = {}> =
   (object & (string extends keyof TResult ? Untaken<TResult> : NotTaken)) | void | undefined;
 
+/** The names that zocket itself puts into the context, with what the compiler says where a middleware returns one. */
 interface NotTaken {
-  readonly clientId?: never;
-  readonly send?: never;
-  readonly rooms?: never;
+  readonly clientId?: TakenText<"clientId">;
+  readonly send?: TakenText<"send">;
+  readonly rooms?: TakenText<"rooms">;
   /** A promise is no result: what it resolves to is. */
   readonly then?: never;
 }
 
 /** The same for a result with an index signature, which allows those names and does not say that they are there. */
-type Untaken<TResult> = keyof Named<TResult> & keyof NotTaken extends never ? unknown : never;
+type Untaken<TResult> = Pick<NotTaken, keyof Named<TResult> & keyof NotTaken>;
+
+type TakenText<TName extends string> =
+  `a middleware returns \`${TName}\`, a name that zocket itself puts into ctx`;
 
 /** Makes message definitions. Its functions may be taken off it. */
 export interface MessageBuilder<TUserContext = {}, TAdditions = {}> {
@@ -56,6 +61,9 @@ export interface MessageBuilder<TUserContext = {}, TAdditions = {}> {
    * for a middleware that is no function.
    */
   readonly use: <TAdded extends MiddlewareResult<TAdded>>(
-    middleware: MiddlewareFn<ZocketContext<Merge<Added<TUserContext>, TAdditions>>, TAdded>,
+    middleware: MiddlewareFn<
+      ZocketContext<Merge<Added<TUserContext>, TAdditions>, AnyRoutes>,
+      TAdded
+    >,
   ) => MessageBuilder<TUserContext, Merge<TAdditions, Added<TAdded>>>;
 }

@@ -2,19 +2,20 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { Issue, MessageErrorCode } from "../envelope.js";
+import type { Carried } from "./carried.js";
 import type { Jsonify } from "./json.js";
 import type { IncomingMessage, MessageDef } from "./message.js";
-import type { KeyOf, RoutesOf } from "./routes.js";
-import type { PayloadArguments } from "./shape.js";
+import type { AnyRouter, AnyRoutes, HeadersOf, KeyOf, RoutesOf } from "./routes.js";
+import type { Named, PayloadArguments } from "./shape.js";
 
-/** Options of `createZocketClient`. */
-export interface ClientOptions {
+/** Options of `createZocketClient`. With the type of what `zo.router` returned, `headers` offers the names in the headers schema. */
+export interface ClientOptions<TRouter = AnyRouter> {
   /**
    * What the server's headers schema gets. Sent as query parameters, as browsers cannot set headers; `undefined` is left
    * out.
    * @default {}
    */
-  readonly headers?: Readonly<Record<string, string | undefined>> | undefined;
+  readonly headers?: ClientHeaders<HeadersOf<TRouter>> | undefined;
   /**
    * Longest time in ms between two attempts to connect, from 0.
    * @default 10_000
@@ -56,6 +57,13 @@ export interface ClientOptions {
    */
   readonly WebSocket?: WebSocketClass | undefined;
 }
+
+/** Any names, and those of the headers schema: all optional, since a browser sends some of them itself. */
+export type ClientHeaders<THeaders> = Readonly<Record<string, string | undefined>> & {
+  readonly [TName in NamesIn<THeaders>]?: string | undefined;
+};
+
+type NamesIn<THeaders> = THeaders extends unknown ? keyof Named<THeaders> & string : never;
 
 /** A class with the interface of a browser's WebSocket. */
 export type WebSocketClass = new (url: string) => WebSocketLike;
@@ -111,12 +119,28 @@ export type Unsubscribe = () => void;
 /** Names that JavaScript itself looks up on any value, so that no route on the client can have them. */
 type Unroutable = "then" | "toJSON" | "toString" | "valueOf";
 
-/** The incoming routes as functions: `send.chat.message(payload)`. They throw what `JSON.stringify` throws. */
-export type ClientSend<TRouter> = ClientSendAt<RoutesOf<TRouter>>;
+/** The router of a client that was made without the type of one. */
+export interface NoRouter extends AnyRoutes {
+  readonly [none]: never;
+}
+
+declare const none: unique symbol;
+
+/** What stands for the routes there, so that the compiler says it. */
+type RouterIsMissing =
+  "the type of the router is missing: createZocketClient<typeof appRouter>(url)";
+
+/**
+ * The incoming routes as functions: `send.chat.message(payload)`. They throw what `JSON.stringify` throws. What JSON cannot carry
+ * of a schema's input does not compile.
+ */
+export type ClientSend<TRouter> = [TRouter] extends [NoRouter]
+  ? RouterIsMissing
+  : ClientSendAt<RoutesOf<TRouter>>;
 
 type ClientSendAt<TRoute> =
   TRoute extends IncomingMessage<infer TSchema, unknown>
-    ? (...args: PayloadArguments<StandardSchemaV1.InferInput<TSchema>>) => void
+    ? (...args: PayloadArguments<Carried<StandardSchemaV1.InferInput<TSchema>>>) => void
     : {
         readonly [
           TKey in keyof TRoute as Exclude<KeyOf<TKey, TRoute[TKey], "in">, Unroutable>
@@ -124,7 +148,9 @@ type ClientSendAt<TRoute> =
       };
 
 /** The outgoing routes as functions: `on.chat.onMessage(listener)` returns a function that ends the subscription. */
-export type ClientOn<TRouter> = ClientOnAt<RoutesOf<TRouter>>;
+export type ClientOn<TRouter> = [TRouter] extends [NoRouter]
+  ? RouterIsMissing
+  : ClientOnAt<RoutesOf<TRouter>>;
 
 type ClientOnAt<TRoute> =
   TRoute extends MessageDef<infer TSchema, "out">

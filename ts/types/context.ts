@@ -2,14 +2,17 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { MessageDef } from "./message.js";
-import type { AnyRoutes, KeyOf, RoutesOf } from "./routes.js";
+import type { AnyRouter, AnyRoutes, KeyOf, RoutesOf } from "./routes.js";
 import type { Added, Known, PayloadArguments, Simplify } from "./shape.js";
 
 /**
  * The context of one client: its user context, and what zocket adds. It is a copy of the own properties: an instance of a
  * class loses its methods, which its type cannot tell, unless it stands in a property of its own.
+ *
+ * The context of every handler is a `ZocketContext<User>`, so a helper can take any of them. To send, a helper names the routes:
+ * `ZocketContext<User, typeof routes>`.
  */
-export type ZocketContext<TUserContext = {}, TRouter = AnyRoutes> = Simplify<
+export type ZocketContext<TUserContext = {}, TRouter = AnyRouter> = Simplify<
   Added<TUserContext> & {
     /** Identifies the client: a random UUID (version 4, in lower case). */
     readonly clientId: string;
@@ -34,7 +37,9 @@ export type DisconnectContext<TUserContext = {}> = Simplify<
  * The outgoing routes as functions: `send.chat.onMessage(payload)` serialises the payload at once and returns a
  * {@link FluentSender}. It throws the `TypeError` of `JSON.stringify` for what JSON cannot hold.
  */
-export type Sender<TRouter = AnyRoutes> = SenderOf<RoutesOf<TRouter>>;
+export type Sender<TRouter = AnyRoutes> = [AnyRouter] extends [TRouter]
+  ? AnySender
+  : SenderOf<RoutesOf<TRouter>>;
 
 type SenderOf<TRoutes> = string extends keyof TRoutes
   ? UntypedSender
@@ -48,6 +53,9 @@ type SenderAt<TRoute> =
   TRoute extends MessageDef<infer TSchema, "out">
     ? (...args: PayloadArguments<StandardSchemaV1.InferOutput<TSchema>>) => FluentSender
     : SenderOf<TRoute>;
+
+/** The sender of any router. What it sends depends on the routes, so their type has to be named: `ZocketContext<User, typeof routes>`. */
+export interface AnySender {}
 
 /** A sender where the routes are not known, as in a middleware: every name is there, and every payload fits. */
 export interface UntypedSender {

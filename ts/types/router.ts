@@ -7,13 +7,17 @@ import type { AnyRoutes, KeyOf, RouteTable } from "./routes.js";
 import type { Added, Merge } from "./shape.js";
 
 /** What `zo.router` returns: routes with the handlers of the incoming ones. */
-export interface AppRouter<TRoutes extends AnyRoutes = AnyRoutes, TUserContext = never> {
+export interface AppRouter<
+  TRoutes extends AnyRoutes = AnyRoutes,
+  TUserContext = never,
+  THeaders = unknown,
+> {
   /** The routes as given. */
   readonly routes: TRoutes;
   /** The handlers as given. */
   readonly handlers: Handlers<TRoutes, TUserContext>;
   /** @internal The same, flat and numbered, as the engine and the dispatcher use it. */
-  readonly _table: RouteTable;
+  readonly _table: RouteTable<THeaders>;
 }
 
 /**

@@ -21,13 +21,24 @@ export type RoutesOf<TRouter> = TRouter extends {
   ? TRoutes
   : TRouter;
 
-/** @internal The flat form of a router. A route's number is its place in its array. */
-export interface RouteTable {
+declare const headers: unique symbol;
+
+/**
+ * @internal The flat form of a router. A route's number is its place in its array. In types alone it also tells what the headers
+ * schema takes, for the client's `headers`.
+ */
+export interface RouteTable<THeaders = unknown> {
   /** The incoming routes that have a handler. */
   readonly incoming: readonly IncomingRoute[];
   /** The outgoing routes. */
   readonly outgoing: readonly OutgoingRoute[];
+  readonly [headers]?: THeaders;
 }
+
+/** What the headers schema of a router takes; `unknown` of routes alone. */
+export type HeadersOf<TRouter> = TRouter extends { readonly _table: RouteTable<infer THeaders> }
+  ? THeaders
+  : unknown;
 
 /** @internal One outgoing route. */
 export interface OutgoingRoute {

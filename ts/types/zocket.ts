@@ -20,7 +20,7 @@ export interface Zocket<THeadersSchema extends StandardSchemaV1, TUserContext = 
     <TRoutes extends AnyRoutes>(
       routes: TRoutes,
       handlers: NoInfer<Handlers<TRoutes, TUserContext>>,
-    ) => AppRouter<TRoutes, TUserContext>
+    ) => AppRouter<TRoutes, TUserContext, StandardSchemaV1.InferInput<THeadersSchema>>
   >;
   /** The headers schema as given. */
   readonly headersSchema: THeadersSchema;
