@@ -96,22 +96,25 @@ impl<'a> Fields<'a> {
             }
         }
         if !query.is_empty() {
-            self.merge_query(&mut merged, query);
+            self.merge_query(&mut merged, site, query);
         }
         merged
     }
 
     /// Adds the query parameters, each as it is spelled and in lower case. Of several, the last one wins; a field wins over
     /// all of them, under either spelling.
-    fn merge_query(&self, merged: &mut Headers, query: &str) {
+    fn merge_query(&self, merged: &mut Headers, site: Site, query: &str) {
         // A peer chooses thousands of names, so this table needs the standard library's seeded hash.
         let mut places: HashMap<Cow<'_, str>, Place> = HashMap::new();
-        for field in self.fields {
-            // The client may bring credentials of its own, as they prove themselves. What else was withheld, a proxy may
-            // vouch for: were the query to replace it, any program could, by naming another site as its origin.
-            if !field.name.eq_ignore_ascii_case("authorization") {
-                places.insert(field.name.to_ascii_lowercase().into(), Place::Withheld);
-            }
+        if site == Site::Other {
+            // The client may bring credentials of its own, as they prove themselves. A proxy may vouch for what else was
+            // withheld: were the query to replace it, any program could, by naming another site as its origin.
+            let names = self
+                .fields
+                .iter()
+                .map(|field| field.name.to_ascii_lowercase());
+            let vouched = names.filter(|name| name != "authorization");
+            places.extend(vouched.map(|name| (name.into(), Place::Withheld)));
         }
         for (index, (name, _)) in merged.iter().enumerate() {
             places.insert(name.to_owned().into(), Place::Field(index));
