@@ -185,8 +185,8 @@ describe("a 400 for headers", () => {
 
   test("knows a real header by a name that is too long to be told", async (t) => {
     const name = `x-${"long".repeat(200)}`;
-    const { details, body } = await detailsOf(t, byHand(quoting([name], name)), { [name]: SECRET });
-    assert.ok(!body.includes(SECRET));
+    const { details, body } = await detailsOf(t, byHand(quoting([name], name)), { [name]: "ada" });
+    assert.ok(!body.includes("ada"));
     assert.equal(details[0]?.message, "not accepted");
   });
 
