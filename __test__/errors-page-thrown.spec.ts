@@ -100,7 +100,7 @@ eachRow("Thrown with a code", ["code", "Thrown by"], {
     let thrown: unknown;
     const app = serve(t, {
       say: (_, ctx) => {
-        for (let room = 0; room < 65_536; room++) ctx.rooms.join(`room ${room}`);
+        for (let room = 0; room < 1_000; room++) ctx.rooms.join(`room ${room}`);
         thrown = thrownBy(() => ctx.rooms.join("one more"));
         ctx.rooms.join("room 0");
         ctx.rooms.leave("room 1");
@@ -110,7 +110,7 @@ eachRow("Thrown with a code", ["code", "Thrown by"], {
     });
     const client = await Client.open(t, app.url);
     client.say(null);
-    assert.equal((await client.next()).payload, 65_536);
+    assert.equal((await client.next()).payload, 1_000);
     hasCode(thrown, code);
     const small = serve(t, {
       say: (_, ctx) => {

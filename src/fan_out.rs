@@ -14,7 +14,6 @@ use crate::{
     handshake::{Reason, Refusal},
     id::Handle,
     outbox::Frames,
-    registry::Change,
     routes::RoutePolicy,
     shard::Shard,
 };
@@ -120,24 +119,16 @@ impl Shard {
             }
             Command::Join(handle, room) => {
                 if let Some(connection) = self.connection(handle) {
-                    let change = self
-                        .registry
+                    self.registry
                         .borrow_mut()
-                        .join(self.slot(&connection), room);
-                    if change == Change::Opened {
-                        self.rooms().opened(room);
-                    }
+                        .join(self.slot(&connection), room, |it| self.rooms().opened(it));
                 }
             }
             Command::Leave(handle, room) => {
                 if let Some(connection) = self.connection(handle) {
-                    let change = self
-                        .registry
+                    self.registry
                         .borrow_mut()
-                        .leave(self.slot(&connection), room);
-                    if change == Change::Emptied {
-                        self.rooms().emptied(room);
-                    }
+                        .leave(self.slot(&connection), room, |it| self.rooms().emptied(it));
                 }
             }
             Command::To {

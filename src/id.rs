@@ -1,7 +1,7 @@
 //! Names of things: clients as users see them, connections as both sides of the border number them,
 //! rooms.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use uuid::Uuid;
 
@@ -57,8 +57,9 @@ impl Handle {
 /// Longest room name in bytes.
 pub const MAX_ROOM_NAME: usize = 4096;
 
-/// A room's name: any bytes, since JavaScript strings need not be valid UTF-16.
-pub(crate) type RoomName = Box<[u8]>;
+/// A room's name: any bytes, since JavaScript strings need not be valid UTF-16. All that know the room share it, on all
+/// shards, as a name may be long.
+pub(crate) type RoomName = Arc<[u8]>;
 
 #[cfg(test)]
 mod tests {

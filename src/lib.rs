@@ -48,6 +48,7 @@ pub mod routes;
 pub mod server;
 mod session;
 mod shard;
+mod shrink;
 mod sync;
 mod transport;
 mod upgrade;

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use crate::{handshake::Reason, id::RoomName};
+use crate::{handshake::Reason, id::RoomName, shrink::shrink_map};
 
 /// A counter with one writer, so that counting costs no locked instruction.
 #[derive(Debug, Default)]
@@ -113,12 +113,16 @@ pub(crate) struct RoomDirectory {
 }
 
 impl RoomDirectory {
-    pub(crate) fn opened(&self, name: &[u8]) {
+    /// Counts a shard; returns the name to keep there.
+    pub(crate) fn opened(&self, name: &[u8]) -> RoomName {
         let mut rooms = self
             .shards_in
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        *rooms.entry(name.into()).or_default() += 1;
+        let shared = rooms.get_key_value(name);
+        let name = shared.map_or_else(|| RoomName::from(name), |(name, _)| name.clone());
+        *rooms.entry(name.clone()).or_default() += 1;
+        name
     }
 
     pub(crate) fn emptied(&self, name: &[u8]) {
@@ -130,6 +134,7 @@ impl RoomDirectory {
             *shards -= 1;
             if *shards == 0 {
                 rooms.remove(name);
+                shrink_map(&mut rooms);
             }
         }
     }

@@ -7,13 +7,20 @@ use std::collections::HashMap;
 
 use rustc_hash::FxHashMap;
 
-use crate::id::RoomName;
+use crate::{
+    id::RoomName,
+    shrink::{shrink_list, shrink_map},
+};
 
 type RoomId = u32;
 
+/// Fewer numbers of rooms are not worth to be given anew.
+const MANY_ROOMS: usize = if cfg!(test) { 4 } else { 1_024 };
+
+/// A number that is free has no name and no members.
 #[derive(Debug, Default)]
 struct Room {
-    name: RoomName,
+    name: Option<RoomName>,
     members: Vec<u32>,
 }
 
@@ -23,17 +30,6 @@ struct Client {
     place: Option<u32>,
     /// Place in the members of each of its rooms. Ids are ours, so the fast hash is safe here.
     rooms: FxHashMap<RoomId, u32>,
-}
-
-/// What a change did to a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Change {
-    /// It got its first member.
-    Opened,
-    /// It lost its last one.
-    Emptied,
-    /// Neither.
-    None,
 }
 
 #[derive(Debug, Default)]
@@ -84,22 +80,28 @@ impl Registry {
         if let Some(&moved) = self.open.get(place as usize) {
             self.clients[moved as usize].place = Some(place);
         }
+        shrink_list(&mut self.open);
         for (id, place) in rooms {
             if let Some(name) = self.remove_member(id, place) {
                 emptied(&name);
             }
         }
+        self.tidy();
+        while self.clients.last().is_some_and(|it| it.place.is_none()) {
+            self.clients.pop();
+        }
+        shrink_list(&mut self.clients);
     }
 
-    pub(crate) fn join(&mut self, slot: u32, name: &[u8]) -> Change {
+    /// Puts a client into a room; `opened` is asked for the name to keep if nobody was in it.
+    pub(crate) fn join(&mut self, slot: u32, name: &[u8], opened: impl FnOnce(&[u8]) -> RoomName) {
         let is_open = |client: &Client| client.place.is_some();
         if !self.clients.get(slot as usize).is_some_and(is_open) {
-            return Change::None;
+            return;
         }
-        let (id, change) = if let Some(&id) = self.names.get(name) {
-            (id, Change::None)
-        } else {
-            (self.open_room(name), Change::Opened)
+        let id = match self.names.get(name) {
+            Some(&id) => id,
+            None => self.open_room(opened(name)),
         };
         let members = &mut self.rooms[id as usize].members;
         self.clients[slot as usize]
@@ -109,36 +111,37 @@ impl Registry {
                 members.push(slot);
                 count(members.len() - 1)
             });
-        change
     }
 
-    fn open_room(&mut self, name: &[u8]) -> RoomId {
+    fn open_room(&mut self, name: RoomName) -> RoomId {
         let id = self.free.pop().unwrap_or_else(|| {
             self.rooms.push(Room::default());
             count(self.rooms.len() - 1)
         });
-        self.rooms[id as usize].name = name.into();
-        self.names.insert(name.into(), id);
+        self.rooms[id as usize].name = Some(name.clone());
+        self.names.insert(name, id);
         id
     }
 
-    pub(crate) fn leave(&mut self, slot: u32, name: &[u8]) -> Change {
+    /// Takes a client out of a room; tells if that emptied it.
+    pub(crate) fn leave(&mut self, slot: u32, name: &[u8], emptied: impl FnOnce(&[u8])) {
         let Some(&id) = self.names.get(name) else {
-            return Change::None;
+            return;
         };
         let Some(client) = self.clients.get_mut(slot as usize) else {
-            return Change::None;
+            return;
         };
         let Some(place) = client.rooms.remove(&id) else {
-            return Change::None;
+            return;
         };
         if client.rooms.is_empty() {
             client.rooms = FxHashMap::default();
-        }
-        if self.remove_member(id, place).is_some() {
-            Change::Emptied
         } else {
-            Change::None
+            shrink_map(&mut client.rooms);
+        }
+        if let Some(name) = self.remove_member(id, place) {
+            emptied(&name);
+            self.tidy();
         }
     }
 
@@ -150,12 +153,40 @@ impl Registry {
             self.clients[moved as usize].rooms.insert(id, place);
         }
         if !room.members.is_empty() {
+            shrink_list(&mut room.members);
             return None;
         }
-        let Room { name, .. } = std::mem::take(room);
+        let name = std::mem::take(room).name?;
         self.names.remove(&name);
         self.free.push(id);
         Some(name)
+    }
+
+    /// Gives back the memory of rooms that are gone, when that is most of it. The other rooms get the lowest numbers then.
+    fn tidy(&mut self) {
+        shrink_map(&mut self.names);
+        if self.rooms.len() < MANY_ROOMS || self.names.len() > self.rooms.len() / 8 {
+            return;
+        }
+        let mut next = 0;
+        for old in 0..self.rooms.len() {
+            let room = std::mem::take(&mut self.rooms[old]);
+            let Some(name) = &room.name else { continue };
+            // No number is taken twice: those up to `old` have moved down already.
+            let (old, new) = (count(old), next);
+            for &slot in &room.members {
+                let rooms = &mut self.clients[slot as usize].rooms;
+                if let Some(place) = rooms.remove(&old) {
+                    rooms.insert(new, place);
+                }
+            }
+            self.names.insert(name.clone(), new);
+            self.rooms[new as usize] = room;
+            next += 1;
+        }
+        self.rooms.truncate(next as usize);
+        self.rooms.shrink_to(2 * self.rooms.len());
+        self.free = Vec::new();
     }
 }
 
@@ -171,6 +202,8 @@ mod tests {
 
     use super::*;
 
+    const ROOMS: u8 = 32;
+
     #[derive(Debug, Clone)]
     enum Step {
         Insert(u32),
@@ -183,8 +216,8 @@ mod tests {
         prop_oneof![
             (0..8_u32).prop_map(Step::Insert),
             (0..8_u32).prop_map(Step::Remove),
-            (0..8_u32, 0..5_u8).prop_map(|(slot, room)| Step::Join(slot, room)),
-            (0..8_u32, 0..5_u8).prop_map(|(slot, room)| Step::Leave(slot, room)),
+            (0..8_u32, 0..ROOMS).prop_map(|(slot, room)| Step::Join(slot, room)),
+            (0..8_u32, 0..ROOMS).prop_map(|(slot, room)| Step::Leave(slot, room)),
         ]
     }
 
@@ -198,7 +231,8 @@ mod tests {
             for (&id, &place) in &client.rooms {
                 let room = &registry.rooms[id as usize];
                 prop_assert_eq!(room.members[place as usize], slot);
-                prop_assert_eq!(registry.names.get(&room.name), Some(&id));
+                let name = room.name.as_ref().unwrap();
+                prop_assert_eq!(registry.names.get(name), Some(&id));
             }
         }
         let in_rooms: usize = registry
@@ -212,14 +246,19 @@ mod tests {
             registry.free.len() + registry.names.len(),
             registry.rooms.len()
         );
-        // Five names and eight slots: nothing may grow with the number of steps.
-        prop_assert!(registry.rooms.len() <= 5 && registry.clients.len() <= 8);
+        // Few names and eight slots: nothing may grow with the number of steps.
+        prop_assert!(registry.rooms.len() <= ROOMS.into() && registry.clients.len() <= 8);
+        // Numbers of rooms that are gone are given anew.
+        prop_assert!(
+            registry.rooms.len() < MANY_ROOMS
+                || registry.rooms.len() < 8 * (registry.names.len() + 1)
+        );
         Ok(())
     }
 
     proptest! {
         #[test]
-        fn it_agrees_with_a_naive_model(steps in prop::collection::vec(step(), 0..200)) {
+        fn it_agrees_with_a_naive_model(steps in prop::collection::vec(step(), 0..400)) {
             let mut registry = Registry::default();
             let mut open = BTreeSet::new();
             let mut rooms: BTreeMap<u8, BTreeSet<u32>> = BTreeMap::new();
@@ -238,26 +277,27 @@ mod tests {
                         }
                     }
                     Step::Join(slot, room) => {
-                        let change = registry.join(slot, &[room]);
+                        let mut opened = false;
+                        registry.join(slot, &[room], |name| {
+                            opened = true;
+                            name.into()
+                        });
+                        alive += i32::from(opened);
                         if open.contains(&slot) {
                             let members = rooms.entry(room).or_default();
-                            let first = members.is_empty();
+                            prop_assert_eq!(opened, members.is_empty());
                             members.insert(slot);
-                            prop_assert_eq!(change == Change::Opened, first);
-                            alive += i32::from(first);
                         }
                     }
                     Step::Leave(slot, room) => {
-                        if registry.leave(slot, &[room]) == Change::Emptied {
-                            alive -= 1;
-                        }
+                        registry.leave(slot, &[room], |_| alive -= 1);
                         rooms.entry(room).or_default().remove(&slot);
                     }
                 }
                 let mut clients = registry.open().to_vec();
                 clients.sort_unstable();
                 prop_assert_eq!(clients, open.iter().copied().collect::<Vec<_>>());
-                for room in 0..5_u8 {
+                for room in 0..ROOMS {
                     let mut members = registry.members(&[room]).to_vec();
                     members.sort_unstable();
                     let expected = rooms.get(&room).cloned().unwrap_or_default();

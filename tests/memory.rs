@@ -13,7 +13,7 @@ use std::{
 use support::{
     CLOSED, ECHO, Owner, config,
     raw::{Raw, UPGRADE, frame, header},
-    wait_for,
+    text, wait_for,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -318,4 +318,61 @@ async fn bad_messages_of_a_client_that_does_not_read_end_it_at_the_bound() {
     owner.next_of(CLOSED);
     drop(sending.await.unwrap());
     measured.check(3 * MIB);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_name_is_held_once_by_all_io_threads_and_comes_back() {
+    const ROOMS: usize = 2_000;
+    let _alone = ALONE.lock().await;
+    let mut owner = Owner::start(Config {
+        io_threads: 4,
+        ..config()
+    });
+    let mut sockets = Vec::new();
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        let (socket, handle) = owner.client().await;
+        sockets.push(socket);
+        clients.push(handle);
+    }
+    let names: Vec<_> = (0..ROOMS)
+        .map(|n| format!("{n:r>4096}").into_bytes())
+        .collect();
+    let measured = measure();
+    let held = || LIVE.load(Ordering::Relaxed).saturating_sub(measured.before) / KIB;
+    for round in 0..2 {
+        for name in &names {
+            owner.submit(|it| {
+                for &client in &clients {
+                    it.join(client, name);
+                }
+            });
+        }
+        owner.submit(|it| {
+            it.broadcast(ECHO, None);
+        });
+        // All shards have obeyed then.
+        for socket in &mut sockets {
+            text(socket).await;
+        }
+        assert_eq!(owner.server.metrics().rooms, ROOMS as u64);
+        println!("{} KiB for {ROOMS} rooms of 4 KiB", held());
+        assert!(held() < 12 * KIB, "{} KiB", held());
+        for name in &names[1..] {
+            owner.submit(|it| {
+                for &client in &clients {
+                    it.leave(client, name);
+                }
+            });
+        }
+        owner.submit(|it| {
+            it.broadcast(ECHO, None);
+        });
+        for socket in &mut sockets {
+            text(socket).await;
+        }
+        assert_eq!(owner.server.metrics().rooms, 1);
+        println!("{} KiB after round {round}", held());
+        assert!(held() < 3 * KIB, "{} KiB", held());
+    }
 }

@@ -19,6 +19,23 @@ export function roomName(name: unknown, place: string, method: string): string {
   );
 }
 
+/** V8 copies a part of a text that is shorter. */
+const SHORTEST_PART = 13;
+/** Never holds anything for longer than a call. */
+const table: Record<string, true> = Object.create(null) as Record<string, true>;
+
+/**
+ * Makes a name stand alone that is going to be kept. V8 keeps all of a text for as long as a part of it is kept, such as what
+ * `slice` or `split` returned: of a payload, up to `maxPayload` for each name. It copies what it uses as a key, and lets the
+ * part go; clients that join the same room share the copy.
+ */
+export function separate(name: string): void {
+  if (name.length < SHORTEST_PART) return;
+  table[name] = true;
+  // oxlint-disable-next-line typescript/no-dynamic-delete -- The table is there for its side effect.
+  delete table[name];
+}
+
 /** The names a caller gave, one or several; copied, so that what was checked is what is sent. */
 export function roomNames(rooms: unknown, place: string, method: string): readonly string[] {
   if (typeof rooms === "string") return [roomName(rooms, place, method)];
@@ -35,7 +52,7 @@ function fits(name: string): boolean {
   return length * 3 <= MAX_ROOM_NAME || byteLength(name) <= MAX_ROOM_NAME;
 }
 
-/** As it is written in commands: text that UTF-8 cannot hold goes as marked UTF-16. */
-function byteLength(name: string): number {
+/** Bytes of a name as it is written in commands: text that UTF-8 cannot hold goes as marked UTF-16. */
+export function byteLength(name: string): number {
   return name.isWellFormed() ? Buffer.byteLength(name) : 1 + 2 * name.length;
 }

@@ -2,12 +2,15 @@
 import { unexpected } from "./check.js";
 import { provokedBy } from "./client-fault.js";
 import type { Client } from "./clients.js";
-import { roomName } from "./room-name.js";
+import { byteLength, roomName, separate } from "./room-name.js";
 import { RoomView } from "./room-view.js";
 import type { Outlet } from "./sender.js";
 import type { RoomOperations } from "./types.js";
 
 const PLACE = "rooms";
+
+/** The most bytes that the names of one client's rooms may have together. */
+const MAX_NAMES = 1024 * 1024;
 
 /**
  * Each method is a getter that binds it, so that it works when it is taken off the object, and costs a client nothing
@@ -17,6 +20,8 @@ export class ClientRooms implements RoomOperations {
   readonly #client: Client;
   readonly #outlet: Outlet;
   #view: RoomView | undefined = undefined;
+  /** Bytes of the names of its rooms. */
+  #bytes = 0;
 
   constructor(client: Client, outlet: Outlet) {
     this.#client = client;
@@ -60,18 +65,28 @@ export class ClientRooms implements RoomOperations {
     const rooms = (client.rooms ??= new Set());
     if (rooms.has(name)) return;
     const { maxRooms } = this.#outlet;
-    if (rooms.size >= maxRooms) throw tooManyRooms(maxRooms);
+    if (rooms.size >= maxRooms) throw tooManyRooms(`a client may be in at most ${maxRooms} rooms`);
+    const bytes = this.#bytes + byteLength(name);
+    if (bytes > MAX_NAMES) {
+      throw tooManyRooms(
+        `the names of a client's rooms may have at most ${MAX_NAMES} bytes together`,
+      );
+    }
+    this.#bytes = bytes;
+    separate(name);
     rooms.add(name);
     this.#outlet.commands.join(client.handle, name);
   }
 
   #leave(name: string): void {
     const client = this.#client;
-    if (client.rooms?.delete(name)) this.#outlet.commands.leave(client.handle, name);
+    if (!client.rooms?.delete(name)) return;
+    this.#bytes -= byteLength(name);
+    this.#outlet.commands.leave(client.handle, name);
   }
 }
 
-function tooManyRooms(max: number): Error {
-  const error = new Error(`rooms.join: a client may be in at most ${max} rooms`);
+function tooManyRooms(rule: string): Error {
+  const error = new Error(`rooms.join: ${rule}`);
   return provokedBy(Object.assign(error, { code: "TOO_MANY_ROOMS" }));
 }

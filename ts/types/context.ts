@@ -83,7 +83,8 @@ export interface Rooms<TPayloads> {
   /**
    * Joins a room, at once; does nothing once the client is gone.
    *
-   * @throws `Error` with the code `TOO_MANY_ROOMS` when the client is in `maxRoomsPerClient` rooms.
+   * @throws `Error` with the code `TOO_MANY_ROOMS` when the client is in `maxRoomsPerClient` rooms, or
+   * the names of its rooms would have more than 1 MiB together.
    */
   join(roomId: string): void;
   /** Leaves a room, at once; a room it is not in is no error. */

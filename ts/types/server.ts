@@ -93,8 +93,9 @@ export interface ServerOptions {
    */
   readonly maxHandlersInFlight?: number | undefined;
   /**
-   * How many rooms one client may be in, 1 to 16,777,216; a further `join` throws with the code `TOO_MANY_ROOMS`.
-   * @default 65_536
+   * How many rooms one client may be in, 1 to 16,777,216; a further `join` throws with the code `TOO_MANY_ROOMS`. So does one
+   * with which the names of the client's rooms would have more than 1 MiB together, whatever this is.
+   * @default 1_000
    */
   readonly maxRoomsPerClient?: number | undefined;
   /**
