@@ -132,6 +132,21 @@ describe("the end of a connection", () => {
     assert.deepEqual(events, [{ code: 1000, reason: "bye", wasClean: true }]);
   });
 
+  test("is told whole where the platform's event is not, as in React Native", (t) => {
+    const tick = clock(t);
+    const events: ClientCloseEvent[] = [];
+    connect({ onClose: (event) => events.push(event) });
+    for (const event of [{}, { code: 1000 }, { code: 1006, reason: null }]) {
+      Fake.last.emit("close", event);
+      tick(10_000);
+    }
+    assert.deepEqual(events, [
+      { code: 1006, reason: "", wasClean: false },
+      { code: 1000, reason: "", wasClean: true },
+      { code: 1006, reason: "", wasClean: false },
+    ]);
+  });
+
   test("leaves what it did not take any more to the next one", (t) => {
     const tick = clock(t);
     const client = connect();

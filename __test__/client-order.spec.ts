@@ -102,6 +102,56 @@ test("what a method caused is told before what the socket says next, even in the
   assert.deepEqual(heard, ["open", "1", "close 1000", "QUEUE_FULL chat.message", "open", "2"]);
 });
 
+test("half a million messages that do not fit are told one by one, in order", async () => {
+  const client = connect({ maxQueuedBytes: 0 });
+  const send = client.send as never as Record<string, () => void>;
+  let count = 0;
+  let inOrder = true;
+  client.onError(({ route }) => {
+    inOrder &&= route === `r${count % 10}`;
+    count += 1;
+  });
+  for (let number = 0; number < 500_000; number++) send[`r${number % 10}`]?.();
+  assert.equal(count, 0);
+  await told();
+  assert.deepEqual([count, inOrder], [500_000, true]);
+});
+
+test("a listener that causes what it is told of, over and over, lets everything else run", async () => {
+  const client = connect({ maxQueuedBytes: 0 });
+  let count = 0;
+  const stop = client.onError(() => {
+    count += 1;
+    client.send.chat.message("the queue is full");
+  });
+  client.send.chat.message("lost");
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setTimeout(resolve, 1));
+  assert.ok(count > 1);
+  const before = count;
+  stop();
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.equal(count, before);
+});
+
+test("a message that the WebSocket class throws for waits for the next connection, with those behind it", async (t) => {
+  const logged = t.mock.method(console, "error", () => {});
+  let isBroken = true;
+  class Breaking extends Fake {
+    override send(text: string): void {
+      if (isBroken) throw new Error("broken");
+      super.send(text);
+    }
+  }
+  const client = connect({ WebSocket: Breaking });
+  for (const text of ["1", "2"]) client.send.chat.message(text);
+  Fake.last.open();
+  assert.equal(logged.mock.callCount(), 1);
+  assert.throws(() => client.send.chat.message("3"), /broken/);
+  isBroken = false;
+  client.reconnect();
+  assert.deepEqual(Fake.last.open().payloads, ["1", "2"]);
+});
+
 test("a listener that causes something hears of it after the others have heard what it heard", async () => {
   const client = connect({ maxQueuedBytes: 0 });
   const heard: string[] = [];

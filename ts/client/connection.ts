@@ -135,7 +135,10 @@ export class Connection {
     );
     socket.addEventListener(
       "close",
-      whileCurrent(({ code, reason, wasClean }) => this.#ended(code, reason, wasClean)),
+      // React Native leaves fields out.
+      whileCurrent(({ code = ABNORMAL_CLOSURE, reason, wasClean = code !== ABNORMAL_CLOSURE }) =>
+        this.#ended(code, reason ?? "", wasClean),
+      ),
     );
     socket.addEventListener(
       "error",

@@ -74,7 +74,7 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
           longest = { route: "", length: 0 };
           // First: an application joins its rooms there, and what its user typed meanwhile is for these.
           opens.emit();
-          queue.drain((message) => connection.isOpen && sendNow(message));
+          queue.drain((message) => connection.isOpen && trySending(message));
         },
         received(data) {
           const envelope = parse(data);
@@ -112,6 +112,16 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
     connection.send(text);
     if (text.length > longest.length) longest = { route, length: text.length };
     return true;
+  }
+
+  /** There is no caller to throw to here, and what could not be sent goes on to wait. */
+  function trySending(message: Waiting): boolean {
+    try {
+      return sendNow(message);
+    } catch (error) {
+      console.error("zocket: the WebSocket class failed:", error);
+      return false;
+    }
   }
 
   function refuse({ route, text }: Waiting, why: string): void {

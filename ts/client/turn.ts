@@ -3,8 +3,9 @@
 
 /** Puts what happens to a client into one order. */
 export class Turn {
-  /** Steps of methods, in their order. A microtask empties it, so it holds what one run of the caller's code causes. */
-  readonly #later: (() => void)[] = [];
+  /** Steps of methods, in their order; they do not throw. It holds what one run of the caller's code causes. */
+  #later: (() => void)[] = [];
+  #isCatchingUp = false;
   /** How many methods of the client are at work. */
   #methods = 0;
 
@@ -20,8 +21,12 @@ export class Turn {
 
   /** Takes a step once the method has returned. */
   later(step: () => void): void {
+    if (this.#later.push(step) > 1) return;
+    const catchUp = () => this.#catchUp();
+    // A listener that causes what it is told of goes round for ever. A timer lets everything else run meanwhile.
+    if (this.#isCatchingUp) setTimeout(catchUp, 0);
     // Not `queueMicrotask`: not every platform has it.
-    if (this.#later.push(step) === 1) void Promise.resolve().then(() => this.#catchUp());
+    else void Promise.resolve().then(catchUp);
   }
 
   /** Takes a step that the socket or a timer asks for. */
@@ -32,6 +37,10 @@ export class Turn {
   }
 
   #catchUp(): void {
-    for (let step = this.#later.shift(); step; step = this.#later.shift()) step();
+    const steps = this.#later;
+    this.#later = [];
+    this.#isCatchingUp = true;
+    for (const step of steps) step();
+    this.#isCatchingUp = false;
   }
 }
