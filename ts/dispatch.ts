@@ -125,8 +125,8 @@ export class Dispatch {
     if (values === undefined) return true;
     const { clients, messages, scope, turn } = this.#parts;
     const numbers = this.#numbers;
-    while (this.#at < values.length) {
-      const at = this.#at++;
+    let untilLook = turn.stride;
+    for (let at = this.#at; at < values.length; at += 1) {
       const head = HEAD.FIRST + HEAD.WORDS * at;
       try {
         const handle = numbers[head] as number;
@@ -142,10 +142,14 @@ export class Dispatch {
       } catch (error) {
         this.#report(error);
       }
+      untilLook -= 1;
+      if (untilLook > 0) continue;
       if (turn.look()) {
+        this.#at = at + 1;
         if (this.#at === values.length) this.#values = undefined;
         return false;
       }
+      untilLook = turn.stride;
     }
     this.#values = undefined;
     return true;

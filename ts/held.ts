@@ -75,8 +75,9 @@ export class Held {
   }
 
   #wait(): void {
-    const cut = () => this.#scope.run(this.#disconnect, this);
-    this.#timer = setTimeout(cut, PATIENCE).unref();
+    // In nobody's context, as it is about all of them.
+    const wait = () => setTimeout(() => this.#disconnect(), PATIENCE).unref();
+    this.#timer = this.#scope.run(wait, undefined);
   }
 
   /** Cuts off as many of those that hold the most as it takes. */
@@ -87,7 +88,9 @@ export class Held {
       left -= client.held;
       this.#commands.terminate(client.handle);
       const text = `cut off: the messages of all clients that are not done hold more than ${this.#limit} bytes of JSON`;
-      this.#faults.reportClient(() => new ClientFault(text), "HANDLERS", client.id);
+      const fault = () => new ClientFault(text);
+      const faults = this.#faults;
+      this.#scope.run(faults.reportClient, faults, fault, "HANDLERS", client.id);
     }
     // Until the last of them has ended.
     this.#wait();

@@ -29,7 +29,6 @@ export class Turn {
   #since = 0;
   #inSlice = false;
   #stride = 1;
-  #untilLook = 1;
 
   /** What a message costs in promise callbacks, in ms: measured, and counted before it is spent. */
   #cost = FIRST_GUESS;
@@ -49,17 +48,26 @@ export class Turn {
     return this.#spent >= BUDGET;
   }
 
+  /** After how many events of a slice to {@link look}. */
+  get stride(): number {
+    return this.#stride;
+  }
+
   /** Begins a slice of synchronous work. */
   begin(): void {
     this.#since = now();
-    this.#untilLook = this.#stride;
     this.#inSlice = true;
   }
 
-  /** To be asked after each event of a slice: whether the turn is over. */
+  /** Looks at the clock within a slice: whether the turn is over. */
   look(): boolean {
-    this.#untilLook -= 1;
-    return this.#untilLook <= 0 && this.#measure();
+    const time = now();
+    const passed = time - this.#since;
+    this.#since = time;
+    this.#spent += passed;
+    if (passed > SLOW) this.#stride = 1;
+    else if (passed < QUICK && this.#stride < MOST_BETWEEN_LOOKS) this.#stride *= 2;
+    return this.#spent >= BUDGET;
   }
 
   /** Ends the slice. */
@@ -94,17 +102,6 @@ export class Turn {
   afterwards(resume: () => void): void {
     this.#resume = resume;
     this.#schedule();
-  }
-
-  #measure(): boolean {
-    const time = now();
-    const passed = time - this.#since;
-    this.#since = time;
-    this.#spent += passed;
-    if (passed > SLOW) this.#stride = 1;
-    else if (passed < QUICK && this.#stride < MOST_BETWEEN_LOOKS) this.#stride *= 2;
-    this.#untilLook = this.#stride;
-    return this.#spent >= BUDGET;
   }
 
   /** All promise callbacks that were due have run: what they really cost takes the place of the guess. */
