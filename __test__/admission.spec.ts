@@ -426,3 +426,43 @@ describe("messages sent early", () => {
     assert.deepEqual(app.order, ["connect", "error"]);
   });
 });
+
+describe("a message that is sent inside onConnect to the client itself", () => {
+  for (const [environment, heard] of [
+    [undefined, 1],
+    ["test", 1],
+    ["production", 0],
+  ] as const) {
+    test(`is lost, which onError hears ${heard} times with NODE_ENV ${environment}`, async (t) => {
+      const before = process.env["NODE_ENV"];
+      t.after(() => {
+        if (before === undefined) delete process.env["NODE_ENV"];
+        else process.env["NODE_ENV"] = before;
+      });
+      if (environment === undefined) delete process.env["NODE_ENV"];
+      else process.env["NODE_ENV"] = environment;
+      const app = serve(t, {
+        onConnect: async (_, clientId) => {
+          app.server.send.said("gone before").to("00000000-0000-4000-8000-000000000000");
+          app.server.send.said("too early").to(clientId);
+          await Promise.resolve();
+          app.server.send.said("too early").to([clientId]);
+        },
+      });
+      for (let round = 0; round < 3; round++) {
+        const client = await Client.open(t, app.url);
+        await client.roundTrip();
+        assert.equal(client.received.length, 1);
+      }
+      assert.equal(app.errors.length, heard);
+      for (const { error, code, clientId } of app.errors) {
+        assert.equal(code, "CONNECT");
+        assert.equal(clientId, app.connects[0]?.clientId);
+        assert.match(
+          String(error),
+          /^Error: send\.said\(…\)\.to: the client gets nothing before its onConnect is done/,
+        );
+      }
+    });
+  }
+});

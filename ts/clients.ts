@@ -61,6 +61,8 @@ export class Client {
 export class Clients {
   readonly #byHandle: (Client | undefined)[] = [];
   readonly #open = new Map<string, Client>();
+  /** Ids of the clients that are not open yet, while somebody wants to know. */
+  #deciding: Set<string> | undefined = undefined;
   /** Whom the last event was about: most of what its handler sends is for it. */
   #last: Client | undefined = undefined;
 
@@ -70,7 +72,18 @@ export class Clients {
     // Handles are small and dense; going up one by one keeps the array from becoming a dictionary.
     while (this.#byHandle.length < handle) this.#byHandle.push(undefined);
     this.#byHandle[handle] = client;
+    this.#deciding?.add(id);
     return client;
+  }
+
+  /** From now on {@link isDeciding} knows, until it is turned off: it costs a little for each client. */
+  watchDeciding(on: boolean): void {
+    this.#deciding = on ? new Set() : undefined;
+  }
+
+  /** Whether the id is of a client that is not open yet. */
+  isDeciding(id: string): boolean {
+    return this.#deciding?.has(id) ?? false;
   }
 
   /** The client that the engine calls so. */
@@ -87,12 +100,14 @@ export class Clients {
   /** Opens a client: from now on it can be sent to. */
   open(client: Client): void {
     client.phase = "open";
+    this.#deciding?.delete(client.id);
     this.#open.set(client.id, client);
   }
 
   /** Forgets a client: its handle is free from now on. */
   end(client: Client): void {
     client.phase = "gone";
+    this.#deciding?.delete(client.id);
     this.#open.delete(client.id);
     this.#byHandle[client.handle] = undefined;
     if (this.#last === client) this.#last = undefined;

@@ -1,6 +1,6 @@
 // `send.a.b(payload)`, then `to`, `toRoom` or `broadcast`: built once from the outgoing routes, shared by all contexts.
 import { quote, unexpected } from "./check.js";
-import type { Clients } from "./clients.js";
+import type { Client, Clients } from "./clients.js";
 import type { Commands } from "./commands.js";
 import { serialise, type Payload } from "./payload.js";
 import { roomName, roomNames } from "./room-name.js";
@@ -18,6 +18,8 @@ export class Outlet {
   readonly #routes = new Map<string, NumberedRoute>();
   /** The sender that all contexts share. */
   readonly send: UntypedSender;
+  /** Is told, in development, of the first message that is sent to a client before its `onConnect` is done. */
+  readonly #sentEarly: ((error: Error, clientId: string) => void) | undefined;
   /** How many rooms a client may be in; the engine tells once it has read the options. */
   maxRooms = 0;
 
@@ -26,7 +28,10 @@ export class Outlet {
     readonly clients: Clients,
     /** Wire names of the outgoing routes, by number. */
     names: readonly string[],
+    sentEarly?: (error: Error, clientId: string) => void,
   ) {
+    this.#sentEarly = sentEarly;
+    if (sentEarly) clients.watchDeciding(true);
     const send = group();
     for (const [number, name] of names.entries()) {
       const route = { number, place: `send.${name}(…)` };
@@ -38,6 +43,19 @@ export class Outlet {
       node[last] = (payload: unknown) => new Message(this, route, serialise(payload));
     }
     this.send = freeze(send) as unknown as UntypedSender;
+  }
+
+  /** The client with this id. An unknown one is no error, unless it is too early. */
+  find(id: string, place: string): Client | undefined {
+    const client = this.clients.find(id);
+    if (client === undefined && this.clients.isDeciding(id)) {
+      // Once is enough to find the place.
+      this.clients.watchDeciding(false);
+      const why = "the client gets nothing before its onConnect is done, so this message is lost";
+      const instead = "send it when the client's first message comes";
+      this.#sentEarly?.(new Error(`${place}.to: ${why}; ${instead}`), id);
+    }
+    return client;
   }
 
   /** Sends to everybody in a room, by the route's wire name. */
@@ -89,19 +107,19 @@ class Message implements FluentSender {
   }
 
   #toOne(id: string): void {
-    const { clients, commands } = this.#outlet;
-    const client = clients.find(id);
+    const { commands } = this.#outlet;
+    const client = this.#outlet.find(id, this.#route.place);
     if (client) commands.toOne(this.#route.number, client.handle, this.#payload);
   }
 
   #toSome(ids: unknown): void {
-    const { clients, commands } = this.#outlet;
+    const { commands } = this.#outlet;
     const place = `${this.#route.place}.to`;
     if (!Array.isArray(ids)) throw unexpected(place, "a client id or an array of them", ids);
     const handles: number[] = [];
     for (const id of ids as readonly unknown[]) {
       if (typeof id !== "string") throw unexpected(place, "a client id", id);
-      const client = clients.find(id);
+      const client = this.#outlet.find(id, this.#route.place);
       if (client) handles.push(client.handle);
     }
     if (handles.length > 0) commands.to(this.#route.number, handles, this.#payload);

@@ -44,7 +44,10 @@ export function serve(
     (error) => scope.run(faults.report, faults, error, "INTERNAL"),
   );
   const commands = new Commands(buffer);
-  const outlet = new Outlet(commands, clients, names);
+  const sentEarly = (error: Error, clientId: string) =>
+    scope.run(faults.report, faults, error, "CONNECT", clientId);
+  const inProduction = process.env["NODE_ENV"] === "production";
+  const outlet = new Outlet(commands, clients, names, inProduction ? undefined : sentEarly);
   const held = new Held(clients, commands, faults, scope);
   const inFlight = new InFlight(held, faults);
   const turn = new Turn();
