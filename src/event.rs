@@ -24,6 +24,10 @@ pub trait EventSink: Send + Sync + 'static {
     /// There is something to take. Called from I/O threads, at most once until the owner has
     /// answered with [`ServerHandle::answer`](crate::ServerHandle::answer). Must not block.
     fn ring(&self);
+
+    /// A crowd has left, so memory of many connections is free: a good moment to give it back to the system. Called from
+    /// I/O threads, each time twice within ten seconds. Must not block.
+    fn thinned(&self) {}
 }
 
 impl<F: Fn() + Send + Sync + 'static> EventSink for F {

@@ -46,6 +46,10 @@ impl Bell {
         }
     }
 
+    pub(crate) fn thinned(&self) {
+        self.sink.thinned();
+    }
+
     pub(crate) fn answer(&self) {
         // Swapped like the other side, so that all that happens to the flag has one order.
         self.ringing.swap(false, Ordering::SeqCst);
@@ -249,6 +253,11 @@ impl InboxWriter {
     /// Whether the owner has taken the event of that number.
     pub(crate) fn is_taken(&self, number: u64) -> bool {
         self.inbox.taken.load(Ordering::SeqCst) >= number
+    }
+
+    /// Tells the owner that a crowd has left.
+    pub(crate) fn thinned(&self) {
+        self.inbox.bell.thinned();
     }
 
     /// How many events are not published yet.

@@ -6,6 +6,7 @@
 mod place;
 mod slots;
 mod stop;
+mod tasks;
 mod write;
 
 use std::{
@@ -48,7 +49,10 @@ use crate::{
 };
 
 pub(crate) use self::place::Place;
-use self::slots::Slots;
+use self::{
+    slots::Slots,
+    tasks::{Counted, Tasks},
+};
 
 /// Bytes of the buffer all connections of a shard are read through.
 pub(crate) const SCRATCH: usize = 64 * 1024;
@@ -113,9 +117,7 @@ pub(crate) struct Shard {
     stop_signal: Notify,
     /// Who is closed when, while the server drains.
     drain: RefCell<Option<Drain>>,
-    /// Tasks that serve sockets.
-    tasks: Cell<usize>,
-    idle: Notify,
+    tasks: Tasks,
 }
 
 impl Shard {
@@ -143,8 +145,7 @@ impl Shard {
             stopping: Cell::new(None),
             stop_signal: Notify::new(),
             drain: RefCell::default(),
-            tasks: Cell::new(0),
-            idle: Notify::new(),
+            tasks: Tasks::default(),
         });
         if let Some(listener) = listener {
             let mailboxes = this.shared.mailboxes.clone();
@@ -155,6 +156,7 @@ impl Shard {
             spawn_local(heartbeat::run(this.clone(), every));
         }
         spawn_local(this.clone().publish());
+        spawn_local(this.clone().tell_when_thinned());
         this.work().await;
     }
 
@@ -189,7 +191,7 @@ impl Shard {
                     }
                     self.flush_touched();
                 }
-                () = self.idle.notified() => {}
+                () = self.tasks.none_left() => {}
                 () = until(drain) => {
                     if self.drain_on() {
                         self.read_mail(Mail::Stop(StopMode::Close), &mut close_deadline);
@@ -393,26 +395,6 @@ impl Shard {
 
 fn is_unread(inbox: &InboxWriter, connection: &Connection) -> bool {
     inbox.is_full() || connection.has_enough_waiting(|number| inbox.is_taken(number))
-}
-
-/// Counts a task that serves a socket, also when it panics.
-struct Counted(Rc<Shard>);
-
-impl Counted {
-    fn new(shard: Rc<Shard>) -> Self {
-        shard.tasks.set(shard.tasks.get() + 1);
-        Self(shard)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let left = self.0.tasks.get() - 1;
-        self.0.tasks.set(left);
-        if left == 0 {
-            self.0.idle.notify_one();
-        }
-    }
 }
 
 async fn until(deadline: Option<Instant>) {

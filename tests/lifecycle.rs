@@ -2,7 +2,14 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{
+    io::{Read, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
@@ -12,7 +19,7 @@ use tokio_tungstenite::{
     MaybeTlsStream, connect_async,
     tungstenite::{Error, Message},
 };
-use zocket::{Config, StopMode};
+use zocket::{Config, Echo, EventSink, Routes, Server, StopMode};
 
 async fn refused(url: String) -> (u16, String) {
     match connect_async(url).await {
@@ -344,4 +351,40 @@ async fn a_panic_ends_one_connection_and_is_told() {
     other.send(Message::text("fine")).await.unwrap();
     assert_eq!(owner.next().code, 1);
     owner.stop(StopMode::Terminate);
+}
+
+/// Counts how often it is told that a crowd has left.
+struct Thinned(Arc<AtomicUsize>);
+
+impl EventSink for Thinned {
+    fn ring(&self) {}
+
+    fn thinned(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn the_owner_is_told_when_a_crowd_has_left_and_not_when_one_of_it_has() {
+    let told = Arc::new(AtomicUsize::new(0));
+    let routes = Arc::new(Routes::new(vec![], vec![]));
+    let server = Server::bind(config(), routes, Echo, Thinned(told.clone())).unwrap();
+    let connect = || std::net::TcpStream::connect(server.address()).unwrap();
+    let mut crowd: Vec<_> = (0..8).map(|_| connect()).collect();
+    // Who is answered has come after them.
+    let refused = |mut stream: &std::net::TcpStream| {
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
+    };
+    refused(&crowd.remove(0));
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(told.load(Ordering::Relaxed), 0);
+    drop(crowd);
+    let deadline = Instant::now() + support::DEADLINE;
+    while told.load(Ordering::Relaxed) < 2 {
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    server.stop(StopMode::Terminate);
+    server.join();
 }

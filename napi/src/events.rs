@@ -9,6 +9,8 @@ use napi::{
 };
 use zocket::EventSink;
 
+use crate::memory;
+
 /// Weak, so that the bell alone does not keep Node alive.
 type Ring = ThreadsafeFunction<(), (), (), Status, false, true>;
 
@@ -71,5 +73,9 @@ pub(crate) struct Sink(pub(crate) Arc<Bell>);
 impl EventSink for Sink {
     fn ring(&self) {
         self.0.lock().ring();
+    }
+
+    fn thinned(&self) {
+        memory::give_back();
     }
 }

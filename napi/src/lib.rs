@@ -5,6 +5,7 @@ mod create;
 mod error;
 mod events;
 mod fields;
+mod memory;
 mod message;
 mod object;
 mod options;

@@ -47,7 +47,7 @@ impl Shard {
         let refuses = matches!(self.stopping.get(), Some(StopMode::Drain(_)))
             && self.listener.borrow().is_some()
             && self.shared.connections.load(Ordering::SeqCst) > 0;
-        self.is_stopping() && self.tasks.get() == 0 && !refuses
+        self.is_stopping() && self.tasks.count() == 0 && !refuses
     }
 
     pub(super) fn plan(&self, over: Duration) -> Drain {
