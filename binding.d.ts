@@ -12,11 +12,11 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 /** A listening server and its I/O threads. Internal: `createServer` is what to use. */
 export declare class NativeServer {
   /**
-   * Binds at once; `bell` is called when there is something to take.
+   * Binds at once; `bell` is called when there is something to take. `memory` is what the process may have, in bytes.
    *
    * @throws `TypeError` for a wrong option, `Error` with a `code` when the address cannot be listened on.
    */
-  constructor(options: object, incoming: Array<string>, outgoing: Array<NativeRoute>, bell: () => void)
+  constructor(options: object, incoming: Array<string>, outgoing: Array<NativeRoute>, bell: () => void, memory: number)
   /** The port that is listened on. */
   get port(): number
   /** The address that is listened on. */
@@ -78,6 +78,8 @@ export interface NativeMetrics {
   bytesOut: number
   /** Rooms with a member. */
   rooms: number
+  /** Bytes held for clients. */
+  buffered: number
 }
 
 /** One outgoing route. */

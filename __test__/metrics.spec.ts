@@ -21,6 +21,7 @@ describe("metrics", () => {
       bytesIn: 0,
       bytesOut: 0,
       rooms: 0,
+      buffered: 0,
     });
   });
 

@@ -31,6 +31,10 @@ pub struct Config {
     /// Bytes that may wait for one client before [`SlowClient`] applies to the next message. What it costs to keep them counts
     /// too. One message of each [`Latest`](crate::RoutePolicy::Latest) route may wait besides. Default 1 MiB.
     pub max_backpressure: usize,
+    /// Bytes that all connections together may hold, in inboxes, messages that are not complete, and outboxes; past it those
+    /// that hold the most are not read, get nothing more once their sockets are full, and are cut off after a second. The
+    /// inboxes get a quarter of it at most. Default 1 GiB, as the engine does not know the machine.
+    pub max_buffered_bytes: usize,
     /// What happens past `max_backpressure`, where the route of the message has no
     /// [policy](crate::RoutePolicy) of its own.
     pub slow_client: SlowClient,
@@ -79,6 +83,9 @@ pub const MAX_ROOMS: u32 = 1 << 24;
 /// Largest `max_payload`: V8 cannot hold a longer string than about twice this.
 pub const MAX_PAYLOAD: usize = 256 * 1024 * 1024;
 
+/// Smallest `max_buffered_bytes`.
+pub const MIN_BUFFERED_BYTES: usize = 1024 * 1024;
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -87,6 +94,7 @@ impl Default for Config {
             rules: Rules::default(),
             max_payload: 1024 * 1024,
             max_backpressure: 1024 * 1024,
+            max_buffered_bytes: 1024 * 1024 * 1024,
             slow_client: SlowClient::default(),
             heartbeat_interval: Some(Duration::from_secs(30)),
             handshake_timeout: Duration::from_secs(10),
@@ -124,6 +132,9 @@ impl Config {
         let wrong = |field, expected| Err(Error::Config { field, expected });
         if self.max_payload == 0 || self.max_payload > MAX_PAYLOAD {
             return wrong("max_payload", "1 to 268435456 bytes");
+        }
+        if self.max_buffered_bytes < MIN_BUFFERED_BYTES {
+            return wrong("max_buffered_bytes", "at least 1048576 bytes");
         }
         if self.io_threads == 0 || self.io_threads > MAX_IO_THREADS {
             return wrong("io_threads", "1 to 256");

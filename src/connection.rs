@@ -11,6 +11,7 @@ use std::{
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::{
+    buffered::Tally,
     id::{ClientId, Handle},
     outbox::Outbox,
     rate::Rate,
@@ -93,12 +94,13 @@ impl Connection {
         id: ClientId,
         writer: OwnedWriteHalf,
         welcome: Vec<u8>,
+        tally: Rc<Tally>,
     ) -> Rc<Self> {
         Rc::new(Self {
             handle,
             id,
             writer: RefCell::new(Some(writer)),
-            outbox: RefCell::default(),
+            outbox: RefCell::new(Outbox::new(tally)),
             state: Cell::new(State::Pending),
             order: RefCell::default(),
             waker: RefCell::default(),
@@ -275,13 +277,25 @@ impl Connection {
     /// Bytes of memory held of what it sends, as they were when the last read settled: a message that is not complete, and
     /// what has arrived but is not to be read yet. Messages that are complete are the inbox's. At most `maxPayload` and
     /// 64 KiB; 0 once its task is over.
-    #[expect(dead_code, reason = "for the bound of the whole server")]
     pub(crate) fn held(&self) -> usize {
         self.held.get()
     }
 
     pub(crate) fn set_held(&self, bytes: usize) {
-        self.held.set(bytes);
+        let before = self.held.replace(bytes);
+        if before != bytes {
+            self.outbox.borrow().tally().change(before, bytes);
+        }
+    }
+
+    /// Whether it holds more than `share` bytes, of what it sends and what waits for it.
+    pub(crate) fn holds_more_than(&self, share: usize) -> bool {
+        self.held() + self.outbox.borrow().held() > share
+    }
+
+    /// Bytes of memory that would be free without it.
+    pub(crate) fn weight(&self) -> usize {
+        self.held() + self.outbox.borrow().weight()
     }
 
     /// Whether the socket takes nothing for now.

@@ -65,6 +65,7 @@ impl Shard {
                         self.finish(run.take());
                     }
                     self.obey(other);
+                    self.write_much();
                     continue;
                 }
             };
@@ -189,7 +190,8 @@ impl Shard {
             && let (Some(only), None) = (rest.next(), rest.next())
         {
             if let Some(connection) = self.connection(only) {
-                self.send_one(&connection, policy, |out| {
+                let length = prefix.len() + payload.map_or(0, <[u8]>::len);
+                self.send_one(&connection, policy, length, |out| {
                     encode_frame(out, prefix, payload)
                 });
             }
@@ -212,6 +214,14 @@ impl Shard {
         let slow = self.queue(sending, to.filter(|connection| connection.mark(number)));
         drop(registry);
         self.cut_slow(slow);
+        self.write_much();
+    }
+
+    /// Writes before the batch is done, if much is queued: what the sockets take need not be held.
+    fn write_much(&self) {
+        if self.tally().is_much_unwritten() {
+            self.flush_touched();
+        }
     }
 
     fn next_fan_out(&self) -> u32 {
@@ -252,6 +262,7 @@ impl Shard {
         );
         drop(registry);
         self.cut_slow(slow);
+        self.write_much();
     }
 
     fn deliver(&self, sending: Sending, to: impl Iterator<Item = Rc<Connection>>) {
@@ -275,9 +286,8 @@ impl Shard {
         if frames.is_empty() {
             return slow;
         }
-        let limit = self.config().max_backpressure;
-        let count = frames.count();
-        let frames = frames.share();
+        let (count, length) = (frames.count(), frames.length());
+        let frames = frames.share(self.tally());
         if policy == RoutePolicy::Latest {
             self.queue_latest(&frames, route, to);
             return slow;
@@ -291,6 +301,7 @@ impl Shard {
                 dropped += count;
                 continue;
             }
+            let limit = self.backpressure(&connection, length);
             let mut taken = connection.push_shared(&frames, 0, limit);
             if taken < count {
                 // The flush counts what it writes, and a snapshot may be taken at any time: what is written has been

@@ -47,7 +47,7 @@ fn check(shard: &Rc<Shard>, connection: &Rc<Connection>, tick: u32) {
     if !matches!(connection.state(), State::Open | State::Closing) {
         return;
     }
-    if connection.is_paused() || shard.is_unread(connection) {
+    if connection.is_paused() || shard.is_unread(connection) || shard.holds_back(connection) {
         // Nobody reads it, so its silence is ours. Pings go on: written to a client that is gone, they are answered with
         // a reset.
         connection.heard(tick);

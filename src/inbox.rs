@@ -215,6 +215,11 @@ impl Inbox {
         self.bell.ring();
     }
 
+    /// Bytes of what has been published and not taken.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::SeqCst)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -16,12 +16,13 @@
 //! | `sync` | what threads share things with, and its models |
 //! | `listener` | the accept loop |
 //! | `bad` | bad messages as counts |
-//! | `metrics` | counters |
+//! | `metrics`, `buffered` | counters, and what is held for all clients together |
 #![forbid(unsafe_code)]
 
 mod address_rate;
 mod addresses;
 mod bad;
+mod buffered;
 mod buffers;
 pub mod command;
 pub mod config;

@@ -26,6 +26,8 @@ pub(crate) enum Mail {
     Socket(Accepted),
     /// The inbox has room again.
     Drained,
+    /// The server holds more than it may.
+    Full,
     /// Close every connection, or cut them off.
     Stop(StopMode),
 }

@@ -78,6 +78,8 @@ pub struct Snapshot {
     pub bytes_out: u64,
     /// Rooms with a member.
     pub rooms: u64,
+    /// Bytes that are held for clients now: in inboxes, messages that are not complete, and outboxes.
+    pub buffered: u64,
 }
 
 impl Snapshot {

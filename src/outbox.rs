@@ -9,13 +9,14 @@
 mod chunk;
 mod latest;
 
-use std::{collections::VecDeque, io::IoSlice, mem, rc::Rc};
+use std::{collections::VecDeque, io::IoSlice, rc::Rc};
 
 pub(crate) use self::chunk::Frames;
 use self::{
     chunk::{Chunk, first_frame, shrink},
     latest::Places,
 };
+use crate::buffered::Tally;
 
 /// An own buffer takes no more frames past this, so that a long queue is freed as it is written.
 const OWN_BYTES: usize = 64 * 1024;
@@ -37,11 +38,18 @@ const FREE: usize = 256;
 /// The frame that has begun to leave.
 #[derive(Debug, Default)]
 struct UnderWay {
-    left: usize,
+    left: u32,
     ends_message: bool,
 }
 
 impl UnderWay {
+    fn new(length: usize, ends_message: bool) -> Self {
+        Self {
+            left: u32::try_from(length).unwrap_or(u32::MAX),
+            ends_message,
+        }
+    }
+
     /// Passes over the next `length` bytes of a chunk, which start where the last ones ended; returns how many messages that
     /// completes.
     fn pass(&mut self, bytes: &[u8], length: usize) -> usize {
@@ -49,11 +57,12 @@ impl UnderWay {
         while at < length {
             if self.left == 0 {
                 let head = first_frame(&bytes[at..]);
-                self.left = head.length;
-                self.ends_message = head.ends_message;
+                *self = Self::new(head.length, head.ends_message);
             }
-            let step = self.left.min(length - at);
-            at += step;
+            let step = self
+                .left
+                .min(u32::try_from(length - at).unwrap_or(u32::MAX));
+            at += step as usize;
             self.left -= step;
             completed += usize::from(self.left == 0 && self.ends_message);
         }
@@ -61,7 +70,7 @@ impl UnderWay {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outbox {
     chunks: VecDeque<Chunk>,
     /// Bytes of the first chunk that are written.
@@ -71,13 +80,39 @@ pub(crate) struct Outbox {
     messages: usize,
     /// What the chunks cost; see [`Chunk::cost`].
     cost: usize,
+    /// The part of that which other outboxes may share.
+    shared: usize,
+    /// What the shard has been told that it costs without that part.
+    told: usize,
     /// What could not be saved when the queue was last made small.
     lasting: usize,
     /// From the first message that is superseded until nothing waits.
     places: Option<Box<Places>>,
+    tally: Rc<Tally>,
 }
 
 impl Outbox {
+    pub(crate) fn new(tally: Rc<Tally>) -> Self {
+        Self {
+            chunks: VecDeque::new(),
+            front: 0,
+            under_way: UnderWay::default(),
+            bytes: 0,
+            messages: 0,
+            cost: 0,
+            shared: 0,
+            told: 0,
+            lasting: 0,
+            places: None,
+            tally,
+        }
+    }
+
+    /// Where the memory of its shard's connections is counted.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes == 0
     }
@@ -98,6 +133,23 @@ impl Outbox {
         held.saturating_sub(FREE).max(self.bytes)
     }
 
+    /// Bytes of memory that would be free without it: frames that others hold too count in part.
+    pub(crate) fn weight(&self) -> usize {
+        self.told + self.chunks.iter().map(Chunk::part).sum::<usize>()
+    }
+
+    /// Tells the shard what it costs without what may be shared. A short queue is not counted, so that a message that is
+    /// written at once changes nothing.
+    fn tell(&mut self) {
+        let chunks = self.chunks.capacity().saturating_sub(KEPT_CHUNKS);
+        let mut now = self.cost - self.shared + chunks * size_of::<Chunk>();
+        if let Some(places) = &self.places {
+            now += places.cost();
+        }
+        self.tally.change(self.told, now);
+        self.told = now;
+    }
+
     /// Queues a message of this connection's own: one whole frame, or several that are one message. `limit` is that of the
     /// connection.
     pub(crate) fn push_message(&mut self, limit: usize, write: impl FnOnce(&mut Vec<u8>) -> usize) {
@@ -115,10 +167,7 @@ impl Outbox {
     /// Queues the answer to the upgrade request, which comes before all frames.
     pub(crate) fn push_answer(&mut self, answer: &[u8]) {
         debug_assert!(self.is_empty());
-        self.under_way = UnderWay {
-            left: answer.len(),
-            ends_message: false,
-        };
+        self.under_way = UnderWay::new(answer.len(), false);
         self.push_control(answer);
     }
 
@@ -158,6 +207,7 @@ impl Outbox {
         } else {
             self.bytes += length;
             self.enqueue(Chunk::Shared(frames.clone()));
+            self.tell();
         }
         self.messages += taken;
         taken
@@ -175,10 +225,12 @@ impl Outbox {
             frame: frame.clone(),
             route,
         });
+        self.tell();
     }
 
     fn push_own(&mut self, target: usize, write: impl FnOnce(&mut Vec<u8>)) {
         self.bytes += self.append(target, write);
+        self.tell();
     }
 
     /// Copies frames that are counted already behind the others.
@@ -224,10 +276,12 @@ impl Outbox {
 
     fn count_in(&mut self, chunk: &Chunk) {
         self.cost += chunk.cost();
+        self.shared += chunk.shared_cost();
     }
 
     fn count_out(&mut self, chunk: &Chunk) {
         self.cost -= chunk.cost();
+        self.shared -= chunk.shared_cost();
     }
 
     /// The oldest bytes, as the system takes them; returns how many of `slices` are filled.
@@ -246,7 +300,7 @@ impl Outbox {
     /// Forgets what the system took; returns how many messages that completes.
     pub(crate) fn advance(&mut self, written: usize) -> usize {
         if written >= self.bytes {
-            return self.finish();
+            return self.clear();
         }
         self.bytes -= written;
         let (mut left, mut completed) = (written, 0);
@@ -265,6 +319,7 @@ impl Outbox {
         }
         let completed = completed.min(self.messages);
         self.messages -= completed;
+        self.tell();
         completed
     }
 
@@ -278,30 +333,44 @@ impl Outbox {
         }
     }
 
-    /// Everything is written. The memory of a short queue is kept.
-    fn finish(&mut self) -> usize {
-        let mut chunks = mem::take(&mut self.chunks);
-        chunks.clear();
-        let completed = self.clear();
-        if chunks.capacity() <= KEPT_CHUNKS {
-            self.chunks = chunks;
-        }
-        completed
-    }
-
-    /// Gives everything up; returns how many messages that loses.
+    /// Forgets everything; returns how many messages that were. The memory of a short queue is kept.
     pub(crate) fn clear(&mut self) -> usize {
-        let lost = self.messages;
-        *self = Self::default();
-        lost
+        self.chunks.clear();
+        if self.chunks.capacity() > KEPT_CHUNKS {
+            self.chunks = VecDeque::new();
+        }
+        self.front = 0;
+        self.under_way = UnderWay::default();
+        self.bytes = 0;
+        self.cost = 0;
+        self.shared = 0;
+        self.lasting = 0;
+        self.places = None;
+        self.tell();
+        std::mem::take(&mut self.messages)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::buffered::Buffered;
+
+    fn tally() -> Rc<Tally> {
+        thread_local! {
+            static TALLY: Rc<Tally> =
+                Rc::new(Tally::new(Arc::new(Buffered::new(usize::MAX, 0, 1)), 0));
+        }
+        TALLY.with(Rc::clone)
+    }
+
+    fn outbox() -> Outbox {
+        Outbox::new(tally())
+    }
 
     const TEXT: u8 = 0x81;
     const PING: u8 = 0x89;
@@ -362,7 +431,7 @@ mod tests {
         for payload in payloads {
             frames.push(write(&text(payload)));
         }
-        frames.share()
+        frames.share(&tally())
     }
 
     fn single(payload: &str) -> Rc<Frames> {
@@ -373,7 +442,7 @@ mod tests {
     fn bytes_leave_in_order_whatever_the_system_takes_at_a_time() {
         let answer = b"HTTP/1.1 101 and so on";
         for step in 1..60 {
-            let mut outbox = Outbox::default();
+            let mut outbox = outbox();
             outbox.push_answer(answer);
             outbox.push_message(usize::MAX, write(&text("own-1")));
             outbox.push_control(&whole(PING, b"ping"));
@@ -395,7 +464,7 @@ mod tests {
 
     #[test]
     fn a_message_counts_as_written_with_its_last_byte() {
-        let mut outbox = Outbox::default();
+        let mut outbox = outbox();
         outbox.push_message(usize::MAX, write(&text("ab")));
         outbox.push_message(usize::MAX, write(&text("ef")));
         assert_eq!(outbox.advance(3), 0);
@@ -408,7 +477,7 @@ mod tests {
     #[test]
     fn shared_messages_are_taken_while_the_limit_is_not_passed() {
         let frames = shared(&["123", "123", "123", "123"]);
-        let mut outbox = Outbox::default();
+        let mut outbox = outbox();
         // 0, 5 and 10 bytes wait before each of the first three: none is more than 10.
         assert_eq!(outbox.push_shared(&frames, 0, 10, false), 3);
         assert_eq!(outbox.push_shared(&frames, 3, 10, false), 0);
@@ -419,7 +488,7 @@ mod tests {
 
     #[test]
     fn of_a_route_that_keeps_its_latest_the_newest_stays_in_the_order_of_the_sends() {
-        let mut outbox = Outbox::default();
+        let mut outbox = outbox();
         outbox.push_latest(&single("a1"), 1);
         outbox.push_message(usize::MAX, write(&text("own")));
         outbox.push_latest(&single("b1"), 2);
@@ -441,7 +510,7 @@ mod tests {
     #[test]
     fn what_has_begun_to_leave_is_never_taken_out() {
         for is_made_small in [false, true] {
-            let mut outbox = Outbox::default();
+            let mut outbox = outbox();
             let first = "first".repeat(1000);
             outbox.push_latest(&single(&first), 1);
             outbox.push_latest(&single("second"), 1);
@@ -464,7 +533,7 @@ mod tests {
 
     #[test]
     fn what_is_taken_out_is_found_after_others_have_left() {
-        let mut outbox = Outbox::default();
+        let mut outbox = outbox();
         outbox.push_message(usize::MAX, write(&text("first")));
         outbox.push_latest(&single("a1"), 1);
         outbox.push_message(usize::MAX, write(&text("second")));
@@ -492,7 +561,7 @@ mod tests {
     fn of_very_many_routes_the_latest_are_found_without_a_search() {
         // A search of the queue for each would take minutes.
         const ROUTES: u32 = 40_000;
-        let mut outbox = Outbox::default();
+        let mut outbox = outbox();
         outbox.push_message(usize::MAX, write(&text("first")));
         let mut dropped = outbox.coalesce();
         for round in ["000", "001", "002"] {
@@ -513,7 +582,7 @@ mod tests {
         const LARGE: usize = 1024 * 1024;
         let large = "x".repeat(LARGE);
         let frames = single(&large);
-        let mut outboxes = [(); 3].map(|()| Outbox::default());
+        let mut outboxes = [(); 3].map(|()| outbox());
         outboxes[0].push_message(LARGE, write(&text(&large)));
         outboxes[1].push_shared(&single(&large), 0, LARGE, false);
         outboxes[2].push_shared(&frames, 0, LARGE, false);
@@ -544,7 +613,7 @@ mod tests {
             },
         ];
         for kind in kinds {
-            let mut outbox = Outbox::default();
+            let mut outbox = outbox();
             loop {
                 if outbox.held() > LIMIT {
                     outbox.compact();
@@ -670,7 +739,8 @@ mod tests {
         fn every_message_is_written_queued_or_dropped_and_bytes_leave_as_they_came(
             steps in prop::collection::vec(step(), 0..40),
         ) {
-            let mut outbox = Outbox::default();
+            let mut outbox = outbox();
+            let before = tally().bytes();
             let (mut sent, mut written, mut dropped) = (0, 0, 0);
             let mut model = Model::default();
             let mut next = 0_u8;
@@ -704,7 +774,7 @@ mod tests {
                         for bytes in &all {
                             frames.push(write(bytes));
                         }
-                        let frames = frames.share();
+                        let frames = frames.share(&tally());
                         let mut from = 0;
                         // Again after a partial write, as fan-out does.
                         for _ in 0..2 {
@@ -742,7 +812,7 @@ mod tests {
                             let bytes = bytes(TEXT, length.min(100_000 / times as usize));
                             let mut frames = Frames::default();
                             frames.push(write(&bytes));
-                            outbox.push_latest(&frames.share(), route);
+                            outbox.push_latest(&frames.share(&tally()), route);
                             model.push(Kind::Latest(route), &bytes);
                             sent += 1;
                         }
@@ -779,8 +849,13 @@ mod tests {
                 prop_assert_eq!(outbox.is_empty(), model.bytes() == 0);
                 prop_assert_eq!(outbox.cost, outbox.chunks.iter().map(Chunk::cost).sum::<usize>());
                 prop_assert!(outbox.held() >= outbox.bytes);
+                let shared = outbox.chunks.iter().map(Chunk::shared_cost).sum::<usize>();
+                prop_assert!(tally().bytes() - before >= outbox.told + shared);
+                prop_assert_eq!(outbox.weight(), outbox.told + shared);
                 prop_assert_eq!(sent, written + model.messages() + dropped);
             }
+            outbox.clear();
+            prop_assert_eq!(tally().bytes(), before);
         }
     }
 }

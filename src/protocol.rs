@@ -64,7 +64,8 @@ impl Exchange<'_> {
 
     /// Queues a whole frame for the sender of the message; `write` appends it and returns its length.
     pub fn reply(&mut self, write: impl FnOnce(&mut Vec<u8>) -> usize) {
-        (self.shard).send_one(self.connection, RoutePolicy::Server, write);
+        // What the frame holds is mostly a copy of what was read, or short.
+        (self.shard).send_one(self.connection, RoutePolicy::Server, 0, write);
     }
 }
 

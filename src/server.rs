@@ -22,6 +22,7 @@ use tokio::{
 use crate::{
     address_rate::AddressRates,
     addresses::Addresses,
+    buffered::Buffered,
     buffers::Buffers,
     command::write_with_payloads,
     config::Config,
@@ -84,7 +85,9 @@ impl Server {
         let listener = listener::bind(&config)?;
         let address = listener.local_addr().map_err(Error::Thread)?;
         let shards = config.io_threads;
-        let limit = config.max_inbox;
+        let max = config.max_buffered_bytes;
+        let limit = Buffered::inbox(max, config.max_inbox, shards);
+        let buffered = Arc::new(Buffered::new(max, limit, shards));
         let upgrades = config.max_upgrades_per_second.map(SharedBucket::new);
         let pending = Arc::new(PendingPlaces::new(config.pending_places()));
         let address_rates = (config.max_upgrades_per_second_per_address).map(AddressRates::new);
@@ -95,6 +98,7 @@ impl Server {
             routes,
             rooms: RoomDirectory::default(),
             buffers: Buffers::default(),
+            buffered,
             connections: AtomicUsize::new(0),
             addresses: Addresses::default(),
             pending,
@@ -307,8 +311,11 @@ impl ServerHandle {
     /// The counters now.
     #[must_use]
     pub fn metrics(&self) -> Snapshot {
+        let inboxes = self.inboxes.iter().map(|inbox| inbox.bytes());
+        let buffered = self.shared.buffered.bytes() + inboxes.sum::<usize>();
         let mut snapshot = Snapshot {
             rooms: self.shared.rooms.count(),
+            buffered: buffered as u64,
             ..Snapshot::default()
         };
         for metrics in &self.shared.metrics {

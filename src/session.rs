@@ -24,7 +24,7 @@ use tokio_tungstenite::tungstenite::{
 use crate::{
     connection::{Connection, Flush, Order, State},
     protocol::{Exchange, Message},
-    shard::{Place, SCRATCH, Shard},
+    shard::{Place, Shard},
     transport::{Arrived, Next, Transport},
     upgrade::{Open, Registered},
 };
@@ -168,16 +168,19 @@ impl Task {
                 return Poll::Ready(ControlFlow::Break(()));
             }
             let changed = connection.is_paused() != paused;
-            if changed || connection.has_order() || !is_held(shard, connection) {
+            let is_held =
+                is_held(shard, connection) || (!self.unread && shard.waits_for_relief(connection));
+            if changed || connection.has_order() || !is_held {
                 return Poll::Ready(ControlFlow::Continue(()));
             }
             Poll::Pending
         });
+        let is_long = paused || shard.holds_back(connection);
         tokio::select! {
             rested = rested => rested,
-            // A reset; nobody knows how long the owner's pause lasts. An orderly end stands behind what is not read: the
+            // A reset; nobody knows how long such a pause lasts. An orderly end stands behind what is not read: the
             // heartbeat finds that its client is gone.
-            _ = self.reader.ready(Interest::ERROR), if paused => ControlFlow::Break(()),
+            _ = self.reader.ready(Interest::ERROR), if is_long => ControlFlow::Break(()),
         }
     }
 
@@ -193,11 +196,16 @@ impl Task {
         if is_held(&self.registered.shard, &self.registered.connection) {
             return Poll::Ready(Wake::Held);
         }
+        // What has been read already takes no more memory.
         if self.unread {
             return Poll::Ready(Wake::Input { full: false });
         }
+        if shard.waits_for_relief(connection) {
+            return Poll::Ready(Wake::Held);
+        }
+        let at_once = shard.reads_at_once();
         let mut scratch = self.registered.shard.take_scratch();
-        let mut buffer = ReadBuf::new(&mut scratch);
+        let mut buffer = ReadBuf::new(&mut scratch[..at_once]);
         let polled = Pin::new(&mut self.reader).poll_read(cx, &mut buffer);
         let read = buffer.filled().len();
         match polled {
@@ -208,7 +216,7 @@ impl Task {
                     .heard(self.registered.shard.tick());
                 self.socket.get_mut().arrived.lend(scratch, read);
                 Poll::Ready(Wake::Input {
-                    full: read == SCRATCH,
+                    full: read == at_once,
                 })
             }
             Poll::Ready(end) => {
@@ -259,6 +267,7 @@ impl Task {
         let scratch = transport.arrived.settle();
         self.registered.shard.return_scratch(scratch);
         self.registered.connection.set_held(transport.held());
+        self.registered.shard.watch_buffers();
         if !self.registered.connection.outbox().borrow().is_empty() && self.flush() == Flush::Broken
         {
             return Some(End::Gone);

@@ -3,6 +3,7 @@
 //!
 //! Nothing here is shared with another thread but the inbox, the mailbox and the counters.
 
+mod overflow;
 mod place;
 mod slots;
 mod stop;
@@ -29,6 +30,7 @@ use crate::{
     address_rate::AddressRates,
     addresses::Addresses,
     bad::BadMessages,
+    buffered::{Buffered, Tally},
     buffers::Buffers,
     config::Config,
     connection::Connection,
@@ -69,6 +71,7 @@ pub(crate) struct Shared {
     pub(crate) routes: Arc<Routes>,
     pub(crate) rooms: RoomDirectory,
     pub(crate) buffers: Buffers,
+    pub(crate) buffered: Arc<Buffered>,
     /// Connections from their upgrade request until their sockets are closed.
     pub(crate) connections: AtomicUsize,
     /// The same by address, where that is limited.
@@ -106,7 +109,11 @@ pub(crate) struct Shard {
     pub(crate) registry: RefCell<Registry>,
     /// Connections to flush at the end of the batch.
     touched: RefCell<Vec<Rc<Connection>>>,
-    /// Connections that stopped reading because the inbox is full.
+    /// What its connections hold.
+    tally: Rc<Tally>,
+    /// Something is being done about holding too much.
+    is_relieving: Cell<bool>,
+    /// Connections that stopped reading because the inbox is full, or the server holds too much.
     waiting: RefCell<Vec<Rc<Connection>>>,
     scratch: Cell<Vec<u8>>,
     tick: Cell<u32>,
@@ -128,9 +135,12 @@ impl Shard {
         inbox: InboxWriter,
         listener: Option<TcpListener>,
     ) {
+        let tally = Rc::new(Tally::new(shared.buffered.clone(), index as usize));
         let this = Rc::new(Self {
             index,
             shared,
+            tally,
+            is_relieving: Cell::new(false),
             inbox: RefCell::new(inbox),
             bad: RefCell::default(),
             unpublished: Notify::new(),
@@ -190,6 +200,7 @@ impl Shard {
                         self.read_mail(mail, &mut close_deadline);
                     }
                     self.flush_touched();
+                    self.watch_buffers();
                 }
                 () = self.tasks.none_left() => {}
                 () = until(drain) => {
@@ -227,18 +238,23 @@ impl Shard {
                     self.serve(stream, peer, at.into(), place);
                 }
             }
-            Mail::Drained => {
-                for connection in self.waiting.take() {
-                    connection.stop_waiting();
-                    connection.wake();
-                }
-            }
+            Mail::Drained => self.wake_waiting(),
+            // Seen after every batch.
+            Mail::Full => {}
             Mail::Stop(mode) => {
                 if !matches!(mode, StopMode::Drain(_)) {
                     close_deadline.get_or_insert(Instant::now() + self.config().close_timeout);
                 }
                 self.stop(mode);
             }
+        }
+    }
+
+    /// Wakes the connections that waited to be read.
+    fn wake_waiting(&self) {
+        for connection in self.waiting.take() {
+            connection.stop_waiting();
+            connection.wake();
         }
     }
 
@@ -286,6 +302,10 @@ impl Shard {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.shared.metrics[self.index as usize]
+    }
+
+    pub(crate) fn tally(&self) -> &Rc<Tally> {
+        &self.tally
     }
 
     pub(crate) fn tick(&self) -> u32 {
@@ -360,10 +380,18 @@ impl Shard {
     pub(crate) fn waits_for_inbox(&self, connection: &Rc<Connection>) -> bool {
         let inbox = self.inbox.borrow();
         let waits = inbox.waits(|inbox| is_unread(inbox, connection));
-        if waits && connection.start_waiting() {
-            self.waiting.borrow_mut().push(connection.clone());
+        drop(inbox);
+        if waits {
+            self.wake_later(connection);
         }
         waits
+    }
+
+    /// Lists a connection that is to be woken when it may be read again.
+    fn wake_later(&self, connection: &Rc<Connection>) {
+        if connection.start_waiting() {
+            self.waiting.borrow_mut().push(connection.clone());
+        }
     }
 
     /// Counts the event that was told last, of so many bytes, as one of a connection's that wait for the owner.

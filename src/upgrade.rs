@@ -86,7 +86,9 @@ pub(crate) async fn open(
     let id = ClientId::random();
     let welcome = handshake::switching_protocols(&request.accept);
     let (reader, writer) = stream.into_split();
-    let connection = shard.register(|handle| Connection::new(handle, id, writer, welcome));
+    let connection = shard
+        .register(|handle| Connection::new(handle, id, writer, welcome, shard.tally().clone()));
+    connection.set_held(early.len());
     let registered = Registered {
         shard: shard.clone(),
         connection,
@@ -255,12 +257,15 @@ impl Upgrade<'_> {
                 Some(_) => return Poll::Ready(Verdict::Gone),
                 None => {}
             }
-            while self.early.len() < MAX_EARLY {
+            while self.early.len() < MAX_EARLY
+                && !self.shard.waits_for_relief(&self.registered.connection)
+            {
                 let mut chunk = [0_u8; 1024];
                 let mut buffer = ReadBuf::new(&mut chunk);
                 match tokio::io::AsyncRead::poll_read(Pin::new(&mut self.reader), cx, &mut buffer) {
                     Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
                         self.early.extend_from_slice(buffer.filled());
+                        self.registered.connection.set_held(self.early.len());
                     }
                     Poll::Ready(_) => return Poll::Ready(Verdict::Gone),
                     Poll::Pending => break,

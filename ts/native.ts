@@ -1,6 +1,7 @@
 // The native addon as the rest sees it, and the border's numbers. The only file that imports the binding.
 import type * as Binding from "../binding.js";
 
+import { memory } from "./memory.js";
 import { missingAddon } from "./missing-addon.js";
 import { atHome, zocketAtHome, type NativeZocket } from "./realm.js";
 
@@ -31,6 +32,7 @@ export interface NativeMetrics {
   readonly bytesIn: number;
   readonly bytesOut: number;
   readonly rooms: number;
+  readonly buffered: number;
 }
 
 /** A listening engine. */
@@ -71,7 +73,7 @@ export type StartNative = (
 ) => Native;
 
 export const startNative: StartNative = (options, incoming, outgoing, bell) => {
-  const start = () => new binding.NativeServer(options, incoming, outgoing, bell);
+  const start = () => new binding.NativeServer(options, incoming, outgoing, bell, memory());
   return isForeign ? atHome(start) : start();
 };
 

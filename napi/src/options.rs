@@ -8,7 +8,7 @@ use napi::{
 };
 use zocket::{
     AllowedOrigins, Config, SlowClient,
-    config::{MAX_IO_THREADS, MAX_PAYLOAD, MAX_ROOMS, RATES},
+    config::{MAX_IO_THREADS, MAX_PAYLOAD, MAX_ROOMS, MIN_BUFFERED_BYTES, RATES},
 };
 
 use crate::check::{is_function, is_undefined, unexpected};
@@ -38,6 +38,9 @@ const ALIASES: Aliases = &[
     ("maxpayloadsize", "maxPayload"),
     ("backpressurelimit", "maxBackpressure"),
     ("maxbufferedamount", "maxBackpressure"),
+    ("maxbuffered", "maxBufferedBytes"),
+    ("maxmemory", "maxBufferedBytes"),
+    ("memorylimit", "maxBufferedBytes"),
     ("closeonbackpressurelimit", "slowClient"),
     ("slowconsumer", "slowClient"),
     ("heartbeat", "heartbeatInterval"),
@@ -73,8 +76,11 @@ const ALIASES: Aliases = &[
     ("logger", "onError"),
 ];
 
-/// Reads and checks the options the engine is concerned with.
-pub(crate) fn config(env: Env, options: &Object<'_>) -> Result<Config> {
+/// What a server may hold for its clients, as a part of the memory that the process may have.
+const PART_OF_MEMORY: f64 = 4.0;
+
+/// Reads and checks the options the engine is concerned with. The process may have so many bytes of `memory`.
+pub(crate) fn config(env: Env, options: &Object<'_>, memory: f64) -> Result<Config> {
     let options = Options(Fields::new(
         env,
         *options,
@@ -82,7 +88,10 @@ pub(crate) fn config(env: Env, options: &Object<'_>) -> Result<Config> {
         ": options.",
         ALIASES,
     ));
-    let mut config = Config::default();
+    let mut config = Config {
+        max_buffered_bytes: part_of(memory),
+        ..Config::default()
+    };
     if let Some(port) = options.whole("port", 0, u16::MAX.into(), "an integer from 0 to 65535")? {
         config.port = u16::try_from(port).unwrap_or_default();
     }
@@ -101,6 +110,11 @@ pub(crate) fn config(env: Env, options: &Object<'_>) -> Result<Config> {
     let bytes = "a whole number of bytes";
     if let Some(max) = options.whole("maxBackpressure", 0, MAX_SAFE_INTEGER, bytes)? {
         config.max_backpressure = size(max);
+    }
+    let from = "a whole number of bytes from 1048576";
+    let least = MIN_BUFFERED_BYTES as u64;
+    if let Some(max) = options.whole("maxBufferedBytes", least, MAX_SAFE_INTEGER, from)? {
+        config.max_buffered_bytes = size(max);
     }
     let policy = r#""disconnect" or "drop""#;
     match options.text("slowClient", policy, |it| {
@@ -142,6 +156,16 @@ pub(crate) fn config(env: Env, options: &Object<'_>) -> Result<Config> {
     options.get("onError")?;
     options.0.refuse_others(&[])?;
     Ok(config)
+}
+
+fn part_of(memory: f64) -> usize {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a memory is positive, and what is larger than a number can be is cut to that"
+    )]
+    let part = (memory / PART_OF_MEMORY) as usize;
+    part.max(MIN_BUFFERED_BYTES)
 }
 
 /// A limit that does not fit the platform's memory is none.

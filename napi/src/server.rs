@@ -53,6 +53,8 @@ pub struct NativeMetrics {
     pub bytes_out: f64,
     /// Rooms with a member.
     pub rooms: f64,
+    /// Bytes held for clients.
+    pub buffered: f64,
 }
 
 /// One outgoing route.
@@ -74,7 +76,7 @@ pub struct NativeServer {
 
 #[napi]
 impl NativeServer {
-    /// Binds at once; `bell` is called when there is something to take.
+    /// Binds at once; `bell` is called when there is something to take. `memory` is what the process may have, in bytes.
     ///
     /// @throws `TypeError` for a wrong option, `Error` with a `code` when the address cannot be listened on.
     #[napi(constructor, catch_unwind)]
@@ -84,8 +86,9 @@ impl NativeServer {
         incoming: Vec<String>,
         outgoing: Vec<NativeRoute>,
         bell: Function<'_, (), ()>,
+        memory: f64,
     ) -> Result<Self> {
-        let config = options::config(env, &options)?;
+        let config = options::config(env, &options, memory)?;
         // `zo.router` has checked them.
         let own = |route: &NativeRoute| route.slow_client.as_deref().and_then(policy::named);
         let policies = outgoing.iter().map(own).map(Option::unwrap_or_default);
@@ -223,6 +226,7 @@ impl NativeServer {
             bytes_in: number(metrics.bytes_in),
             bytes_out: number(metrics.bytes_out),
             rooms: number(metrics.rooms),
+            buffered: number(metrics.buffered),
         }
     }
 

@@ -162,8 +162,14 @@ impl Connection {
 
     /// Closes the socket for good; what still waits is counted as dropped.
     pub(crate) fn abandon(&self, metrics: &Metrics) {
-        metrics.dropped.add(self.outbox.borrow_mut().clear() as u64);
+        self.set_held(0);
+        self.drop_queued(metrics);
         self.writer.take();
+    }
+
+    /// Gives up what waits, and counts it as dropped.
+    pub(crate) fn drop_queued(&self, metrics: &Metrics) {
+        metrics.dropped.add(self.outbox.borrow_mut().clear() as u64);
     }
 
     /// Lets go of a socket that the peer has reset, without the calls that end a live one.

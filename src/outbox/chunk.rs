@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use crate::buffered::Tally;
+
 /// What an allocator keeps for a block beside its bytes.
 const BLOCK: usize = 16;
 /// What shared frames cost besides their bytes: two blocks, and what the first holds.
@@ -12,6 +14,20 @@ const SHARED: usize = 2 * BLOCK + 2 * size_of::<usize>() + size_of::<Frames>();
 pub(crate) struct Frames {
     bytes: Vec<u8>,
     count: usize,
+    counted: Option<Counted>,
+}
+
+/// Memory that its shard counts once, however many outboxes hold it.
+#[derive(Debug)]
+struct Counted {
+    tally: Rc<Tally>,
+    bytes: usize,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.tally.change(self.bytes, 0);
+    }
 }
 
 impl Frames {
@@ -22,8 +38,12 @@ impl Frames {
     }
 
     /// Ready to be shared. A buffer that has grown by doubling gives back what it does not use.
-    pub(crate) fn share(mut self) -> Rc<Self> {
+    pub(crate) fn share(mut self, tally: &Rc<Tally>) -> Rc<Self> {
         shrink(&mut self.bytes);
+        let bytes = self.bytes.capacity() + SHARED;
+        tally.change(0, bytes);
+        let tally = tally.clone();
+        self.counted = Some(Counted { tally, bytes });
         Rc::new(self)
     }
 
@@ -33,6 +53,11 @@ impl Frames {
 
     pub(crate) fn count(&self) -> usize {
         self.count
+    }
+
+    /// Bytes of all frames together.
+    pub(crate) fn length(&self) -> usize {
+        self.bytes.len()
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -135,6 +160,24 @@ impl Chunk {
             Self::Shared(frames) => frames.bytes.len() + SHARED,
             Self::Latest { frame, .. } => frame.bytes.len() + SHARED,
             Self::Gap => 0,
+        }
+    }
+
+    /// The part of its cost that is the shard's, and not this outbox's.
+    pub(super) fn shared_cost(&self) -> usize {
+        match self {
+            Self::Shared(_) | Self::Latest { .. } => self.cost(),
+            Self::Own(_) | Self::Gap => 0,
+        }
+    }
+
+    /// The same, divided by the number of outboxes that hold it.
+    pub(super) fn part(&self) -> usize {
+        match self {
+            Self::Shared(frames) | Self::Latest { frame: frames, .. } => {
+                self.cost() / Rc::strong_count(frames)
+            }
+            Self::Own(_) | Self::Gap => 0,
         }
     }
 

@@ -61,6 +61,7 @@ impl Outbox {
         } else if closes_gaps {
             dropped += self.coalesce();
         }
+        self.tell();
         dropped + 1
     }
 
@@ -152,6 +153,7 @@ impl Outbox {
         if has_latest {
             self.places = Some(Box::new(places));
         }
+        self.tell();
         dropped
     }
 }

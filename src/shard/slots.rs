@@ -114,9 +114,10 @@ impl Shard {
         }
     }
 
-    /// Ends a connection at once; what waits for it is lost and counted.
+    /// Ends a connection at once; what waits for it is lost, counted, and freed before anything else is queued.
     pub(crate) fn cut(&self, connection: &Rc<Connection>) {
         self.end(connection);
+        connection.drop_queued(self.metrics());
         connection.order(Order::Terminate);
     }
 }

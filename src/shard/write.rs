@@ -11,16 +11,17 @@ use crate::{
 };
 
 impl Shard {
-    /// Queues a message for one client; `write` appends the frame and returns its length. Messages of routes that keep
+    /// Queues a message of about `length` bytes for one client; `write` appends the frame and returns its length. Messages of routes that keep
     /// their latest alone have a way of their own.
     pub(crate) fn send_one(
         &self,
         connection: &Rc<Connection>,
         policy: RoutePolicy,
+        length: usize,
         write: impl FnOnce(&mut Vec<u8>) -> usize,
     ) {
         self.metrics().sent.add(1);
-        if connection.state() == State::Open && self.has_room(connection, policy) {
+        if connection.state() == State::Open && self.has_room(connection, policy, length) {
             let limit = self.config().max_backpressure;
             connection.outbox().borrow_mut().push_message(limit, write);
             self.touch(connection);
@@ -30,8 +31,8 @@ impl Shard {
     }
 
     /// Whether another message may wait for this client; if not, the policy has been applied.
-    fn has_room(&self, connection: &Rc<Connection>, policy: RoutePolicy) -> bool {
-        let limit = self.config().max_backpressure;
+    fn has_room(&self, connection: &Rc<Connection>, policy: RoutePolicy, length: usize) -> bool {
+        let limit = self.backpressure(connection, length);
         if connection.has_room(limit, self.metrics()) {
             return true;
         }
@@ -74,6 +75,7 @@ impl Shard {
             connection.unlist();
             self.flush_or_cut(&connection);
         }
+        self.tally().all_written();
         // The list's memory serves the next batch, unless that has begun.
         let mut next = self.touched.borrow_mut();
         if next.is_empty() {

@@ -55,6 +55,11 @@ impl Raw {
     pub async fn connect(owner: &Owner) -> Self {
         let stream = TcpStream::connect(owner.server.address()).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+
+    /// A client on a socket that is connected.
+    pub fn over(stream: TcpStream) -> Self {
         Self {
             stream,
             read: Vec::new(),

@@ -40,6 +40,13 @@ export interface ServerOptions {
    */
   readonly maxBackpressure?: number | undefined;
   /**
+   * Bytes that the server may hold for all its clients together, outside JavaScript, from 1,048,576: messages that are not
+   * complete, messages that the application has not taken yet, and what waits for clients. Past it the clients that hold the
+   * most are not read; if it lasts for 1 s, they are disconnected, whatever `slowClient` says.
+   * @default a quarter of the memory that the process may have
+   */
+  readonly maxBufferedBytes?: number | undefined;
+  /**
    * What a client that reads too slowly gets: its connection ended, or new messages dropped and counted. An outgoing
    * message's own `slowClient` wins.
    * @default "disconnect"
@@ -192,6 +199,11 @@ export interface ServerMetrics {
   readonly bytesOut: number;
   /** Rooms with at least one client now. */
   readonly rooms: number;
+  /**
+   * Bytes that the server holds for its clients now, outside JavaScript: messages that are not complete, messages that the
+   * application has not taken yet, and what waits for clients. `maxBufferedBytes` bounds it.
+   */
+  readonly buffered: number;
 }
 
 /** A server that listens; without the routes it stands for any server, and has no `send` and no `publish`. */
