@@ -106,6 +106,29 @@ describe("half requests of one address", { skip: !onLinux }, () => {
   });
 });
 
+test(
+  "half requests that take all descriptors of the process make room too",
+  { skip: !onLinux },
+  async (t) => {
+    const child = Child.limited(
+      t,
+      100,
+      `const server = createServer(router, zo, { ...local, handshakeTimeout: 120_000, onError() {} });
+       tell(server);
+       process.stdin.once("data", () => server.stop(true).then(() => process.exit(0)));`,
+    );
+    const port = await portOf(child);
+    const flood = new Flood(t, port);
+    await flood.open(500);
+    for (let round = 0; round < 10; round++) {
+      await (await Client.open(t, `ws://127.0.0.1:${port}`)).roundTrip();
+    }
+    flood.end();
+    child.tell("stop");
+    await child.endsWell();
+  },
+);
+
 /** Descriptors of a process. */
 const descriptors = (child: Child) => readdirSync(`/proc/${child.process.pid}/fd`).length;
 

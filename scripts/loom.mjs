@@ -2,7 +2,7 @@
 import { main, run, step } from "./steps.mjs";
 
 await main(() =>
-  step("Loom: inbox, bell, mailbox", () =>
+  step("Loom: inbox, bell, mailbox, pending places", () =>
     // In a folder of its own: another flag would make cargo compile everything anew, each time one follows the other.
     run(
       "cargo",

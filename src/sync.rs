@@ -1,5 +1,5 @@
 //! What threads share is made of these: the standard library's and tokio's, or for `npm run loom` their models, which
-//! try every order of what the threads do. Modelled are `inbox` and `mailbox`; the tests are at the end of this file.
+//! try every order of what the threads do. Modelled are `inbox`, `mailbox` and `pending`; the tests are at the end of this file.
 
 #[cfg(not(all(test, zocket_loom)))]
 pub(crate) use std::sync::{
@@ -71,6 +71,7 @@ mod tests {
         id::Handle,
         inbox::{Bell, Drained, Inbox, InboxWriter},
         mailbox::{Mail, Mailbox, StopMode},
+        pending::PendingPlaces,
     };
 
     /// The owner's event loop: it sleeps until it is rung.
@@ -268,6 +269,19 @@ mod tests {
             }
             shard.join().unwrap();
             mailbox.post(Mail::Drained);
+        });
+    }
+
+    #[test]
+    fn a_listener_that_waits_for_a_place_is_woken_by_one_that_leaves() {
+        loom::model(|| {
+            let places = Arc::new(PendingPlaces::new(1));
+            let address = std::net::IpAddr::from([192, 0, 2, 1]).into();
+            let mut only = places.enter(address, tokio::time::Instant::now());
+            only.complete();
+            let shard = thread::spawn(move || drop(only));
+            block_on(places.room());
+            shard.join().unwrap();
         });
     }
 }
