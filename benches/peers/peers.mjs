@@ -18,6 +18,9 @@ function version(name, folder = optional) {
   return existsSync(file) ? require(file).version : undefined;
 }
 
+/** The checkout of `--before`. */
+const before = () => process.env["ZOCKET_BEFORE"];
+
 const bun = () =>
   ["bun-linux-x64", "bun-linux-aarch64", "bun-darwin-aarch64", "bun-darwin-x64"]
     .map((name) => path.join(optional, "node_modules", "@oven", name, "bin", "bun"))
@@ -34,6 +37,16 @@ export const PEERS = {
     what: "this package",
     version: () => require(path.join(root, "package.json")).version,
     command: (node) => [node, app("zocket.mjs")],
+    admission: true,
+  },
+  before: {
+    what: "this package as another checkout has it, built",
+    optional: true,
+    version: () => before() && require(path.join(before(), "package.json")).version,
+    command: (node) => [node, app("zocket.mjs")],
+    get environment() {
+      return { ZOCKET: before() };
+    },
     admission: true,
   },
   ws: {

@@ -53,6 +53,30 @@ function table(runs) {
   return [...lines, ""].join("\n");
 }
 
+/** This package by its earlier version, case by case; empty when that took no part. A ratio above 1 is better, also by CPU. */
+export function beforeTable(runs) {
+  if (!runs.some(({ peer }) => peer === "before")) return "";
+  const titles = ["case", "× before", "spread", "× before by CPU"];
+  const lines = ["### Against the version before", "", row(titles), row(titles.map(() => "---"))];
+  for (const name of new Set(runs.map((run) => run.name))) {
+    const of = (peer) => runs.filter((run) => run.name === name && run.peer === peer);
+    const pairs = of("zocket").flatMap((own) => {
+      const other = of("before").find(({ round }) => round === own.round);
+      return other ? [[own.figures, other.figures]] : [];
+    });
+    if (pairs.length === 0) continue;
+    // Of memory less is better, of all else more.
+    const better = ([own, other]) =>
+      name.startsWith("memory") ? other.main / own.main : own.main / other.main;
+    const ratios = pairs.map(better);
+    const byCpu = pairs.map(([own, other]) => own.cpu && other.cpu / own.cpu);
+    const spread = `${Math.min(...ratios).toFixed(3)} – ${Math.max(...ratios).toFixed(3)}`;
+    const middle = (values) => median(values)?.toFixed(3) ?? "–";
+    lines.push(row([name, middle(ratios), spread, middle(byCpu)]));
+  }
+  return [...lines, ""].join("\n");
+}
+
 /** The table of the goals; empty when none could be judged. */
 export function goalTable(rows) {
   if (rows.length === 0) return "";
@@ -91,6 +115,7 @@ export function record(runs, goals, { command, node, folder }) {
     "Method and meaning of the columns: `benches/README.md`.",
     "",
     goalTable(goals),
+    beforeTable(runs),
     tables(runs),
   ].join("\n");
   mkdirSync(folder, { recursive: true });

@@ -11,7 +11,7 @@ import { load, memory, mostFiles, starts } from "./measure.mjs";
 import { majorOf, nodeOf } from "./node.mjs";
 import { CASES, PEERS, files, optional, root } from "./peers.mjs";
 import { plot } from "./plot.mjs";
-import { goalTable, record, tables } from "./report.mjs";
+import { beforeTable, goalTable, record, tables } from "./report.mjs";
 
 const HELP = `Compares this package with other WebSocket servers under load, and with its goals.
 
@@ -21,6 +21,7 @@ usage: npm run bench -- [options]
   --only LIST      peers, and cases by name or the start of it, separated by commas
   --rounds N       how often every case is measured for every peer               [5]
   --seconds N      the measured window                                           [3]
+  --before FOLDER  compares with an earlier version too: a checkout of it, built
   --node WHAT      the Node.js that runs the servers: a path, or a version such as 26,
                    which npm installs into a cache outside the repository        [this one]
   --install        install uws, bun and socketio (npm, into benches/peers/optional)
@@ -39,6 +40,7 @@ const { values: options } = parseArgs({
     only: { type: "string" },
     rounds: { type: "string" },
     seconds: { type: "string" },
+    before: { type: "string" },
     node: { type: "string", default: process.execPath },
     install: { type: "boolean", default: false },
     priority: { type: "boolean", default: false },
@@ -49,7 +51,7 @@ const { values: options } = parseArgs({
 });
 
 /** The peers of `--quick`. */
-const QUICK = ["zocket", "ws"];
+const QUICK = ["zocket", "before", "ws"];
 const canPin = os.platform() === "linux" && os.availableParallelism() > 1;
 
 if (options.help) {
@@ -61,6 +63,7 @@ if (options.help) {
 async function main() {
   if (options.install)
     run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", optional]);
+  if (options.before) process.env["ZOCKET_BEFORE"] = path.resolve(options.before);
   const rounds = positive("rounds", options.quick ? 2 : 5);
   const seconds = positive("seconds", options.quick ? 1.5 : 3);
   const warmUp = options.quick ? 0.7 : 1;
@@ -93,7 +96,7 @@ async function main() {
   }
   const all = judge(runs, { node: majorOf(node), absent });
   const goals = options.quick ? all.filter(({ result }) => result !== undefined) : all;
-  console.log(`\n${tables(runs)}\n${goalTable(goals)}`);
+  console.log(`\n${tables(runs)}\n${beforeTable(runs)}\n${goalTable(goals)}`);
   if (options.quick || options["no-record"]) return;
   const command = ["npm run bench --", ...shownArguments()].join(" ");
   const folder = path.resolve(options.record ?? path.join(root, "benches", "record"));
@@ -109,7 +112,7 @@ function server(peer, node) {
 function takesPart(peer, name) {
   const { without, named } = PEERS[peer];
   const { peers } = CASES[name];
-  if (peers) return peers.includes(peer);
+  if (peers) return peers.includes(peer === "before" ? "zocket" : peer);
   return !named && !without?.some((part) => name.startsWith(part));
 }
 

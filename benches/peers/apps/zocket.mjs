@@ -1,8 +1,13 @@
-// The application on this package, as built in the repository.
+// The application on this package, as built in the repository, or in the checkout that ZOCKET names.
+import { createRequire } from "node:module";
+import path from "node:path";
+
 import { z } from "zod";
 
-import { createServer, zocket } from "../../../index.js";
 import { listening, schemas } from "./application.mjs";
+
+const root = process.env.ZOCKET ?? path.join(import.meta.dirname, "..", "..", "..");
+const { createServer, zocket } = createRequire(import.meta.url)(path.join(root, "index.js"));
 
 // A schema for headers and an onConnect, as a server with users has them; the others have neither.
 const zo = zocket.create({
