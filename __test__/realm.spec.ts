@@ -82,6 +82,8 @@ describe("in a realm of its own", () => {
         appRouter: () => createServer({}, zo),
         port: () => createServer(zo.router({}, {}), zo, { port: -1 }),
         host: () => createServer(zo.router({}, {}), zo, { host: "" }),
+        url: () => createZocketClient("ws://", { WebSocket: class {} }),
+        clientOption: () => createZocketClient("ws://localhost", { WebSocket: class {}, retries: 1 }),
         webSocket: () => createZocketClient("ws://localhost", { WebSocket: 1 }),
       };
       return Object.entries(wrong).map(([name, call]) => {

@@ -38,7 +38,13 @@ function absolute(url: string | URL): string {
     );
   }
   if (isAbsolute && !isWhole()) return text;
-  return new URL(text, page).href;
+  try {
+    return new URL(text, page).href;
+  } catch (cause) {
+    // The error of `URL` is of another realm under Jest. The text may hold credentials, and is not repeated.
+    const message = "createZocketClient: url: expected a URL such as wss://example.com";
+    throw new TypeError(message, { cause });
+  }
 }
 
 /** Whether `URL` leaves a path as it is. It may be missing, too. */
