@@ -5,8 +5,8 @@ import { describe, test } from "node:test";
 
 import { assertCompiled, blocksOf, COMPILERS, PAGES, Project, readPage } from "./_pages.ts";
 
-/** What a page may hold. Another language would be code that nobody compiles. */
-const LANGUAGES = ["ts", "text", "json", "sh"];
+/** What a page may hold. Another language would be code that nobody compiles; an image is not built here. */
+const LANGUAGES = ["ts", "text", "json", "sh", "dockerfile"];
 /** Kept as it was given to us: reference-page.spec.ts has its code. */
 const NOT_HERE = "zocket-create.md";
 
