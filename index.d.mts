@@ -1,2 +1,3 @@
-// The same types, for the browser's entry as an ECMAScript module: its code is one, while the code of index.js is CommonJS.
+// The same types for ECMAScript modules: that of a server, and that of the client, which bundlers for browsers get.
 export * from "./index.js";
+export { zocket as default } from "./index.js";

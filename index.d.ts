@@ -117,6 +117,8 @@ export namespace zocket {
   }): Zocket<THeadersSchema, TUserContext>;
 }
 
+export default zocket;
+
 /**
  * Starts to listen at once, and returns the server. Defaults: port 3000 on all interfaces.
  *

@@ -3,6 +3,9 @@
 
 const { createServer, createZocketClient, zocket } = require("./dist/index.js");
 
+// So that `import zocket from "@zocket/core"`, compiled to CommonJS, is `zocket`.
+Object.defineProperty(exports, "__esModule", { value: true });
 exports.createServer = createServer;
 exports.createZocketClient = createZocketClient;
+exports.default = zocket;
 exports.zocket = zocket;

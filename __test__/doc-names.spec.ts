@@ -24,6 +24,8 @@ const exported = new Map<string, ts.Symbol>();
   const module = file && checker.getSymbolAtLocation(file);
   assert.ok(module, "index.d.ts is no module");
   for (const symbol of checker.getExportsOfModule(module)) {
+    // The same as `zocket`.
+    if (symbol.name === "default") continue;
     const isAlias = (symbol.flags & ts.SymbolFlags.Alias) !== 0;
     exported.set(symbol.name, isAlias ? checker.getAliasedSymbol(symbol) : symbol);
   }

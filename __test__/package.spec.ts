@@ -8,16 +8,16 @@ import path from "node:path";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { build } from "esbuild";
+import { build, transform } from "esbuild";
 
 const require = createRequire(import.meta.url);
 const root = fileURLToPath(new URL("../", import.meta.url));
 
 /** Runs a program in the package's folder and returns what it printed. */
-function run(program: string, type: "module" | "commonjs"): string {
+function run(program: string, type: "module" | "commonjs", ...flags: string[]): string {
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
-    [`--input-type=${type}`, "--eval", program],
+    [...flags, `--input-type=${type}`, "--eval", program],
     { cwd: root, encoding: "utf8" },
   );
   assert.equal(status, 0, stderr);
@@ -43,6 +43,19 @@ describe("@zocket/core", () => {
     }
   });
 
+  test("has zocket as its default export, to import and to what compilers make of an import", async () => {
+    const { default: imported, zocket } = await import("@zocket/core");
+    assert.equal(imported, zocket);
+    const program =
+      'import zocket, { zocket as named } from "@zocket/core"; console.log(zocket === named);';
+    assert.equal(run(program, "module"), "true");
+    // With the interop of compilers, and without.
+    const { code } = await transform(program, { format: "cjs" });
+    assert.equal(run(code, "commonjs"), "true");
+    const bare = 'const core = require("@zocket/core"); console.log(core.default === core.zocket);';
+    assert.equal(run(bare, "commonjs"), "true");
+  });
+
   test("works in a program of either kind, from create to stop", () => {
     const program = `
       const headers = { "~standard": { version: 1, vendor: "x", validate: (value) => ({ value }) } };
@@ -59,31 +72,42 @@ describe("@zocket/core", () => {
     );
   });
 
-  test("built for a browser is the client alone", async () => {
-    const { metafile, outputFiles } = await build({
-      stdin: {
-        contents:
-          'export * from "@zocket/core"; export { createZocketClient } from "@zocket/core";',
-        resolveDir: root,
-      },
-      bundle: true,
-      platform: "browser",
-      format: "esm",
-      metafile: true,
-      write: false,
-      logLevel: "silent",
+  for (const condition of ["browser", "react-native"]) {
+    test(`resolved with the condition ${condition} is the client alone`, async () => {
+      const { metafile, outputFiles } = await build({
+        conditions: [condition],
+        stdin: {
+          contents:
+            'export * from "@zocket/core"; export { createZocketClient } from "@zocket/core";',
+          resolveDir: root,
+        },
+        bundle: true,
+        platform: condition === "browser" ? "browser" : "neutral",
+        format: "esm",
+        metafile: true,
+        write: false,
+        logLevel: "silent",
+      });
+      const inputs = Object.keys(metafile.inputs);
+      assert.deepEqual(
+        inputs.filter((input) => /binding|native|server|\.node$/.test(input)),
+        [],
+      );
+      const [output] = outputFiles;
+      const code = Buffer.from(output?.text ?? "").toString("base64");
+      const client = (await import(`data:text/javascript;base64,${code}`)) as object;
+      assert.ok(names(client).includes("createZocketClient"), names(client).join());
+      assert.equal(names(client).includes("createServer"), false);
+
+      const flag = `--conditions=${condition}`;
+      const shown =
+        "console.log(Object.keys(core).filter((it) => /^[a-z]\\w+[A-Z]/.test(it)).join())";
+      const imported = `import * as core from "@zocket/core"; ${shown}`;
+      assert.equal(run(imported, "module", flag), "createZocketClient");
+      const required = `const core = require("@zocket/core"); ${shown}`;
+      assert.equal(run(required, "commonjs", flag), "createZocketClient");
     });
-    const inputs = Object.keys(metafile.inputs);
-    assert.deepEqual(
-      inputs.filter((input) => /binding|native|server|\.node$/.test(input)),
-      [],
-    );
-    const [output] = outputFiles;
-    const code = Buffer.from(output?.text ?? "").toString("base64");
-    const client = (await import(`data:text/javascript;base64,${code}`)) as object;
-    assert.ok(names(client).includes("createZocketClient"), names(client).join());
-    assert.equal(names(client).includes("createServer"), false);
-  });
+  }
 });
 
 describe("an addon that does not load", () => {
@@ -105,6 +129,16 @@ describe("an addon that does not load", () => {
       refusal(`process.env.NAPI_RS_NATIVE_LIBRARY_PATH = ${JSON.stringify(broken)};`),
       /^ADDON_NOT_LOADED true The native addon of @zocket\/core for \S+ cannot be loaded: .*broken\.node/,
     );
+  });
+
+  test("can be caught where it is imported", () => {
+    const broken = "process.env.NAPI_RS_NATIVE_LIBRARY_PATH = 'none.node';";
+    const program = `${broken}
+      const tried = await import("@zocket/core").catch(({ code }) => code);
+      // Time for what nobody caught.
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      console.log(tried);`;
+    assert.equal(run(program, "module"), "ADDON_NOT_LOADED");
   });
 
   test("on a platform that has none is told with those that have one", () => {

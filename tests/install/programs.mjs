@@ -8,9 +8,18 @@ import { copy } from "./project.mjs";
 /** Longest run of a program, in ms: one that waits for a message that never comes must end too. */
 const PATIENCE = 60_000;
 
+/** Programs with real servers and real clients, that import and that require. */
+const PROGRAMS = ["round-trip.mjs", "round-trip.cjs", "runtime.mjs"];
+
 /** Runs a program, which fails by its exit code, and prints what it printed. */
 function run(node, file, ...args) {
-  const { error, signal, status, stdout, stderr } = spawnSync(node, [file, ...args], {
+  runWith([node], file, ...args);
+}
+
+/** The same with a command that takes arguments before the file. */
+function runWith([command, ...before], file, ...args) {
+  const { error, signal, status, stdout, stderr } = spawnSync(command, [...before, file, ...args], {
+    cwd: path.dirname(file),
     encoding: "utf8",
     timeout: PATIENCE,
   });
@@ -19,10 +28,10 @@ function run(node, file, ...args) {
   throw new StepError(`${file}: ended with ${error?.message ?? signal ?? status}\n${stderr ?? ""}`);
 }
 
-/** Real servers and real clients, in programs that import and that require. */
-export function roundTrips(node, project) {
-  for (const name of ["round-trip.mjs", "round-trip.cjs"]) copy(project, name);
-  for (const name of ["round-trip.mjs", "round-trip.cjs"]) run(node, path.join(project, name));
+/** Runs those programs with a runtime: a command, and what stands before the file. */
+export function roundTrips(runtime, project) {
+  for (const name of PROGRAMS) copy(project, name);
+  for (const name of PROGRAMS) runWith(runtime, path.join(project, name));
 }
 
 /** The compiled programs of the documentation. */

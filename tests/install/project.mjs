@@ -1,6 +1,6 @@
 // Empty projects with the packed package in them, as `npm install @zocket/core` leaves it.
 import assert from "node:assert/strict";
-import { cpSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
 import { npm, root } from "../../scripts/steps.mjs";
@@ -23,6 +23,17 @@ export async function install(folder, registry, ...more) {
   const scope = `--@zocket:registry=${registry}`;
   const options = [scope, "--noproxy=127.0.0.1", "--no-fund", "--no-audit", "--loglevel=error"];
   await npm("install", "--prefix", folder, ...options, "@zocket/core", ...more);
+}
+
+/** What the README of the installed package links to in its docs must be installed too. */
+export function assertDocumented(folder) {
+  const installed = path.join(folder, "node_modules", "@zocket", "core");
+  const readme = readFileSync(path.join(installed, "README.md"), "utf8");
+  const links = [...readme.matchAll(/\]\((docs\/[\w/.-]+)/g)].map(([, link]) => link);
+  assert.ok(links.length > 0);
+  const missing = links.filter((link) => !existsSync(path.join(installed, link)));
+  assert.deepEqual(missing, []);
+  console.log(`documented: ${new Set(links).size} links of the README lead to files`);
 }
 
 /** The packages of our scope that npm installed in a project must be these. */

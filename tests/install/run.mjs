@@ -13,8 +13,9 @@ import { CACHE, installNodes, installTools } from "./cache.mjs";
 import { compileDocumented } from "./documented.mjs";
 import { checkTypeResolution, lintTarball } from "./judges.mjs";
 import { documented, missing, roundTrips } from "./programs.mjs";
-import { assertInstalled, companions, install } from "./project.mjs";
+import { assertDocumented, assertInstalled, companions, install } from "./project.mjs";
 import { withRegistry } from "./registry.mjs";
+import { runtimes } from "./runtimes.mjs";
 import { checkTypes } from "./types.mjs";
 
 /** The oldest Node that package.json allows, and every line that is supported. */
@@ -24,11 +25,12 @@ const NODES = [engines.node.replace(">=", "~"), "20", "22", "24", "26"];
 const HELP = `Usage: npm run test:install [-- [--here] [--keep] [--help]]
 
 Packs the package and this platform's addon, installs them in an empty project as from a registry, and there runs
-servers and clients with Node ${NODES.join(", ")}, checks the types with every TypeScript we support, builds a page
-with Vite, and asks publint and arethetypeswrong what is wrong. Installs and builds first what is missing.
+servers and clients with Node ${NODES.join(", ")}, with Bun and with Deno, checks the types with every TypeScript we
+support, builds a page with Vite, and asks publint and arethetypeswrong what is wrong. Installs and builds first what is
+missing.
 
 Options:
-  --here  only what differs by platform, with the Node that runs this: no types, no page, no downloads of Node
+  --here  only what differs by platform, with the Node that runs this: no types, no page, no downloads
   --keep  keep the folder of the projects, and print its name
 
 Environment:
@@ -64,6 +66,7 @@ async function test(folder) {
     withRegistry(packages, async (registry) => {
       await install(project, registry, ...companions());
       assertInstalled(project, "core", `core-${platform}`);
+      assertDocumented(project);
       await install(bare, registry, "--omit=optional");
       assertInstalled(bare, "core");
     }),
@@ -77,7 +80,7 @@ async function test(folder) {
   const nodes = here ? [process.execPath] : await step("Get the Nodes", () => installNodes(NODES));
   for (const node of nodes) {
     await step(`Run with Node ${output(node, ["--version"])}`, () => {
-      roundTrips(node, project);
+      roundTrips([node], project);
       documented(node, project);
       missing(node, bare, platform);
     });
@@ -86,6 +89,12 @@ async function test(folder) {
 
   await step("Types", () => checkTypes(project));
   await step("Get the tools", installTools);
+  for (const { name, command } of runtimes()) {
+    await step(`Run with ${name}`, () => {
+      if (command) roundTrips(command, project);
+      else console.log(`skipped: npm has no ${name} for this platform`);
+    });
+  }
   await step("A page, built with Vite", () => checkBundles(project));
   await step("publint and arethetypeswrong", async () => {
     const packed = packages.map(({ tarball }) => tarball).filter(Boolean);

@@ -12,6 +12,11 @@ const RESOLUTIONS = {
   nodenext: { module: "nodenext", ...NODE },
   bundler: { module: "preserve", ...BROWSER },
   "bundler for the browser": { module: "preserve", customConditions: ["browser"], ...BROWSER },
+  "bundler for React Native": {
+    module: "preserve",
+    customConditions: ["react-native"],
+    ...BROWSER,
+  },
 };
 
 /** What only CommonJS can say. */
