@@ -19,7 +19,7 @@ use zocket::{
 use crate::{
     error,
     events::{Bell, Sink},
-    options, policy,
+    memory, options, policy,
 };
 
 /// Bytes beside each event: handle, code and the bytes of its value.
@@ -89,6 +89,7 @@ impl NativeServer {
         memory: f64,
     ) -> Result<Self> {
         let config = options::config(env, &options, memory)?;
+        memory::bound();
         // `zo.router` has checked them.
         let own = |route: &NativeRoute| route.slow_client.as_deref().and_then(policy::named);
         let policies = outgoing.iter().map(own).map(Option::unwrap_or_default);
