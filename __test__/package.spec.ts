@@ -72,6 +72,38 @@ describe("@zocket/core", () => {
     );
   });
 
+  for (const format of ["esm", "cjs"] as const) {
+    test(`works in a server's bundle that leaves it out, as ${format}`, async () => {
+      const contents = `
+        import zocket, { createServer } from "@zocket/core";
+        import { z } from "zod";
+        const zo = zocket.create({ headers: z.object({}) });
+        const server = createServer(zo.router({}, {}), zo, { port: 0, hostname: "127.0.0.1" });
+        console.log(server.port > 0);
+        void server.stop();`;
+      const { outputFiles } = await build({
+        stdin: { contents, resolveDir: root },
+        bundle: true,
+        platform: "node",
+        external: ["@zocket/core"],
+        minify: true,
+        format,
+        write: false,
+      });
+      const code = outputFiles[0]?.text ?? "";
+      assert.doesNotMatch(code, /NativeServer|\.node\b/);
+      const folder = mkdtempSync(path.join(root, ".specs", "bundle-"));
+      const file = path.join(folder, format === "esm" ? "server.mjs" : "server.cjs");
+      try {
+        writeFileSync(file, code);
+        const { stdout, stderr } = spawnSync(process.execPath, [file], { encoding: "utf8" });
+        assert.equal(stdout, "true\n", stderr);
+      } finally {
+        rmSync(folder, { recursive: true });
+      }
+    });
+  }
+
   for (const condition of ["browser", "react-native"]) {
     test(`resolved with the condition ${condition} is the client alone`, async () => {
       const { metafile, outputFiles } = await build({
