@@ -6,7 +6,7 @@ import { toolFile } from "./cache.mjs";
 
 const exe = process.platform === "win32" ? ".exe" : "";
 /** What Deno lets a program do that uses an addon, as docs/runtimes.md has it. */
-const ALLOWED = ["--allow-ffi", "--allow-read", "--allow-env", "--allow-net"];
+const ALLOWED = ["--allow-ffi", "--allow-read", "--allow-env", "--allow-net", "--allow-sys"];
 
 const RUNTIMES = [
   { name: "Bun", tool: "bun", executables: [`bin/bun${exe}`, "bin/bun.exe"], args: [] },
