@@ -4,7 +4,7 @@
 //! small part of what is equal for all, so that the many that hold less can go on. After a second, those that
 //! hold the most are cut off, as many as needed.
 
-use std::{cmp::Reverse, rc::Rc, sync::atomic::Ordering, time::Duration};
+use std::{cmp::Reverse, mem, rc::Rc, sync::atomic::Ordering, time::Duration};
 
 use rustc_hash::FxHashMap;
 use tokio::{task::spawn_local, time::sleep};
@@ -74,6 +74,7 @@ impl Shard {
     async fn relieve(self: Rc<Self>) {
         let mut since = FxHashMap::default();
         let mut calm = PATIENCE;
+        let mut has_cut = false;
         for look in 0.. {
             let mut holders = self.holders();
             let seen = holders.iter().map(|it| it.id());
@@ -86,7 +87,7 @@ impl Shard {
                 }
                 calm = 0;
                 holders.retain(|it| since[&it.id()] + PATIENCE <= look);
-                self.cut_largest(holders);
+                has_cut |= self.cut_largest(holders);
             } else if calm < PATIENCE {
                 calm += 1;
                 self.wake_waiting();
@@ -94,6 +95,10 @@ impl Shard {
                 break;
             }
             sleep(LOOK).await;
+            if look % PATIENCE == 0 && mem::take(&mut has_cut) {
+                // What others fill from now on does not take the places of those that are gone.
+                self.inbox.borrow().thinned();
+            }
         }
         self.is_relieving.set(false);
         self.wake_waiting();
@@ -116,13 +121,14 @@ impl Shard {
         holders
     }
 
-    /// Cuts off the largest of `holders`, until this shard has done its part.
-    fn cut_largest(&self, holders: Vec<Rc<Connection>>) {
+    /// Cuts off the largest of `holders`, until this shard has done its part; whether that was anybody.
+    fn cut_largest(&self, holders: Vec<Rc<Connection>>) -> bool {
         let mut holders: Vec<_> = (holders.into_iter())
             .map(|connection| (connection.weight(), connection))
             .collect();
         holders.sort_unstable_by_key(|(weight, _)| Reverse(*weight));
         let mut excess = self.part_of_excess();
+        let cuts = excess > 0 && !holders.is_empty();
         for (weight, connection) in holders {
             if excess == 0 {
                 break;
@@ -130,6 +136,7 @@ impl Shard {
             excess = excess.saturating_sub(weight);
             self.cut_holder(&connection);
         }
+        cuts
     }
 
     /// What this shard has to free: its part of what is too much, as large as its part of all that is held.
