@@ -35,7 +35,11 @@ interface Report {
 class Watched {
   private constructor(readonly child: Child) {}
 
-  static async start(t: TestContext, slowClient: string): Promise<[Watched, number]> {
+  static async start(
+    t: TestContext,
+    slowClient: string,
+    bound: string,
+  ): Promise<[Watched, number]> {
     const child = Child.node(
       t,
       `import { createInterface } from "node:readline";
@@ -46,8 +50,9 @@ class Watched {
        hooks.disconnect = ({ clientId }) => ids.delete(clientId);
        const options = {
          ...local, onError, slowClient: ${JSON.stringify(slowClient)}, ioThreads: 2,
-         maxBufferedBytes: ${BOUND}, maxPayload: ${EACH}, maxBackpressure: ${EACH},
+         maxPayload: ${EACH}, maxBackpressure: ${EACH},
        };
+       ${bound};
        const server = createServer(router, zo, options);
        const report = { before: process.memoryUsage.rss(), peak: 0, most: 0, told };
        setInterval(() => {
@@ -86,8 +91,9 @@ async function isBounded(
   t: TestContext,
   slowClient: string,
   attack: (watched: Watched, crowd: Raw[]) => void,
+  bound = `options.maxBufferedBytes = ${BOUND}`,
 ): Promise<void> {
-  const [watched, port] = await Watched.start(t, slowClient);
+  const [watched, port] = await Watched.start(t, slowClient, bound);
   const honest = await Client.open(t, `ws://127.0.0.1:${port}/?honest=1`);
   const crowd = [];
   for (let number = 0; number < CROWD; number += 1) {
@@ -123,6 +129,13 @@ describe("maxBufferedBytes", () => {
     await isBounded(t, "disconnect", (_, crowd) => {
       for (const raw of crowd) raw.write(HALF);
     });
+  });
+
+  test("is a quarter of the memory that the process may have, if it is left out", async (t) => {
+    const attack = (_: Watched, crowd: Raw[]) => {
+      for (const raw of crowd) raw.write(HALF);
+    };
+    await isBounded(t, "drop", attack, `process.constrainedMemory = () => ${4 * BOUND}`);
   });
 
   for (const slowClient of ["drop", "disconnect"]) {
