@@ -1,7 +1,7 @@
 // From the upgrade request to the answer: origin, headers schema, `onConnect`. Runs without a pause as long as the user's
 // code does, so that most upgrades are answered in the batch they came in.
 import { isObject, isThenable, quote, unexpected } from "./check.js";
-import type { Client, Clients } from "./clients.js";
+import type { Client, Clients, Suspended } from "./clients.js";
 import type { Commands } from "./commands.js";
 import type { Disconnects } from "./disconnects.js";
 import { ClientFault, type Faults } from "./faults.js";
@@ -65,25 +65,42 @@ export class Admissions {
     this.#scope = scope;
   }
 
-  /** Answers an upgrade request, unless its client is gone before. Never rejects. */
-  async decide(client: Client, request: UpgradeRequest): Promise<void> {
-    const { headers, origin } = request;
-    let reason: Reason = "ORIGIN";
+  /** Answers an upgrade request, unless its client is gone before. Never throws. */
+  decide(client: Client, request: UpgradeRequest): void {
+    const { origin } = request;
+    const { allowedOrigins } = this.#gate;
+    let allowed: unknown = true;
     try {
-      const { allowedOrigins, onConnect } = this.#gate;
-      if (origin !== null && allowedOrigins) {
-        let allowed = allowedOrigins(origin);
-        if (isThenable(allowed)) allowed = await this.#scope.later(allowed);
-        if (client.phase === "gone") return;
-        if (!allowed) {
-          this.#refuseOrigin(client, origin);
-          return;
-        }
-      }
-      reason = "HEADERS";
-      let result: unknown = this.#schema.validate(headers);
-      if (isThenable(result)) result = await this.#scope.later(result);
-      if (client.phase === "gone") return;
+      if (origin !== null && allowedOrigins) allowed = allowedOrigins(origin);
+    } catch (error) {
+      this.#failed(client, "ORIGIN", error);
+      return;
+    }
+    if (isThenable(allowed)) void this.#later(client, request, "ORIGIN", allowed);
+    else this.#originDecided(client, request, allowed);
+  }
+
+  #originDecided(client: Client, request: UpgradeRequest, allowed: unknown): void {
+    if (!allowed) {
+      this.#refuseOrigin(client, request.origin ?? "");
+      return;
+    }
+    let result: unknown;
+    try {
+      result = this.#schema.validate(request.headers);
+    } catch (error) {
+      this.#failed(client, "HEADERS", error);
+      return;
+    }
+    if (isThenable(result)) void this.#later(client, request, "HEADERS", result);
+    else this.#validated(client, request, result);
+  }
+
+  #validated(client: Client, request: UpgradeRequest, result: unknown): void {
+    if (client.phase === "gone") return;
+    let context: unknown;
+    let reason: Reason = "HEADERS";
+    try {
       const issues = issuesOf(result);
       if (issues) {
         this.#refuseHeaders(client, request, issues);
@@ -91,14 +108,56 @@ export class Admissions {
       }
       const { value } = result as StandardSchemaV1.SuccessResult<unknown>;
       reason = "CONNECT";
-      let context = onConnect?.(value, client.id);
-      if (isThenable(context)) context = await this.#scope.later(context);
-      if (context !== undefined) client.context = contextOf(context);
+      context = this.#gate.onConnect?.(value, client.id);
     } catch (error) {
       this.#failed(client, reason, error);
       return;
     }
+    if (isThenable(context)) void this.#later(client, undefined, "CONNECT", context);
+    else this.#connected(client, context);
+  }
+
+  #connected(client: Client, context: unknown): void {
+    try {
+      if (context !== undefined) client.context = contextOf(context);
+    } catch (error) {
+      this.#failed(client, "CONNECT", error);
+      return;
+    }
     this.#admit(client);
+  }
+
+  /** Goes on when a promise of the application has settled. The end of the client takes the request away, which may be long. */
+  #later(
+    client: Client,
+    request: UpgradeRequest | undefined,
+    step: Reason,
+    pending: PromiseLike<unknown>,
+  ): Promise<void> {
+    const suspended = (client.suspended = { payload: request, ctx: undefined });
+    return this.#settled(client, suspended, step, pending);
+  }
+
+  async #settled(
+    client: Client,
+    suspended: Suspended,
+    step: Reason,
+    pending: PromiseLike<unknown>,
+  ): Promise<void> {
+    let result: unknown;
+    try {
+      result = await this.#scope.later(pending);
+    } catch (error) {
+      client.suspended = undefined;
+      this.#failed(client, step, error);
+      return;
+    }
+    client.suspended = undefined;
+    if (step === "CONNECT") this.#connected(client, result);
+    else if (client.phase === "gone") return;
+    else if (step === "ORIGIN")
+      this.#originDecided(client, suspended.payload as UpgradeRequest, result);
+    else this.#validated(client, suspended.payload as UpgradeRequest, result);
   }
 
   #admit(client: Client): void {

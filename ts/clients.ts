@@ -16,7 +16,10 @@ export interface Calls {
   next: (() => void) | undefined;
 }
 
-/** A payload and context that wait for a middleware. Taken away when the client is gone, whatever the middleware still does. */
+/**
+ * A payload and context that wait for a middleware, or an upgrade request that waits for the application. Taken away when the
+ * client is gone, whatever the application still does.
+ */
 export interface Suspended {
   payload: unknown;
   ctx: object | undefined;
@@ -41,7 +44,7 @@ export class Client {
   waiting: WaitingMessage[] | undefined = undefined;
   /** Bytes of JSON of those. */
   waitingBytes = 0;
-  /** What its pending message waits with. */
+  /** What its pending message, or its upgrade request, waits with. */
   suspended: Suspended | undefined = undefined;
   /** Its handler calls under way. */
   calls: Calls | undefined = undefined;

@@ -161,7 +161,7 @@ export class Dispatch {
     switch (code) {
       case EVENT.UPGRADE: {
         const request = value as UpgradeRequest;
-        void admissions.decide(clients.add(handle, request.id), request);
+        admissions.decide(clients.add(handle, request.id), request);
         turn.count();
         break;
       }
