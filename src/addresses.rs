@@ -7,6 +7,8 @@ use std::{
 
 use rustc_hash::FxHashMap;
 
+use crate::shrink::shrink_map;
+
 /// Who counts as one: an IPv4 address, also written as an IPv6 one, or the first half of an IPv6 address, which is what a
 /// single customer is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,10 +53,7 @@ impl Addresses {
                 counts.remove(&source);
             }
         }
-        // What a crowd needed is given back when it has gone.
-        if counts.is_empty() {
-            counts.shrink_to_fit();
-        }
+        shrink_map(&mut counts);
     }
 
     fn lock(&self) -> MutexGuard<'_, FxHashMap<Source, usize>> {
@@ -96,6 +95,20 @@ mod tests {
         for source in [a, a, b] {
             addresses.leave(source);
         }
-        assert_eq!(addresses.lock().capacity(), 0);
+        assert!(addresses.lock().is_empty());
+    }
+
+    #[test]
+    fn what_a_crowd_of_addresses_needed_comes_back_while_one_stays() {
+        let addresses = Addresses::default();
+        let crowd: Vec<_> = (0..10_000).map(|n| Source(n << 16)).collect();
+        for &source in &crowd {
+            assert!(addresses.enter(source, 1));
+        }
+        for &source in &crowd[1..] {
+            addresses.leave(source);
+        }
+        assert!(addresses.lock().capacity() < 200);
+        assert!(!addresses.enter(crowd[0], 1));
     }
 }

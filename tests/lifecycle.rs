@@ -388,3 +388,34 @@ fn the_owner_is_told_when_a_crowd_has_left_and_not_when_one_of_it_has() {
     server.stop(StopMode::Terminate);
     server.join();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_begin_anew_when_nobody_is_left() {
+    let mut owner = Owner::start(config());
+    for _ in 0..2 {
+        let mut crowd = Vec::new();
+        for number in 0..50 {
+            let (socket, handle) = owner.client().await;
+            assert_eq!(handle.0, number);
+            crowd.push((socket, handle));
+        }
+        let last = crowd.pop();
+        for (socket, handle) in crowd {
+            drop(socket);
+            owner.next_of(CLOSED);
+            owner.submit(|it| {
+                it.release(handle);
+            });
+        }
+        // One is left, and keeps its number.
+        let (socket, handle) = owner.client().await;
+        assert_eq!(handle.0, 48);
+        for (socket, handle) in last.into_iter().chain([(socket, handle)]) {
+            drop(socket);
+            owner.next_of(CLOSED);
+            owner.submit(|it| {
+                it.release(handle);
+            });
+        }
+    }
+}

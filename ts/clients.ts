@@ -66,6 +66,8 @@ export class Clients {
   readonly #open = new Map<string, Client>();
   /** Ids of the clients that are not open yet, while somebody wants to know. */
   #deciding: Set<string> | undefined = undefined;
+  /** How many there are, open or not. */
+  #count = 0;
   /** Whom the last event was about: most of what its handler sends is for it. */
   #last: Client | undefined = undefined;
 
@@ -75,6 +77,7 @@ export class Clients {
     // Handles are small and dense; going up one by one keeps the array from becoming a dictionary.
     while (this.#byHandle.length < handle) this.#byHandle.push(undefined);
     this.#byHandle[handle] = client;
+    this.#count += 1;
     this.#deciding?.add(id);
     return client;
   }
@@ -113,6 +116,9 @@ export class Clients {
     this.#deciding?.delete(client.id);
     this.#open.delete(client.id);
     this.#byHandle[client.handle] = undefined;
+    this.#count -= 1;
+    // The engine begins anew too when nobody is left.
+    if (this.#count === 0) this.#byHandle.length = 0;
     if (this.#last === client) this.#last = undefined;
     // Whoever still runs for it holds the client, not what it sent.
     if (client.waiting) client.waiting.length = 0;

@@ -74,6 +74,10 @@ impl Shard {
         let mut slots = self.slots.borrow_mut();
         slots.connections[slot as usize] = None;
         slots.free.push(slot);
+        if slots.free.len() == slots.connections.len() {
+            // Nobody is left: what a crowd needed is given back, and numbers begin anew.
+            *slots = Slots::default();
+        }
     }
 
     /// Pending to open.

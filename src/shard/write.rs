@@ -76,7 +76,9 @@ impl Shard {
             self.flush_or_cut(&connection);
         }
         self.tally().all_written();
-        // The list's memory serves the next batch, unless that has begun.
+        // The list's memory serves the next batch, unless that has begun; not what a crowd needed that has gone.
+        let open = self.registry.borrow().open().len();
+        touched.shrink_to(8 * open.max(64));
         let mut next = self.touched.borrow_mut();
         if next.is_empty() {
             *next = touched;
