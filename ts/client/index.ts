@@ -132,8 +132,13 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
 
   function on(route: string, listener: unknown): () => void {
     const listeners = messages.get(route) ?? new Listeners<unknown>();
+    const remove = listeners.add(listener as (payload: unknown) => unknown, `client.on.${route}`);
     messages.set(route, listeners);
-    return listeners.add(listener as (payload: unknown) => unknown, `client.on.${route}`);
+    return () => {
+      remove();
+      // A later listener may have brought a list of its own.
+      if (listeners.isEmpty && messages.get(route) === listeners) messages.delete(route);
+    };
   }
 
   return {

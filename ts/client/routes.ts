@@ -1,9 +1,12 @@
 // The objects behind `client.send` and `client.on`. The client has types of the routes and no table of them, so every
-// name is a route until it is called. Each name that is read keeps its function as long as the client lives: names come from
-// code, which has only so many.
+// name is a route until it is called. Names that are read keep their functions, up to a bound: most come from code, which has only
+// so many, but an application may have made them of data.
 
 /** Names that JavaScript looks up by itself on any value: `await`, `JSON.stringify`, text. They are never routes. */
 const NEVER_ROUTES = new Set(["then", "toJSON", "toString", "valueOf"]);
+
+/** How many names of one group keep their functions; with one more, all of them get new ones. */
+const MOST_NAMES = 1_024;
 
 /**
  * An object on which `a.b.c(argument)` calls `call("a.b.c", argument)`. Reading the same name twice gives the same
@@ -17,6 +20,7 @@ export function routes(call: (route: string, argument: unknown) => unknown, rout
       let found = inner.get(key);
       if (!found) {
         found = routes(call, route === "" ? key : `${route}.${key}`);
+        if (inner.size === MOST_NAMES) inner.clear();
         inner.set(key, found);
       }
       return found;
