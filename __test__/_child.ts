@@ -30,13 +30,14 @@ export class Child {
   }
 
   /** Runs a program with a small application around it: `zo`, `router`, and what the package exports. */
-  static node(t: TestContext, program: string, flags: string[] = []): Child {
-    return new Child(t, process.execPath, [
-      ...flags,
-      "--input-type=module",
-      "--eval",
-      `${PRELUDE}\n${program}`,
-    ]);
+  static node(
+    t: TestContext,
+    program: string,
+    flags: string[] = [],
+    env: NodeJS.ProcessEnv = {},
+  ): Child {
+    const args = [...flags, "--input-type=module", "--eval", `${PRELUDE}\n${program}`];
+    return new Child(t, process.execPath, args, env);
   }
 
   /** The same with so many descriptors at most, on systems that have such a limit. */

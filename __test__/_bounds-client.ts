@@ -1,0 +1,103 @@
+// The rows of the client. What it holds is its own application's doing, and bounded all the same.
+import assert from "node:assert/strict";
+import type { TestContext } from "node:test";
+
+import { WebSocket } from "ws";
+
+import { MIB, text, type Case } from "./_bounds.ts";
+import { Child } from "./_child.ts";
+import { open } from "./_client.ts";
+import { startPlain } from "./_plain.ts";
+import { soon, until } from "./_wait.ts";
+
+/** Runs code with a client that never opens, before and after which the heap is measured; how much more it is, in bytes. */
+async function grows(t: TestContext, code: string): Promise<number> {
+  const program = `
+    import { createZocketClient } from "@zocket/core/client";
+    class Never { readyState = 0; addEventListener() {} send() {} close() {} }
+    const client = createZocketClient("ws://localhost", { WebSocket: Never });
+    const measure = async () => {
+      for (let round = 0; round < 3; round++) { gc(); await new Promise((done) => setImmediate(done)); }
+      return process.memoryUsage().heapUsed;
+    };
+    const before = await measure();
+    ${code}
+    console.log("grew " + ((await measure()) - before) + ";");
+    client.close();
+    process.exit();`;
+  return Number(await Child.node(t, program, ["--expose-gc"]).printed(/grew (-?\d+);/));
+}
+
+/** A client, and what its `onError` was told. */
+function listened(t: TestContext, url: string, options = {}) {
+  const client = open(t, url, options);
+  const codes: string[] = [];
+  client.onError(({ code }) => codes.push(code));
+  return { client, codes };
+}
+
+export const CLIENT: Record<string, Case> = {
+  "what a client sends while it is not open": async (t) => {
+    const { url, visits, state } = await startPlain(t);
+    state.accepts = false;
+    const { client, codes } = listened(t, url, { maxQueuedBytes: 10_500 });
+    for (let at = 0; at < 100; at++) client.send.say(text(1_000));
+    await until("the rest to be refused", () => codes.length === 90);
+    assert.deepEqual([...new Set(codes)], ["QUEUE_FULL"]);
+    state.accepts = true;
+    const visit = await visits.next();
+    await visit.messages.take(10);
+    // There is room again.
+    visit.socket.terminate();
+    state.accepts = false;
+    await until("the end", () => client.readyState !== 1);
+    for (let at = 0; at < 10; at++) client.send.say(text(1_000));
+    state.accepts = true;
+    await (await visits.next()).messages.take(10);
+    assert.equal(codes.length, 90);
+  },
+
+  "what a client sends while the server does not read": async (t) => {
+    const { url, visits } = await startPlain(t);
+    let most = 0;
+    class Watched extends WebSocket {
+      override send(data: string): void {
+        super.send(data);
+        most = Math.max(most, this.bufferedAmount);
+      }
+    }
+    const { client, codes } = listened(t, url, { WebSocket: Watched });
+    const visit = await visits.next();
+    await soon("the open connection", new Promise<void>((done) => client.onOpen(done)));
+    visit.socket.pause();
+    const long = text(MIB);
+    for (let at = 0; at < 40; at++) client.send.say(long);
+    await until("the rest to be refused", () => codes.length > 0);
+    assert.deepEqual([...new Set(codes)], ["QUEUE_FULL"]);
+    assert.ok(most > 15 * MIB && most < 18 * MIB, `${(most / MIB).toFixed(1)} MiB`);
+    visit.socket.resume();
+    const refused = codes.length;
+    await visit.messages.take(40 - refused);
+    client.send.say("again");
+    assert.equal((await visit.messages.next()).payload, "again");
+    assert.equal(codes.length, refused);
+  },
+
+  "listeners of a client": async (t) => {
+    const left = await grows(
+      t,
+      `for (let at = 0; at < 50_000; at++) client.on["room" + at](() => {})();`,
+    );
+    assert.ok(left < MIB, `${(left / MIB).toFixed(1)} MiB`);
+  },
+
+  "names that were read of `client.send` and `client.on`": async (t) => {
+    const left = await grows(
+      t,
+      `for (let at = 0; at < 50_000; at++) { client.send["room" + at]; client.on.room["of" + at]; }
+       if (client.send.chat.say !== client.send.chat.say) throw new Error("not the same");`,
+    );
+    // 2,048 of them have a function, and a map for the names behind them.
+    assert.ok(left < 3 * MIB, `${(left / MIB).toFixed(1)} MiB`);
+  },
+};

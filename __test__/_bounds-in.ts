@@ -1,0 +1,277 @@
+// The rows of what comes in: requests, messages, and what JavaScript has not dealt with yet.
+import assert from "node:assert/strict";
+
+import { engine, framed, House, KIB, MIB, text, told, type Case } from "./_bounds.ts";
+import { frame, Raw, request } from "./_raw.ts";
+import { until } from "./_wait.ts";
+
+/** Every middleware and handler waits for a promise that the application can reach, and never settles. */
+const NEVER = `state.gates = []; const never = () => new Promise((go) => state.gates.push(go));`;
+const RECEIVED = "server.metrics().received";
+
+/** Writes messages of one client, so many times. */
+function flood({ socket }: Raw, message: Buffer, times: number): void {
+  for (let count = 0; count < times; count++) socket.write(message);
+}
+
+export const WAY_IN: Record<string, Case> = {
+  "a request's head": async (t) => {
+    const house = await House.open(t);
+    const long = request({ "X-Long": text(17 * KIB) });
+    assert.equal((await new Raw(t, house.port, long.slice(0, -4)).answer()).status, 431);
+    const many = Object.fromEntries(Array.from({ length: 101 }, (_, at) => [`x-${at}`, "1"]));
+    assert.equal((await new Raw(t, house.port, request(many)).answer()).status, 431);
+    await house.crowd(1);
+    await engine("tests/memory.rs", "half_requests_hold_no_more_than_a_head_each")(t);
+  },
+
+  "pending sockets": async (t) => {
+    const house = await House.open(t, { maxConnections: 100 });
+    const half = Array.from({ length: 100 }, () => new Raw(t, house.port, "GET / HTTP/1.1\r\n"));
+    let open = half.length;
+    for (const { ended } of half) void ended.then(() => (open -= 1));
+    await until("those past 64 places to be dropped", () => open <= 65);
+    const refused = await house.ask<number>("return server.metrics().refused.TIMEOUT ?? 0;");
+    assert.ok(refused >= 35 && refused <= 37, `${refused} were dropped`);
+    for (const { socket } of half) socket.destroy();
+    await house.crowd(64);
+  },
+
+  "messages before the 101": async (t) => {
+    const house = await House.open(t);
+    await house.ask(`${NEVER} at.connect = never;`);
+    const early = told("say", text(KIB));
+    await house.comesBack("rss", [8 * MIB, 48 * MIB], async () => {
+      const crowd = Array.from({ length: 200 }, () => new Raw(t, house.port, request()));
+      await house.until("all upgrades", "state.gates.length === 200");
+      for (const raw of crowd) flood(raw, early, 1_000);
+      let last = -1;
+      await until("the server to read no more", async () => {
+        const left = crowd.reduce((sum, { socket }) => sum + socket.writableLength, 0);
+        const isStill = left === last;
+        last = left;
+        await new Promise((done) => setTimeout(done, 300));
+        return isStill;
+      });
+      return crowd;
+    });
+  },
+
+  "an upgrade that the application decides about": async (t) => {
+    const house = await House.open(t);
+    await house.ask(`${NEVER} at.headers = never;`);
+    const long = request({ "X-Long": text(12_000) });
+    await house.comesBack("heap", [3 * MIB, 12 * MIB], async () => {
+      const crowd = Array.from({ length: 300 }, () => new Raw(t, house.port, long));
+      await house.until("all upgrades", "state.gates.length === 300");
+      return crowd;
+    });
+  },
+
+  "the answer to a refused request": async (t) => {
+    const house = await House.open(t);
+    await house.ask(
+      `const issue = { message: "m".repeat(1000), path: ["x-long"] };
+       at.headers = () => ({ issues: Array.from({ length: 1000 }, () => issue) });`,
+    );
+    const { status, body } = await new Raw(t, house.port, request({ "X-Long": "1" })).answer();
+    assert.equal(status, 400);
+    assert.ok(body.length > KIB && body.length <= 16 * KIB, `${body.length} bytes`);
+    await engine(
+      "tests/handshake_hostile.rs",
+      "who_goes_on_sending_after_a_refusal_is_cut_off",
+      "a_request_that_the_owner_refused_is_a_pending_socket_until_it_is_closed",
+    )(t);
+  },
+
+  "a message under way": async (t) => {
+    const maxPayload = 4 * MIB;
+    const house = await House.open(t, { maxPayload });
+    const most = framed(text(maxPayload - 1), maxPayload);
+    await house.comesBack("rss", [32 * MIB, 72 * MIB], async () => {
+      const crowd = await house.crowd(10);
+      for (const raw of crowd) raw.write(most);
+      await house.until("all of it", `server.metrics().bytesIn >= ${10 * most.length}`);
+      return crowd;
+    });
+    const [liar] = await house.crowd(1);
+    liar?.write(framed("", maxPayload + 1));
+    assert.equal(await liar?.closeCode(), 1009);
+  },
+
+  "a control frame": engine(
+    "tests/memory.rs",
+    "empty_fragments_and_pings_without_end_hold_nothing",
+  ),
+
+  "a pong": engine("tests/memory.rs", "pings_of_a_client_that_does_not_read_hold_one_pong"),
+
+  "the inbox of an I/O thread": async (t) => {
+    const house = await House.open(t);
+    await house.ask("state.got = 0; at.say = () => { state.got += 1; };");
+    const crowd = await house.crowd(60);
+    const message = told("say", text(16 * KIB));
+    const read = await house.whileStuck(() => {
+      for (const raw of crowd) flood(raw, message, 40);
+    });
+    const bytes = read * 16 * KIB;
+    assert.ok(bytes > 3.5 * MIB && bytes < 4.5 * MIB, `${(bytes / MIB).toFixed(2)} MiB`);
+    await house.until("all messages", `state.got === ${60 * 40}`);
+    await house.leave(crowd);
+  },
+
+  "one client's share of the inbox": async (t) => {
+    const house = await House.open(t);
+    await house.ask("state.got = 0; at.say = () => { state.got += 1; };");
+    const crowd = await house.crowd(2);
+    const [one, other] = crowd as [Raw, Raw];
+    const short = await house.whileStuck(() => flood(one, told("say", 1), 1_000));
+    assert.equal(short, 64);
+    await house.until("all short ones", "state.got === 1_000");
+    const long = await house.whileStuck(() => flood(other, told("say", text(32 * KIB)), 100));
+    assert.ok(long >= 4 && long <= 5, `${long} messages`);
+    await house.until("all messages", "state.got === 1_100");
+    await house.leave(crowd);
+  },
+
+  "a batch of events": async (t) => {
+    const house = await House.open(t);
+    await house.ask(
+      "state.got = []; at.say = (payload) => { busy(12); state.got.push(new WeakRef(payload)); };",
+    );
+    const crowd = await house.crowd(1);
+    flood(crowd[0] as Raw, told("say", { text: text(KIB) }), 60);
+    await house.until("all messages, a few in each turn", "state.got.length === 60");
+    await house.ask("await measure();");
+    await house.until("nothing to be left", "state.got.every((it) => it.deref() === undefined)");
+    await engine(
+      "src/inbox.rs",
+      "batches_join_until_they_hold_a_thousand_events",
+      "a_batch_stays_under_its_bytes_unless_one_message_is_larger",
+    )(t);
+  },
+
+  "a message that waits for a middleware": async (t) => {
+    const house = await House.open(t);
+    await house.ask(`${NEVER} at.middle = (payload) => payload === "go" ? turn() : never();`);
+    const long = told("slow", { text: text(900 * KIB) });
+    await house.comesBack("heap", [6 * MIB, 14 * MIB], async () => {
+      const crowd = await house.crowd(8);
+      for (const [at, raw] of crowd.entries()) {
+        // Half of them wait for another one first.
+        if (at % 2 === 0) raw.write(told("slow", "go"));
+        raw.write(long);
+      }
+      await house.until("all messages", "state.gates.length === 8");
+      return crowd;
+    });
+  },
+
+  "messages behind a pending one": async (t) => {
+    const house = await House.open(t);
+    await house.ask(`${NEVER} at.middle = never;`);
+    const few = (await house.crowd(1)) as [Raw];
+    flood(few[0], told("slow", 1), 1_000);
+    const count = await house.still(RECEIVED);
+    assert.ok(count >= 65 && count <= 3 * 65, `${count} messages`);
+    await house.leave(few);
+    const message = told("slow", { text: text(16 * KIB) });
+    await house.comesBack("heap", [5 * MIB, 10 * MIB], async () => {
+      const crowd = await house.crowd(20);
+      for (const raw of crowd) flood(raw, message, 100);
+      await house.still(RECEIVED);
+      return crowd;
+    });
+  },
+
+  "handler calls under way": async (t) => {
+    const house = await House.open(t, { maxHandlersInFlight: 8 });
+    await house.ask(`${NEVER} at.say = never;`);
+    const few = (await house.crowd(1)) as [Raw];
+    flood(few[0], told("say", 1), 100);
+    await house.still(RECEIVED);
+    assert.equal(await house.ask("return state.gates.length;"), 8);
+    await house.leave(few);
+    const long = told("say", text(600 * KIB));
+    const crowd = await house.crowd(6);
+    for (const raw of crowd) flood(raw, long, 3);
+    await house.still(RECEIVED);
+    // Two of them were more than maxPayload.
+    assert.equal(await house.ask("return state.gates.length;"), 8 + 6);
+    const codes = await house.ask<string[]>("return errors.map((it) => it.code);");
+    assert.deepEqual(
+      codes,
+      Array.from({ length: 7 }, () => "HANDLERS"),
+    );
+    const before = await house.measure();
+    await house.leave(crowd);
+    await until("what waited to be let go", async () => {
+      return (await house.measure()).heap < before.heap - 3 * MIB;
+    });
+  },
+
+  "messages of all clients that are not done": async (t) => {
+    const house = await House.open(t, {}, ["--max-old-space-size=64"]);
+    await house.ask(`${NEVER} at.middle = never;`);
+    for (let round = 0; round < 2; round++) {
+      const crowd = await house.crowd(30);
+      let cut = 0;
+      for (const raw of crowd) void raw.ended.then(() => (cut += 1));
+      for (const raw of crowd) flood(raw, told("slow", { text: text(90_000) }), 5);
+      await until("some to be cut off", () => cut > 5);
+      assert.ok(cut < 30, "not all of them");
+      await house.leave(crowd);
+      const codes = await house.ask<string[]>("return errors.splice(0).map((it) => it.code);");
+      assert.deepEqual([...new Set(codes)], ["HANDLERS"]);
+    }
+    // Nothing of them is counted any more.
+    const [one] = (await house.crowd(1)) as [Raw];
+    one.write(told("slow", { text: text(900_000) }));
+    await house.ask("await new Promise((done) => setTimeout(done, 1_500));");
+    assert.equal(await house.ask("return errors.length + 10 * server.clientCount();"), 10);
+  },
+
+  "messages that wait for the next turn": async (t) => {
+    const house = await House.open(t);
+    await house.ask(
+      "state.got = 0; at.middle = async () => { await undefined; busy(1); }; at.say = () => { state.got += 1; };",
+    );
+    const before = await house.measure();
+    const crowd = await house.crowd(50);
+    for (const raw of crowd) flood(raw, told("slow", { text: text(4 * KIB) }), 20);
+    await house.until("all messages", "state.got === 1_000");
+    await house.leave(crowd);
+    await until("nothing to be left", async () => {
+      return (await house.measure()).heap < before.heap + MIB;
+    });
+  },
+
+  "bad messages that are not told yet": async (t) => {
+    const house = await House.open(t);
+    const crowd = await house.crowd(5);
+    const start = performance.now();
+    for (const raw of crowd) flood(raw, frame("{"), 5_000);
+    await house.until(
+      "all counts",
+      "errors.reduce((sum, { count = 1 }) => sum + count, 0) === 25_000",
+    );
+    const seconds = (performance.now() - start) / 1_000;
+    const events = await house.ask<number>("return errors.length;");
+    assert.ok(events <= 5 * 2 * (seconds + 1), `${events} events in ${seconds} s`);
+    await house.leave(crowd);
+  },
+
+  "what the default log has counted": async (t) => {
+    const house = await House.open(t, { logs: true });
+    await house.ask("at.say = (payload) => { throw new Error(payload); };");
+    const before = await house.measure();
+    const crowd = await house.crowd(1);
+    for (let at = 0; at < 3_000; at++) (crowd[0] as Raw).write(told("say", `${at}${text(KIB)}`));
+    const counted = /\d+ HANDLER_ERROR \(more than the log shows/;
+    await until("the line of what was counted", () => counted.test(house.child.err));
+    await house.leave(crowd);
+    await until("nothing to be left", async () => {
+      return (await house.measure()).heap < before.heap + MIB;
+    });
+  },
+};

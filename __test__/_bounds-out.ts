@@ -1,0 +1,212 @@
+// The rows of clients and rooms, and of what goes out.
+import assert from "node:assert/strict";
+
+import { engine, House, KIB, MIB, told, type Case } from "./_bounds.ts";
+import type { Raw } from "./_raw.ts";
+import { until } from "./_wait.ts";
+
+/** A context of 20 KB for each client, and the ids of all. */
+const CONTEXTS = `
+  state.ids = []; state.gates = [];
+  at.connect = (headers, id) => { state.ids.push(id); return { text: Buffer.alloc(20_000, 97).toString() }; };`;
+
+export const CLIENTS: Record<string, Case> = {
+  "a client in JavaScript": async (t) => {
+    const house = await House.open(t);
+    await house.ask(CONTEXTS);
+    await house.comesBack("heap", [5 * MIB, 12 * MIB], async () => {
+      const crowd = await house.crowd(300);
+      for (const raw of crowd) raw.write(told("say", 1));
+      await house.until("all messages", "server.metrics().received === 300");
+      return crowd;
+    });
+  },
+
+  "`onDisconnect` calls under way": async (t) => {
+    const house = await House.open(t);
+    await house.ask(`${CONTEXTS} at.disconnect = () => new Promise((go) => state.gates.push(go));`);
+    await house.comesBack("heap", [5 * MIB, 12 * MIB], async () => house.crowd(300));
+    await house.until("all calls", "state.gates.length === 300");
+    // stop() waits for all of them, and then there is none left.
+    const stopped = house.ask<string>(
+      "const end = server.stop(); for (const go of state.gates) go(); await end; return 'stopped';",
+    );
+    assert.equal(await stopped, "stopped");
+  },
+
+  "the numbers of connections": engine(
+    "tests/lifecycle.rs",
+    "numbers_begin_anew_when_nobody_is_left",
+  ),
+
+  "names of one client's rooms": async (t) => {
+    const house = await House.open(t);
+    await house.ask(
+      "at.say = (from, ctx) => { for (let at = 0; at < 300; at++) ctx.rooms.join(`${ctx.clientId}${at}`.padEnd(4096, 'r')); };",
+    );
+    await house.comesBack("heap", [7 * MIB, 14 * MIB], async () => {
+      const crowd = await house.crowd(8);
+      for (const raw of crowd) raw.write(told("say", 1));
+      await house.until("TOO_MANY_ROOMS", "errors.length === 8");
+      await house.until("1 MiB of names each", "server.metrics().rooms === 8 * 256");
+      return crowd;
+    });
+    await house.until("no room to be left", "server.metrics().rooms === 0");
+    const [one] = (await house.crowd(1)) as [Raw];
+    await house.ask(
+      "at.say = (from, ctx) => { for (let at = 0; at < 1_100; at++) ctx.rooms.join(`${at}`); };",
+    );
+    one.write(told("say", 1));
+    await house.until("1,000 rooms", "server.metrics().rooms === 1_000");
+  },
+
+  "the members of rooms": engine(
+    "tests/memory.rs",
+    "a_room_name_is_held_once_by_all_io_threads_and_comes_back",
+  ),
+
+  "keys of payloads": async (t) => {
+    const house = await House.open(t);
+    await house.ask(
+      `at.say = (from, ctx) => {
+         for (let at = 0; at < 500; at++) ctx.send.said({ [\`\${from + at}\`.padEnd(64, "k")]: 1 }).to(ctx.clientId);
+       };`,
+    );
+    const before = await house.measure();
+    const [one] = (await house.crowd(1)) as [Raw];
+    for (let at = 0; at < 60; at++) one.write(told("say", at * 500));
+    await house.until("all keys", "server.metrics().sent >= 30_000");
+    const full = (await house.measure()).heap - before.heap;
+    assert.ok(full < 4 * MIB, `${(full / MIB).toFixed(2)} MiB`);
+  },
+
+  "connections by address": async (t) => {
+    const house = await House.open(t, { maxConnectionsPerAddress: 3 });
+    for (let round = 0; round < 2; round++) {
+      const crowd = await house.crowd(3);
+      await assert.rejects(house.crowd(1));
+      await house.leave(crowd);
+    }
+    await engine("src/addresses.rs", "a_source_without_a_connection_is_forgotten")(t);
+  },
+
+  "addresses that may not upgrade at once": engine(
+    "src/address_rate.rs",
+    "an_address_is_forgotten_when_its_bucket_is_full",
+    "no_more_addresses_are_remembered_than_there_may_be_and_the_others_are_let_through",
+  ),
+
+  "the plan of a drain": async (t) => {
+    const house = await House.open(t);
+    const crowd = await house.crowd(30);
+    const stopped = house.ask<string>("await server.stop({ drain: 300 }); return 'stopped';");
+    const codes = await Promise.all(crowd.map((raw) => raw.closeCode()));
+    assert.deepEqual([...new Set(codes)], [1001]);
+    for (const { socket } of crowd) socket.destroy();
+    assert.equal(await stopped, "stopped");
+  },
+};
+
+/** Sends 64 KiB to each client by its id, so many times, and lets the engine follow. */
+const send = (route: string, times: number) =>
+  `const long = "x".repeat(65_536);
+   for (let at = 0; at < ${times}; at++) {
+     for (const id of state.ids) server.send.${route}(long).to(id);
+     await turn();
+   }`;
+
+export const WAY_OUT: Record<string, Case> = {
+  "commands that are not handed over": async (t) => {
+    const house = await House.open(t, { slowClient: "drop" });
+    await house.ask(
+      `const held = () => process.memoryUsage().arrayBuffers;
+       state.long = "é".repeat(4_000);
+       at.say = (payload, ctx) => {
+         const before = held();
+         state.most = 0;
+         for (let at = 0; at < 2_000; at++) {
+           ctx.send.said(state.long).to(ctx.clientId);
+           state.most = Math.max(state.most, held() - before);
+         }
+       };`,
+    );
+    const [one] = (await house.crowd(1)) as [Raw];
+    one.write(told("say", 1));
+    await house.until("all of it", "server.metrics().sent === 2_000");
+    const most = await house.ask<number>("return state.most;");
+    assert.ok(most < MIB, `${most / KIB} KiB`);
+  },
+
+  "the mailbox of an I/O thread": async (t) => {
+    const house = await House.open(t, { slowClient: "drop", maxBackpressure: 64 * KIB });
+    await house.ask(
+      `state.long = "x".repeat(65_536);
+       const rss = () => process.memoryUsage.rss();
+       at.say = (payload, ctx) => {
+         gc();
+         const before = rss();
+         state.most = 0;
+         for (let at = 0; at < 2_000; at++) {
+           ctx.send.said(state.long).to(ctx.clientId);
+           if (at % 16 === 0) state.most = Math.max(state.most, rss() - before);
+         }
+       };`,
+    );
+    const [one] = (await house.crowd(1)) as [Raw];
+    one.socket.pause();
+    one.write(told("say", 1));
+    await house.until("all of it", "server.metrics().sent === 2_000");
+    const most = await house.ask<number>("return state.most;");
+    // 125 MiB were handed over in one go.
+    assert.ok(most < 48 * MIB, `${(most / MIB).toFixed(1)} MiB`);
+  },
+
+  "memory of commands that were applied": engine("src/buffers.rs", "what_is_kept_is_bounded"),
+
+  "the outbox of a client": async (t) => {
+    const house = await House.open(t, { slowClient: "drop", maxBackpressure: 4 * MIB });
+    await house.ask(CONTEXTS);
+    await house.comesBack("rss", [24 * MIB, 64 * MIB], async () => {
+      const crowd = await house.crowd(8);
+      for (const { socket } of crowd) socket.pause();
+      await house.ask(send("said", 250));
+      await house.until("some to be dropped", "server.metrics().dropped > 0");
+      return crowd;
+    });
+    await house.until("nothing to be queued", "server.metrics().queued === 0");
+  },
+
+  "what all clients make the engine hold": async (t) => {
+    const house = await House.open(t, { maxBufferedBytes: 24 * MIB, maxBackpressure: 16 * MIB });
+    await house.ask(CONTEXTS);
+    const before = await house.measure();
+    const crowd = await house.crowd(8);
+    for (const { socket } of crowd) socket.pause();
+    const most = await house.ask<number>(
+      `const watch = setInterval(() => { state.most = Math.max(state.most ?? 0, server.metrics().buffered); }, 1);
+       ${send("said", 250)}
+       clearInterval(watch);
+       return state.most;`,
+    );
+    assert.ok(most > 8 * MIB && most < 28 * MIB, `${(most / MIB).toFixed(1)} MiB`);
+    await house.leave(crowd);
+    await house.until("nothing to be buffered", "server.metrics().buffered < 65_536");
+    await until("the memory to come back", async () => {
+      return (await house.measure()).rss < before.rss + 6 * MIB;
+    });
+  },
+
+  'the newest message of a route with `"latest"`': async (t) => {
+    const house = await House.open(t);
+    await house.ask(CONTEXTS);
+    const crowd = await house.crowd(8);
+    for (const { socket } of crowd) socket.pause();
+    await house.ask(send("newest", 250));
+    await house.until("the older ones to be dropped", "server.metrics().dropped > 0");
+    const queued = await house.ask<number>("return server.metrics().queued;");
+    assert.ok(queued >= 8 && queued <= 8 * 2, `${queued} are queued`);
+    await house.leave(crowd);
+    await house.until("nothing to be queued", "server.metrics().queued === 0");
+    assert.deepEqual(await house.ask("return errors;"), []);
+  },
+};

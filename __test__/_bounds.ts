@@ -1,0 +1,254 @@
+// What the walk over the table in ARCHITECTURE.md stands on: its rows, and a server in a process of its own, with everything
+// that a case wants to replace, asked in JavaScript.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { describe, test, type TestContext } from "node:test";
+
+import type { ServerOptions } from "@zocket/core";
+
+import { Child, portOf, ROOT } from "./_child.ts";
+import { readPage, tablesOf } from "./_pages.ts";
+import { Raw } from "./_raw.ts";
+import { until } from "./_wait.ts";
+
+export const KIB = 1024;
+export const MIB = 1024 * KIB;
+
+const HEADING = "What holds something of a client";
+const COLUMNS = ["What", "Where", "Bound", "At the bound", "Freed"];
+
+/** Fills what a row tells of, lets it go, and asserts what the row says. */
+export type Case = (t: TestContext) => Promise<unknown>;
+
+/** A test for each row of the table, several at a time: most of them wait. */
+export function eachRow(cases: Record<string, Case>): void {
+  const tables = tablesOf(readPage("ARCHITECTURE.md")).filter(({ heading }) => heading === HEADING);
+  const rows = tables.flatMap((table) => table.rows);
+  describe(HEADING, { concurrency: 4 }, () => {
+    test("has a case for every row, a row for every case, and no row twice", () => {
+      for (const { columns } of tables) assert.deepEqual(columns, COLUMNS);
+      assert.deepEqual(rows.map(([what]) => what).toSorted(), Object.keys(cases).toSorted());
+    });
+    test("says in each row where, and in words", () => {
+      for (const row of rows) {
+        assert.ok(
+          row.every((cell) => cell !== ""),
+          `an empty cell: ${row.join(" | ")}`,
+        );
+        const files = [...(row[1] ?? "").matchAll(/\]\(([^)]+)\)/g)].map(([, file = ""]) => file);
+        assert.ok(files.length > 0, `${row[0]} names no file`);
+        for (const file of files) readFileSync(path.join(ROOT, file));
+      }
+    });
+    for (const [what, walk] of Object.entries(cases)) test(what, walk);
+  });
+}
+
+/** A row that no socket reaches: the engine's own test is there, by its name. */
+export const engine =
+  (file: string, ...names: string[]): Case =>
+  async () => {
+    const source = readFileSync(path.join(ROOT, file), "utf8");
+    for (const name of names) {
+      const found = new RegExp(`test(\\(.*\\))?\\]\\n\\s*(async )?fn ${name}\\(`).test(source);
+      assert.ok(found, `${file} has no test ${name}`);
+    }
+  };
+
+/** Bytes after a collection of garbage: of JavaScript, and of the process. */
+export interface Memory {
+  heap: number;
+  rss: number;
+}
+
+/** What a program in the house can name: `at` holds the application's callbacks, `state` whatever a case keeps there. */
+const HOUSE = `
+import { writeSync } from "node:fs";
+import { createInterface } from "node:readline";
+const [options] = [JSON.parse(process.env.HOUSE)];
+const at = {
+  connect: () => ({}),
+  disconnect: () => {},
+  middle: () => {},
+  say: (payload, ctx) => ctx.send.said(payload).to(ctx.clientId),
+};
+const own = zocket.create({
+  headers: { "~standard": { version: 1, vendor: "specs", validate: (value) => at.headers?.(value) ?? { value } } },
+  onConnect: (...args) => at.connect(...args),
+  onDisconnect: (...args) => at.disconnect(...args),
+});
+const slow = own.message.use(({ ctx, payload }) => at.middle(payload, ctx));
+const app = own.router(
+  {
+    say: own.message.incoming({ payload: anything }),
+    slow: slow.incoming({ payload: anything }),
+    said: own.message.outgoing({ payload: anything }),
+    newest: own.message.outgoing({ payload: anything, slowClient: "latest" }),
+  },
+  { say: ({ payload, ctx }) => at.say(payload, ctx), slow: ({ payload, ctx }) => at.say(payload, ctx) },
+);
+const errors = [];
+const { logs, ...rest } = options;
+const onError = logs ? undefined : (error, info) => errors.push(info);
+const server = createServer(app, own, { ...local, ioThreads: 1, onError, ...rest });
+const state = {};
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+const busy = (ms) => { for (const end = performance.now() + ms; performance.now() < end; ); };
+const stuck = () => {
+  const { received } = server.metrics();
+  writeSync(1, "stuck " + (state.stuck = (state.stuck ?? 0) + 1) + ";\\n");
+  let last = received;
+  let since = performance.now();
+  for (const end = since + 15_000; performance.now() < end; busy(20)) {
+    const now = server.metrics().received;
+    if (now !== last) since = performance.now();
+    else if (now > received && performance.now() - since > 500) break;
+    last = now;
+  }
+  return last - received;
+};
+const measure = async () => {
+  for (let round = 0; round < 3; round++) { gc(); await turn(); }
+  const { heapUsed, external, rss } = process.memoryUsage();
+  return { heap: heapUsed + external, rss };
+};
+const Program = async function () {}.constructor;
+const known = { at, busy, errors, measure, server, state, stuck, turn };
+createInterface(process.stdin).on("line", async (line) => {
+  const { id, code } = JSON.parse(line);
+  let answer;
+  try {
+    answer = { value: await new Program(...Object.keys(known), code)(...Object.values(known)) };
+  } catch (error) {
+    answer = { failed: error.stack };
+  }
+  console.log("answer " + id + " " + JSON.stringify(answer) + ";");
+});
+tell(server);
+`;
+
+/** A server in a process of its own, which can be asked to measure itself. */
+export class House {
+  readonly child: Child;
+  readonly #t: TestContext;
+  #port = 0;
+  #asked = 0;
+  #stuck = 0;
+
+  private constructor(t: TestContext, options: object, flags: string[]) {
+    this.#t = t;
+    const env = { HOUSE: JSON.stringify(options) };
+    this.child = Child.node(t, HOUSE, ["--expose-gc", ...flags], env);
+  }
+
+  /** One that runs, with one I/O thread. With `logs` it has the default log. */
+  static async open(
+    t: TestContext,
+    options: ServerOptions & { logs?: true } = {},
+    flags: string[] = [],
+  ): Promise<House> {
+    const house = new House(t, options, flags);
+    house.#port = await portOf(house.child);
+    return house;
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  get url(): string {
+    return `ws://127.0.0.1:${this.#port}`;
+  }
+
+  /** Runs code in the server's process; what it returns. */
+  async ask<T = unknown>(code: string): Promise<T> {
+    const id = (this.#asked += 1);
+    this.child.tell(JSON.stringify({ id, code }));
+    const answer = await this.child.printed(new RegExp(`^answer ${id} (.*);$`, "m"));
+    const { value, failed } = JSON.parse(answer) as { value: T; failed?: string };
+    assert.equal(failed, undefined);
+    return value;
+  }
+
+  measure(): Promise<Memory> {
+    return this.ask<Memory>("return measure();");
+  }
+
+  /** So many clients, upgraded; `fields` are header fields of their requests. */
+  async crowd(count: number, fields: Record<string, string> = {}): Promise<Raw[]> {
+    return Promise.all(Array.from({ length: count }, () => Raw.open(this.#t, this.#port, fields)));
+  }
+
+  /** Sends while JavaScript is busy, until the engine reads no more; how many messages it has read. */
+  async whileStuck(send: () => void): Promise<number> {
+    const read = this.ask<number>("return stuck();");
+    this.#stuck += 1;
+    await this.child.printed(new RegExp(`stuck ${this.#stuck};`));
+    send();
+    return read;
+  }
+
+  /** Waits until code says that something holds. */
+  async until(what: string, code: string): Promise<void> {
+    await until(what, () => this.ask<boolean>(`return ${code};`));
+  }
+
+  /** Waits until a number of the server has stopped to change: it reads no further. */
+  async still(code: string): Promise<number> {
+    let last = -1;
+    let same = 0;
+    await until(`${code} to stand still`, async () => {
+      const now = await this.ask<number>(
+        `await new Promise((done) => setTimeout(done, 50)); return ${code};`,
+      );
+      same = now === last && now > 0 ? same + 1 : 0;
+      last = now;
+      return same >= 5;
+    });
+    return last;
+  }
+
+  /** Lets clients go with a reset, and waits until the server has noticed. */
+  async leave(crowd: Raw[]): Promise<void> {
+    for (const { socket } of crowd) socket.resetAndDestroy();
+    await this.until("the clients to be gone", "server.clientCount() === 0");
+  }
+
+  /** Asserts that filling holds so much, and that letting go gives it back. */
+  async comesBack(
+    kind: keyof Memory,
+    [least, most]: [number, number],
+    fill: () => Promise<Raw[]>,
+    letGo: (crowd: Raw[]) => Promise<void> = (crowd) => this.leave(crowd),
+  ): Promise<void> {
+    const before = (await this.measure())[kind];
+    const crowd = await fill();
+    const full = (await this.measure())[kind] - before;
+    this.#t.diagnostic(`${(full / MIB).toFixed(1)} MiB of ${kind} when full`);
+    assert.ok(full >= least && full <= most, `${(full / MIB).toFixed(2)} MiB of ${kind} when full`);
+    await letGo(crowd);
+    let left = 0;
+    await until(`${kind} to come back`, async () => {
+      left = (await this.measure())[kind] - before;
+      return left < least / 4;
+    }).catch((error: unknown) => {
+      throw new Error(`${(left / MIB).toFixed(2)} MiB of ${kind} are left`, { cause: error });
+    });
+    this.#t.diagnostic(`${(left / MIB).toFixed(1)} MiB of ${kind} afterwards`);
+  }
+}
+
+/** A message in one masked frame, however long; the mask is 0, which leaves the text as it is. */
+export function framed(text: string, announced = Buffer.byteLength(text), first = 0x81): Buffer {
+  const head = Buffer.alloc(14);
+  head[0] = first;
+  head[1] = 0xff;
+  head.writeBigUInt64BE(BigInt(announced), 2);
+  return Buffer.concat([head, Buffer.from(text)]);
+}
+
+/** A message for a route, with so many bytes of text. */
+export const told = (route: string, payload: unknown) =>
+  framed(JSON.stringify({ type: route, payload }));
+export const text = (bytes: number) => "x".repeat(bytes);
