@@ -99,10 +99,10 @@ export declare function router(routes: unknown, handlers: unknown): object
 
 export declare namespace zocket {
   /**
-   * Creates a Zocket server instance: the message builder and the router, with the headers schema and the connection
-   * callbacks kept for `createServer`.
+   * Makes the message builder and the router, and keeps the headers schema and the connection callbacks for `createServer`.
+   * Nothing listens yet.
    *
-   * @throws `TypeError` if `config.headers` is no Standard Schema or a callback is no function.
+   * @throws `TypeError` if `config.headers` is not a Standard Schema or a callback is not a function.
    */
   export function create(config: unknown): object
 }

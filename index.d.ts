@@ -81,9 +81,10 @@ export type { ErrorPayload, Issue, MessageErrorCode } from "./dist/envelope.js";
 
 export namespace zocket {
   /**
-   * Creates a Zocket server instance with configuration for headers, connection lifecycle, and context.
+   * Defines who may connect, and what handlers know about each client. Returns the message builder and the router. Nothing
+   * listens yet: `createServer` starts the server.
    *
-   * `onConnect` stands before `onDisconnect`, as TypeScript infers the user context in that order.
+   * Write `onConnect` before `onDisconnect`, because TypeScript infers the user context in that order.
    *
    * @example
    * ```ts
@@ -99,20 +100,20 @@ export namespace zocket {
    * });
    * ```
    *
-   * @throws `TypeError` if `headers` is no Standard Schema or a callback is no function.
+   * @throws `TypeError` if `headers` is not a Standard Schema or a callback is not a function.
    */
   function create<THeadersSchema extends StandardSchemaV1, TUserContext = {}>(config: {
-    /** Schema for validating client headers: Zod, Valibot, ArkType or any other Standard Schema. */
+    /** The schema that checks the headers of a client: Zod, Valibot, ArkType or any other Standard Schema. */
     headers: THeadersSchema;
     /**
-     * Called when a client connects, before the 101; what it returns becomes part of `ctx`, and what it throws refuses the
-     * client with 403, or with its own `status` from 400 to 599.
+     * Called when a client connects, before the 101. Its result becomes part of `ctx`. If it throws, the server refuses the
+     * client with 403, or with the `status` of the error if that is an integer from 400 to 599.
      */
     onConnect?: (
       headers: StandardSchemaV1.InferOutput<THeadersSchema>,
       clientId: string,
     ) => TUserContext | Promise<TUserContext>;
-    /** Called exactly once when a client that connected is gone, whatever the reason. */
+    /** Called exactly once for each client whose `onConnect` succeeded, when that client is gone. */
     onDisconnect?: (ctx: DisconnectContext<TUserContext>, clientId: string) => void | Promise<void>;
   }): Zocket<THeadersSchema, TUserContext>;
 }
@@ -120,7 +121,7 @@ export namespace zocket {
 export default zocket;
 
 /**
- * Starts to listen at once, and returns the server. Defaults: port 3000 on all interfaces.
+ * Starts a server, which listens at once. By default it listens on port 3000 of all interfaces.
  *
  * @example
  * ```ts
@@ -129,7 +130,7 @@ export default zocket;
  * process.once("SIGTERM", () => server.stop());
  * ```
  *
- * @throws `TypeError` naming a wrong option; `Error` with a `code` such as `EADDRINUSE` if it cannot listen.
+ * @throws `TypeError` that names a wrong option. `Error` with a `code` such as `EADDRINUSE` if it cannot listen.
  */
 export function createServer<
   TRoutes extends AnyRoutes,
@@ -142,8 +143,8 @@ export function createServer<
 ): ZocketServer<TRoutes>;
 
 /**
- * Connects to a server and returns a client typed by its router; also in `@zocket/core/client`, without anything native.
- * It reconnects by itself until it is closed.
+ * Connects to a server and returns a client that is typed by the server's router. The client reconnects by itself until you
+ * close it. `@zocket/core/client` exports the same function, without anything native.
  *
  * @example
  * ```ts
@@ -154,7 +155,7 @@ export function createServer<
  * client.send.chat.message({ text: "Hello" });
  * ```
  *
- * @throws `TypeError` naming a wrong URL or option, or where there is no `WebSocket`.
+ * @throws `TypeError` that names a wrong URL or option, or if there is no `WebSocket`.
  */
 export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
   url: string | URL,

@@ -13,31 +13,36 @@ export interface Envelope {
 export const ERROR_TYPE = "$error";
 
 /**
- * Why a message was refused: `BAD_MESSAGE` it is no envelope, `NO_ROUTE` no handler has that name, `INVALID_PAYLOAD` the
- * schema refused it, `REJECTED` a middleware threw, `HANDLER_ERROR` the handler threw, `RATE_LIMITED` there were more than
- * `maxMessagesPerSecond`.
+ * Why the server refused a message:
+ *
+ * - `BAD_MESSAGE`: it is not an envelope
+ * - `NO_ROUTE`: no handler has that name
+ * - `INVALID_PAYLOAD`: the schema refused it
+ * - `REJECTED`: a middleware threw
+ * - `HANDLER_ERROR`: the handler threw
+ * - `RATE_LIMITED`: the client sent more than `maxMessagesPerSecond`
  */
 export type MessageErrorCode =
   "BAD_MESSAGE" | "NO_ROUTE" | "INVALID_PAYLOAD" | "REJECTED" | "HANDLER_ERROR" | "RATE_LIMITED";
 
 /** One complaint of a schema, as it comes through JSON. */
 export interface Issue {
-  /** What is wrong, in the schema's words. */
+  /** The complaint, in the words of the schema. */
   readonly message: string;
-  /** Where in the payload. */
+  /** The place in the payload. Missing if the issue is about the whole payload. */
   readonly path?: readonly (string | number | { readonly key: string | number })[];
 }
 
 /** The payload of a `$error`. Test `code`, never `message`. */
 export interface ErrorPayload {
-  /** Why the message was refused. */
+  /** Why the server refused the message. */
   readonly code: MessageErrorCode;
   /** The wire name of the message, if it had one. */
   readonly route?: string;
   /** The reason, for people. */
   readonly message: string;
-  /** What the schema found, for `INVALID_PAYLOAD`. */
+  /** The issues that the schema found, for `INVALID_PAYLOAD`. Missing if the schema threw. */
   readonly issues?: readonly Issue[];
-  /** In how many ms the server takes one more message, for `RATE_LIMITED`. */
+  /** The time in ms until the server takes one more message, for `RATE_LIMITED`. */
   readonly retryAfterMs?: number;
 }

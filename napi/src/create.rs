@@ -28,10 +28,10 @@ const ALIASES: Aliases = &[
     ("onclose", "onDisconnect"),
 ];
 
-/// Creates a Zocket server instance: the message builder and the router, with the headers schema and the connection
-/// callbacks kept for `createServer`.
+/// Makes the message builder and the router, and keeps the headers schema and the connection callbacks for `createServer`.
+/// Nothing listens yet.
 ///
-/// @throws `TypeError` if `config.headers` is no Standard Schema or a callback is no function.
+/// @throws `TypeError` if `config.headers` is not a Standard Schema or a callback is not a function.
 #[napi(namespace = "zocket", catch_unwind)]
 pub(crate) fn create<'env>(env: &'env Env, config: Unknown<'env>) -> Result<Object<'env>> {
     let Some(config) = object(config)? else {

@@ -10,8 +10,8 @@ type JsonItem = Plain | readonly JsonItem[] | { readonly [name: string]: Json };
 type Plain = string | number | boolean | null;
 
 /**
- * The type itself, with a text instead of each part that JSON cannot carry: a `Date`, a bigint, a `Map`, a `Set`, bytes, a
- * function, however deep they are.
+ * The type that a client may send for `TValue`. It has a text in the place of each part that JSON cannot carry: a `Date`, a
+ * bigint, a `Map`, a `Set`, bytes, a function. This holds at any depth.
  *
  * @example
  * ```ts

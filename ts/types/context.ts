@@ -6,15 +6,15 @@ import type { AnyRouter, AnyRoutes, KeyOf, RoutesOf } from "./routes.js";
 import type { Added, Known, PayloadArguments, Simplify } from "./shape.js";
 
 /**
- * The context of one client: its user context, and what zocket adds. It is a copy of the own properties: an instance of a
- * class loses its methods, which its type cannot tell, unless it stands in a property of its own.
+ * The context of one client: its user context, and what zocket adds. The server copies the own properties of the user context,
+ * so a class instance loses its methods. Put an instance into a property to keep them.
  *
- * The context of every handler is a `ZocketContext<User>`, so a helper can take any of them. To send, a helper names the routes:
- * `ZocketContext<User, typeof routes>`.
+ * A helper with a `ZocketContext<User>` as parameter can take the context of any handler. A helper that sends must name the
+ * routes: `ZocketContext<User, typeof routes>`.
  */
 export type ZocketContext<TUserContext = {}, TRouter = AnyRouter> = Simplify<
   Added<TUserContext> & {
-    /** Identifies the client: a random UUID (version 4, in lower case). */
+    /** The id of the client: a random UUID (version 4, in lower case). */
     readonly clientId: string;
     /** Sends messages to any clients. */
     readonly send: Sender<TRouter>;
@@ -26,16 +26,16 @@ export type ZocketContext<TUserContext = {}, TRouter = AnyRouter> = Simplify<
 /** The context that `onDisconnect` gets. */
 export type DisconnectContext<TUserContext = {}> = Simplify<
   Added<TUserContext> & {
-    /** Identifies the client that left. */
+    /** The id of the client that left. */
     readonly clientId: string;
-    /** The rooms it was in at that moment. */
+    /** The rooms that it was in at that moment. */
     readonly rooms: ReadonlySet<string>;
   }
 >;
 
 /**
  * The outgoing routes as functions: `send.chat.onMessage(payload)` serialises the payload at once and returns a
- * {@link FluentSender}. It throws the `TypeError` of `JSON.stringify` for what JSON cannot hold.
+ * {@link FluentSender}. It throws the `TypeError` of `JSON.stringify` if JSON cannot hold the payload.
  */
 export type Sender<TRouter = AnyRoutes> = [AnyRouter] extends [TRouter]
   ? AnySender
@@ -54,49 +54,49 @@ type SenderAt<TRoute> =
     ? (...args: PayloadArguments<StandardSchemaV1.InferOutput<TSchema>>) => FluentSender
     : SenderOf<TRoute>;
 
-/** The sender of any router. What it sends depends on the routes, so their type has to be named: `ZocketContext<User, typeof routes>`. */
+/** The sender of any router. To send, name the type of the routes: `ZocketContext<User, typeof routes>`. */
 export interface AnySender {}
 
-/** A sender where the routes are not known, as in a middleware: every name is there, and every payload fits. */
+/** A sender without known routes, as in a middleware. TypeScript accepts every name and every payload. */
 export interface UntypedSender {
   readonly [name: string]: UntypedSender & ((payload?: unknown) => FluentSender);
 }
 
 /**
- * A message that only needs to be told for whom it is; it may be sent several times. Its methods throw a `TypeError` for an
- * argument of another kind, a `RangeError` for more than 1 GiB of JSON.
+ * A message without receivers. Its methods send it, and you may call several of them. They throw a `TypeError` for an argument
+ * of another type, and a `RangeError` for more than 1 GiB of JSON.
  */
 export interface FluentSender {
-  /** Sends to these clients, once to each. Unknown ids are no error. */
+  /** Sends to these clients, once to each. Unknown ids are not an error. */
   to(clientIds: string | readonly string[]): void;
-  /** Sends to everybody in these rooms, once to each client. Empty rooms are no error. */
+  /** Sends to everybody in these rooms, once to each client. Empty rooms are not an error. */
   toRoom(roomIds: string | readonly string[]): void;
   /** Sends to every client. */
   broadcast(): void;
 }
 
-/** The rooms of one client. A room's name is 1 to 4,096 bytes of UTF-8; another one is a `TypeError`. */
+/** The rooms of one client. A room's name has 1 to 4,096 bytes of UTF-8. Another name throws a `TypeError`. */
 export type RoomOperations<TRouter = AnyRoutes> = Rooms<OutgoingPayloads<RoutesOf<TRouter>>>;
 
-/** {@link RoomOperations} by the payloads that `broadcast` takes, under their wire names. */
+/** {@link RoomOperations}, typed by the payloads that `broadcast` takes, under their wire names. */
 export interface Rooms<TPayloads> {
   /**
-   * Joins a room, at once; does nothing once the client is gone.
+   * Joins a room at once. Does nothing once the client is gone.
    *
-   * @throws `Error` with the code `TOO_MANY_ROOMS` when the client is in `maxRoomsPerClient` rooms, or
-   * the names of its rooms would have more than 1 MiB together.
+   * @throws `Error` with the code `TOO_MANY_ROOMS` if the client is in `maxRoomsPerClient` rooms already, or if the names of
+   * its rooms would have more than 1 MiB together.
    */
   join(roomId: string): void;
-  /** Leaves a room, at once; a room it is not in is no error. */
+  /** Leaves a room at once. Does nothing if the client is not in the room. */
   leave(roomId: string): void;
-  /** Whether the client is in the room; `false` for a text that cannot be a room's name. */
+  /** Whether the client is in the room. Returns `false` for a string that cannot be a room's name. */
   has(roomId: string): boolean;
-  /** The rooms the client is in: a live view, which cannot be changed through. */
+  /** The rooms that the client is in: a live, read-only view. */
   readonly current: ReadonlySet<string>;
   /**
    * Sends a message to everybody in a room: `broadcast("lobby", "chat.onMessage", payload)`.
    *
-   * @throws `TypeError` for a route that is no outgoing one.
+   * @throws `TypeError` if the route is not an outgoing one.
    */
   broadcast<TName extends keyof TPayloads & string>(
     roomId: string,

@@ -15,12 +15,15 @@ type Exotic = ReadonlyMap<unknown, unknown> | ReadonlySet<unknown> | RegExp | Er
 type BufferSource = ArrayBufferLike | ArrayBufferView;
 
 /**
- * What `JSON.parse(JSON.stringify(value))` gives, and so what a listener on the client gets: nothing revives a value there.
+ * The type of `JSON.parse(JSON.stringify(value))`, which is what a listener on the client gets.
  *
- * `toJSON` is asked, so a Date is a string. In objects, symbols, functions and `undefined` vanish, and what may be one of
- * them becomes optional; in arrays they are `null`. A Map, a Set, a RegExp is `{}`. A bigint is `never`, as sending it
- * throws. `any` and `unknown` are `unknown`; text and numbers keep their literals and brands. Types do not know that NaN
- * and the infinities become `null`, nor that the getters of a class vanish.
+ * - An object with `toJSON` becomes what that returns, so a Date is a string.
+ * - In objects, JSON leaves out symbols, functions and `undefined`. A property that may be one of them is optional. In arrays
+ *   they become `null`.
+ * - A Map, a Set and a RegExp become `{}`. A bigint is `never`, because sending it throws.
+ * - `any` and `unknown` are `unknown`. Text and numbers keep their literals and brands.
+ *
+ * The type cannot show that NaN and the infinities become `null`, nor that JSON leaves out the getters of a class.
  *
  * @example
  * ```ts

@@ -4,7 +4,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 /** Which way a message goes, as the server sees it. */
 export type Direction = "in" | "out";
 
-/** What every message definition has. */
+/** A message definition. */
 export interface MessageDef<
   TSchema extends StandardSchemaV1 = StandardSchemaV1,
   TDirection extends Direction = Direction,
@@ -15,7 +15,7 @@ export interface MessageDef<
   readonly _direction: TDirection;
 }
 
-/** A message that clients send, with what its middlewares add to the context. */
+/** The definition of a message that clients send. `TAdditions` is what its middlewares add to the context. */
 export interface IncomingMessage<
   TSchema extends StandardSchemaV1 = StandardSchemaV1,
   TAdditions = unknown,
@@ -24,11 +24,11 @@ export interface IncomingMessage<
   readonly _middlewares: Middlewares<TAdditions>;
 }
 
-/** A message that the server sends. */
+/** The definition of a message that the server sends. */
 export interface OutgoingMessage<
   TSchema extends StandardSchemaV1 = StandardSchemaV1,
 > extends MessageDef<TSchema, "out"> {
-  /** What becomes of it for a client that reads too slowly, whatever the server's `slowClient` says. */
+  /** What the server does with it when a client reads too slowly. It overrides the server's `slowClient`. */
   readonly slowClient?: "disconnect" | "drop" | "latest" | undefined;
 }
 
@@ -37,7 +37,7 @@ export type AnyMessage = IncomingMessage | OutgoingMessage;
 
 declare const additions: unique symbol;
 
-/** A list of middlewares and, in types alone, what all of them together add to the context. */
+/** A list of middlewares. Its type also holds what all of them together add to the context. */
 export interface Middlewares<TAdditions> extends ReadonlyArray<(message: never) => unknown> {
   readonly [additions]?: TAdditions;
 }

@@ -6,7 +6,7 @@ import type { IncomingMessage } from "./message.js";
 import type { AnyRoutes, KeyOf, RouteTable } from "./routes.js";
 import type { Added, Merge } from "./shape.js";
 
-/** What `zo.router` returns: routes with the handlers of the incoming ones. */
+/** The application router, as `zo.router` returns it: the routes, and the handlers of the incoming ones. */
 export interface AppRouter<
   TRoutes extends AnyRoutes = AnyRoutes,
   TUserContext = never,
@@ -21,17 +21,17 @@ export interface AppRouter<
 }
 
 /**
- * Handles one incoming message. Its promise is not waited for. What it throws or rejects with goes to `onError`, and the
- * sender gets a `$error` with `HANDLER_ERROR`.
+ * Handles one incoming message. The server does not wait for its promise before it handles the next message. If it throws or
+ * rejects, `onError` gets the error, and the client gets a `$error` with `HANDLER_ERROR`.
  */
 export type HandlerFn<TPayload = unknown, TContext = ZocketContext> = (message: {
-  /** What the schema made of the payload. */
+  /** The payload, as the schema returned it. */
   readonly payload: TPayload;
-  /** The client's context: a fresh copy for each message. */
+  /** The client's context. Each message gets a fresh copy. */
   readonly ctx: TContext;
 }) => void | Promise<void>;
 
-/** The handlers of the incoming routes, in the shape of the routes; any may be left out. */
+/** The handlers of the incoming routes, in the shape of the routes. You may leave some out. */
 export type Handlers<TRoutes, TUserContext = {}> = string extends keyof TRoutes
   ? object
   : {

@@ -3,12 +3,12 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { AnyMessage, Direction, OutgoingMessage } from "./message.js";
 
-/** Message definitions under their names, nested to any depth. */
+/** Message definitions under their names, nested. */
 export interface AnyRoutes {
   readonly [name: string]: AnyMessage | AnyRoutes;
 }
 
-/** What clients and senders are typed by: what `zo.router` returned, or its routes. */
+/** The type parameter of clients and senders: the type of a router (`typeof appRouter`), or of its routes (`typeof routes`). */
 export type AnyRouter =
   | AnyRoutes
   | { readonly routes: AnyRoutes; readonly handlers: object; readonly _table: RouteTable };
@@ -24,8 +24,8 @@ export type RoutesOf<TRouter> = TRouter extends {
 declare const headers: unique symbol;
 
 /**
- * @internal The flat form of a router. A route's number is its place in its array. In types alone it also tells what the headers
- * schema takes, for the client's `headers`.
+ * @internal The flat form of a router. A route's number is its place in its array. The type also holds the input of the headers
+ * schema, for the client's `headers`.
  */
 export interface RouteTable<THeaders = unknown> {
   /** The incoming routes that have a handler. */
@@ -35,7 +35,7 @@ export interface RouteTable<THeaders = unknown> {
   readonly [headers]?: THeaders;
 }
 
-/** What the headers schema of a router takes; `unknown` of routes alone. */
+/** The input of a router's headers schema. For routes alone it is `unknown`. */
 export type HeadersOf<TRouter> = TRouter extends { readonly _table: RouteTable<infer THeaders> }
   ? THeaders
   : unknown;

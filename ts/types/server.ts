@@ -7,7 +7,7 @@ import type { PayloadArguments } from "./shape.js";
 /** Options of `createServer`. */
 export interface ServerOptions {
   /**
-   * The TCP port, 0 to 65,535; 0 takes any free one, which {@link AnyServer.port} tells.
+   * The TCP port, 0 to 65,535. 0 takes any free one: see {@link AnyServer.port}.
    * @default 3000
    */
   readonly port?: number | undefined;
@@ -17,91 +17,93 @@ export interface ServerOptions {
    */
   readonly hostname?: string | undefined;
   /**
-   * Only upgrade requests for exactly this path are taken, the query aside; others get 404. It starts with `/`.
+   * The path that clients must use, whatever the query. It starts with `/`. Requests for other paths get 404.
    * @default any path
    */
   readonly path?: string | undefined;
   /**
-   * Exact origins that may connect, or a function of the origin's string. A request with another `Origin` gets 403.
-   * Harmless headers hold nothing of the visitor: no `cookie`, no `authorization`, nothing that a proxy says of the visitor.
+   * The exact origins that may connect, or a function that gets the origin and decides. A request with another `Origin` gets
+   * 403. Harmless headers hold nothing of the visitor: no `cookie`, no `authorization`, nothing that a proxy says of the visitor.
    * @default any origin, but requests from another site come with nothing except harmless headers
    */
   readonly allowedOrigins?: readonly string[] | ((origin: string) => boolean) | undefined;
   /**
-   * Longest incoming message in bytes, 1 to 268,435,456; a longer one closes the connection with 1009.
+   * The longest incoming message in bytes, 1 to 268,435,456. A longer one closes the connection with 1009.
    * @default 1_048_576
    */
   readonly maxPayload?: number | undefined;
   /**
-   * Bytes that may wait for one slow client, from 0, measured before a message is added; past it `slowClient` applies.
-   * The server counts the memory that it holds for them, so very small messages count for a little more than their length.
-   * Beyond it, one message may wait of each route whose own `slowClient` is `"latest"`.
+   * Bytes that may wait for one slow client, from 0. The server measures before it adds a message. Past it, `slowClient`
+   * applies. The server counts the memory that it holds, so very small messages count for a little more than their length.
+   * Of each route whose own `slowClient` is `"latest"`, one more message may wait.
    * @default 1_048_576
    */
   readonly maxBackpressure?: number | undefined;
   /**
-   * Bytes that the server may hold for all its clients together, outside JavaScript, from 1,048,576: messages that are not
-   * complete, messages that the application has not taken yet, and what waits for clients. Past it the clients that hold the
-   * most are not read; if it lasts for 1 s, they are disconnected, whatever `slowClient` says.
+   * Bytes that the server may hold for all its clients together, outside JavaScript, from 1,048,576. They hold incomplete
+   * messages, messages that the application has not taken yet, and messages that wait for clients. Past it, the server stops
+   * reading the clients that hold the most. After 1 s it disconnects them, whatever `slowClient` says.
    * @default a quarter of the memory that the process may have
    */
   readonly maxBufferedBytes?: number | undefined;
   /**
-   * What a client that reads too slowly gets: its connection ended, or new messages dropped and counted. An outgoing
-   * message's own `slowClient` wins.
+   * What the server does when a client reads too slowly: it ends the connection, or drops new messages and counts them. An
+   * outgoing message can set its own `slowClient`, which overrides this.
    * @default "disconnect"
    */
   readonly slowClient?: "disconnect" | "drop" | undefined;
   /**
-   * Silence in ms after which a client is pinged; nothing read for twice as long ends the connection. 0 turns it off.
+   * Silence in ms after which the server pings a client. If it reads nothing for twice as long, it ends the connection.
+   * 0 turns it off.
    * @default 30_000
    */
   readonly heartbeatInterval?: number | undefined;
   /**
-   * Time in ms from TCP accept to upgrade, `onConnect` included; too slow a request gets 408, too slow an `onConnect` 503.
+   * Time in ms from TCP accept to the 101, `onConnect` included. If the request is too slow, the server answers 408. If
+   * `onConnect` is too slow, it answers 503.
    * @default 10_000
    */
   readonly handshakeTimeout?: number | undefined;
   /**
-   * How many connections there may be, from 1, pending ones included; further upgrades get 503. A connection counts until its
-   * socket is closed. With this option, a quarter as many sockets (at least 64) may be pending; without it, 4,096.
+   * How many connections there may be, from 1, pending ones included. Further upgrades get 503. A connection counts until its
+   * socket is closed. With this option, a quarter as many sockets (at least 64) may be pending. Without it, 4,096 may.
    * @default none
    */
   readonly maxConnections?: number | undefined;
   /**
-   * How many connections there may be from one address, from 1, pending ones included; further upgrades get 429. An IPv6
-   * address counts by its first 64 bits. Behind a proxy all clients share its address: leave it out there.
+   * How many connections one address may have, from 1, pending ones included. Further upgrades get 429. An IPv6 address counts
+   * by its first 64 bits. Leave this out behind a proxy, because all clients have the address of the proxy.
    * @default none
    */
   readonly maxConnectionsPerAddress?: number | undefined;
   /**
-   * How many upgrades a second one address may ask for, 0.001 to 1,000,000, with bursts of one second's worth; further ones
-   * get 429 with `Retry-After`. Addresses count as for `maxConnectionsPerAddress`: leave it out behind a proxy.
+   * How many upgrades a second one address may ask for, 0.001 to 1,000,000, with bursts of one second's worth. Further ones
+   * get 429 with `Retry-After`. Addresses count as for `maxConnectionsPerAddress`. Leave this out behind a proxy.
    * @default none
    */
   readonly maxUpgradesPerSecondPerAddress?: number | undefined;
   /**
-   * How many upgrades a second the whole server takes, 0.001 to 1,000,000, with bursts of one second's worth; further ones
+   * How many upgrades a second the whole server takes, 0.001 to 1,000,000, with bursts of one second's worth. Further ones
    * get 503 with `Retry-After: 1`.
    * @default none
    */
   readonly maxUpgradesPerSecond?: number | undefined;
   /**
-   * How many messages a second are taken from one client, 0.001 to 1,000,000, with bursts of one second's worth; further
-   * ones get a `$error` with `RATE_LIMITED` and are dropped.
+   * How many messages a second the server takes from one client, 0.001 to 1,000,000, with bursts of one second's worth. It
+   * drops further ones and answers them with a `$error` with `RATE_LIMITED`.
    * @default none
    */
   readonly maxMessagesPerSecond?: number | undefined;
   /**
-   * How many handler calls of one client may be under way, from 1: while so many promises have not settled, its later
-   * messages wait. They also wait while the messages of those calls hold more than `maxPayload` bytes of JSON together.
-   * `onError` then gets `HANDLERS`, once for each client.
+   * How many handler calls of one client may be pending, from 1. While so many promises have not settled, its later messages
+   * wait. They also wait while the messages of those calls hold more than `maxPayload` bytes of JSON together. `onError` then
+   * gets `HANDLERS`, once for each client.
    * @default 256
    */
   readonly maxHandlersInFlight?: number | undefined;
   /**
-   * How many rooms one client may be in, 1 to 16,777,216; a further `join` throws with the code `TOO_MANY_ROOMS`. So does one
-   * with which the names of the client's rooms would have more than 1 MiB together, whatever this is.
+   * How many rooms one client may be in, 1 to 16,777,216. A further `join` throws with the code `TOO_MANY_ROOMS`. It also
+   * throws if the names of the client's rooms would have more than 1 MiB together, whatever this option is.
    * @default 1_000
    */
   readonly maxRoomsPerClient?: number | undefined;
@@ -111,17 +113,23 @@ export interface ServerOptions {
    */
   readonly ioThreads?: number | undefined;
   /**
-   * Gets everything that went wrong and that no handler saw. `error` is whatever was thrown. What it throws itself is logged.
+   * Gets everything that went wrong and that no handler saw. `error` is whatever was thrown. If it throws itself, the server
+   * logs that.
    * @default logs with `console.error`, at most ten lines a second of what clients can provoke
    */
   readonly onError?: ((error: unknown, info: ErrorInfo) => void) | undefined;
 }
 
 /**
- * Where an error came from: a code of a `$error`; `HEADERS` the headers schema threw, `CONNECT` and `DISCONNECT` the
- * callbacks failed, `ORIGIN` the `allowedOrigins` function threw, `HANDLERS` a client's messages wait or it was cut off because
- * too many of its handlers are busy, `SLOW_CLIENT` a client read too slowly, `STOP`
- * something outlasted `stop()`, `INTERNAL` a fault of the library.
+ * Where an error came from: a code of a `$error`, or one of these:
+ *
+ * - `HEADERS`: the headers schema found issues, or threw
+ * - `CONNECT` and `DISCONNECT`: the callback failed
+ * - `ORIGIN`: `allowedOrigins` refused the origin, or its function threw
+ * - `HANDLERS`: too many handlers of a client are busy, so its messages wait or the server disconnected it
+ * - `SLOW_CLIENT`: a client read too slowly, and the server disconnected it
+ * - `STOP`: an `onDisconnect` took longer than `stop()` waits
+ * - `INTERNAL`: the system has no file descriptor left, or the library failed
  */
 export type ErrorCode =
   | MessageErrorCode
@@ -134,28 +142,38 @@ export type ErrorCode =
   | "STOP"
   | "INTERNAL";
 
-/** What `onError` is told about an error. */
+/** The second argument of `onError`. */
 export interface ErrorInfo {
   /** Where the error came from. */
   readonly code: ErrorCode;
-  /** The client it is about, if it is about one. */
+  /** The id of the client, if the error is about one. */
   readonly clientId?: string;
-  /** The wire name of the message it is about, if it is about one. */
+  /** The wire name of the message, if the error is about one. */
   readonly route?: string;
   /**
-   * How many messages it stands for, if they are counted. Of the messages that the engine refuses, `onError` gets the first
-   * of a client, code and second at once, and then one call with the count of the rest of that second.
+   * How many messages this call stands for, if the server counted them. Of the messages that the engine refuses, `onError`
+   * gets the first of a client and code at once. One call with the count stands for the others of that second.
    */
   readonly count?: number;
 }
 
 /**
- * Why an upgrade was refused: `HEADERS` and `CONNECT` by the headers schema and `onConnect` (400, 403, 500 or the error's
- * own status), `ORIGIN` by `allowedOrigins` (403), `STOP` the server is stopping (503), `NOT_UPGRADE` an ordinary request
- * (426), `VERSION` not version 13 (426), `MALFORMED` (400), `HEAD_TOO_LARGE` over 16 KiB or 100 fields (431), `PATH`
- * another path (404), `MAX_CONNECTIONS` (503), `TIMEOUT` a slow request (408, or dropped for others) or a slow admission (503), `ADDRESS` too many
- * connections from one address (429), `UPGRADE_RATE` too many upgrades within a second (503), `ADDRESS_RATE` too many upgrades
- * from one address within a second (429).
+ * Why the server refused an upgrade:
+ *
+ * - `HEADERS`: the headers schema refused it (400) or threw (500)
+ * - `CONNECT`: `onConnect` threw (403, or the status of the error) or did not return an object (500)
+ * - `ORIGIN`: `allowedOrigins` refused it (403)
+ * - `STOP`: the server is stopping (503)
+ * - `NOT_UPGRADE`: an ordinary HTTP request (426)
+ * - `VERSION`: not version 13 of the protocol (426)
+ * - `MALFORMED`: the request breaks the rules of HTTP or WebSocket (400)
+ * - `HEAD_TOO_LARGE`: more than 16 KiB or 100 fields (431)
+ * - `PATH`: another path (404)
+ * - `MAX_CONNECTIONS`: too many connections (503)
+ * - `TIMEOUT`: a slow request (408), a slow `onConnect` (503), or a pending socket that the server dropped for others
+ * - `ADDRESS`: too many connections from one address (429)
+ * - `UPGRADE_RATE`: too many upgrades within a second (503)
+ * - `ADDRESS_RATE`: too many upgrades from one address within a second (429)
  */
 export type RefusalReason =
   | "HEADERS"
@@ -173,25 +191,25 @@ export type RefusalReason =
   | "UPGRADE_RATE"
   | "ADDRESS_RATE";
 
-/** Counters since the server started. `sent = written + queued + dropped` always holds. */
+/** The counters of a server since its start. `sent = written + queued + dropped` always holds. */
 export interface ServerMetrics {
   /** Connections that are open now: `clientCount()`. */
   readonly connections: number;
-  /** Upgrades that were answered with 101. */
+  /** Upgrades that the server answered with 101. */
   readonly accepted: number;
-  /** Upgrades that were refused, by reason; zeros are left out. */
+  /** Upgrades that the server refused, by reason, without zeros. */
   readonly refused: Readonly<Partial<Record<RefusalReason, number>>>;
   /** Messages that came in, bad ones included. */
   readonly received: number;
-  /** Messages that got a `$error`, by code; zeros are left out. */
+  /** Messages that the server answered with `$error`, by code, without zeros. */
   readonly bad: Readonly<Partial<Record<MessageErrorCode, number>>>;
-  /** Messages sent, once per client each was meant for, `$error` included. */
+  /** Messages sent, `$error` included. A message to a hundred clients counts as a hundred. */
   readonly sent: number;
   /** Of those: given to the operating system. */
   readonly written: number;
-  /** Of those: waiting. */
+  /** Of those: waiting for a client. */
   readonly queued: number;
-  /** Of those: dropped or superseded for a slow client, or waiting when its connection ended. */
+  /** Of those: dropped or replaced because the client was slow, or waiting when the connection ended. */
   readonly dropped: number;
   /** Bytes read from connections. */
   readonly bytesIn: number;
@@ -200,41 +218,43 @@ export interface ServerMetrics {
   /** Rooms with at least one client now. */
   readonly rooms: number;
   /**
-   * Bytes that the server holds for its clients now, outside JavaScript: messages that are not complete, messages that the
-   * application has not taken yet, and what waits for clients. `maxBufferedBytes` bounds it.
+   * Bytes that the server holds for its clients now, outside JavaScript: incomplete messages, messages that the application has
+   * not taken yet, and messages that wait for clients. `maxBufferedBytes` limits it.
    */
   readonly buffered: number;
 }
 
-/** A server that listens; without the routes it stands for any server, and has no `send` and no `publish`. */
+/** A running server. Without its routes, the type stands for any server, and lacks `send` and `publish`. */
 export type ZocketServer<TRouter = never> = [TRouter] extends [never]
   ? AnyServer
   : RoutedServer<RoutesOf<TRouter>>;
 
-/** What every server has. */
+/** A server whose routes are not known. */
 export interface AnyServer {
   /** The port it listens on. */
   readonly port: number;
-  /** The address it listens on, such as `127.0.0.1`, also where a host name was asked for. */
+  /** The address that it listens on, such as `127.0.0.1`, even if the option `hostname` was a name. */
   readonly hostname: string;
-  /** The address for clients: `ws://host:port`, with `localhost` for all interfaces. */
+  /** The address for clients: `ws://host:port`. The host is `localhost` if the server listens on all interfaces. */
   readonly url: string;
-  /** How many clients are connected: it changes at the 101 and when `onDisconnect` begins. */
+  /** How many clients are connected. A client counts from the 101 until its `onDisconnect` begins. */
   clientCount(): number;
   /** The server's counters, as they are now. */
   metrics(): ServerMetrics;
   /**
-   * Stops listening, sends what is queued, closes the connections with 1001, gives the closing handshake 5 s and
-   * `onDisconnect` 10 s, then resolves; `true` cuts the clients off at once. Never rejects; calling it twice is fine.
+   * Stops the server. It stops listening, sends the messages that wait, and closes the connections with 1001. It gives the
+   * closing handshakes 5 s and `onDisconnect` 10 s, and then resolves. It never rejects. Calling it twice is fine.
    *
-   * `stop({ drain })` refuses upgrades at once, and closes the connections spread evenly over so many ms, 0 to
-   * 2,147,483,647, each with a hint when to connect again; the others go on meanwhile. A `stop()` closes those that are
-   * left.
+   * `stop(true)` cuts the clients off at once.
    *
-   * @throws `TypeError` for a wrong `drain`, and for an option that does not exist.
+   * `stop({ drain })` refuses upgrades at once. It closes the connections one by one, spread evenly over so many ms, 0 to
+   * 2,147,483,647. Each client gets a hint when to connect again. The other clients work as before. A `stop()` closes
+   * the remaining connections.
+   *
+   * @throws `TypeError` for a wrong `drain` or an unknown option.
    */
   stop(how?: boolean | { readonly drain?: number | undefined }): Promise<void>;
-  /** Lets the server keep Node alive, as it does from the start. */
+  /** Lets the server keep Node alive. It does so from the start. */
   ref(): void;
   /** Lets Node exit although the server listens. */
   unref(): void;
@@ -247,7 +267,7 @@ export interface RoutedServer<TRoutes> extends AnyServer {
   /**
    * Sends a message to everybody in a room: `publish("lobby", "chat.onMessage", payload)`.
    *
-   * @throws `TypeError` for a room name that is none, or a route that is no outgoing one.
+   * @throws `TypeError` if `room` is not a valid name, or if the route is not an outgoing one.
    */
   publish<TName extends keyof OutgoingPayloads<TRoutes> & string>(
     room: string,

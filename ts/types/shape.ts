@@ -20,7 +20,7 @@ type OptionalKeys<TObject> = {
   [TKey in keyof TObject]-?: {} extends Pick<TObject, TKey> ? TKey : never;
 }[keyof TObject];
 
-/** `{ ...TBase, ...TOver }`: an optional property of the second leaves what the first had as a possibility. */
+/** The type of `{ ...base, ...over }`. An optional property of `TOver` may also keep the type that it has in `TBase`. */
 export type Merge<TBase, TOver> = TBase extends unknown
   ? TOver extends unknown
     ? Simplify<
@@ -34,8 +34,8 @@ export type Merge<TBase, TOver> = TBase extends unknown
   : never;
 
 /**
- * What a callback's result puts into a context: nothing for `void`, optional properties where the result may be
- * nothing, unknown ones for `any`.
+ * What the result of a callback adds to a context. For `void` it is nothing. If the result may be `undefined`, its properties
+ * are optional. For `any`, all properties are `unknown`.
  */
 export type Added<TResult> = unknown extends TResult
   ? Record<string, unknown>
@@ -48,7 +48,7 @@ export type Added<TResult> = unknown extends TResult
 /** The same type, with `unknown` for `any`. */
 export type Known<TValue> = unknown extends TValue ? unknown : TValue;
 
-/** The arguments of a function that takes one payload, which may be left out if it may be `undefined`. */
+/** The arguments of a function that takes one payload. The payload is optional if it may be `undefined`. */
 export type PayloadArguments<TPayload> = unknown extends TPayload
   ? [payload?: unknown]
   : undefined extends TPayload

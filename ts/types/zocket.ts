@@ -7,13 +7,13 @@ import type { AppRouter, Handlers } from "./router.js";
 import type { AnyRoutes } from "./routes.js";
 import type { Named } from "./shape.js";
 
-/** A zocket instance: the message builder and the router, with the headers schema and the callbacks it was made with. */
+/** The result of `zocket.create`: the message builder and the router, with the headers schema and the callbacks as given. */
 export interface Zocket<THeadersSchema extends StandardSchemaV1, TUserContext = {}> {
   /** Makes message definitions. */
   readonly message: Checked<TUserContext, MessageBuilder<TUserContext>>;
   /**
-   * Creates the application router from nested routes and the handlers of the incoming ones. Throws a `TypeError` that names
-   * the path of a wrong route or handler.
+   * Makes the application router from nested routes and the handlers of the incoming ones. Throws a `TypeError` if a route or
+   * a handler is wrong. The error names its path.
    */
   readonly router: Checked<
     TUserContext,
