@@ -48,6 +48,8 @@ export class Actor {
   #heard = new Map();
   /** What it wrote to its standard error. */
   errors = "";
+  /** Whether that is shown, too. */
+  showsErrors = true;
 
   /** Starts one; `flags` are Node's. */
   static async start(module, ...flags) {
@@ -68,7 +70,7 @@ export class Actor {
     actors.add(this);
     this.process.stderr.setEncoding("utf8").on("data", (text) => {
       this.errors += text;
-      process.stderr.write(text);
+      if (this.showsErrors) process.stderr.write(text);
     });
     this.process.on("message", ({ id, event, result, error }) => {
       if (event !== undefined) {

@@ -29,6 +29,15 @@ export function frame(opcode, payload) {
 /** Loopback has many addresses on Linux, each with ports of its own for connections. */
 const sources = process.platform === "linux" ? 8 : 1;
 let turn = 0;
+const source = () => `127.0.0.${1 + (turn++ % sources)}`;
+
+/** Where to connect to and, where there is a choice, from which address. */
+export const endpoint = (port, from = source()) => ({
+  host: "127.0.0.1",
+  port,
+  noDelay: true,
+  ...(sources > 1 && { localAddress: from }),
+});
 
 /** One client. Its callbacks may be replaced at any time. */
 export class Raw {
@@ -46,13 +55,8 @@ export class Raw {
   /** Whether it answers pings. */
   mute = false;
 
-  constructor(port, query) {
-    this.socket = connect({
-      host: "127.0.0.1",
-      port,
-      noDelay: true,
-      ...(sources > 1 && { localAddress: `127.0.0.${1 + (turn++ % sources)}` }),
-    });
+  constructor(port, query, from) {
+    this.socket = connect(endpoint(port, from));
     this.socket.write(request(query));
     this.socket.on("data", (bytes) => this.#read(bytes));
     this.socket.on("error", (error) => {
@@ -63,9 +67,9 @@ export class Raw {
   }
 
   /** Opens one; rejects when it is refused. */
-  static open(port, query) {
+  static open(port, query, from) {
     return new Promise((resolve, reject) => {
-      const raw = new Raw(port, query);
+      const raw = new Raw(port, query, from);
       raw.onOpen = () => resolve(raw);
       raw.onEnd = (ending) => reject(new Error(`not opened: ${ending}`));
     });

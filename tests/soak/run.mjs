@@ -18,10 +18,11 @@ Scenarios, in this order:
 ${names()}
 
 Options:
-  --minutes N   how long "mixed" takes (default 10); "churn", before it, as long, but at most 10 minutes. The others
-                take two to four minutes together: with --minutes 60 all are done after about 74
+  --minutes N   how long "mixed" takes (default 10). "churn" and "hostile" take as long, but at most 10 minutes, and
+                "hostile" half of it again with other limits. The others take two to four minutes together: with
+                --minutes 60 all are done after about 90
   --only NAMES  these scenarios alone, separated by commas
-  --short       the small form that is part of "npm test": half a minute
+  --short       the small form that is part of "npm test": a minute
   --json FILE   write the figures there, too`;
 
 const options = helpOr(() => {

@@ -4,12 +4,21 @@ import * as crowd from "./crowd.mjs";
 import * as blocked from "./blocked.mjs";
 import * as churn from "./churn.mjs";
 import * as handlers from "./handlers.mjs";
+import * as hostile from "./hostile.mjs";
 import * as mixed from "./mixed.mjs";
 import * as neverReading from "./never-reading.mjs";
 import { endAll, maxFiles } from "./processes.mjs";
 import { Report } from "./report.mjs";
 
-const SCENARIOS = { crowd, churn, blocked, "never-reading": neverReading, handlers, mixed };
+const SCENARIOS = {
+  crowd,
+  churn,
+  blocked,
+  "never-reading": neverReading,
+  handlers,
+  hostile,
+  mixed,
+};
 
 /** A line for each scenario. */
 export const names = () =>

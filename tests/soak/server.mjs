@@ -1,11 +1,15 @@
 // The server under test: the built package, in a process of its own, whose exports run.mjs's scenarios call.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { createServer, zocket } from "@zocket/core";
 import { z } from "zod";
+
+import { memory, resident } from "./memory.mjs";
+
+export { memory };
 
 /** Clients whose `onConnect` succeeded and whose `onDisconnect` has not begun. */
 const open = new Set();
@@ -145,26 +149,6 @@ export async function stop(how) {
 /** What was counted. */
 export function state() {
   return { ...counts, open: open.size, clients: server.clientCount(), metrics: server.metrics() };
-}
-
-/**
- * Resident memory. On Linux without what files hold, such as the program itself: the system takes that back and reads it
- * again as it likes.
- */
-function resident() {
-  if (process.platform !== "linux") return process.memoryUsage.rss();
-  return 1024 * Number(/^RssAnon:\s+(\d+) kB/m.exec(readFileSync("/proc/self/status", "utf8"))[1]);
-}
-
-/** Memory in use, garbage collected before. */
-export async function memory() {
-  for (let round = 0; round < 3; round++) {
-    globalThis.gc();
-    // Finalizers, and what they free, come in later turns.
-    await sleep(20);
-  }
-  const { heapUsed, external } = process.memoryUsage();
-  return { rss: resident(), heapUsed, external };
 }
 
 /** Holds the JavaScript thread for so many ms, and on until a file is there; says so just before. */
