@@ -113,8 +113,8 @@ export interface ServerOptions {
    */
   readonly ioThreads?: number | undefined;
   /**
-   * Gets every error that your code did not catch, and mistakes of clients such as bad messages. `error` is whatever was thrown. If `onError`
-   * itself throws, the server logs that error.
+   * Gets every error that your code did not catch, and mistakes of clients such as bad messages. `error` is whatever was
+   * thrown. If `onError` itself throws, the server logs that error.
    * @default logs with `console.error`, at most ten lines a second of what clients can provoke
    */
   readonly onError?: ((error: unknown, info: ErrorInfo) => void) | undefined;
