@@ -18,6 +18,9 @@ use crate::{
 /// Bytes of commands that may wait for one shard.
 const LIMIT: usize = bound(8 * 1024 * 1024, 0);
 
+/// What a buffer of commands takes besides them, however short they are: its place in the mail, and its two allocations.
+const BUFFER: usize = 128;
+
 /// One thing for a shard to do.
 pub(crate) enum Mail {
     /// A buffer of commands, shared with the other shards.
@@ -90,7 +93,7 @@ impl Mailbox {
             state = (self.room.wait(state)).unwrap_or_else(PoisonError::into_inner);
         }
         if !state.closed {
-            state.bytes += bytes.len();
+            state.bytes += bytes.len() + BUFFER;
             state.mail.push(Mail::Commands(bytes));
             drop(state);
             self.arrived.notify_one();
@@ -142,5 +145,43 @@ impl Mailbox {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(all(test, not(zocket_loom)))]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        thread,
+    };
+
+    use super::*;
+
+    #[test]
+    fn the_owner_waits_at_the_bound_however_short_the_commands_are() {
+        let mailbox = Arc::new(Mailbox::default());
+        let posted = Arc::new(AtomicUsize::new(0));
+        let owner = thread::spawn({
+            let (mailbox, posted) = (mailbox.clone(), posted.clone());
+            move || {
+                for _ in 0..200_000 {
+                    mailbox.commands(Arc::new(vec![0; 4]));
+                    posted.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        });
+        let mut mail = Vec::new();
+        let mut taken = 0;
+        while taken < 200_000 {
+            let before = posted.load(Ordering::SeqCst);
+            thread::sleep(Duration::from_millis(20));
+            let waits = posted.load(Ordering::SeqCst) == before && before > taken;
+            if waits && mailbox.take_now(&mut mail) {
+                assert!(mail.len() * (4 + BUFFER) < LIMIT + 2 * BUFFER);
+                taken += mail.len();
+                mail.clear();
+            }
+        }
+        owner.join().unwrap();
     }
 }

@@ -33,7 +33,7 @@ use crate::{
     buffered::{Buffered, Tally},
     buffers::Buffers,
     config::Config,
-    connection::Connection,
+    connection::{Connection, State},
     drain::Drain,
     event::{Event, FaultCode},
     heartbeat,
@@ -390,7 +390,12 @@ impl Shard {
     /// Lists a connection that is to be woken when it may be read again.
     fn wake_later(&self, connection: &Rc<Connection>) {
         if connection.start_waiting() {
-            self.waiting.borrow_mut().push(connection.clone());
+            let mut waiting = self.waiting.borrow_mut();
+            if waiting.len() == waiting.capacity() {
+                // An owner that takes nothing for long would keep all that come and go meanwhile.
+                waiting.retain(|it| it.state() != State::Ended);
+            }
+            waiting.push(connection.clone());
         }
     }
 

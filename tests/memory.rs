@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use support::{
@@ -374,5 +375,67 @@ async fn a_room_name_is_held_once_by_all_io_threads_and_comes_back() {
         assert_eq!(owner.server.metrics().rooms, 1);
         println!("{} KiB after round {round}", held());
         assert!(held() < 3 * KIB, "{} KiB", held());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upgrades_that_end_before_an_owner_that_takes_nothing_are_let_go() {
+    const CROWD: usize = 200;
+    let _alone = ALONE.lock().await;
+    let mut owner = Owner::start(Config {
+        max_inbox: 1,
+        handshake_timeout: Duration::from_millis(100),
+        ..config()
+    });
+    // A bad message fills the inbox, and nobody takes it.
+    let (mut raw, _) = Raw::open(&mut owner).await;
+    raw.send(&frame(0x81, b"[")).await;
+    wait_for(&owner.server, |it| it.bad_message == 1);
+    let mut after_first = 0;
+    for round in 0..8 {
+        let mut crowd = Vec::new();
+        for _ in 0..CROWD {
+            let mut raw = Raw::connect(&owner).await;
+            raw.send(UPGRADE).await;
+            crowd.push(raw);
+        }
+        for mut raw in crowd {
+            assert!(raw.rest().await.starts_with(b"HTTP/1.1 503"));
+        }
+        if round == 0 {
+            after_first = LIVE.load(Ordering::Relaxed);
+        }
+    }
+    // Of 1,600 upgrades. The tasks of the last ones may still end.
+    wait_for_live(after_first + 400 * KIB).await;
+    let grown = LIVE.load(Ordering::Relaxed).saturating_sub(after_first);
+    println!("{} KiB for {} upgrades", grown / KIB, 7 * CROWD);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_of_connections_leaves_nothing() {
+    const CROWD: usize = 500;
+    let _alone = ALONE.lock().await;
+    let mut owner = Owner::start(config());
+    for round in 0..3 {
+        let before = LIVE.load(Ordering::Relaxed);
+        let mut crowd = Vec::new();
+        for _ in 0..CROWD {
+            crowd.push(Raw::open(&mut owner).await);
+        }
+        let each = LIVE.load(Ordering::Relaxed).saturating_sub(before) / CROWD;
+        println!("{each} bytes for each, with its client in this process");
+        assert!(each < 4 * KIB, "{each} bytes");
+        for (raw, handle) in crowd {
+            drop(raw);
+            owner.next_of(CLOSED);
+            owner.submit(|it| {
+                it.release(handle);
+            });
+        }
+        // The runtimes keep a little of the first crowd.
+        if round > 0 {
+            wait_for_live(before + 16 * KIB).await;
+        }
     }
 }
