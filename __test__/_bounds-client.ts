@@ -83,6 +83,34 @@ export const CLIENT: Record<string, Case> = {
     assert.equal(codes.length, refused);
   },
 
+  "what a client is about to tell its listeners": async (t) => {
+    const left = await grows(
+      t,
+      `let told = 0;
+       client.onError(() => { told += 1; });
+       const long = "x".repeat(1_000);
+       for (let at = 0; at < 20_000; at++) client.send.say(long);
+       await undefined;
+       if (told < 18_000) throw new Error(String(told));`,
+    );
+    // What it keeps is 1 MiB, and 70 bytes of bookkeeping for each message.
+    assert.ok(left < 3 * MIB, `${(left / MIB).toFixed(1)} MiB`);
+  },
+
+  "`onClose` listeners of a client that are at work": async (t) => {
+    const left = await grows(
+      t,
+      `const gates = [];
+       client.onClose(() => new Promise((go) => gates.push(go)));
+       for (let at = 0; at < 10_000; at++) {
+         client.reconnect();
+         await new Promise((done) => setImmediate(done));
+       }
+       for (const go of gates.splice(0)) go();`,
+    );
+    assert.ok(left < MIB, `${(left / MIB).toFixed(1)} MiB`);
+  },
+
   "listeners of a client": async (t) => {
     const left = await grows(
       t,

@@ -11,6 +11,19 @@ const CONTEXTS = `
   at.connect = (headers, id) => { state.ids.push(id); return { text: Buffer.alloc(20_000, 97).toString() }; };`;
 
 export const CLIENTS: Record<string, Case> = {
+  "a connection in the engine": async (t) => {
+    const house = await House.open(t, { ioThreads: 1 });
+    const before = (await house.measure()).rss;
+    // One crowd needs 8 to 10 MiB, with JavaScript's part of it, and what V8 and the allocator take once.
+    for (let round = 0; round < 3; round++) {
+      const crowd = await house.crowd(1_500);
+      const more = (await house.measure()).rss - before;
+      assert.ok(more < 16 * MIB, `${(more / MIB).toFixed(1)} MiB in round ${round}`);
+      await house.leave(crowd);
+    }
+    await engine("tests/memory.rs", "a_crowd_of_connections_leaves_nothing")(t);
+  },
+
   "a client in JavaScript": async (t) => {
     const house = await House.open(t);
     await house.ask(CONTEXTS);
@@ -37,6 +50,11 @@ export const CLIENTS: Record<string, Case> = {
   "the numbers of connections": engine(
     "tests/lifecycle.rs",
     "numbers_begin_anew_when_nobody_is_left",
+  ),
+
+  "lists of connections to write or to wake": engine(
+    "tests/memory.rs",
+    "upgrades_that_end_before_an_owner_that_takes_nothing_are_let_go",
   ),
 
   "names of one client's rooms": async (t) => {
@@ -159,6 +177,10 @@ export const WAY_OUT: Record<string, Case> = {
     const most = await house.ask<number>("return state.most;");
     // 125 MiB were handed over in one go.
     assert.ok(most < 48 * MIB, `${(most / MIB).toFixed(1)} MiB`);
+    await engine(
+      "src/mailbox.rs",
+      "the_owner_waits_at_the_bound_however_short_the_commands_are",
+    )(t);
   },
 
   "memory of commands that were applied": engine("src/buffers.rs", "what_is_kept_is_bounded"),

@@ -1,7 +1,7 @@
 // What the walk over the table in ARCHITECTURE.md stands on: its rows, and a server in a process of its own, with everything
 // that a case wants to replace, asked in JavaScript.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, test, type TestContext } from "node:test";
 
@@ -36,12 +36,67 @@ export function eachRow(cases: Record<string, Case>): void {
           row.every((cell) => cell !== ""),
           `an empty cell: ${row.join(" | ")}`,
         );
-        const files = [...(row[1] ?? "").matchAll(/\]\(([^)]+)\)/g)].map(([, file = ""]) => file);
+        const files = filesOf(row[1]);
         assert.ok(files.length > 0, `${row[0]} names no file`);
         for (const file of files) readFileSync(path.join(ROOT, file));
       }
     });
+    test("has every file with a list, a map or a buffer, but those that hold nothing of a client", () => {
+      const inRows = rows.flatMap((row) => filesOf(row[1]));
+      const holding = [...inRows, ...Object.keys(NOTHING_OF_A_CLIENT)];
+      const missing = collectionsIn(["src", "src/*", "napi/src", "ts", "ts/client"]).filter(
+        (file) => !holding.includes(file),
+      );
+      assert.deepEqual(missing, []);
+    });
     for (const [what, walk] of Object.entries(cases)) test(what, walk);
+  });
+}
+
+const filesOf = (cell = "") => [...cell.matchAll(/\]\(([^)]+)\)/g)].map(([, file = ""]) => file);
+
+/** Files with fields that may grow, and why no client is in them. */
+const NOTHING_OF_A_CLIENT: Record<string, string> = {
+  "src/config.rs": "options",
+  "src/routes.rs": "the router",
+  "src/server.rs": "I/O threads",
+  "napi/src/fields.rs": "options",
+  "napi/src/server.rs": "options and counters",
+  "ts/client-fault.ts": "errors, held weakly",
+  "ts/in-flight.ts": "calls are in a row; clients that were told of are held weakly",
+  "ts/issues.ts": "what one call makes",
+  "ts/log-text.ts": "what one call makes",
+  "ts/missing-addon.ts": "texts of an error",
+  "ts/room-view.ts": "the empty set",
+  "ts/scope.ts": "servers",
+  "ts/sender.ts": "the router",
+  "ts/stop.ts": "I/O threads",
+};
+
+/** Sources with a field, or something at the top, of a type that can grow. */
+function collectionsIn(folders: string[]): string[] {
+  const grows = {
+    ".rs":
+      /^ {4}(pub(\(\w+\))? )?\w+: .*\b(Vec|VecDeque|\w*HashMap|\w*HashSet|BTree\w+|String|Box<\[)\b.*,$/m,
+    ".ts":
+      /^( {2}(readonly )?#?|( {2})?(export )?const )\w+(: [^=(]+)? = (new (Weak)?(Map|Set)|\[\])|^ {2}#\w+: .*(\[\]|Set<|Map<)/m,
+  };
+  const all = folders.flatMap((folder) => {
+    const below = folder.endsWith("/*");
+    const top = below ? folder.slice(0, -2) : folder;
+    const names = readdirSync(path.join(ROOT, top), { withFileTypes: true });
+    const parts = below
+      ? names.filter((it) => it.isDirectory()).map((it) => `${top}/${it.name}`)
+      : [top];
+    return parts.flatMap((part) =>
+      readdirSync(path.join(ROOT, part)).map((name) => `${part}/${name}`),
+    );
+  });
+  return all.filter((file) => {
+    const pattern = grows[path.extname(file) as keyof typeof grows] as RegExp | undefined;
+    if (!pattern) return false;
+    const [source = ""] = readFileSync(path.join(ROOT, file), "utf8").split(/#\[cfg\((all\()?test/);
+    return pattern.test(source);
   });
 }
 
