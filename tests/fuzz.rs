@@ -82,6 +82,8 @@ fn apply(edit: &Edit, bytes: &mut Vec<u8>, seeds: &[Vec<u8>]) {
 }
 
 fn replay(target: &str, usual: u32, run: impl Fn(&[u8]) + RefUnwindSafe) {
+    // What makes inputs is not what is looked at.
+    let _apart = targets::memory::Apart::new(true);
     let seeds = seeds(target);
     for seed in &seeds {
         let outcome = catch_unwind(|| run(seed));

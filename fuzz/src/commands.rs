@@ -6,19 +6,33 @@ use zocket::{
     command::{Commands, NO_PAYLOAD, write_with_payloads},
 };
 
+use super::memory;
+
+/// Bytes that putting payloads into commands may hold for each byte of both, as vectors grow, and besides.
+const WRITTEN: usize = 2;
+const SOME: usize = 256;
+
 pub fn run(bytes: &[u8]) {
+    memory::alone(|| check(bytes));
+}
+
+fn check(bytes: &[u8]) {
     read(bytes);
     // The first byte says where the commands end whose payloads follow.
     if let Some((&words, rest)) = bytes.split_first()
         && let Some((commands, text)) = rest.split_at_checked(4 * usize::from(words))
     {
         let mut all = Vec::new();
-        write_with_payloads(&mut all, commands, text);
+        memory::at_most(WRITTEN * rest.len() + SOME, || {
+            write_with_payloads(&mut all, commands, text);
+        });
         read(&all);
     }
 }
 
 fn read(bytes: &[u8]) {
+    // Reading copies nothing.
+    memory::at_most(0, || Commands::new(bytes).for_each(drop));
     let mut commands = Commands::new(bytes);
     let mut writer = CommandWriter::new();
     let mut understood = Vec::new();

@@ -9,11 +9,20 @@ use serde::{
 use serde_json::value::RawValue;
 use zocket::envelope::{BadEnvelope, encode_frame, parse};
 
+use super::memory;
+
+/// Bytes that are held besides a copy of what is read, and of what is written.
+const SOME: usize = 256;
+
 pub fn run(bytes: &[u8]) {
+    memory::alone(|| check(bytes));
+}
+
+fn check(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else {
         return;
     };
-    let parsed = parse(text);
+    let parsed = memory::at_most(text.len() + SOME, || parse(text));
     let is_json = serde_json::from_str::<&RawValue>(text).is_ok();
     assert_eq!(is_json, !matches!(parsed, Err(BadEnvelope::NotJson(_))));
     // Keys with half a surrogate pair are JSON, but no text.
@@ -48,7 +57,10 @@ pub fn run(bytes: &[u8]) {
         prefix.extend_from_slice(envelope.raw_kind.as_bytes());
         let mut frame = Vec::new();
         let payload = envelope.payload.map(str::as_bytes);
-        assert_eq!(encode_frame(&mut frame, &prefix, payload), frame.len());
+        let length = prefix.len() + payload.map_or(0, <[u8]>::len);
+        memory::at_most(length + SOME, || {
+            assert_eq!(encode_frame(&mut frame, &prefix, payload), frame.len());
+        });
         let header = match frame[1] {
             126 => 4,
             127 => 10,

@@ -6,7 +6,8 @@ use std::sync::{LazyLock, Mutex};
 use zocket::Config;
 
 use super::{
-    judge::{Verdict, judge},
+    judge::{Judgement, Verdict, judge},
+    memory,
     owner::{self, BAD, CLOSED, Owner, REQUEST, UPGRADE},
 };
 
@@ -24,11 +25,20 @@ static OWNER: LazyLock<Mutex<Owner>> = LazyLock::new(|| {
     }))
 });
 
+/// Bytes that are held for a connection, the buffer of the I/O thread included, and for each byte that it sends: six are a
+/// message that gets an answer of a hundred.
+const EACH: usize = 96 * 1024;
+const ANSWERED: usize = 64;
+
 pub fn run(bytes: &[u8]) {
     let bytes = &bytes[..bytes.len().min(8192)];
     let mut owner = OWNER.lock().expect("no panic before");
     let judgement = judge(bytes, MAX_PAYLOAD);
+    let most = MAX_PAYLOAD + EACH + ANSWERED * bytes.len();
+    memory::together(most, || check(bytes, &mut owner, judgement));
+}
 
+fn check(bytes: &[u8], owner: &mut Owner, judgement: Judgement) {
     // Pieces of a length that depends on the bytes; some come before the admission.
     let sum = bytes.iter().fold(bytes.len(), |sum, byte| {
         sum * 31 % 8191 + usize::from(*byte)

@@ -8,7 +8,17 @@ use zocket::{
     handshake::{Head, MAX_HEAD, Site, UpgradeRequest, parse},
 };
 
+use super::memory;
+
+/// Bytes that are held for each byte of a head, and besides.
+const READ: usize = 8;
+const SOME: usize = 2 * 1024;
+
 pub fn run(bytes: &[u8]) {
+    memory::alone(|| check_all(bytes));
+}
+
+fn check_all(bytes: &[u8]) {
     let rules = |path: Option<&str>, origins| Rules {
         path: path.map(str::to_owned),
         origins,
@@ -23,7 +33,8 @@ pub fn run(bytes: &[u8]) {
 }
 
 fn check(bytes: &[u8], rules: &Rules) {
-    let Head::Complete { length, request } = parse(bytes, rules) else {
+    let most = READ * bytes.len().min(MAX_HEAD) + SOME;
+    let Head::Complete { length, request } = memory::at_most(most, || parse(bytes, rules)) else {
         assert!(bytes.len() < MAX_HEAD);
         return;
     };

@@ -1,5 +1,6 @@
-//! What is fuzzed: functions that take any bytes and panic when a promise does not hold. The fuzzer runs them through
-//! `fuzz_targets/`, the engine's tests (`tests/fuzz.rs`) over the seeds and some thousand mutations of them.
+//! What is fuzzed: functions that take any bytes and panic when a promise does not hold, or when they hold more memory than
+//! such bytes may cost (`memory.rs`). The fuzzer runs them through `fuzz_targets/`, the engine's tests
+//! (`tests/fuzz.rs`) over the seeds and some thousand mutations of them.
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -12,5 +13,6 @@ pub mod frames;
 pub mod handshake;
 mod judge;
 mod limits;
+pub mod memory;
 mod owner;
 pub mod session;

@@ -27,7 +27,8 @@ impl Limits {
     pub fn choose(size: u8, rate: u8) -> (Self, Config) {
         let rate_of = |bits: u8| RATES[usize::from(bits & 3)];
         let config = Config {
-            max_payload: if size & 1 == 0 { 1000 } else { 100_000 },
+            // So much that it would be seen if it were held because it is announced.
+            max_payload: if size & 1 == 0 { 1000 } else { 16 << 20 },
             max_backpressure: if size & 2 == 0 { 0 } else { 10_000 },
             slow_client: if size & 4 == 0 {
                 SlowClient::Drop

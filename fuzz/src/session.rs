@@ -12,6 +12,7 @@ use zocket::{Handle, StopMode};
 
 use super::{
     limits::Limits,
+    memory,
     owner::{self, BAD, CLOSED, FAULT, Owner, REQUEST, STOPPED, Told, UPGRADE},
 };
 
@@ -69,7 +70,14 @@ struct Play {
     stopped: HashSet<u32>,
 }
 
+/// Bytes that a server, its clients and its owner hold: what is sent and what waits is short.
+const MOST: usize = 512 * 1024;
+
 pub fn run(bytes: &[u8]) {
+    memory::together(MOST, || play(bytes));
+}
+
+fn play(bytes: &[u8]) {
     let mut script = Script(bytes);
     let size = script.byte();
     let (limits, config) = Limits::choose(size, script.byte());

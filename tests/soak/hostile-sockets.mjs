@@ -7,6 +7,8 @@ import { endpoint, request } from "./raw.mjs";
 const ADDRESS = "127.0.0.3";
 /** In ms: until an attacker whose connection has ended comes again. */
 const PAUSE = 100;
+/** In ms: how long an attacker keeps a socket whose other side the server has ended. */
+const STAYS = 5_000;
 
 /** How often each attack began. */
 const counts = {};
@@ -35,10 +37,11 @@ export function every(ms, socket, work) {
   later(ms, () => every(ms, socket, work));
 }
 
-/** A socket that sends this, and discards what comes. It does not end when the server ends its side. */
+/** A socket that sends this, and discards what comes. It stays for a while when the server ends its side. */
 export function bare(text, from = ADDRESS) {
   const socket = connect({ ...endpoint(port, from), allowHalfOpen: true });
   socket.on("error", () => {});
+  socket.on("end", () => later(STAYS, () => socket.resetAndDestroy()));
   socket.resume();
   if (text !== "") socket.write(text);
   return socket;
