@@ -28,7 +28,8 @@ export interface Suspended {
 /** Why the engine was told not to read a client; the reasons add up. */
 export const PAUSED = { WAITING: 1, HELD: 2 } as const;
 
-const NO_CONTEXT: object = Object.freeze({});
+/** The context of a client that has none. */
+export const NO_CONTEXT: object = Object.freeze({});
 
 /** One client, from its upgrade request on. There may be very many: an idle one is to cost little. */
 export class Client {

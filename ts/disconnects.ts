@@ -2,7 +2,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 
 import { isThenable } from "./check.js";
-import type { Client } from "./clients.js";
+import { NO_CONTEXT, type Client } from "./clients.js";
 import type { Faults } from "./faults.js";
 import type { Scope } from "./scope.js";
 
@@ -58,6 +58,8 @@ export class Disconnects {
     const rooms: ReadonlySet<string> = client.rooms ?? new Set();
     client.rooms = undefined;
     if (onDisconnect) this.#scope.runApart(this.#call, this, client, onDisconnect, rooms);
+    // A handler that never ends holds the client.
+    client.context = NO_CONTEXT;
   }
 
   #call(client: Client, onDisconnect: OnDisconnect, rooms: ReadonlySet<string>): void {
