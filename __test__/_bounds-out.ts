@@ -1,7 +1,7 @@
 // The rows of clients and rooms, and of what goes out.
 import assert from "node:assert/strict";
 
-import { engine, House, KIB, MIB, told, type Case } from "./_bounds.ts";
+import { engine, House, KIB, MIB, text, told, type Case } from "./_bounds.ts";
 import type { Raw } from "./_raw.ts";
 import { until } from "./_wait.ts";
 
@@ -26,7 +26,8 @@ export const CLIENTS: Record<string, Case> = {
 
   "a client in JavaScript": async (t) => {
     const house = await House.open(t);
-    await house.ask(CONTEXTS);
+    // Handlers that never end hold nothing of it.
+    await house.ask(`${CONTEXTS} at.say = () => new Promise((go) => state.gates.push(go));`);
     await house.comesBack("heap", [5 * MIB, 12 * MIB], async () => {
       const crowd = await house.crowd(300);
       for (const raw of crowd) raw.write(told("say", 1));
@@ -45,6 +46,23 @@ export const CLIENTS: Record<string, Case> = {
       "const end = server.stop(); for (const go of state.gates) go(); await end; return 'stopped';",
     );
     assert.equal(await stopped, "stopped");
+  },
+
+  "`onError` calls under way": async (t) => {
+    const house = await House.open(t, { waits: true });
+    await house.ask(
+      "at.say = (payload) => { throw new Error('at ' + payload.slice(0, 10_000)); };",
+    );
+    const before = (await house.measure()).heap;
+    const [one] = (await house.crowd(1)) as [Raw];
+    for (let at = 0; at < 300; at++) one.write(told("say", text(20_000)));
+    await house.until("all calls", "told.length === 300");
+    const full = (await house.measure()).heap - before;
+    assert.ok(full > 2 * MIB && full < 10 * MIB, `${(full / MIB).toFixed(1)} MiB`);
+    await house.ask("for (const go of told.splice(0)) go();");
+    await until("all of it to be let go", async () => {
+      return (await house.measure()).heap < before + MIB;
+    });
   },
 
   "the numbers of connections": engine(

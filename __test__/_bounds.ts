@@ -144,8 +144,10 @@ const app = own.router(
   { say: ({ payload, ctx }) => at.say(payload, ctx), slow: ({ payload, ctx }) => at.say(payload, ctx) },
 );
 const errors = [];
-const { logs, ...rest } = options;
-const onError = logs ? undefined : (error, info) => errors.push(info);
+const { logs, waits, ...rest } = options;
+const told = [];
+const wait = () => new Promise((go) => told.push(go));
+const onError = logs ? undefined : waits ? wait : (error, info) => errors.push(info);
 const server = createServer(app, own, { ...local, ioThreads: 1, onError, ...rest });
 const state = {};
 const turn = () => new Promise((resolve) => setImmediate(resolve));
@@ -169,7 +171,7 @@ const measure = async () => {
   return { heap: heapUsed + external, rss };
 };
 const Program = async function () {}.constructor;
-const known = { at, busy, errors, measure, server, state, stuck, turn };
+const known = { at, busy, errors, measure, server, state, stuck, told, turn };
 createInterface(process.stdin).on("line", async (line) => {
   const { id, code } = JSON.parse(line);
   let answer;
@@ -197,10 +199,10 @@ export class House {
     this.child = Child.node(t, HOUSE, ["--expose-gc", ...flags], env);
   }
 
-  /** One that runs, with one I/O thread. With `logs` it has the default log. */
+  /** One that runs, with one I/O thread. With `logs` it has the default log; with `waits` its `onError` never ends. */
   static async open(
     t: TestContext,
-    options: ServerOptions & { logs?: true } = {},
+    options: ServerOptions & { logs?: true; waits?: true } = {},
     flags: string[] = [],
   ): Promise<House> {
     const house = new House(t, options, flags);
