@@ -251,6 +251,33 @@ export const WAY_IN: Record<string, Case> = {
     });
   },
 
+  "stores that the application enters": async (t) => {
+    const house = await House.open(t);
+    await house.ask(
+      `const { AsyncLocalStorage } = await import("node:async_hooks");
+       const storage = new AsyncLocalStorage();
+       state.stores = []; state.gates = [];
+       const enter = () => {
+         const store = { text: Buffer.alloc(20_000, 97).toString() };
+         state.stores.push(new WeakRef(store));
+         storage.enterWith(store);
+       };
+       at.connect = () => { enter(); return {}; };
+       at.middle = async () => { enter(); await turn(); };
+       at.say = enter;
+       at.disconnect = enter;`,
+    );
+    const crowd = await house.crowd(50);
+    for (const raw of crowd) flood(raw, told("slow", 1), 4);
+    await house.until("all messages", "state.stores.length === 450");
+    await house.leave(crowd);
+    await house.until("all calls", "state.stores.length === 500");
+    await until("no store to be left", async () => {
+      await house.measure();
+      return house.ask<boolean>("return state.stores.every((it) => !it.deref());");
+    });
+  },
+
   "bad messages that are not told yet": async (t) => {
     const house = await House.open(t);
     const crowd = await house.crowd(5);

@@ -68,7 +68,6 @@ const NOTHING_OF_A_CLIENT: Record<string, string> = {
   "ts/log-text.ts": "what one call makes",
   "ts/missing-addon.ts": "texts of an error",
   "ts/room-view.ts": "the empty set",
-  "ts/scope.ts": "servers",
   "ts/sender.ts": "the router",
   "ts/stop.ts": "I/O threads",
 };
