@@ -1,6 +1,6 @@
 // The attackers of the scenario "hostile" that send messages: too many, too large, and made to cost as much as they can.
 import { frame, Raw } from "./raw.mjs";
-import { begin, every, flood, problem, resetLater, upgraded } from "./hostile-sockets.mjs";
+import { address, begin, every, flood, problem, resetLater, upgraded } from "./hostile-sockets.mjs";
 
 export { found, leave } from "./hostile-sockets.mjs";
 
@@ -77,7 +77,7 @@ function joins() {
 
 /** Sends what has thousands of issues, and looks at what comes. */
 function hasIssues(bytes) {
-  const raw = new Raw(server, "", "127.0.0.3");
+  const raw = new Raw(server, "", address());
   raw.onOpen = () => every(500, raw.socket, () => raw.socket.write(bytes));
   raw.onMessage = (answer) => {
     const { length } = Buffer.from(answer);

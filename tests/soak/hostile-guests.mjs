@@ -76,8 +76,7 @@ function storm() {
 const half = () => bare(turn++ % 2 === 0 ? "" : request().slice(0, 60), CROWDED);
 const refused = () => bare(turn++ % 2 === 0 ? request("?kind=refused") : "POST / HTTP/1.1\r\n\r\n");
 
-const attacks = (halves) => ({
-  "half requests": { count: halves, attack: half, pause: 1_000 },
+const ATTACKS = {
   "refused, but they stay": { count: 100, attack: refused },
   "lying lengths": { count: 40, attack: () => resetLater(5_000, lies()) },
   "fragments without an end": { count: 30, attack: () => resetLater(3_000, fragments()) },
@@ -91,9 +90,11 @@ const attacks = (halves) => ({
   "messages byte by byte": { count: 20, attack: dripsMessages },
   "requests byte by byte": { count: 20, attack: dripsARequest },
   "come and gone": { count: 10, attack: storm, pause: 20 },
-});
+};
 
-/** Lets all of them come, so many with half requests. */
+/** Lets all of them come, and then so many with half requests, for whom the others would have to wait. */
 export function come(port, halves) {
-  begin(port, attacks(halves));
+  begin(port, ATTACKS);
+  const crowd = { count: halves, attack: half, pause: 1_000 };
+  later(3_000, () => begin(port, { "half requests": crowd }));
 }

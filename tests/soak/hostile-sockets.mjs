@@ -3,8 +3,8 @@ import { connect } from "node:net";
 
 import { endpoint, request } from "./raw.mjs";
 
-/** Where attacks come from, where there is a choice. */
-const ADDRESS = "127.0.0.3";
+/** How many addresses attacks come from, where there is a choice. */
+const ADDRESSES = 16;
 /** In ms: until an attacker whose connection has ended comes again. */
 const PAUSE = 100;
 /** In ms: how long an attacker keeps a socket whose other side the server has ended. */
@@ -17,6 +17,11 @@ const sockets = new Set();
 const timers = new Set();
 let port = 0;
 let leaving = false;
+
+let turn = 0;
+
+/** Where an attack comes from. */
+export const address = () => `127.0.0.${3 + (turn++ % ADDRESSES)}`;
 
 /** Something a server must not do. */
 export const problem = (text) => void problems.push(text);
@@ -38,7 +43,7 @@ export function every(ms, socket, work) {
 }
 
 /** A socket that sends this, and discards what comes. It stays for a while when the server ends its side. */
-export function bare(text, from = ADDRESS) {
+export function bare(text, from = address()) {
   const socket = connect({ ...endpoint(port, from), allowHalfOpen: true });
   socket.on("error", () => {});
   socket.on("end", () => later(STAYS, () => socket.resetAndDestroy()));

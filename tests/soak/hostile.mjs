@@ -6,14 +6,22 @@ import { mib } from "./report.mjs";
 
 /** Minutes, however long all of it may take. */
 const LONGEST = 10;
-/** More than the places there are for sockets that are no connection yet. */
+/** Places for sockets that are no connection yet; more than these say half a request, and all others are fewer. */
+const PLACES = 4_096;
 const HALVES = 5_000;
+const OTHERS = 500;
+/** More memory than this, without V8's heap, and more of V8's heap is not held, however much is sent. */
+const NATIVE = 512 * 2 ** 20;
+const HEAP = 256 * 2 ** 20;
 /** What memory without V8's heap may differ by in the end, besides a tenth; what the heap may. */
 const RESTS = 16 * 2 ** 20;
 /** Within this it has to come back: ten seconds, and what a busy machine takes. */
 const BACK = 30_000;
 /** Lines a second that the default log may write: twice what it promises, as nobody knows when a line was written. */
 const LINES = 20;
+/** Less than attackers want to be held together, and what may be added to it before they are paused. */
+const BUFFERED = 16 * 2 ** 20;
+const PASSED = 4 * 2 ** 20;
 /** The limits for clients that nobody knows, as the page about `createServer` has them. */
 const RECOMMENDED = {
   maxPayload: 16 * 1024,
@@ -35,6 +43,7 @@ export async function run(report, { short, minutes, files }) {
   if (short) return;
   const half = { seconds: seconds / 2, halves, honest: 20 };
   await underAttack(report, "recommended limits", RECOMMENDED, half);
+  await underAttack(report, "16 MiB for all", { maxBufferedBytes: BUFFERED }, half);
 }
 
 async function underAttack(report, name, limits, { seconds, halves, honest }) {
@@ -103,12 +112,13 @@ async function underAttack(report, name, limits, { seconds, halves, honest }) {
   report.figure(`${name}: visits of honest clients`, times(visitors));
   await checkBack(report, name, server, before);
   checkTimer(report, name, before, samples, attackedFor);
-  checkMost(report, name, before, samples);
+  checkMost(report, name, before, samples, limits);
 
   const end = await server.call("stop");
   report.equal(`${name}: onConnect and onDisconnect in pairs`, end.connected, end.disconnected);
   report.equal(`${name}: none twice`, end.unpaired, 0);
   report.equal(`${name}: nothing waits`, end.metrics.queued, 0);
+  report.equal(`${name}: nothing is held`, end.metrics.buffered, 0);
   checkBooks(report, name, end.metrics);
   const { code, signal } = await server.leave();
   report.equal(`${name}: the process ends by itself, with`, signal ?? code, 0);
@@ -162,20 +172,28 @@ function checkTimer(report, name, before, samples, seconds) {
 }
 
 /** The most that was taken while it went on. */
-function checkMost(report, name, before, samples) {
+function checkMost(report, name, before, samples, { maxBufferedBytes }) {
   const most = (of) => Math.max(...samples.map((sample) => of(sample) ?? 0));
-  const grown = (of) => mib(most(of) - of(before));
-  report.figure(
-    `${name}: more memory, without V8's heap`,
-    grown(({ native }) => native),
-  );
-  report.figure(
+  const grown = (of) => most(of) - of(before);
+  const native = grown((sample) => sample.native);
+  report.bytes(`${name}: more memory, without V8's heap`, native, NATIVE);
+  report.bytes(
     `${name}: more of V8's heap`,
     grown(({ heapUsed }) => heapUsed),
+    HEAP,
   );
+  const buffered = most(({ metrics }) => metrics.buffered);
+  if (maxBufferedBytes === undefined) report.figure(`${name}: buffered`, mib(buffered));
+  else report.bytes(`${name}: buffered`, buffered, maxBufferedBytes + PASSED);
+  if (before.files !== undefined) {
+    const files = most((sample) => sample.files);
+    const bound = before.files + PLACES + OTHERS;
+    report.figure(`${name}: open files, at most`, files, `≤ ${bound}`);
+    report.check(`${name}: open files are bounded`, files <= bound, files);
+  }
   report.figure(
-    `${name}: connections, open files, at most`,
-    `${most(({ open }) => open)}, ${most(({ files }) => files)}`,
+    `${name}: connections, at most`,
+    most(({ open }) => open),
   );
   const threads = most(({ threads }) => threads);
   report.check(`${name}: no more threads`, !(threads > before.threads), threads);

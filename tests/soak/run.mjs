@@ -19,8 +19,8 @@ ${names()}
 
 Options:
   --minutes N   how long "mixed" takes (default 10). "churn" and "hostile" take as long, but at most 10 minutes, and
-                "hostile" half of it again with other limits. The others take two to four minutes together: with
-                --minutes 60 all are done after about 90
+                "hostile" as long again with other limits. The others take two to four minutes together: with
+                --minutes 60 all are done after about 95
   --only NAMES  these scenarios alone, separated by commas
   --short       the small form that is part of "npm test": a minute
   --json FILE   write the figures there, too`;
