@@ -11,7 +11,10 @@ use zocket::envelope::{BadEnvelope, encode_frame, parse};
 
 use super::memory;
 
-/// Bytes that are held besides a copy of what is read, and of what is written.
+/// Bytes that reading may hold for each byte of text: one for a level of nesting, or a character of a type with escapes, in a
+/// vector that doubles, and then a copy.
+const READ: usize = 3;
+/// Bytes that are held besides, and besides a copy of what is written.
 const SOME: usize = 256;
 
 pub fn run(bytes: &[u8]) {
@@ -22,7 +25,7 @@ fn check(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else {
         return;
     };
-    let parsed = memory::at_most(text.len() + SOME, || parse(text));
+    let parsed = memory::at_most(READ * text.len() + SOME, || parse(text));
     let is_json = serde_json::from_str::<&RawValue>(text).is_ok();
     assert_eq!(is_json, !matches!(parsed, Err(BadEnvelope::NotJson(_))));
     // Keys with half a surrogate pair are JSON, but no text.
