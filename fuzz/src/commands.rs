@@ -8,8 +8,9 @@ use zocket::{
 
 use super::memory;
 
-/// Bytes that putting payloads into commands may hold for each byte of both, as vectors grow, and besides.
-const WRITTEN: usize = 2;
+/// Bytes that putting payloads into commands may hold for each byte of both: an escape takes six for one, and vectors double.
+const WRITTEN: usize = 12;
+/// Bytes that are held besides.
 const SOME: usize = 256;
 
 pub fn run(bytes: &[u8]) {
