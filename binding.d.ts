@@ -12,11 +12,12 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 /** A listening server and its I/O threads. Internal: `createServer` is what to use. */
 export declare class NativeServer {
   /**
-   * Binds at once; `bell` is called when there is something to take. `memory` is what the process may have, in bytes.
+   * Binds at once; `bell` is called when there is something to take. `memory` is what the process may have, and `heap` what JavaScript may,
+   * in bytes.
    *
    * @throws `TypeError` for a wrong option, `Error` with a `code` when the address cannot be listened on.
    */
-  constructor(options: object, incoming: Array<string>, outgoing: Array<NativeRoute>, bell: () => void, memory: number)
+  constructor(options: object, incoming: Array<string>, outgoing: Array<NativeRoute>, bell: () => void, memory: number, heap: number)
   /** The port that is listened on. */
   get port(): number
   /** The address that is listened on. */
@@ -32,10 +33,14 @@ export declare class NativeServer {
   /**
    * The oldest events of a shard: at most 112 KiB or 1,000, at least one, `null` if there are none. Returns their values as
    * JSON text of one array. Into `heads`, with room for 1,000, it puts words of four bytes: first 1 if there are more events to
-   * take now, for which the bell does not ring, then handle, code and bytes of the value for each.
+   * take now, for which the bell does not ring, then for each handle, code, and bytes and weight of the value.
    * Taking from shard 0 answers the bell, so take from it first.
    */
   take(shard: number, heads: Buffer): string | null
+  /** Stops reading all clients, or reads them again. */
+  hold(isHeld: boolean): void
+  /** From now on events say how much memory their values may take once they are parsed. */
+  weigh(): void
   /** Hands over the first `length` bytes of `commands`, whose payloads are the first `size` bytes of `text`. */
   submit(commands: Uint8Array, length: number, text: Uint8Array, size: number): void
   /** How many upgrades have been answered with 101 so far. */

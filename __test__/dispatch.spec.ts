@@ -44,11 +44,14 @@ function play(t: TestContext, callbacks: Callbacks = {}, options: object = {}) {
       heads.writeInt32LE(0, 0);
       batch?.heads.forEach((number, at) => {
         const event = at >> 1;
-        heads.writeInt32LE(number, 4 + 12 * event + 4 * (at & 1));
-        heads.writeInt32LE(1, 12 + 12 * event);
+        heads.writeInt32LE(number, 4 + 16 * event + 4 * (at & 1));
+        heads.writeInt32LE(1, 12 + 16 * event);
+        heads.writeInt32LE(0, 16 + 16 * event);
       });
       return batch?.text ?? null;
     },
+    hold() {},
+    weigh() {},
     submit(buffer: Uint8Array, length: number, text: Uint8Array, size: number) {
       sizes.push(length + size);
       texts.push(Buffer.from(text.subarray(0, size)).toString());

@@ -244,3 +244,80 @@ test("past a 32nd of the heap the clients whose messages hold the most are cut o
   child.tell("codes");
   await child.printed(/codes HANDLERS, \d+ clients;/);
 });
+
+describe("what continues after promises of many clients", () => {
+  const CLIENTS = 200;
+  /** The most that happened in one turn of the event loop. */
+  function turns(t: TestContext) {
+    let inTurn = 0;
+    let most = 0;
+    let isOver = false;
+    t.after(() => (isOver = true));
+    const next = () => {
+      inTurn = 0;
+      if (!isOver) setImmediate(next);
+    };
+    next();
+    return {
+      happens() {
+        inTurn += 1;
+        most = Math.max(most, inTurn);
+        spin(1);
+      },
+      most: () => most,
+    };
+  }
+
+  test("goes on in as many turns as it takes, also when one promise releases all", async (t) => {
+    const gate = latch();
+    const { happens, most } = turns(t);
+    const app = serve(t, { middleware: () => gate.promise, say: happens });
+    const clients = await Promise.all(
+      Array.from({ length: CLIENTS }, () => Client.open(t, app.url)),
+    );
+    for (const client of clients) for (const n of [1, 2, 3]) client.say(n);
+    await until("all of them", () => app.server.metrics().received === 3 * CLIENTS);
+    await sleep(100);
+    gate.open();
+    await until("the handlers", () => app.messages.length === 3 * CLIENTS);
+    // 10 ms of it in each turn, and as much again for what was not measured yet.
+    assert.ok(most() <= 40, `${most()} handlers of 1 ms in one turn`);
+  });
+
+  test("counts in onDisconnect too, when all of them leave at once", async (t) => {
+    const { happens, most } = turns(t);
+    const app = serve(t, {
+      onDisconnect: async () => {
+        await undefined;
+        happens();
+      },
+    });
+    const clients = await Promise.all(
+      Array.from({ length: 2 * CLIENTS }, () => Client.open(t, app.url)),
+    );
+    for (const client of clients) client.reset();
+    await until("all are gone", () => app.disconnects.length === 2 * CLIENTS);
+    // Before one is measured, two hundred may begin.
+    assert.ok(most() <= 1.25 * CLIENTS, `${most()} calls of 1 ms in one turn`);
+  });
+});
+
+test("JSON that is fifty times as large once it is parsed does not take the heap", async (t) => {
+  const child = Child.node(
+    t,
+    `const kept = [];
+     hooks.say = (payload, ctx) => {
+       if (payload === "hello") return ctx.send.said(payload).to(ctx.clientId);
+       return new Promise((resolve) => setTimeout(() => resolve(payload), 60_000).unref());
+     };
+     tell(createServer(router, zo, { ...local, onError() {} }));`,
+    ["--max-old-space-size=96"],
+  );
+  const url = `ws://127.0.0.1:${await portOf(child)}`;
+  // Each takes about 2.5 MB of the heap.
+  const deep = `{"type":"say","payload":${'{"34":'.repeat(7_000)}1${"}".repeat(7_000)}}`;
+  for (let client = 0; client < 80; client++) (await Client.open(t, url)).socket.send(deep);
+  await sleep(2_500);
+  assert.equal(child.process.exitCode, null, child.err.slice(-500));
+  assert.equal(child.process.signalCode, null, child.err.slice(-500));
+});

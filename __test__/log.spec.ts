@@ -7,6 +7,7 @@ import { z } from "zod";
 
 import { Faults } from "../dist/faults.js";
 import { Scope } from "../dist/scope.js";
+import { Turn } from "../dist/turn.js";
 import { ask, request } from "./_raw.ts";
 import { Client, serve, type Given } from "./_support.ts";
 import { until } from "./_wait.ts";
@@ -319,7 +320,7 @@ test("a console that throws ends nothing", async (t) => {
 
 test("faults that are about no client are written as they come", (t) => {
   const entries = logged(t);
-  const faults = new Faults(undefined, new Scope());
+  const faults = new Faults(undefined, new Scope(), new Turn());
   for (let number = 0; number < 100; number++) faults.report(new Error("of ours"), "INTERNAL");
   assert.equal(entries.length, 100);
   assert.match(entries[0]?.text ?? "", /^zocket: INTERNAL: Error: of ours\n {4}at /);
@@ -330,8 +331,8 @@ test("a fault may stand for many: onError gets their count, and the log shows it
   const told: unknown[] = [];
   const fault = () => new Error("again");
   for (const faults of [
-    new Faults((_, info) => told.push(info), new Scope()),
-    new Faults(undefined, new Scope()),
+    new Faults((_, info) => told.push(info), new Scope(), new Turn()),
+    new Faults(undefined, new Scope(), new Turn()),
   ]) {
     faults.reportClient(fault, "NO_ROUTE", "id");
     faults.reportClient(fault, "NO_ROUTE", "id", undefined, 1_234);

@@ -1,6 +1,6 @@
 //! What the engine tells its owner, and how it reads on the border.
 //!
-//! Events travel in batches: for each a [`Head`] of three numbers, and the values of all as one JSON array, so that the
+//! Events travel in batches: for each a [`Head`] of four numbers, and the values of all as one JSON array, so that the
 //! owner parses a whole batch at once, and nothing it can have as numbers.
 //!
 //! | code | value | meaning |
@@ -69,6 +69,8 @@ pub struct Head {
     pub code: i32,
     /// Bytes of its value.
     pub bytes: u32,
+    /// Bytes of memory that its value may take once it is parsed; 0 unless the owner has [asked](crate::ServerHandle::weigh) for it.
+    pub weight: u32,
 }
 
 /// One thing that happened, borrowed from where it happened.

@@ -16,6 +16,7 @@ use crate::{
     event::{Event, EventSink, Head},
     id::Handle,
     sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, bound},
+    weight::parsed_size,
 };
 
 /// Bytes of one batch; a single larger message still gets one of its own. V8 keeps strings up to
@@ -23,6 +24,10 @@ use crate::{
 const BATCH_BYTES: usize = 112 * 1024;
 /// Most events of one batch, so that the owner's event loop breathes.
 pub const BATCH_EVENTS: usize = bound(1000, 1);
+/// Values from this length on are always weighed: beside reading them that costs nothing.
+const WEIGHED: usize = 4096;
+/// Values that become larger than this many times their length count for more.
+const GROWTH: usize = 8;
 /// Buffers up to this size are used again.
 const REUSED_BYTES: usize = BATCH_BYTES * 2;
 
@@ -61,6 +66,8 @@ impl Bell {
 pub struct Batch {
     heads: Vec<Head>,
     text: Vec<u8>,
+    /// What values will take besides, as they are much larger once they are parsed.
+    growth: usize,
     more: bool,
 }
 
@@ -83,25 +90,33 @@ impl Batch {
         self.more
     }
 
-    /// Appends an event; returns how many bytes its value has.
-    fn push(&mut self, handle: Handle, event: &Event<'_>) -> u32 {
+    /// Appends an event, weighed or not; returns how many bytes its value has.
+    fn push(&mut self, handle: Handle, event: &Event<'_>, is_weighed: bool) -> u32 {
         self.text
             .push(if self.heads.is_empty() { b'[' } else { b',' });
         let start = self.text.len();
         event.write(&mut self.text);
-        let bytes = u32::try_from(self.text.len() - start).unwrap_or(u32::MAX);
+        let value = &self.text[start..];
+        let bytes = u32::try_from(value.len()).unwrap_or(u32::MAX);
+        let weight = if is_weighed || value.len() >= WEIGHED {
+            parsed_size(value)
+        } else {
+            0
+        };
+        self.growth += (weight as usize / GROWTH).saturating_sub(value.len());
         let code = event.code();
         self.heads.push(Head {
             handle,
             code,
             bytes,
+            weight,
         });
         bytes
     }
 
     /// What it takes of the inbox's limit.
     fn bytes(&self) -> usize {
-        self.text.len() + size_of_val(&*self.heads)
+        self.text.len() + size_of_val(&*self.heads) + self.growth
     }
 
     fn has_room_for(&self, bytes: usize, events: usize) -> bool {
@@ -114,12 +129,14 @@ impl Batch {
             self.text.push(b',');
             self.text.extend_from_slice(values);
             self.heads.extend_from_slice(&other.heads);
+            self.growth += other.growth;
         }
     }
 
     fn clear(&mut self) {
         self.heads.clear();
         self.text.clear();
+        self.growth = 0;
     }
 }
 
@@ -133,6 +150,10 @@ pub(crate) struct Inbox {
     taken: AtomicU64,
     /// The shard has stopped reading and wants to hear when something is taken.
     waiting: AtomicBool,
+    /// The owner wants no messages for now.
+    is_closed: AtomicBool,
+    /// The owner wants to know how much memory values may take.
+    weighs: AtomicBool,
     limit: usize,
     bell: Arc<Bell>,
 }
@@ -159,6 +180,8 @@ impl Inbox {
             bytes: AtomicUsize::new(0),
             taken: AtomicU64::new(0),
             waiting: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            weighs: AtomicBool::new(false),
             limit,
             bell,
         }
@@ -183,6 +206,16 @@ impl Inbox {
         )
     }
 
+    /// Has the shard read no more messages, or read on; it is to be woken then.
+    pub(crate) fn close(&self, is_closed: bool) {
+        self.is_closed.store(is_closed, Ordering::SeqCst);
+    }
+
+    /// Has the shard weigh values from now on.
+    pub(crate) fn weigh(&self) {
+        self.weighs.store(true, Ordering::Relaxed);
+    }
+
     /// Gives a taken batch's memory back for the next one.
     pub(crate) fn recycle(&self, mut batch: Batch) {
         if batch.text.capacity() <= REUSED_BYTES {
@@ -194,7 +227,7 @@ impl Inbox {
     /// Publishes one event from outside the shard's own thread.
     pub(crate) fn publish_one(&self, handle: Handle, event: &Event<'_>) {
         let mut batch = Batch::default();
-        batch.push(handle, event);
+        batch.push(handle, event, false);
         self.publish(&mut batch);
     }
 
@@ -247,7 +280,8 @@ impl InboxWriter {
             self.publish();
         }
         self.written += 1;
-        self.batch.push(handle, event)
+        let weighs = self.inbox.weighs.load(Ordering::Relaxed);
+        self.batch.push(handle, event, weighs)
     }
 
     /// Number of the last event that was pushed, from 1.
@@ -279,6 +313,11 @@ impl InboxWriter {
     /// Whether the shard should stop reading.
     pub(crate) fn is_full(&self) -> bool {
         self.inbox.bytes.load(Ordering::SeqCst) + self.batch.bytes() > self.inbox.limit
+    }
+
+    /// Whether the owner wants no messages for now.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.inbox.is_closed.load(Ordering::SeqCst)
     }
 
     /// Whether `blocked` holds; if so, a wake follows once the owner has taken something.

@@ -16,6 +16,7 @@
 //! | `sync` | what threads share things with, and its models |
 //! | `listener` | the accept loop |
 //! | `bad` | bad messages as counts |
+//! | `weight` | what JSON takes once it is parsed |
 //! | `metrics`, `buffered` | counters, and what is held for all clients together |
 #![forbid(unsafe_code)]
 
@@ -53,6 +54,7 @@ mod shrink;
 mod sync;
 mod transport;
 mod upgrade;
+mod weight;
 
 pub use command::{Command, CommandWriter};
 pub use config::{Config, SlowClient};

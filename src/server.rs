@@ -269,6 +269,23 @@ impl ServerHandle {
         batch
     }
 
+    /// Stops reading all clients, or reads them again. Events that are no messages still come.
+    pub fn hold(&self, is_held: bool) {
+        for (inbox, mailbox) in self.inboxes.iter().zip(&self.shared.mailboxes) {
+            inbox.close(is_held);
+            if !is_held {
+                mailbox.post(Mail::Drained);
+            }
+        }
+    }
+
+    /// From now on heads say how much memory values may take once they are parsed.
+    pub fn weigh(&self) {
+        for inbox in &self.inboxes {
+            inbox.weigh();
+        }
+    }
+
     /// Gives a batch's memory back.
     pub fn recycle(&self, shard: u32, batch: Batch) {
         if let Some(inbox) = self.inboxes.get(shard as usize) {

@@ -378,8 +378,16 @@ impl Shard {
 
     /// The same; the connection is woken when that may have changed.
     pub(crate) fn waits_for_inbox(&self, connection: &Rc<Connection>) -> bool {
+        self.waits_while(connection, |inbox| is_unread(inbox, connection))
+    }
+
+    fn waits_while(
+        &self,
+        connection: &Rc<Connection>,
+        blocked: impl Fn(&InboxWriter) -> bool,
+    ) -> bool {
         let inbox = self.inbox.borrow();
-        let waits = inbox.waits(|inbox| is_unread(inbox, connection));
+        let waits = inbox.waits(blocked);
         drop(inbox);
         if waits {
             self.wake_later(connection);
@@ -408,7 +416,7 @@ impl Shard {
     pub(crate) async fn inbox_room(&self, connection: &Rc<Connection>) {
         poll_fn(|cx| {
             connection.register(cx);
-            if self.waits_for_inbox(connection) {
+            if self.waits_while(connection, InboxWriter::is_full) {
                 Poll::Pending
             } else {
                 Poll::Ready(())
@@ -427,7 +435,9 @@ impl Shard {
 }
 
 fn is_unread(inbox: &InboxWriter, connection: &Connection) -> bool {
-    inbox.is_full() || connection.has_enough_waiting(|number| inbox.is_taken(number))
+    inbox.is_full()
+        || inbox.is_closed()
+        || connection.has_enough_waiting(|number| inbox.is_taken(number))
 }
 
 async fn until(deadline: Option<Instant>) {

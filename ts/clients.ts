@@ -1,10 +1,11 @@
 // What JavaScript knows of each client, and how it is found: by the engine's handle or by its id.
 
-/** A message that waits behind one that is pending: an event's code and value, and the bytes of JSON that was. */
+/** A message that waits behind one that is pending: an event's code and value, and the bytes and weight of the JSON that was. */
 export interface WaitingMessage {
   readonly code: number;
   readonly value: unknown;
   readonly bytes: number;
+  readonly weight: number;
 }
 
 /** The handler calls of one client whose promises have not settled. */
@@ -25,9 +26,6 @@ export interface Suspended {
   ctx: object | undefined;
 }
 
-/** Why the engine was told not to read a client; the reasons add up. */
-export const PAUSED = { WAITING: 1, HELD: 2 } as const;
-
 /** The context of a client that has none. */
 export const NO_CONTEXT: object = Object.freeze({});
 
@@ -43,16 +41,17 @@ export class Client {
   operations: object | undefined = undefined;
   /** Messages behind a pending one; `undefined` while none is pending. */
   waiting: WaitingMessage[] | undefined = undefined;
-  /** Bytes of JSON of those. */
+  /** Bytes of JSON of those, and what they hold. */
   waitingBytes = 0;
+  waitingHeld = 0;
   /** What its pending message, or its upgrade request, waits with. */
   suspended: Suspended | undefined = undefined;
   /** Its handler calls under way. */
   calls: Calls | undefined = undefined;
-  /** Bytes of JSON of all its messages that are not done. */
+  /** What all its messages hold that are not done. */
   held = 0;
-  /** Why the engine was told not to read it; 0 if it was not. */
-  paused = 0;
+  /** Whether the engine was told not to read it. */
+  paused = false;
 
   constructor(
     /** The engine's number for it; not to be used once it is gone. */

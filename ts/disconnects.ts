@@ -5,6 +5,7 @@ import { isThenable } from "./check.js";
 import { NO_CONTEXT, type Client } from "./clients.js";
 import type { Faults } from "./faults.js";
 import type { Scope } from "./scope.js";
+import type { Turn } from "./turn.js";
 
 /** One call of `onDisconnect` that is not done. */
 export interface DisconnectCall {
@@ -21,6 +22,7 @@ export class Disconnects {
   readonly #onDisconnect: OnDisconnect | undefined;
   readonly #faults: Faults;
   readonly #scope: Scope;
+  readonly #turn: Turn;
   readonly #pending = new Set<DisconnectCall>();
   readonly #watchers = new Set<() => void>();
   /**
@@ -29,10 +31,11 @@ export class Disconnects {
    */
   readonly #storage = new AsyncLocalStorage<DisconnectCall>();
 
-  constructor(onDisconnect: OnDisconnect | undefined, faults: Faults, scope: Scope) {
+  constructor(onDisconnect: OnDisconnect | undefined, faults: Faults, scope: Scope, turn: Turn) {
     this.#onDisconnect = onDisconnect;
     this.#faults = faults;
     this.#scope = scope;
+    this.#turn = turn;
   }
 
   /** The calls that are not done. */
@@ -69,6 +72,7 @@ export class Disconnects {
       const ctx = { ...this.#userContext(client), clientId: client.id, rooms };
       const result = this.#storage.run(call, onDisconnect, ctx, client.id);
       if (isThenable(result)) {
+        this.#turn.count();
         void this.#follow(call, result);
         return;
       }

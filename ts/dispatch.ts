@@ -84,7 +84,7 @@ export class Dispatch {
     const { buffer, turn } = this.#parts;
     this.#isPutOff = true;
     if (!turn.isOver) {
-      turn.begin();
+      turn.begin(this.#values !== undefined);
       buffer.beginBatch();
       this.#isPutOff = !this.#all(native);
       buffer.endBatch();
@@ -106,12 +106,13 @@ export class Dispatch {
           this.#again = false;
           // The I/O threads can work on what was sent while the next round goes on here.
           buffer.flush();
-          if (turn.look()) return false;
+          if (turn.isOver) return false;
         }
         const text = native.take(this.#shard++, this.#heads);
         if (text === null) continue;
         if (this.#numbers[HEAD.MORE] === 1) this.#again = true;
         this.#at = 0;
+        turn.enter(text.length);
         this.#values = JSON.parse(text) as readonly unknown[];
       } catch (error) {
         this.#report(error);
@@ -125,7 +126,7 @@ export class Dispatch {
     if (values === undefined) return true;
     const { clients, messages, scope, turn } = this.#parts;
     const numbers = this.#numbers;
-    let untilLook = turn.stride;
+    let { untilLook } = turn;
     for (let at = this.#at; at < values.length; at += 1) {
       const head = HEAD.FIRST + HEAD.WORDS * at;
       try {
@@ -135,7 +136,8 @@ export class Dispatch {
         if (code >= 0) {
           const client = clients.at(handle);
           const bytes = numbers[head + 2] as number;
-          if (client) scope.run(messages.take, messages, client, code, value, bytes);
+          const weight = numbers[head + 3] as number;
+          if (client) scope.run(messages.take, messages, client, code, value, bytes, weight);
         } else {
           scope.run(this.#rare, this, handle, code, value, this.#shards);
         }
@@ -149,8 +151,9 @@ export class Dispatch {
         if (this.#at === values.length) this.#values = undefined;
         return false;
       }
-      untilLook = turn.stride;
+      ({ untilLook } = turn);
     }
+    turn.untilLook = untilLook;
     this.#values = undefined;
     return true;
   }

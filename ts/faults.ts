@@ -2,6 +2,7 @@
 import { isThenable } from "./check.js";
 import { Log } from "./log.js";
 import type { Scope } from "./scope.js";
+import type { Turn } from "./turn.js";
 import type { ErrorCode, ErrorInfo } from "./types.js";
 
 export { ClientFault } from "./client-fault.js";
@@ -13,11 +14,13 @@ export type OnError = (error: unknown, info: ErrorInfo) => unknown;
 export class Faults {
   readonly #onError: OnError | undefined;
   readonly #scope: Scope;
+  readonly #turn: Turn;
   readonly #log = new Log();
 
-  constructor(onError: OnError | undefined, scope: Scope) {
+  constructor(onError: OnError | undefined, scope: Scope, turn: Turn) {
     this.#onError = onError;
     this.#scope = scope;
+    this.#turn = turn;
   }
 
   /** A fault of the application or of ours: what was thrown, as it is. */
@@ -51,7 +54,9 @@ export class Faults {
   #tell(onError: OnError, error: unknown, info: ErrorInfo): void {
     try {
       const result = onError(error, info);
-      if (isThenable(result)) void this.#follow(result, error, info);
+      if (!isThenable(result)) return;
+      this.#turn.count();
+      void this.#follow(result, error, info);
     } catch (thrown) {
       this.#log.onErrorFailed(thrown, error, info);
     }

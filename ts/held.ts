@@ -1,16 +1,25 @@
 // How much JSON the messages hold that are not done: those that wait, are pending or have a handler under way. Bounded for
 // the server as a whole; each client has bounds of its own besides.
-import { getHeapStatistics } from "node:v8";
+import { performance } from "node:perf_hooks";
 
-import { PAUSED, type Client, type Clients } from "./clients.js";
+import type { Client, Clients } from "./clients.js";
 import type { Commands } from "./commands.js";
 import { ClientFault, type Faults } from "./faults.js";
+import { heap } from "./memory.js";
+import type { Native } from "./native.js";
 import type { Scope } from "./scope.js";
 
-/** The part of V8's heap that messages may take, in bytes of JSON. Parsed, JSON can take twenty times as much. */
+/** The part of V8's heap that messages may take, in bytes of JSON. */
 const PART_OF_HEAP = 32;
-/** How long the clients that hold the most are only paused, in ms. */
+/** What bytes of JSON may become in memory within that. Some become more, and count as so many bytes more. */
+const GROWTH = 8;
+/** How long clients are only not read, in ms, before those that hold the most are cut off. */
 const PATIENCE = 1_000;
+
+/** How long the messages of a client that is gone are counted, in ms. */
+const ORPHANED = 30_000;
+
+const now = performance.now.bind(performance);
 
 /** What one server's messages hold. */
 export class Held {
@@ -18,11 +27,14 @@ export class Held {
   readonly #commands: Commands;
   readonly #faults: Faults;
   readonly #scope: Scope;
-  readonly #limit = getHeapStatistics().heap_size_limit / PART_OF_HEAP;
+  readonly #limit = heap() / PART_OF_HEAP;
+  #native: Native | undefined = undefined;
+  #isWeighed = false;
   #total = 0;
+  /** Clients that are gone whose messages are not done, and when they went. */
+  readonly #orphans = new Map<Client, number>();
   /** Runs while there is too much. */
   #timer: NodeJS.Timeout | undefined = undefined;
-  readonly #paused = new Set<Client>();
 
   constructor(clients: Clients, commands: Commands, faults: Faults, scope: Scope) {
     this.#clients = clients;
@@ -31,28 +43,45 @@ export class Held {
     this.#scope = scope;
   }
 
-  /** Counts a message that is not done. */
-  take(client: Client, bytes: number): void {
-    client.held += bytes;
-    this.#total += bytes;
-    if (this.#total > this.#limit) this.#over(client);
+  /** Tells what reads the clients. */
+  attach(native: Native): void {
+    this.#native = native;
+  }
+
+  /** Counts a message that is not done; see {@link heldSize}. */
+  take(client: Client, size: number): void {
+    client.held += size;
+    this.#total += size;
+    // Only now, as a server whose messages are all done at once needs no weights.
+    if (!this.#isWeighed) {
+      this.#isWeighed = true;
+      this.#native?.weigh();
+    }
+    if (this.#total > this.#limit) this.#over();
   }
 
   /** Takes back what {@link take} counted. */
-  release(client: Client, bytes: number): void {
-    // The end of the client took back all of it.
-    if (client.phase === "gone") return;
-    client.held -= bytes;
-    this.#total -= bytes;
-    if (this.#timer !== undefined && this.#total <= this.#limit) this.#calm();
+  release(client: Client, size: number): void {
+    if (client.phase === "gone") {
+      const left = this.#orphans.get(client);
+      // It took so long that it is no longer counted.
+      if (left === undefined) return;
+      if (client.held === size) this.#orphans.delete(client);
+    }
+    client.held -= size;
+    this.#remove(size);
   }
 
-  /** Forgets a client that is gone. */
+  /**
+   * Forgets what waits for a client that is gone. A message that is pending or has a handler under way still holds its payload,
+   * as long as user code does: it stays counted until it is done.
+   */
   end(client: Client): void {
-    this.#total -= client.held;
-    client.held = 0;
-    this.#paused.delete(client);
-    if (this.#timer !== undefined && this.#total <= this.#limit) this.#calm();
+    const waiting = client.waitingHeld;
+    client.waitingHeld = 0;
+    client.held -= waiting;
+    if (client.held > 0) this.#orphans.set(client, now());
+    this.#remove(waiting);
   }
 
   /** Ends the timer. */
@@ -61,30 +90,49 @@ export class Held {
     this.#timer = undefined;
   }
 
-  #over(client: Client): void {
-    this.#pause(client);
+  #over(): void {
     if (this.#timer !== undefined) return;
-    // Enough of them that the others together have room to go on.
-    let others = this.#total;
-    for (const holder of this.#holders()) {
-      if (others <= this.#limit / 2) break;
-      others -= holder.held;
-      this.#pause(holder);
-    }
+    // Nobody is read until there is room: a message of any client could be the one that is too much.
+    this.#native?.hold(true);
     this.#wait();
   }
 
   #wait(): void {
     // In nobody's context, as it is about all of them.
-    const wait = () => setTimeout(() => this.#disconnect(), PATIENCE).unref();
+    const wait = () => setTimeout(() => this.#look(), PATIENCE).unref();
     this.#timer = this.#scope.run(wait, undefined);
   }
 
+  #look(): void {
+    this.#forget();
+    if (this.#total > this.#limit) {
+      this.#cutOff();
+      // Until the last of them has ended.
+      this.#wait();
+    } else {
+      this.#calm();
+    }
+  }
+
+  /** Gives up on what clients left behind that are gone for long: it may never be done. */
+  #forget(): void {
+    const before = now() - ORPHANED;
+    for (const [client, endedAt] of this.#orphans) {
+      // They are in the order of their ends.
+      if (endedAt > before) break;
+      this.#orphans.delete(client);
+      this.#total -= client.held;
+    }
+  }
+
   /** Cuts off as many of those that hold the most as it takes. */
-  #disconnect(): void {
-    let left = this.#total;
-    for (const client of this.#holders()) {
-      if (left <= this.#limit) break;
+  #cutOff(): void {
+    const holders = this.#holders();
+    let left = holders.reduce((sum, client) => sum + client.held, 0);
+    // What others left behind takes room, but not all of it: to cut off more clients frees nothing of that.
+    const room = Math.max(this.#limit - (this.#total - left), this.#limit / 4);
+    for (const client of holders) {
+      if (left <= room) break;
       left -= client.held;
       this.#commands.terminate(client.handle);
       const text = `cut off: the messages of all clients that are not done hold more than ${this.#limit} bytes of JSON`;
@@ -92,8 +140,6 @@ export class Held {
       const faults = this.#faults;
       this.#scope.run(faults.reportClient, faults, fault, "HANDLERS", client.id);
     }
-    // Until the last of them has ended.
-    this.#wait();
   }
 
   /** Open clients, those that hold the most first. */
@@ -102,28 +148,18 @@ export class Held {
     return holders.sort((one, other) => other.held - one.held);
   }
 
-  #pause(client: Client): void {
-    if (client.phase !== "open" || this.#paused.has(client)) return;
-    this.#paused.add(client);
-    pause(client, PAUSED.HELD, this.#commands);
+  #remove(size: number): void {
+    this.#total -= size;
+    if (this.#timer !== undefined && this.#total <= this.#limit) this.#calm();
   }
 
   #calm(): void {
     this.close();
-    for (const client of this.#paused) resume(client, PAUSED.HELD, this.#commands);
-    this.#paused.clear();
+    this.#native?.hold(false);
   }
 }
 
-/** Has the engine read a client no more, for one reason more. */
-export function pause(client: Client, reason: number, commands: Commands): void {
-  if (client.paused === 0) commands.pause(client.handle);
-  client.paused |= reason;
-}
-
-/** Takes back a reason; with the last one the engine reads the client again. */
-export function resume(client: Client, reason: number, commands: Commands): void {
-  if ((client.paused & reason) === 0) return;
-  client.paused &= ~reason;
-  if (client.paused === 0 && client.phase === "open") commands.resume(client.handle);
+/** What a message holds: bytes of JSON, or more for JSON that is much larger once it is parsed. */
+export function heldSize(bytes: number, weight: number): number {
+  return Math.max(bytes, weight / GROWTH);
 }

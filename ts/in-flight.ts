@@ -18,16 +18,17 @@ export class InFlight {
     this.#faults = faults;
   }
 
-  started(client: Client, bytes: number): Calls {
-    this.#held.take(client, bytes);
+  /** Counts a call for a message of so many bytes, which holds as much as `size` says. */
+  started(client: Client, bytes: number, size: number): Calls {
+    this.#held.take(client, size);
     const calls = (client.calls ??= { count: 0, bytes: 0, next: undefined });
     calls.count += 1;
     calls.bytes += bytes;
     return calls;
   }
 
-  settled(client: Client, calls: Calls, bytes: number): void {
-    this.#held.release(client, bytes);
+  settled(client: Client, calls: Calls, bytes: number, size: number): void {
+    this.#held.release(client, size);
     calls.count -= 1;
     calls.bytes -= bytes;
     if (calls.count === 0 && client.calls === calls) client.calls = undefined;

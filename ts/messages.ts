@@ -2,11 +2,11 @@
 // makes no promise; while a schema or middleware is pending, or as many handlers as may be, the client's later messages
 // wait.
 import { isObject, isThenable } from "./check.js";
-import { PAUSED, type Client, type Suspended, type WaitingMessage } from "./clients.js";
+import type { Client, Suspended, WaitingMessage } from "./clients.js";
 import { extendedContext, freshContext, type Context } from "./context.js";
 import { ERROR_TYPE, type MessageErrorCode } from "./envelope.js";
 import { ClientFault, type Faults } from "./faults.js";
-import { pause, resume, type Held } from "./held.js";
+import { heldSize, type Held } from "./held.js";
 import type { InFlight } from "./in-flight.js";
 import { payloadIssues } from "./issues.js";
 import { ERROR_ROUTE } from "./native.js";
@@ -80,32 +80,37 @@ export class Messages {
   }
 
   /** Takes one message: an event's code and value, and the bytes of JSON that was. The caller gives it a context of its own. */
-  take(client: Client, code: number, value: unknown, bytes: number): void {
+  take(client: Client, code: number, value: unknown, bytes: number, weight: number): void {
     let { waiting } = client;
     if (waiting === undefined) {
       const full = client.calls && this.#inFlight.full(client, bytes);
       if (full === undefined) {
-        const pending = this.#start(client, code, value, bytes);
-        if (pending) void this.#hold(client, pending, bytes);
+        const pending = this.#start(client, code, value, bytes, weight);
+        if (pending) void this.#hold(client, pending, heldSize(bytes, weight));
         return;
       }
       void this.#hold(client, full, 0);
       waiting = client.waiting as WaitingMessage[] | undefined;
     }
-    waiting?.push({ code, value, bytes });
+    waiting?.push({ code, value, bytes, weight });
+    const size = heldSize(bytes, weight);
     client.waitingBytes += bytes;
-    this.#held.take(client, bytes);
-    if (client.waitingBytes > MAX_WAITING_BYTES || (waiting?.length ?? 0) > MAX_WAITING) {
-      pause(client, PAUSED.WAITING, this.#outlet.commands);
+    client.waitingHeld += size;
+    this.#held.take(client, size);
+    const isEnough =
+      client.waitingBytes > MAX_WAITING_BYTES || (waiting?.length ?? 0) > MAX_WAITING;
+    if (isEnough && !client.paused) {
+      client.paused = true;
+      this.#outlet.commands.pause(client.handle);
     }
   }
 
   /** Lets a client's messages wait from a pending or full one on, and takes them in order, until there are none. */
-  async #hold(client: Client, first: Promise<void>, bytes: number): Promise<void> {
+  async #hold(client: Client, first: Promise<void>, size: number): Promise<void> {
     const waiting: WaitingMessage[] = (client.waiting = []);
-    this.#held.take(client, bytes);
+    this.#held.take(client, size);
     await first;
-    this.#held.release(client, bytes);
+    this.#held.release(client, size);
     while (client.phase === "open") {
       const message = waiting[0];
       if (message === undefined) break;
@@ -114,39 +119,43 @@ export class Messages {
         await full;
         continue;
       }
-      const turn = this.#turn.next();
-      if (turn) await turn;
+      for (let turn = this.#turn.next(false); turn; turn = this.#turn.next(true)) await turn;
       if ((client.phase as string) === "gone") break;
       waiting.shift();
-      client.waitingBytes -= message.bytes;
-      if (waiting.length === 0) resume(client, PAUSED.WAITING, this.#outlet.commands);
-      const { code, value, bytes: size } = message;
-      const pending = this.#scope.run(this.#start, this, client, code, value, size);
-      this.#turn.count();
+      const { code, value, bytes, weight } = message;
+      const size = heldSize(bytes, weight);
+      client.waitingBytes -= bytes;
+      client.waitingHeld -= size;
+      if (client.paused && waiting.length === 0) {
+        client.paused = false;
+        this.#outlet.commands.resume(client.handle);
+      }
+      const pending = this.#scope.run(this.#start, this, client, code, value, bytes, weight);
       if (pending) await pending;
-      this.#held.release(client, message.bytes);
+      this.#held.release(client, size);
     }
     client.waiting = undefined;
   }
 
-  #start(client: Client, code: number, value: unknown, bytes: number): Pending {
+  #start(client: Client, code: number, value: unknown, bytes: number, weight: number): Pending {
     const route = this.#routes[code >> 1];
     if (route === undefined) return undefined;
     let result: unknown;
     try {
       result = route.schema.validate((code & 1) === 1 ? undefined : value);
-      if (isThenable(result)) return this.#validateLater(client, route, bytes, result);
+      if (isThenable(result)) return this.#validateLater(client, route, bytes, weight, result);
     } catch (error) {
       this.#schemaThrew(client, route, error);
       return undefined;
     }
-    return this.#validated(client, route, bytes, result);
+    return this.#validated(client, route, bytes, weight, result);
   }
 
   async #validateLater(
     client: Client,
     route: Route,
     bytes: number,
+    weight: number,
     pending: PromiseLike<unknown>,
   ): Promise<void> {
     let result: unknown;
@@ -156,21 +165,19 @@ export class Messages {
       this.#schemaThrew(client, route, error);
       return;
     }
-    const turn = this.#continue();
-    if (turn) await turn;
+    for (let turn = this.#turn.next(false); turn; turn = this.#turn.next(true)) await turn;
     if (client.phase !== "open") return;
-    const next = this.#validated(client, route, bytes, result);
+    const next = this.#validated(client, route, bytes, weight, result);
     if (next) await next;
   }
 
-  /** Counts a message that goes on in a promise callback; what it has to wait for first, if anything. */
-  #continue(): Promise<void> | undefined {
-    const turn = this.#turn.next();
-    this.#turn.count();
-    return turn;
-  }
-
-  #validated(client: Client, route: Route, bytes: number, result: unknown): Pending {
+  #validated(
+    client: Client,
+    route: Route,
+    bytes: number,
+    weight: number,
+    result: unknown,
+  ): Pending {
     let issues: readonly unknown[] | undefined;
     let payload: unknown;
     try {
@@ -192,7 +199,7 @@ export class Messages {
       this.#handlerThrew(client, route, error);
       return undefined;
     }
-    return this.#advance(client, route, bytes, payload, ctx, 0);
+    return this.#advance(client, route, bytes, weight, payload, ctx, 0);
   }
 
   /** Runs the middlewares from `step` on, and the handler. */
@@ -200,6 +207,7 @@ export class Messages {
     client: Client,
     route: Route,
     bytes: number,
+    weight: number,
     payload: unknown,
     ctx: Context,
     step: number,
@@ -213,7 +221,7 @@ export class Messages {
         const additions = middleware({ ctx: extended, payload });
         if (isThenable(additions)) {
           const suspended = (client.suspended = { payload, ctx: extended });
-          return this.#advanceLater(client, route, bytes, suspended, next + 1, additions);
+          return this.#advanceLater(client, route, bytes, weight, suspended, next + 1, additions);
         }
         extended = this.#extended(client, extended, additions);
       } catch (error) {
@@ -221,7 +229,7 @@ export class Messages {
         return undefined;
       }
     }
-    this.#handle(client, route, bytes, payload, extended);
+    this.#handle(client, route, bytes, weight, payload, extended);
     return undefined;
   }
 
@@ -230,6 +238,7 @@ export class Messages {
     client: Client,
     route: Route,
     bytes: number,
+    weight: number,
     suspended: Suspended,
     step: number,
     pending: PromiseLike<unknown>,
@@ -242,8 +251,7 @@ export class Messages {
       this.#rejected(client, route, error);
       return;
     }
-    const turn = this.#continue();
-    if (turn) await turn;
+    for (let turn = this.#turn.next(false); turn; turn = this.#turn.next(true)) await turn;
     if (client.phase !== "open") return;
     client.suspended = undefined;
     let extended: Context;
@@ -253,7 +261,7 @@ export class Messages {
       this.#rejected(client, route, error);
       return;
     }
-    const next = this.#advance(client, route, bytes, suspended.payload, extended, step);
+    const next = this.#advance(client, route, bytes, weight, suspended.payload, extended, step);
     if (next) await next;
   }
 
@@ -261,13 +269,20 @@ export class Messages {
     return isObject(additions) ? extendedContext(ctx, additions, client, this.#outlet) : ctx;
   }
 
-  #handle(client: Client, route: Route, bytes: number, payload: unknown, ctx: Context): void {
+  #handle(
+    client: Client,
+    route: Route,
+    bytes: number,
+    weight: number,
+    payload: unknown,
+    ctx: Context,
+  ): void {
     const { handler } = route;
     try {
       const result = handler({ payload, ctx });
       if (isThenable(result)) {
         this.#turn.count();
-        void this.#follow(client, route, bytes, result);
+        void this.#follow(client, route, bytes, weight, result);
       }
     } catch (error) {
       this.#handlerThrew(client, route, error);
@@ -279,15 +294,17 @@ export class Messages {
     client: Client,
     route: Route,
     bytes: number,
+    weight: number,
     result: PromiseLike<unknown>,
   ): Promise<void> {
-    const calls = this.#inFlight.started(client, bytes);
+    const size = heldSize(bytes, weight);
+    const calls = this.#inFlight.started(client, bytes, size);
     try {
       await this.#scope.later(result);
     } catch (error) {
       this.#handlerThrew(client, route, error);
     }
-    this.#inFlight.settled(client, calls, bytes);
+    this.#inFlight.settled(client, calls, bytes, size);
   }
 
   #invalid(client: Client, route: Route, issues: readonly unknown[]): void {

@@ -1,7 +1,7 @@
 // The native addon as the rest sees it, and the border's numbers. The only file that imports the binding.
 import type * as Binding from "../binding.js";
 
-import { memory } from "./memory.js";
+import { heap, memory } from "./memory.js";
 import { missingAddon } from "./missing-addon.js";
 import { atHome, zocketAtHome, type NativeZocket } from "./realm.js";
 
@@ -49,6 +49,10 @@ export interface Native {
    * when nothing happened.
    */
   take(shard: number, heads: Buffer): string | null;
+  /** Stops reading all clients, or reads them again. */
+  hold(isHeld: boolean): void;
+  /** From now on events have a weight. */
+  weigh(): void;
   /** Copies the first `length` bytes of commands, and their payloads, the first `size` bytes of text; obeys them in order. */
   submit(commands: Uint8Array, length: number, text: Uint8Array, size: number): void;
   /** How many 101s have been sent. */
@@ -73,7 +77,7 @@ export type StartNative = (
 ) => Native;
 
 export const startNative: StartNative = (options, incoming, outgoing, bell) => {
-  const start = () => new binding.NativeServer(options, incoming, outgoing, bell, memory());
+  const start = () => new binding.NativeServer(options, incoming, outgoing, bell, memory(), heap());
   return isForeign ? atHome(start) : start();
 };
 
@@ -87,9 +91,9 @@ export const MAX_EVENTS = 1_000;
 
 /**
  * Words beside the events that were taken: whether there are more to take, for which the bell does not ring, and then for each
- * event handle, code, and the bytes of its value.
+ * event handle, code, the bytes of its value, and its weight: how much memory the value may take, once that was asked for.
  */
-export const HEAD = { MORE: 0, FIRST: 1, WORDS: 3 } as const;
+export const HEAD = { MORE: 0, FIRST: 1, WORDS: 4 } as const;
 
 /** Codes of events; a code from 0 up is a message for incoming route `code >> 1`, without a payload if it is odd. */
 export const EVENT = {

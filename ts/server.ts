@@ -35,7 +35,8 @@ export function serve(
 
   const names = outgoing.map(({ name }) => name);
   const scope = new Scope();
-  const faults = new Faults(onError, scope);
+  const turn = new Turn();
+  const faults = new Faults(onError, scope, turn);
   const clients = new Clients();
   // Nothing to talk to while the engine starts, nor after it could not.
   let running: Native | undefined;
@@ -50,9 +51,8 @@ export function serve(
   const outlet = new Outlet(commands, clients, names, inProduction ? undefined : sentEarly);
   const held = new Held(clients, commands, faults, scope);
   const inFlight = new InFlight(held, faults);
-  const turn = new Turn();
   const messages = new Messages(incoming, { outlet, faults, scope, held, inFlight, turn });
-  const disconnects = new Disconnects(onDisconnect, faults, scope);
+  const disconnects = new Disconnects(onDisconnect, faults, scope, turn);
   const gate = { allowedOrigins, headersSchema, onConnect };
   const admissions = new Admissions(gate, clients, commands, faults, disconnects, scope);
   const stop = new Stop(buffer, disconnects, faults, held, scope);
@@ -66,6 +66,7 @@ export function serve(
   });
   running = native;
   stop.attach(native);
+  held.attach(native);
   outlet.maxRooms = native.maxRoomsPerClient;
   inFlight.maxCalls = native.maxHandlersInFlight;
   inFlight.maxBytes = native.maxPayload;

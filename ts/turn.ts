@@ -7,12 +7,19 @@ import { setImmediate, setTimeout } from "node:timers";
 const BUDGET = 10;
 /** A look at the clock costs as much as a small message, so while messages are quick it comes after several. */
 const MOST_BETWEEN_LOOKS = 8;
-/** Looks are further apart when they find less than the one, in ms, and one message apart when they find more than the other. */
+/** Looks are further apart when they find less than the one, in ms, and one event apart when they find more than the other. */
 const QUICK = 0.25;
 const SLOW = 1;
-/** What a message is taken to cost in promise callbacks until it was measured, in ms, and how many messages that guess weighs. */
+/** Text of events, in characters, that is worth a look at the clock: before it is parsed, and after its first event. */
+const WORTH_TIMING = 256;
+const LONG = 16 * 1024;
+/** What the rest of a message costs in promise callbacks until it was measured, in ms, and how many messages that guess weighs. */
 const FIRST_GUESS = 0.1;
 const GUESS_WEIGHT = 16;
+/** The least it is taken to cost, so that one turn never starts more than two hundred of them, whatever they did before. */
+const LEAST_GUESS = 0.05;
+/** The most messages that go on at once after they have waited for their turn. */
+const MOST_RELEASED = 1_000;
 
 const now = performance.now.bind(performance);
 
@@ -25,19 +32,23 @@ const now = performance.now.bind(performance);
 export class Turn {
   /** Work since the last turn that was waited for, in ms. */
   #spent = 0;
-  /** When the slice under way began or the clock was looked at last. */
-  #since = 0;
+  /** What is timed began then; `undefined` while nothing is. */
+  #since: number | undefined = undefined;
   #inSlice = false;
   #stride = 1;
+  /** How many events to deal with before the next {@link look}. The loop over events counts them down. */
+  untilLook = 1;
 
-  /** What a message costs in promise callbacks, in ms: measured, and counted before it is spent. */
+  /** What the rest of a message costs in promise callbacks, in ms: measured, and counted before it is spent. */
   #cost = FIRST_GUESS;
-  /** Messages that continue in the promise callbacks which are due, and when those began. */
+  /** Messages that continue in the promise callbacks which are due, when those began, and what was counted for them. */
   #continuing = 0;
   #began = 0;
+  #counted = 0;
 
-  /** Messages that wait for the next turn, oldest first. Each client has one at most. */
+  /** Messages that wait for the next turn, oldest first, and those that did and came too late in it. Each client has one at most. */
   #waiting: (() => void)[] = [];
+  #late: (() => void)[] = [];
   #resume: (() => void) | undefined = undefined;
   #scheduled: NodeJS.Immediate | undefined = undefined;
   /** Whether waiting for a turn may keep Node alive. */
@@ -48,40 +59,43 @@ export class Turn {
     return this.#spent >= BUDGET;
   }
 
-  /** After how many events of a slice to {@link look}. */
-  get stride(): number {
-    return this.#stride;
+  /** Begins a slice of synchronous work, perhaps with what is left of an earlier one. */
+  begin(hasRest: boolean): void {
+    this.#inSlice = true;
+    this.#since = hasRest ? now() : undefined;
   }
 
-  /** Begins a slice of synchronous work. */
-  begin(): void {
-    this.#since = now();
-    this.#inSlice = true;
+  /** Begins to deal with events whose values have so many characters. Reads the clock only if a look may come among them. */
+  enter(length: number): void {
+    if (length >= LONG) this.untilLook = 1;
+    if (this.#since === undefined && (length >= WORTH_TIMING || this.untilLook <= 2)) {
+      this.#since = now();
+    }
   }
 
   /** Looks at the clock within a slice: whether the turn is over. */
   look(): boolean {
     const time = now();
-    const passed = time - this.#since;
+    const passed = this.#since === undefined ? 0 : time - this.#since;
     this.#since = time;
     this.#spent += passed;
     if (passed > SLOW) this.#stride = 1;
     else if (passed < QUICK && this.#stride < MOST_BETWEEN_LOOKS) this.#stride *= 2;
+    this.untilLook = this.#stride;
     return this.#spent >= BUDGET;
   }
 
   /** Ends the slice. */
   end(): void {
-    const time = now();
-    this.#spent += time - this.#since;
-    this.#since = time;
     this.#inSlice = false;
-    if (this.#continuing > 0) this.#began = time;
+    this.#since = undefined;
+    if (this.#continuing > 0) this.#began = now();
   }
 
-  /** Counts a message whose rest runs in promise callbacks. */
+  /** Counts something whose rest runs in promise callbacks. */
   count(): void {
     this.#spent += this.#cost;
+    this.#counted += this.#cost;
     this.#continuing += 1;
     if (this.#continuing > 1) return;
     this.#began = this.#inSlice ? Infinity : now();
@@ -89,11 +103,17 @@ export class Turn {
     queueMicrotask(() => process.nextTick(this.#drained));
   }
 
-  /** For a message in a promise callback: nothing if it may go on at once, or what it has to wait for before it does. */
-  next(): Promise<void> | undefined {
-    if (this.#spent < BUDGET && this.#waiting.length === 0) return undefined;
+  /**
+   * For a message in a promise callback: nothing if it may go on at once, and then it is counted. Otherwise what it has to wait for,
+   * before it asks again and says that it has waited. Between the answer and its work must be no `await`: others would ask meanwhile.
+   */
+  next(hasWaited: boolean): Promise<void> | undefined {
+    if (!this.#isLate() && (hasWaited || this.#waiting.length === 0)) {
+      this.count();
+      return undefined;
+    }
     return new Promise((resolve) => {
-      this.#waiting.push(resolve);
+      (hasWaited ? this.#late : this.#waiting).push(resolve);
       this.#schedule();
     });
   }
@@ -104,13 +124,20 @@ export class Turn {
     this.#schedule();
   }
 
+  /** Whether the turn is over by the clock: what was counted for these callbacks is only a guess. */
+  #isLate(): boolean {
+    if (this.#inSlice || this.#continuing === 0) return this.isOver;
+    return this.#spent - this.#counted + (now() - this.#began) >= BUDGET;
+  }
+
   /** All promise callbacks that were due have run: what they really cost takes the place of the guess. */
   readonly #drained = (): void => {
-    const count = this.#continuing;
     const took = Math.max(0, now() - this.#began);
-    this.#spent += took - count * this.#cost;
-    this.#cost = (GUESS_WEIGHT * this.#cost + took) / (GUESS_WEIGHT + count);
+    this.#spent += took - this.#counted;
+    const cost = (GUESS_WEIGHT * this.#cost + took) / (GUESS_WEIGHT + this.#continuing);
+    this.#cost = Math.max(LEAST_GUESS, cost);
     this.#continuing = 0;
+    this.#counted = 0;
   };
 
   #schedule(): void {
@@ -130,10 +157,14 @@ export class Turn {
   readonly #begins = (): void => {
     this.#scheduled = undefined;
     this.#spent = 0;
+    const waiting = this.#late.length > 0 ? [...this.#late, ...this.#waiting] : this.#waiting;
+    this.#late = [];
     // So many that there is time for events too.
-    const released = this.#waiting.splice(0, Math.max(1, BUDGET / 2 / this.#cost));
+    const many = Math.min(MOST_RELEASED, Math.max(1, BUDGET / 2 / this.#cost));
+    const released = waiting.splice(0, many);
+    this.#waiting = waiting;
     for (const goOn of released) goOn();
-    if (this.#waiting.length > 0) this.#schedule();
+    if (waiting.length > 0) this.#schedule();
     const resume = this.#resume;
     this.#resume = undefined;
     resume?.();

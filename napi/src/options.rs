@@ -79,8 +79,12 @@ const ALIASES: Aliases = &[
 /// What a server may hold for its clients, as a part of the memory that the process may have.
 const PART_OF_MEMORY: f64 = 4.0;
 
-/// Reads and checks the options the engine is concerned with. The process may have so many bytes of `memory`.
-pub(crate) fn config(env: Env, options: &Object<'_>, memory: f64) -> Result<Config> {
+/// What may wait in all inboxes together, as a part of JavaScript's heap: parsed, it can be fifty times as large.
+const PART_OF_HEAP: f64 = 512.0;
+
+/// Reads and checks the options the engine is concerned with. The process may have so many bytes of `memory`, and JavaScript of
+/// `heap`.
+pub(crate) fn config(env: Env, options: &Object<'_>, memory: f64, heap: f64) -> Result<Config> {
     let options = Options(Fields::new(
         env,
         *options,
@@ -89,7 +93,7 @@ pub(crate) fn config(env: Env, options: &Object<'_>, memory: f64) -> Result<Conf
         ALIASES,
     ));
     let mut config = Config {
-        max_buffered_bytes: part_of(memory),
+        max_buffered_bytes: part(memory, PART_OF_MEMORY),
         ..Config::default()
     };
     if let Some(port) = options.whole("port", 0, u16::MAX.into(), "an integer from 0 to 65535")? {
@@ -152,19 +156,22 @@ pub(crate) fn config(env: Env, options: &Object<'_>, memory: f64) -> Result<Conf
     if let Some(threads) = options.whole("ioThreads", 1, MAX_IO_THREADS as u64, threads)? {
         config.io_threads = size(threads);
     }
+    let inbox = part(heap, PART_OF_HEAP) / config.io_threads;
+    config.max_inbox = config.max_inbox.min(inbox);
     // JavaScript checks and keeps this one.
     options.get("onError")?;
     options.0.refuse_others(&[])?;
     Ok(config)
 }
 
-fn part_of(memory: f64) -> usize {
+/// One of so many parts of a memory.
+fn part(memory: f64, parts: f64) -> usize {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a memory is positive, and what is larger than a number can be is cut to that"
     )]
-    let part = (memory / PART_OF_MEMORY) as usize;
+    let part = (memory / parts) as usize;
     part.max(MIN_BUFFERED_BYTES)
 }
 

@@ -22,8 +22,8 @@ use crate::{
     memory, options, policy,
 };
 
-/// Bytes beside each event: handle, code and the bytes of its value.
-const HEAD: usize = 12;
+/// Bytes beside each event: handle, code, and the bytes and weight of its value.
+const HEAD: usize = 16;
 
 /// Strong, so that it keeps Node alive for as long as it exists. It is never called.
 type Hold = ThreadsafeFunction<(), (), (), Status, false, false>;
@@ -76,7 +76,8 @@ pub struct NativeServer {
 
 #[napi]
 impl NativeServer {
-    /// Binds at once; `bell` is called when there is something to take. `memory` is what the process may have, in bytes.
+    /// Binds at once; `bell` is called when there is something to take. `memory` is what the process may have, and `heap` what JavaScript may,
+    /// in bytes.
     ///
     /// @throws `TypeError` for a wrong option, `Error` with a `code` when the address cannot be listened on.
     #[napi(constructor, catch_unwind)]
@@ -87,8 +88,9 @@ impl NativeServer {
         outgoing: Vec<NativeRoute>,
         bell: Function<'_, (), ()>,
         memory: f64,
+        heap: f64,
     ) -> Result<Self> {
-        let config = options::config(env, &options, memory)?;
+        let config = options::config(env, &options, memory, heap)?;
         memory::bound();
         // `zo.router` has checked them.
         let own = |route: &NativeRoute| route.slow_client.as_deref().and_then(policy::named);
@@ -150,7 +152,7 @@ impl NativeServer {
 
     /// The oldest events of a shard: at most 112 KiB or 1,000, at least one, `null` if there are none. Returns their values as
     /// JSON text of one array. Into `heads`, with room for 1,000, it puts words of four bytes: first 1 if there are more events to
-    /// take now, for which the bell does not ring, then handle, code and bytes of the value for each.
+    /// take now, for which the bell does not ring, then for each handle, code, and bytes and weight of the value.
     /// Taking from shard 0 answers the bell, so take from it first.
     #[napi(catch_unwind)]
     pub fn take<'env>(
@@ -173,7 +175,8 @@ impl NativeServer {
         for (place, head) in heads.chunks_exact_mut(HEAD).zip(batch.heads()) {
             place[..4].copy_from_slice(&head.handle.0.to_ne_bytes());
             place[4..8].copy_from_slice(&head.code.to_ne_bytes());
-            place[8..].copy_from_slice(&head.bytes.to_ne_bytes());
+            place[8..12].copy_from_slice(&head.bytes.to_ne_bytes());
+            place[12..].copy_from_slice(&head.weight.to_ne_bytes());
         }
         let bytes = batch.values();
         // One-byte strings are half the size for V8 and quicker to make and to parse.
@@ -184,6 +187,18 @@ impl NativeServer {
         };
         self.server.recycle(shard, batch);
         Ok(Some(text))
+    }
+
+    /// Stops reading all clients, or reads them again.
+    #[napi(catch_unwind)]
+    pub fn hold(&self, is_held: bool) {
+        self.server.hold(is_held);
+    }
+
+    /// From now on events say how much memory their values may take once they are parsed.
+    #[napi(catch_unwind)]
+    pub fn weigh(&self) {
+        self.server.weigh();
     }
 
     /// Hands over the first `length` bytes of `commands`, whose payloads are the first `size` bytes of `text`.
