@@ -30,7 +30,9 @@ export class Held {
   readonly #limit = heap() / PART_OF_HEAP;
   #native: Native | undefined = undefined;
   #isWeighed = false;
+  /** What the messages of open clients hold, and of those that are gone. */
   #total = 0;
+  #orphaned = 0;
   /** Clients that are gone whose messages are not done, and when they went. */
   readonly #orphans = new Map<Client, number>();
   /** Runs while there is too much. */
@@ -57,19 +59,22 @@ export class Held {
       this.#isWeighed = true;
       this.#native?.weigh();
     }
-    if (this.#total > this.#limit) this.#over();
+    if (this.#isTooMuch) this.#over();
   }
 
   /** Takes back what {@link take} counted. */
   release(client: Client, size: number): void {
-    if (client.phase === "gone") {
-      const left = this.#orphans.get(client);
-      // It took so long that it is no longer counted.
-      if (left === undefined) return;
+    if (client.phase !== "gone") {
+      this.#total -= size;
+    } else if (this.#orphans.has(client)) {
+      this.#orphaned -= size;
       if (client.held === size) this.#orphans.delete(client);
+    } else {
+      // It took so long that it is no longer counted.
+      return;
     }
     client.held -= size;
-    this.#remove(size);
+    this.#removed();
   }
 
   /**
@@ -77,17 +82,26 @@ export class Held {
    * as long as user code does: it stays counted until it is done.
    */
   end(client: Client): void {
-    const waiting = client.waitingHeld;
+    this.#total -= client.held;
+    client.held -= client.waitingHeld;
     client.waitingHeld = 0;
-    client.held -= waiting;
-    if (client.held > 0) this.#orphans.set(client, now());
-    this.#remove(waiting);
+    if (client.held > 0) {
+      this.#orphans.set(client, now());
+      this.#orphaned += client.held;
+    }
+    if (this.#isTooMuch) this.#over();
+    else this.#removed();
   }
 
   /** Ends the timer. */
   close(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+  }
+
+  /** What clients left behind has a bound of its own, as large: nobody is cut off for it. */
+  get #isTooMuch(): boolean {
+    return this.#total > this.#limit || this.#orphaned > this.#limit;
   }
 
   #over(): void {
@@ -105,7 +119,7 @@ export class Held {
 
   #look(): void {
     this.#forget();
-    if (this.#total > this.#limit) {
+    if (this.#isTooMuch) {
       this.#cutOff();
       // Until the last of them has ended.
       this.#wait();
@@ -121,18 +135,18 @@ export class Held {
       // They are in the order of their ends.
       if (endedAt > before) break;
       this.#orphans.delete(client);
-      this.#total -= client.held;
+      this.#orphaned -= client.held;
     }
   }
 
   /** Cuts off as many of those that hold the most as it takes. */
   #cutOff(): void {
-    const holders = this.#holders();
-    let left = holders.reduce((sum, client) => sum + client.held, 0);
-    // What others left behind takes room, but not all of it: to cut off more clients frees nothing of that.
-    const room = Math.max(this.#limit - (this.#total - left), this.#limit / 4);
+    let left = this.#total;
+    if (left <= this.#limit) return;
+    const open = [...this.#clients.all()].filter((it) => it.phase === "open" && it.held > 0);
+    const holders = open.sort((one, other) => other.held - one.held);
     for (const client of holders) {
-      if (left <= room) break;
+      if (left <= this.#limit) break;
       left -= client.held;
       this.#commands.terminate(client.handle);
       const text = `cut off: the messages of all clients that are not done hold more than ${this.#limit} bytes of JSON`;
@@ -142,15 +156,8 @@ export class Held {
     }
   }
 
-  /** Open clients, those that hold the most first. */
-  #holders(): Client[] {
-    const holders = [...this.#clients.all()].filter((it) => it.phase === "open" && it.held > 0);
-    return holders.sort((one, other) => other.held - one.held);
-  }
-
-  #remove(size: number): void {
-    this.#total -= size;
-    if (this.#timer !== undefined && this.#total <= this.#limit) this.#calm();
+  #removed(): void {
+    if (this.#timer !== undefined && !this.#isTooMuch) this.#calm();
   }
 
   #calm(): void {
