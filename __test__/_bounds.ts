@@ -49,7 +49,11 @@ export function eachRow(cases: Record<string, Case>): void {
       );
       assert.deepEqual(missing, []);
     });
-    for (const [what, walk] of Object.entries(cases)) test(what, walk);
+    for (const [what, walk] of Object.entries(cases)) {
+      test(what, async (t) => {
+        await walk(t);
+      });
+    }
   });
 }
 
