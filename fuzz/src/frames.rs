@@ -86,7 +86,8 @@ fn check(bytes: &[u8], owner: &mut Owner, judgement: Judgement) {
         let told = owner.next();
         assert_eq!(told.handle, handle, "{told:?}");
         match told.code {
-            BAD | 0.. => messages += 1,
+            BAD => messages += count_of(&told.value),
+            0.. => messages += 1,
             CLOSED => break,
             _ => panic!("{told:?}"),
         }
@@ -95,4 +96,12 @@ fn check(bytes: &[u8], owner: &mut Owner, judgement: Judgement) {
     owner.submit(|it| {
         it.release(handle);
     });
+}
+
+/// How many bad messages an event tells of: one, unless it is a count.
+fn count_of(value: &str) -> usize {
+    let event: serde_json::Value = serde_json::from_str(value).expect("JSON");
+    event.get("count").map_or(1, |count| {
+        usize::try_from(count.as_u64().expect("a count")).expect("few")
+    })
 }
