@@ -15,6 +15,8 @@ use std::{
 const INBOXES: usize = 4;
 /// Once over the bound, the server is so until this share of it is free.
 const RELIEF: usize = 8;
+/// So much more than the bound, as a part of it, is too much to wait even a second.
+const FAR: usize = 4;
 /// The shards together may be wrong by this part of the bound, and queue as much before they write.
 const PARTS: usize = 64;
 /// A shard tells the others at the latest when it holds so many bytes more or less.
@@ -75,10 +77,16 @@ impl Buffered {
         self.is_over.load(Ordering::Relaxed)
     }
 
-    /// The same, after a look at the sum: two shards that change it at once may leave the flag behind.
+    /// The same by what is held in truth: two shards that change the sum at once may leave the flag behind, and the sum leaves
+    /// out changes that are small.
     pub(crate) fn is_still_over(&self) -> bool {
-        self.judge(self.total.load(Ordering::SeqCst));
+        self.judge(self.bytes());
         self.is_over()
+    }
+
+    /// Whether it is so much that nobody can be given time.
+    pub(crate) fn is_far_over(&self) -> bool {
+        self.is_over() && self.bytes() > self.limit.saturating_add(self.limit / FAR)
     }
 
     /// What there is too much.

@@ -61,6 +61,8 @@ export class Messages {
   readonly #inFlight: InFlight;
   readonly #turn: Turn;
   readonly #bad = new Map<MessageErrorCode, number>();
+  #isRefusing = false;
+  #refused = 0;
 
   constructor(incoming: readonly IncomingRoute[], parts: Parts) {
     this.#routes = incoming.map(({ name, schema, middlewares, handler }) => {
@@ -74,6 +76,16 @@ export class Messages {
     this.#turn = parts.turn;
   }
 
+  /** From now on messages are dropped that have not begun their handlers. */
+  refuse(): void {
+    this.#isRefusing = true;
+  }
+
+  /** How many messages were dropped since then. */
+  get refused(): number {
+    return this.#refused;
+  }
+
   /** How many messages got a `$error` from here, by code. */
   get bad(): ReadonlyMap<MessageErrorCode, number> {
     return this.#bad;
@@ -81,6 +93,10 @@ export class Messages {
 
   /** Takes one message: an event's code and value, and the bytes of JSON that was. The caller gives it a context of its own. */
   take(client: Client, code: number, value: unknown, bytes: number, weight: number): void {
+    if (this.#isRefusing) {
+      this.#refused += 1;
+      return;
+    }
     let { waiting } = client;
     if (waiting === undefined) {
       const full = client.calls && this.#inFlight.full(client, bytes);
@@ -121,6 +137,10 @@ export class Messages {
       }
       for (let turn = this.#turn.next(false); turn; turn = this.#turn.next(true)) await turn;
       if ((client.phase as string) === "gone") break;
+      if (this.#isRefusing) {
+        this.#refused += waiting.length;
+        break;
+      }
       waiting.shift();
       const { code, value, bytes, weight } = message;
       const size = heldSize(bytes, weight);

@@ -55,7 +55,7 @@ export function serve(
   const disconnects = new Disconnects(onDisconnect, faults, scope, turn);
   const gate = { allowedOrigins, headersSchema, onConnect };
   const admissions = new Admissions(gate, clients, commands, faults, disconnects, scope);
-  const stop = new Stop(buffer, disconnects, faults, held, scope);
+  const stop = new Stop(buffer, disconnects, faults, held, messages, scope);
   const users = { admissions, messages, disconnects, stop };
   const dispatch = new Dispatch({ ...users, buffer, clients, commands, faults, held, scope, turn });
 

@@ -3,12 +3,18 @@ import type { CommandBuffer } from "./command-buffer.js";
 import type { Disconnects } from "./disconnects.js";
 import type { Faults } from "./faults.js";
 import type { Held } from "./held.js";
+import type { Messages } from "./messages.js";
 import type { Native } from "./native.js";
 import type { Scope } from "./scope.js";
 import type { ErrorCode } from "./types.js";
 
 /** How long `onDisconnect` may take after the last connection closed, in ms. */
 const GRACE = 10_000;
+/** Longest time in ms that timers can wait for. */
+const MAX_TIMER = 2 ** 31 - 1;
+
+/** How long messages that were read may still begin their handlers, in ms: as long as the closing handshake may take. */
+const HANDLING = 5_000;
 
 /** How to stop: `"close"` all connections now, `"cut"` them off, or close them within so many ms. */
 export type How = "close" | "cut" | number;
@@ -28,6 +34,7 @@ export class Stop {
   readonly #faults: Faults;
   readonly #scope: Scope;
   readonly #held: Held;
+  readonly #messages: Messages;
   /** Shards without a connection, which stay so. */
   readonly #stopped = new Set<number>();
   readonly #closed: Promise<void>;
@@ -35,18 +42,23 @@ export class Stop {
   #native: Native | undefined;
   #ending: Ending | undefined;
   #isOver = false;
+  /** Ends the handling of messages, and when. */
+  #handling: NodeJS.Timeout | undefined;
+  #handledBy = Infinity;
 
   constructor(
     buffer: CommandBuffer,
     disconnects: Disconnects,
     faults: Faults,
     held: Held,
+    messages: Messages,
     scope: Scope,
   ) {
     this.#buffer = buffer;
     this.#disconnects = disconnects;
     this.#faults = faults;
     this.#held = held;
+    this.#messages = messages;
     this.#scope = scope;
     this.#closed = new Promise((resolve) => (this.#resolveClosed = resolve));
   }
@@ -69,6 +81,7 @@ export class Stop {
       this.#native?.ref();
       if (typeof how === "number") this.#native?.drain(how);
       else this.#native?.stop(how === "cut");
+      this.#limitHandling(typeof how === "number" ? how : 0);
     }
     const caller = this.#disconnects.current();
     if (caller) this.#disconnects.markStopping(caller);
@@ -80,6 +93,17 @@ export class Stop {
   shardStopped(shard: number, shards: number): void {
     this.#stopped.add(shard);
     if (this.#stopped.size === shards) this.#resolveClosed();
+  }
+
+  /** Lets messages begin their handlers for as long as the server goes on, and a little longer. */
+  #limitHandling(goesOn: number): void {
+    const by = performance.now() + goesOn + HANDLING;
+    if (by >= this.#handledBy) return;
+    this.#handledBy = by;
+    clearTimeout(this.#handling);
+    // A drain may last longer than timers can wait for.
+    const delay = Math.min(goesOn + HANDLING, MAX_TIMER);
+    this.#handling = setTimeout(() => this.#messages.refuse(), delay).unref();
   }
 
   #end(): Ending {
@@ -103,6 +127,12 @@ export class Stop {
     for (const { clientId } of others.length > 0 ? others : pending) {
       const error = new Error(`onDisconnect was not done ${GRACE / 1_000} s after stop()`);
       this.#report(error, "STOP", clientId);
+    }
+    clearTimeout(this.#handling);
+    const { refused } = this.#messages;
+    if (refused > 0) {
+      const text = `${refused} messages had been read and were not handled ${HANDLING / 1_000} s after stop()`;
+      this.#report(new Error(text), "STOP");
     }
     this.#held.close();
     this.#faults.close();

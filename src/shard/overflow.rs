@@ -1,8 +1,8 @@
 //! What happens when the server holds more for its clients than it may.
 //!
 //! At once, a connection that holds more than its share is not read, and once its socket is full it is a slow one. A share is a
-//! small part of what is equal for all, so that the many that hold less can go on. After a second, those that
-//! hold the most are cut off, as many as needed.
+//! small part of what is equal for all, so that the many that hold less can go on. After a second, or at once if it is far too much,
+//! those that hold the most are cut off, as many as needed.
 
 use std::{cmp::Reverse, mem, rc::Rc, sync::atomic::Ordering, time::Duration};
 
@@ -24,8 +24,16 @@ const PATIENCE: u32 = 10;
 impl Shard {
     /// Begins to relieve the server if it holds too much.
     pub(crate) fn watch_buffers(self: &Rc<Self>) {
-        if self.tally.server().is_over() && !self.is_relieving.replace(true) {
+        let server = self.tally.server();
+        if !server.is_over() {
+            return;
+        }
+        if !self.is_relieving.replace(true) {
             spawn_local(self.clone().relieve());
+        }
+        // One message for each of very many clients can be many times the bound.
+        if server.is_far_over() {
+            self.cut_largest(self.holders());
         }
     }
 
