@@ -24,8 +24,8 @@ use crate::{
 const BATCH_BYTES: usize = 112 * 1024;
 /// Most events of one batch, so that the owner's event loop breathes.
 pub const BATCH_EVENTS: usize = bound(1000, 1);
-/// Values from this length on are always weighed: beside reading them that costs nothing.
-const WEIGHED: usize = 4096;
+/// Values from this length on are always weighed: a few of them that come before the owner asks for it can be too much.
+const WEIGHED: usize = 64 * 1024;
 /// Values that become larger than this many times their length count for more.
 const GROWTH: usize = 8;
 /// Buffers up to this size are used again.
