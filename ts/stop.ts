@@ -1,4 +1,6 @@
 // `stop()`: waits for the engine's threads, then for what `onDisconnect` still does, and lets Node go.
+import { performance } from "node:perf_hooks";
+
 import type { CommandBuffer } from "./command-buffer.js";
 import type { Disconnects } from "./disconnects.js";
 import type { Faults } from "./faults.js";
