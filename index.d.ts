@@ -10,7 +10,7 @@ import type {
   Zocket,
   ZocketClient,
   ZocketServer,
-} from "./dist/types.js";
+} from "./dist/public.js";
 
 // Making messages and routers
 export type {
@@ -33,7 +33,7 @@ export type {
   StandardSchemaV1,
   Zocket,
   ZocketContext,
-} from "./dist/types.js";
+} from "./dist/public.js";
 
 // Serving
 export type {
@@ -43,7 +43,7 @@ export type {
   ServerMetrics,
   ServerOptions,
   ZocketServer,
-} from "./dist/types.js";
+} from "./dist/public.js";
 
 // The client
 export type {
@@ -57,7 +57,7 @@ export type {
   WebSocketClass,
   WebSocketLike,
   ZocketClient,
-} from "./dist/types.js";
+} from "./dist/public.js";
 
 // Needed by name where TypeScript writes declarations for what it inferred from the above
 export type {
@@ -74,7 +74,7 @@ export type {
   Rooms,
   RouteTable,
   UntypedSender,
-} from "./dist/types.js";
+} from "./dist/public.js";
 
 // The wire
 export type { ErrorPayload, Issue, MessageErrorCode } from "./dist/envelope.js";

@@ -44,7 +44,7 @@ export function eachRow(cases: Record<string, Case>): void {
     test("has every file with a list, a map or a buffer, but those that hold nothing of a client", () => {
       const inRows = rows.flatMap((row) => filesOf(row[1]));
       const holding = [...inRows, ...Object.keys(NOTHING_OF_A_CLIENT)];
-      const missing = collectionsIn(["src", "src/*", "napi/src", "ts", "ts/client"]).filter(
+      const missing = collectionsIn(["src", "napi/src", "ts"]).filter(
         (file) => !holding.includes(file),
       );
       assert.deepEqual(missing, []);
@@ -66,14 +66,14 @@ const NOTHING_OF_A_CLIENT: Record<string, string> = {
   "src/server.rs": "I/O threads",
   "napi/src/fields.rs": "options",
   "napi/src/server.rs": "options and counters",
-  "ts/client-fault.ts": "errors, held weakly",
-  "ts/in-flight.ts": "calls are in a row; clients that were told of are held weakly",
-  "ts/issues.ts": "what one call makes",
-  "ts/log-text.ts": "what one call makes",
-  "ts/missing-addon.ts": "texts of an error",
-  "ts/room-view.ts": "the empty set",
-  "ts/sender.ts": "the router",
-  "ts/stop.ts": "I/O threads",
+  "ts/faults/client-fault.ts": "errors, held weakly",
+  "ts/messages/in-flight.ts": "calls are in a row; clients that were told of are held weakly",
+  "ts/faults/issues.ts": "what one call makes",
+  "ts/faults/log-text.ts": "what one call makes",
+  "ts/faults/missing-addon.ts": "texts of an error",
+  "ts/context/room-view.ts": "the empty set",
+  "ts/context/send.ts": "the router",
+  "ts/server/stop.ts": "I/O threads",
 };
 
 /** Sources with a field, or something at the top, of a type that can grow. */
@@ -84,17 +84,11 @@ function collectionsIn(folders: string[]): string[] {
     ".ts":
       /^( {2}(readonly )?#?|( {2})?(export )?const )\w+(: [^=(]+)? = (new (Weak)?(Map|Set)|\[\])|^ {2}#\w+: .*(\[\]|Set<|Map<)/m,
   };
-  const all = folders.flatMap((folder) => {
-    const below = folder.endsWith("/*");
-    const top = below ? folder.slice(0, -2) : folder;
-    const names = readdirSync(path.join(ROOT, top), { withFileTypes: true });
-    const parts = below
-      ? names.filter((it) => it.isDirectory()).map((it) => `${top}/${it.name}`)
-      : [top];
-    return parts.flatMap((part) =>
-      readdirSync(path.join(ROOT, part)).map((name) => `${part}/${name}`),
-    );
-  });
+  const all = folders.flatMap((folder) =>
+    readdirSync(path.join(ROOT, folder), { recursive: true }).map((name) =>
+      `${folder}/${String(name)}`.replaceAll(path.sep, "/"),
+    ),
+  );
   return all.filter((file) => {
     const pattern = grows[path.extname(file) as keyof typeof grows] as RegExp | undefined;
     if (!pattern) return false;

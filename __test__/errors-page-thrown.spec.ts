@@ -230,7 +230,7 @@ describe("nothing that the code can throw is missing in docs/errors.md:", () => 
   test("codes of the binding and of the TypeScript", () => {
     const codes = [
       ...inSources(["napi/src/error.rs"], /"(E[A-Z]+)"/g).flat(),
-      ...inSources(["ts/rooms.ts"], /code: "([A-Z_]+)"/g).flat(),
+      ...inSources(["ts/context/rooms.ts"], /code: "([A-Z_]+)"/g).flat(),
     ];
     assert.deepEqual(valuesOf("Thrown with a code", "code"), codes.toSorted());
   });

@@ -80,7 +80,7 @@ describe("no hover shows `any`", () => {
   const declarations = [
     at("index.d.ts"),
     at("dist", "envelope.d.ts"),
-    at("dist", "types.d.ts"),
+    at("dist", "public.d.ts"),
     at("dist", "client", "index.d.ts"),
     at("dist", "esm", "client", "index.d.ts"),
     ...ts.sys.readDirectory(at("dist", "types"), [".d.ts"]),

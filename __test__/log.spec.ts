@@ -5,9 +5,9 @@ import { format } from "node:util";
 
 import { z } from "zod";
 
-import { Faults } from "../dist/faults.js";
-import { Scope } from "../dist/scope.js";
-import { Turn } from "../dist/turn.js";
+import { Faults } from "../dist/faults/report.js";
+import { Scope } from "../dist/user-code/scope.js";
+import { Turn } from "../dist/user-code/turn.js";
 import { ask, request } from "./_raw.ts";
 import { Client, serve, type Given } from "./_support.ts";
 import { until } from "./_wait.ts";

@@ -6,7 +6,7 @@ import { after, before, describe, test } from "node:test";
 import { createServer, zocket, type ZocketServer } from "@zocket/core";
 import { WebSocket } from "ws";
 
-import { Pieces, serialise } from "../dist/payload.js";
+import { Pieces, serialise } from "../dist/border/payload.js";
 import { Child } from "./_child.ts";
 import { anything } from "./_talk.ts";
 import { soon } from "./_wait.ts";

@@ -7,13 +7,13 @@ import type {
   ClientOptions,
   NoRouter,
   ZocketClient,
-} from "../types.js";
+} from "../public.js";
 import { Connection } from "./connection.js";
 import { Listeners } from "./listeners.js";
 import { byteLength, Queue, type Waiting } from "./queue.js";
 import { routes } from "./routes.js";
 import { settings } from "./settings.js";
-import { Turn } from "./turn.js";
+import { Turn } from "./order.js";
 
 /** The close code for a message that is too large (RFC 6455, 7.4.1). */
 const TOO_LARGE = 1009;
@@ -31,7 +31,7 @@ export type {
   WebSocketClass,
   WebSocketLike,
   ZocketClient,
-} from "../types.js";
+} from "../public.js";
 
 /**
  * Connects to a server and returns a client typed by its router.

@@ -1,6 +1,6 @@
 // Checks what `createZocketClient` was given, and fills in the defaults.
-import { refuseUnknown } from "../options.js";
-import type { ClientOptions, WebSocketClass } from "../types.js";
+import { refuseUnknown } from "../unknown-options.js";
+import type { ClientOptions, WebSocketClass } from "../public.js";
 import { address } from "./address.js";
 import { kindOf } from "./kind.js";
 

@@ -1,15 +1,15 @@
 // From the upgrade request to the answer: origin, headers schema, `onConnect`. Runs without a pause as long as the user's
 // code does, so that most upgrades are answered in the batch they came in.
-import { isObject, isThenable, quote, unexpected } from "./check.js";
-import type { Client, Clients, Suspended } from "./clients.js";
-import type { Commands } from "./commands.js";
+import { isObject, isThenable, quote, unexpected } from "../faults/check.js";
+import type { Client, Clients, Suspended } from "../context/clients.js";
+import type { Commands } from "../border/commands.js";
 import type { Disconnects } from "./disconnects.js";
-import { ClientFault, type Faults } from "./faults.js";
-import { headersIssues } from "./issues.js";
-import { REFUSAL } from "./native.js";
-import { issuesOf } from "./schema.js";
-import type { Scope } from "./scope.js";
-import type { StandardSchemaV1 } from "./types.js";
+import { ClientFault, type Faults } from "../faults/report.js";
+import { headersIssues } from "../faults/issues.js";
+import { REFUSAL } from "../border/native.js";
+import { issuesOf } from "../faults/schema.js";
+import type { Scope } from "../user-code/scope.js";
+import type { StandardSchemaV1 } from "../public.js";
 
 /** The value of an UPGRADE event. */
 export interface UpgradeRequest {

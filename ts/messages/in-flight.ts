@@ -1,6 +1,6 @@
 // How many handler calls of each client are under way, and how much JSON they began with.
-import type { Calls, Client } from "./clients.js";
-import { ClientFault, type Faults } from "./faults.js";
+import type { Calls, Client } from "../context/clients.js";
+import { ClientFault, type Faults } from "../faults/report.js";
 import type { Held } from "./held.js";
 
 /** Counts handler calls until their promises settle. */

@@ -1,7 +1,7 @@
 // The `ctx` of middlewares and handlers: a copy of the user context with what zocket adds.
 import type { Client } from "./clients.js";
 import { ClientRooms } from "./rooms.js";
-import type { Outlet } from "./sender.js";
+import type { Outlet } from "./send.js";
 
 /** What every context holds, whatever else is in it. */
 export interface Context {

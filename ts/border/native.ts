@@ -1,8 +1,8 @@
 // The native addon as the rest sees it, and the border's numbers. The only file that imports the binding.
-import type * as Binding from "../binding.js";
+import type * as Binding from "../../binding.js";
 
 import { heap, memory } from "./memory.js";
-import { missingAddon } from "./missing-addon.js";
+import { missingAddon } from "../faults/missing-addon.js";
 import { atHome, zocketAtHome, type NativeZocket } from "./realm.js";
 
 const binding = load();
@@ -13,7 +13,7 @@ const isForeign = !(binding.zocket instanceof Object);
 /** Required, not imported, so that what the loader throws can be told in our words. */
 function load(): typeof Binding {
   try {
-    return require("../binding.js") as typeof Binding;
+    return require("../../binding.js") as typeof Binding;
   } catch (cause) {
     throw missingAddon(cause);
   }

@@ -1,4 +1,5 @@
 // What the log shows of values that come from clients and from user code: one line, without anything that a terminal obeys.
+import { dirname } from "node:path";
 import { inspect, types } from "node:util";
 
 import { isObject } from "./check.js";
@@ -16,6 +17,9 @@ const MAX_ISSUES = 3;
 const MAX_PATH = 8;
 const MAX_STEP = 64;
 const MAX_MESSAGE = 160;
+
+/** The folder that all files of this package are in. */
+const PACKAGE = dirname(__dirname);
 
 /** Control characters, line separators, marks that change the direction of text or are not seen, lone surrogates. */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
@@ -80,7 +84,7 @@ function framesOf(stack: string, message: string): string[] {
     const frame = /^ +(at .*)/.exec(line)?.[1];
     if (frame !== undefined) frames.push(frame);
   }
-  const others = frames.filter((frame) => !frame.includes(__dirname));
+  const others = frames.filter((frame) => !frame.includes(PACKAGE));
   return (others.length > 0 ? others : frames).slice(0, MAX_FRAMES);
 }
 

@@ -2,12 +2,12 @@
 // the server as a whole; each client has bounds of its own besides.
 import { performance } from "node:perf_hooks";
 
-import type { Client, Clients } from "./clients.js";
-import type { Commands } from "./commands.js";
-import { ClientFault, type Faults } from "./faults.js";
-import { heap } from "./memory.js";
-import type { Native } from "./native.js";
-import type { Scope } from "./scope.js";
+import type { Client, Clients } from "../context/clients.js";
+import type { Commands } from "../border/commands.js";
+import { ClientFault, type Faults } from "../faults/report.js";
+import { heap } from "../border/memory.js";
+import type { Native } from "../border/native.js";
+import type { Scope } from "../user-code/scope.js";
 
 /** The part of V8's heap that messages may take, in bytes of JSON. */
 const PART_OF_HEAP = 32;

@@ -1,11 +1,11 @@
 // The calls of `onDisconnect`: who waits for them, and which of them waits for `stop()` itself.
 import { AsyncLocalStorage } from "node:async_hooks";
 
-import { isThenable } from "./check.js";
-import { NO_CONTEXT, type Client } from "./clients.js";
-import type { Faults } from "./faults.js";
-import type { Scope } from "./scope.js";
-import type { Turn } from "./turn.js";
+import { isThenable } from "../faults/check.js";
+import { NO_CONTEXT, type Client } from "../context/clients.js";
+import type { Faults } from "../faults/report.js";
+import type { Scope } from "../user-code/scope.js";
+import type { Turn } from "../user-code/turn.js";
 
 /** One call of `onDisconnect` that is not done. */
 export interface DisconnectCall {

@@ -1,14 +1,14 @@
 // `stop()`: waits for the engine's threads, then for what `onDisconnect` still does, and lets Node go.
 import { performance } from "node:perf_hooks";
 
-import type { CommandBuffer } from "./command-buffer.js";
-import type { Disconnects } from "./disconnects.js";
-import type { Faults } from "./faults.js";
-import type { Held } from "./held.js";
-import type { Messages } from "./messages.js";
-import type { Native } from "./native.js";
-import type { Scope } from "./scope.js";
-import type { ErrorCode } from "./types.js";
+import type { CommandBuffer } from "../border/hand-over.js";
+import type { Disconnects } from "../connections/disconnects.js";
+import type { Faults } from "../faults/report.js";
+import type { Held } from "../messages/held.js";
+import type { Messages } from "../messages/messages.js";
+import type { Native } from "../border/native.js";
+import type { Scope } from "../user-code/scope.js";
+import type { ErrorCode } from "../public.js";
 
 /** How long `onDisconnect` may take after the last connection closed, in ms. */
 const GRACE = 10_000;

@@ -1,5 +1,5 @@
 // The commands the engine understands, each as the words it consists of.
-import { roomForText, type CommandBuffer } from "./command-buffer.js";
+import { roomForText, type CommandBuffer } from "./hand-over.js";
 import type { Payload } from "./payload.js";
 
 const OPCODE = {

@@ -2,7 +2,7 @@
 // and as often as they like: of that at most ten lines a second are written, and the rest is counted.
 import { isProvoked } from "./client-fault.js";
 import { escaped, shown } from "./log-text.js";
-import type { ErrorInfo } from "./types.js";
+import type { ErrorInfo } from "../public.js";
 
 /** In ms. */
 const SECOND = 1_000;
