@@ -77,7 +77,7 @@ export type {
 } from "./dist/public.js";
 
 // The wire
-export type { ErrorPayload, Issue, MessageErrorCode } from "./dist/envelope.js";
+export type { ErrorPayload, Issue, MessageErrorCode } from "./dist/public.js";
 
 export namespace zocket {
   /**

@@ -81,8 +81,12 @@ describe("no hover shows `any`", () => {
     at("index.d.ts"),
     at("dist", "envelope.d.ts"),
     at("dist", "public.d.ts"),
-    at("dist", "client", "index.d.ts"),
-    at("dist", "esm", "client", "index.d.ts"),
+    ...["index", "types"].flatMap((name) => [
+      at("dist", "client", `${name}.d.ts`),
+      at("dist", "esm", "client", `${name}.d.ts`),
+    ]),
+    at("dist", "faults", "codes.d.ts"),
+    at("dist", "server", "types.d.ts"),
     ...ts.sys.readDirectory(at("dist", "types"), [".d.ts"]),
     ...ts.sys.readDirectory(at("dist", "esm", "types"), [".d.ts"]),
   ];

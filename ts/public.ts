@@ -1,4 +1,5 @@
-// The public types, and those that the run time shares with them. Types only; the files in types/ hold one idea each.
+// The public types, all in one place. Only index.d.ts reads this file: whoever imports it inside ts/ takes the server's types, and
+// with them those of Node, into a browser's build.
 export type { StandardSchemaV1 } from "@standard-schema/spec";
 export type { MessageBuilder, MiddlewareFn, MiddlewareResult } from "./types/builder.js";
 export type {
@@ -12,7 +13,7 @@ export type {
   WebSocketClass,
   WebSocketLike,
   ZocketClient,
-} from "./types/client.js";
+} from "./client/types.js";
 export type {
   AnySender,
   DisconnectContext,
@@ -25,26 +26,25 @@ export type {
   ZocketContext,
 } from "./types/context.js";
 export type { Carried } from "./types/carried.js";
+export type { ErrorCode, ErrorInfo } from "./faults/codes.js";
+export type { ErrorPayload, Issue, MessageErrorCode } from "./envelope.js";
 export type { Jsonify } from "./types/json.js";
 export type {
   AnyMessage,
-  Direction,
   IncomingMessage,
   MessageDef,
   Middlewares,
   OutgoingMessage,
 } from "./types/message.js";
 export type { AppRouter, HandlerFn, Handlers } from "./types/router.js";
-export type { AnyRouter, AnyRoutes, IncomingRoute, RoutesOf, RouteTable } from "./types/routes.js";
+export type { AnyRouter, AnyRoutes, RouteTable } from "./types/routes.js";
 export type { Added, Merge, PayloadArguments } from "./types/shape.js";
 export type {
   AnyServer,
-  ErrorCode,
-  ErrorInfo,
   RefusalReason,
   RoutedServer,
   ServerMetrics,
   ServerOptions,
   ZocketServer,
-} from "./types/server.js";
+} from "./server/types.js";
 export type { Zocket } from "./types/zocket.js";

@@ -1,8 +1,7 @@
 // The native addon as the rest sees it, and the border's numbers. The only file that imports the binding.
 import type * as Binding from "../../binding.js";
-
-import { heap, memory } from "./memory.js";
 import { missingAddon } from "../faults/missing-addon.js";
+import { heap, memory } from "./memory.js";
 import { atHome, zocketAtHome, type NativeZocket } from "./realm.js";
 
 const binding = load();

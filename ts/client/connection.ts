@@ -1,9 +1,9 @@
 // Owns the WebSocket, and the next one when it is lost. Knows nothing of envelopes and routes.
-import type { ClientCloseEvent, WebSocketLike } from "../public.js";
 import { delayAfter, hinted } from "./delay.js";
 import { Haste, PROVEN_AFTER } from "./haste.js";
-import type { Settings } from "./settings.js";
 import type { Turn } from "./order.js";
+import type { Settings } from "./settings.js";
+import type { ClientCloseEvent, WebSocketLike } from "./types.js";
 
 /** Longest time in ms for one attempt: longer than the server's `handshakeTimeout` of 10 s, which decides before. */
 const CONNECT_TIMEOUT = 15_000;

@@ -1,19 +1,19 @@
 // `createZocketClient`: puts messages into envelopes, takes them out, and hands them to those who listen.
 import { ERROR_TYPE, type Envelope, type ErrorPayload } from "../envelope.js";
+import type { AnyRouter } from "../types/routes.js";
+import { Connection } from "./connection.js";
+import { Listeners } from "./listeners.js";
+import { Turn } from "./order.js";
+import { byteLength, Queue, type Waiting } from "./queue.js";
+import { routes } from "./routes.js";
+import { settings } from "./settings.js";
 import type {
-  AnyRouter,
   ClientCloseEvent,
   ClientError,
   ClientOptions,
   NoRouter,
   ZocketClient,
-} from "../public.js";
-import { Connection } from "./connection.js";
-import { Listeners } from "./listeners.js";
-import { byteLength, Queue, type Waiting } from "./queue.js";
-import { routes } from "./routes.js";
-import { settings } from "./settings.js";
-import { Turn } from "./order.js";
+} from "./types.js";
 
 /** The close code for a message that is too large (RFC 6455, 7.4.1). */
 const TOO_LARGE = 1009;
@@ -31,7 +31,7 @@ export type {
   WebSocketClass,
   WebSocketLike,
   ZocketClient,
-} from "../public.js";
+} from "./types.js";
 
 /**
  * Connects to a server and returns a client typed by its router.

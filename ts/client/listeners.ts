@@ -1,6 +1,6 @@
 // Owns one list of listeners. What a listener throws, or rejects with, ends at `console.error`.
-import type { Unsubscribe } from "../public.js";
 import { kindOf } from "./kind.js";
+import type { Unsubscribe } from "./types.js";
 
 /** The functions that listen to one thing, called in the order they came. */
 export class Listeners<TValue> {

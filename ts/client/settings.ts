@@ -1,8 +1,8 @@
 // Checks what `createZocketClient` was given, and fills in the defaults.
 import { refuseUnknown } from "../unknown-options.js";
-import type { ClientOptions, WebSocketClass } from "../public.js";
 import { address } from "./address.js";
 import { kindOf } from "./kind.js";
+import type { ClientOptions, WebSocketClass } from "./types.js";
 
 /** The options that the client goes by, complete. */
 export interface Settings {

@@ -1,15 +1,16 @@
 // From the upgrade request to the answer: origin, headers schema, `onConnect`. Runs without a pause as long as the user's
 // code does, so that most upgrades are answered in the batch they came in.
-import { isObject, isThenable, quote, unexpected } from "../faults/check.js";
-import type { Client, Clients, Suspended } from "../context/clients.js";
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+
 import type { Commands } from "../border/commands.js";
-import type { Disconnects } from "./disconnects.js";
-import { ClientFault, type Faults } from "../faults/report.js";
-import { headersIssues } from "../faults/issues.js";
 import { REFUSAL } from "../border/native.js";
+import type { Client, Clients, Suspended } from "../context/clients.js";
+import { isObject, isThenable, quote, unexpected } from "../faults/check.js";
+import { headersIssues } from "../faults/issues.js";
+import { ClientFault, type Faults } from "../faults/report.js";
 import { issuesOf } from "../faults/schema.js";
 import type { Scope } from "../user-code/scope.js";
-import type { StandardSchemaV1 } from "../public.js";
+import type { Disconnects } from "./disconnects.js";
 
 /** The value of an UPGRADE event. */
 export interface UpgradeRequest {

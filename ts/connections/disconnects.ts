@@ -1,8 +1,8 @@
 // The calls of `onDisconnect`: who waits for them, and which of them waits for `stop()` itself.
 import { AsyncLocalStorage } from "node:async_hooks";
 
-import { isThenable } from "../faults/check.js";
 import { NO_CONTEXT, type Client } from "../context/clients.js";
+import { isThenable } from "../faults/check.js";
 import type { Faults } from "../faults/report.js";
 import type { Scope } from "../user-code/scope.js";
 import type { Turn } from "../user-code/turn.js";

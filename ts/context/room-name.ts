@@ -1,7 +1,7 @@
 // What a room's name may be.
+import { MAX_ROOM_NAME } from "../border/native.js";
 import { quote, unexpected } from "../faults/check.js";
 import { provokedBy } from "../faults/client-fault.js";
-import { MAX_ROOM_NAME } from "../border/native.js";
 
 /**
  * The name a caller gave; `place` and `method` tell an error where. A wrong name most likely came in a payload, so a client

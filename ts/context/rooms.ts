@@ -1,11 +1,11 @@
 // `ctx.rooms`: the room operations of one client.
 import { unexpected } from "../faults/check.js";
 import { provokedBy } from "../faults/client-fault.js";
+import type { RoomOperations } from "../types/context.js";
 import type { Client } from "./clients.js";
 import { byteLength, roomName, separate } from "./room-name.js";
 import { RoomView } from "./room-view.js";
 import type { Outlet } from "./send.js";
-import type { RoomOperations } from "../public.js";
 
 const PLACE = "rooms";
 

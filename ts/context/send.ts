@@ -1,10 +1,10 @@
 // `send.a.b(payload)`, then `to`, `toRoom` or `broadcast`: built once from the outgoing routes, shared by all contexts.
-import { quote, unexpected } from "../faults/check.js";
-import type { Client, Clients } from "./clients.js";
 import type { Commands } from "../border/commands.js";
 import { serialise, type Payload } from "../border/payload.js";
+import { quote, unexpected } from "../faults/check.js";
+import type { FluentSender, UntypedSender } from "../types/context.js";
+import type { Client, Clients } from "./clients.js";
 import { roomName, roomNames } from "./room-name.js";
-import type { FluentSender, UntypedSender } from "../public.js";
 
 /** One outgoing route. */
 interface NumberedRoute {

@@ -1,8 +1,8 @@
 // The default logger. Clients can provoke nearly everything that is told about one of them, an error of a handler included,
 // and as often as they like: of that at most ten lines a second are written, and the rest is counted.
 import { isProvoked } from "./client-fault.js";
+import type { ErrorInfo } from "./codes.js";
 import { escaped, shown } from "./log-text.js";
-import type { ErrorInfo } from "../public.js";
 
 /** In ms. */
 const SECOND = 1_000;

@@ -1,9 +1,9 @@
 // What went wrong and no handler saw: the way to `onError`, which may itself throw, or to the log that stands in for it.
-import { isThenable } from "./check.js";
-import { Log } from "./log.js";
 import type { Scope } from "../user-code/scope.js";
 import type { Turn } from "../user-code/turn.js";
-import type { ErrorCode, ErrorInfo } from "../public.js";
+import { isThenable } from "./check.js";
+import type { ErrorCode, ErrorInfo } from "./codes.js";
+import { Log } from "./log.js";
 
 export { ClientFault } from "./client-fault.js";
 

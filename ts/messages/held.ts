@@ -2,11 +2,11 @@
 // the server as a whole; each client has bounds of its own besides.
 import { performance } from "node:perf_hooks";
 
-import type { Client, Clients } from "../context/clients.js";
 import type { Commands } from "../border/commands.js";
-import { ClientFault, type Faults } from "../faults/report.js";
 import { heap } from "../border/memory.js";
 import type { Native } from "../border/native.js";
+import type { Client, Clients } from "../context/clients.js";
+import { ClientFault, type Faults } from "../faults/report.js";
 import type { Scope } from "../user-code/scope.js";
 
 /** The part of V8's heap that messages may take, in bytes of JSON. */

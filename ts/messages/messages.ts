@@ -1,20 +1,22 @@
 // A message's way in: schema, middlewares, handler. What is synchronous in the user's code stays synchronous here and
 // makes no promise; while a schema or middleware is pending, or as many handlers as may be, the client's later messages
 // wait.
-import { isObject, isThenable } from "../faults/check.js";
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+
+import { ERROR_ROUTE } from "../border/native.js";
 import type { Client, Suspended, WaitingMessage } from "../context/clients.js";
 import { extendedContext, freshContext, type Context } from "../context/context.js";
+import type { Outlet } from "../context/send.js";
 import { ERROR_TYPE, type MessageErrorCode } from "../envelope.js";
+import { isObject, isThenable } from "../faults/check.js";
+import { payloadIssues } from "../faults/issues.js";
 import { ClientFault, type Faults } from "../faults/report.js";
+import { issuesOf } from "../faults/schema.js";
+import type { IncomingRoute } from "../types/routes.js";
+import type { Scope } from "../user-code/scope.js";
+import type { Turn } from "../user-code/turn.js";
 import { heldSize, type Held } from "./held.js";
 import type { InFlight } from "./in-flight.js";
-import { payloadIssues } from "../faults/issues.js";
-import { ERROR_ROUTE } from "../border/native.js";
-import { issuesOf } from "../faults/schema.js";
-import type { Scope } from "../user-code/scope.js";
-import type { Outlet } from "../context/send.js";
-import type { Turn } from "../user-code/turn.js";
-import type { IncomingRoute, StandardSchemaV1 } from "../public.js";
 
 /** With more messages than this behind a pending one, or bytes of JSON, the client is not read until they are done. */
 const MAX_WAITING = 64;

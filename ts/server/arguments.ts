@@ -1,11 +1,11 @@
 // What `createServer` is given, checked as far as JavaScript uses it. The engine checks the other options.
 import type { Gate } from "../connections/admissions.js";
-import { isObject, isOptions, isPlainObject, unexpected } from "../faults/check.js";
 import type { OnDisconnect } from "../connections/disconnects.js";
+import { isObject, isOptions, isPlainObject, unexpected } from "../faults/check.js";
 import type { OnError } from "../faults/report.js";
+import type { RouteTable } from "../types/routes.js";
 import { refuseUnknown } from "../unknown-options.js";
 import type { How } from "./stop.js";
-import type { RouteTable } from "../public.js";
 
 /** Longest drain in ms, as for JavaScript's own timers: about 24.8 days. */
 const MAX_DRAIN = 2 ** 31 - 1;

@@ -1,19 +1,19 @@
 // Answers the bell: takes what happened, tells each event to whom it concerns, and hands over what the user's code sent
 // meanwhile. Stops when the turn of the event loop is over, and goes on in the next one. Nothing that user code does gets
 // out of here.
-import type { Admissions, UpgradeRequest } from "../connections/admissions.js";
-import type { Client, Clients } from "../context/clients.js";
-import type { CommandBuffer } from "../border/hand-over.js";
 import type { Commands } from "../border/commands.js";
+import type { CommandBuffer } from "../border/hand-over.js";
+import { EVENT, HEAD, MAX_EVENTS, type Native } from "../border/native.js";
+import type { Admissions, UpgradeRequest } from "../connections/admissions.js";
 import type { Disconnects } from "../connections/disconnects.js";
+import type { Client, Clients } from "../context/clients.js";
+import type { ErrorCode } from "../faults/codes.js";
 import { ClientFault, type Faults } from "../faults/report.js";
 import type { Held } from "../messages/held.js";
 import type { Messages } from "../messages/messages.js";
-import { EVENT, HEAD, MAX_EVENTS, type Native } from "../border/native.js";
 import type { Scope } from "../user-code/scope.js";
-import type { Stop } from "./stop.js";
 import type { Turn } from "../user-code/turn.js";
-import type { ErrorCode } from "../public.js";
+import type { Stop } from "./stop.js";
 
 /** Those the events concern. */
 export interface Parts {

@@ -1,26 +1,27 @@
 // `createServer`: puts the parts together around a listening engine, and returns their public face.
-import { Admissions } from "../connections/admissions.js";
-import { callbacksOf, endingOf, ownOptions, tableOf } from "./arguments.js";
-import { Clients } from "../context/clients.js";
-import { CommandBuffer } from "../border/hand-over.js";
 import { Commands } from "../border/commands.js";
-import { Disconnects } from "../connections/disconnects.js";
-import { Dispatch } from "./dispatch.js";
-import { Faults } from "../faults/report.js";
-import { Held } from "../messages/held.js";
-import { InFlight } from "../messages/in-flight.js";
-import { Messages } from "../messages/messages.js";
+import { CommandBuffer } from "../border/hand-over.js";
 import {
   startNative,
   type Native,
   type NativeMetrics,
   type StartNative,
 } from "../border/native.js";
-import { Scope } from "../user-code/scope.js";
+import { Admissions } from "../connections/admissions.js";
+import { Disconnects } from "../connections/disconnects.js";
+import { Clients } from "../context/clients.js";
 import { Outlet } from "../context/send.js";
-import { Stop } from "./stop.js";
+import { Faults } from "../faults/report.js";
+import { Held } from "../messages/held.js";
+import { InFlight } from "../messages/in-flight.js";
+import { Messages } from "../messages/messages.js";
+import type { AnyRoutes } from "../types/routes.js";
+import { Scope } from "../user-code/scope.js";
 import { Turn } from "../user-code/turn.js";
-import type { AnyRoutes, ServerMetrics, ServerOptions, ZocketServer } from "../public.js";
+import { callbacksOf, endingOf, ownOptions, tableOf } from "./arguments.js";
+import { Dispatch } from "./dispatch.js";
+import { Stop } from "./stop.js";
+import type { ServerMetrics, ServerOptions, ZocketServer } from "./types.js";
 
 /** Starts to listen at once, and returns the server. `index.d.ts` has the types that callers see. */
 export function createServer(appRouter: object, zo: object, options?: ServerOptions) {

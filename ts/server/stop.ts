@@ -2,13 +2,13 @@
 import { performance } from "node:perf_hooks";
 
 import type { CommandBuffer } from "../border/hand-over.js";
+import type { Native } from "../border/native.js";
 import type { Disconnects } from "../connections/disconnects.js";
+import type { ErrorCode } from "../faults/codes.js";
 import type { Faults } from "../faults/report.js";
 import type { Held } from "../messages/held.js";
 import type { Messages } from "../messages/messages.js";
-import type { Native } from "../border/native.js";
 import type { Scope } from "../user-code/scope.js";
-import type { ErrorCode } from "../public.js";
 
 /** How long `onDisconnect` may take after the last connection closed, in ms. */
 const GRACE = 10_000;

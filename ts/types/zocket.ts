@@ -1,8 +1,8 @@
 // What `zocket.create` returns.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
-import type { DisconnectContext } from "./context.js";
 import type { MessageBuilder } from "./builder.js";
+import type { DisconnectContext } from "./context.js";
 import type { AppRouter, Handlers } from "./router.js";
 import type { AnyRoutes } from "./routes.js";
 import type { Named } from "./shape.js";

@@ -2,11 +2,11 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { Issue, MessageErrorCode } from "../envelope.js";
-import type { Carried } from "./carried.js";
-import type { Jsonify } from "./json.js";
-import type { IncomingMessage, MessageDef } from "./message.js";
-import type { AnyRouter, AnyRoutes, HeadersOf, KeyOf, RoutesOf } from "./routes.js";
-import type { Named, PayloadArguments } from "./shape.js";
+import type { Carried } from "../types/carried.js";
+import type { Jsonify } from "../types/json.js";
+import type { IncomingMessage, MessageDef } from "../types/message.js";
+import type { AnyRouter, AnyRoutes, HeadersOf, KeyOf, RoutesOf } from "../types/routes.js";
+import type { Named, PayloadArguments } from "../types/shape.js";
 
 /** Options of `createZocketClient`. With the type of a router, `headers` offers the names in the headers schema. */
 export interface ClientOptions<TRouter = AnyRouter> {

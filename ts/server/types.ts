@@ -1,8 +1,9 @@
-// The server as its owner sees it: options, counters, errors, the running server.
+// The server as its owner sees it: options, counters, the running server.
 import type { MessageErrorCode } from "../envelope.js";
-import type { OutgoingPayloads, Sender } from "./context.js";
-import type { RoutesOf } from "./routes.js";
-import type { PayloadArguments } from "./shape.js";
+import type { ErrorInfo } from "../faults/codes.js";
+import type { OutgoingPayloads, Sender } from "../types/context.js";
+import type { RoutesOf } from "../types/routes.js";
+import type { PayloadArguments } from "../types/shape.js";
 
 /** Options of `createServer`. */
 export interface ServerOptions {
@@ -118,43 +119,6 @@ export interface ServerOptions {
    * @default logs with `console.error`, at most ten lines a second of what clients can provoke
    */
   readonly onError?: ((error: unknown, info: ErrorInfo) => void) | undefined;
-}
-
-/**
- * Where an error came from: a code of a `$error`, or one of these:
- *
- * - `HEADERS`: the headers schema found issues, or threw
- * - `CONNECT` and `DISCONNECT`: the callback failed
- * - `ORIGIN`: `allowedOrigins` refused the origin, or its function threw
- * - `HANDLERS`: too many handlers of a client are busy, so its messages wait or the server disconnected it
- * - `SLOW_CLIENT`: a client read too slowly, and the server disconnected it
- * - `STOP`: an `onDisconnect` took longer than `stop()` waits
- * - `INTERNAL`: the system has no file descriptor left, or the library failed
- */
-export type ErrorCode =
-  | MessageErrorCode
-  | "HEADERS"
-  | "CONNECT"
-  | "DISCONNECT"
-  | "ORIGIN"
-  | "HANDLERS"
-  | "SLOW_CLIENT"
-  | "STOP"
-  | "INTERNAL";
-
-/** The second argument of `onError`. */
-export interface ErrorInfo {
-  /** Where the error came from. */
-  readonly code: ErrorCode;
-  /** The id of the client, if the error is about one. */
-  readonly clientId?: string;
-  /** The wire name of the message, if the error is about one. */
-  readonly route?: string;
-  /**
-   * How many messages this call stands for, if the server counted them. Of the messages that the engine refuses, `onError`
-   * gets the first of a client and code at once. One call with the count stands for the others of that second.
-   */
-  readonly count?: number;
 }
 
 /**
