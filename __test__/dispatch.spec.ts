@@ -6,7 +6,7 @@ import { setImmediate as turn } from "node:timers/promises";
 
 import { zocket } from "@zocket/core";
 
-import { serve } from "../dist/server/index.js";
+import { serve } from "../dist/server/serve.js";
 import { anything, schema } from "./_talk.ts";
 
 const OPCODES: Record<number, string> = { 1: "ADMIT", 2: "REFUSE", 3: "RELEASE" };

@@ -79,6 +79,8 @@ const showAny = (hovers: Hover[]) => hovers.filter(({ showsAny }) => showsAny);
 describe("no hover shows `any`", () => {
   const declarations = [
     at("index.d.ts"),
+    at("dist", "zocket.d.ts"),
+    at("dist", "server", "index.d.ts"),
     at("dist", "envelope.d.ts"),
     at("dist", "public.d.ts"),
     ...["index", "types"].flatMap((name) => [

@@ -1,7 +1,6 @@
 // The public types, all in one place. Only index.d.ts reads this file: whoever imports it inside ts/ takes the server's types, and
 // with them those of Node, into a browser's build.
 export type { StandardSchemaV1 } from "@standard-schema/spec";
-export type { MessageBuilder, MiddlewareFn, MiddlewareResult } from "./types/builder.js";
 export type {
   ClientCloseEvent,
   ClientError,
@@ -14,6 +13,18 @@ export type {
   WebSocketLike,
   ZocketClient,
 } from "./client/types.js";
+export type { ErrorPayload, Issue, MessageErrorCode } from "./envelope.js";
+export type { ErrorCode, ErrorInfo } from "./faults/codes.js";
+export type {
+  AnyServer,
+  RefusalReason,
+  RoutedServer,
+  ServerMetrics,
+  ServerOptions,
+  ZocketServer,
+} from "./server/types.js";
+export type { MessageBuilder, MiddlewareFn, MiddlewareResult } from "./types/builder.js";
+export type { Carried } from "./types/carried.js";
 export type {
   AnySender,
   DisconnectContext,
@@ -25,9 +36,6 @@ export type {
   UntypedSender,
   ZocketContext,
 } from "./types/context.js";
-export type { Carried } from "./types/carried.js";
-export type { ErrorCode, ErrorInfo } from "./faults/codes.js";
-export type { ErrorPayload, Issue, MessageErrorCode } from "./envelope.js";
 export type { Jsonify } from "./types/json.js";
 export type {
   AnyMessage,
@@ -39,12 +47,4 @@ export type {
 export type { AppRouter, HandlerFn, Handlers } from "./types/router.js";
 export type { AnyRouter, AnyRoutes, RouteTable } from "./types/routes.js";
 export type { Added, Merge, PayloadArguments } from "./types/shape.js";
-export type {
-  AnyServer,
-  RefusalReason,
-  RoutedServer,
-  ServerMetrics,
-  ServerOptions,
-  ZocketServer,
-} from "./server/types.js";
 export type { Zocket } from "./types/zocket.js";

@@ -34,19 +34,19 @@ export type {
 } from "./types.js";
 
 /**
- * Connects to a server and returns a client typed by its router.
+ * Connects to a server and returns a client that is typed by the server's router. The client reconnects by itself until you
+ * close it. `@zocket/core/client` exports the same function, without anything native.
  *
  * @example
  * ```ts
- * import { createZocketClient } from "@zocket/core/client";
- * import type { AppRouter } from "./server.js";
- *
  * const client = createZocketClient<AppRouter>("ws://localhost:3000", {
  *   headers: { authorization: token },
  * });
  * client.on.chat.onMessage(({ text }) => console.log(text));
  * client.send.chat.message({ text: "Hello" });
  * ```
+ *
+ * @throws `TypeError` that names a wrong URL or option, or if there is no `WebSocket`.
  */
 export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
   url: string | URL,

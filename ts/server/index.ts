@@ -1,120 +1,33 @@
-// `createServer`: puts the parts together around a listening engine, and returns their public face.
-import { Commands } from "../border/commands.js";
-import { CommandBuffer } from "../border/hand-over.js";
-import {
-  startNative,
-  type Native,
-  type NativeMetrics,
-  type StartNative,
-} from "../border/native.js";
-import { Admissions } from "../connections/admissions.js";
-import { Disconnects } from "../connections/disconnects.js";
-import { Clients } from "../context/clients.js";
-import { Outlet } from "../context/send.js";
-import { Faults } from "../faults/report.js";
-import { Held } from "../messages/held.js";
-import { InFlight } from "../messages/in-flight.js";
-import { Messages } from "../messages/messages.js";
+// `createServer`, with the types that callers see. Its declaration leads to types alone, so that none of Node's are needed to read it.
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+
+import { startNative } from "../border/native.js";
+import type { AppRouter } from "../types/router.js";
 import type { AnyRoutes } from "../types/routes.js";
-import { Scope } from "../user-code/scope.js";
-import { Turn } from "../user-code/turn.js";
-import { callbacksOf, endingOf, ownOptions, tableOf } from "./arguments.js";
-import { Dispatch } from "./dispatch.js";
-import { Stop } from "./stop.js";
-import type { ServerMetrics, ServerOptions, ZocketServer } from "./types.js";
+import type { Zocket } from "../types/zocket.js";
+import { serve } from "./serve.js";
+import type { ServerOptions, ZocketServer } from "./types.js";
 
-/** Starts to listen at once, and returns the server. `index.d.ts` has the types that callers see. */
-export function createServer(appRouter: object, zo: object, options?: ServerOptions) {
-  return serve(startNative, appRouter, zo, options);
-}
-
-/** The same with the engine as an argument. */
-export function serve(
-  start: StartNative,
-  appRouter: unknown,
-  zo: unknown,
-  options: unknown = {},
-): ZocketServer<AnyRoutes> {
-  const { incoming, outgoing } = tableOf(appRouter);
-  const { headersSchema, onConnect, onDisconnect } = callbacksOf(zo);
-  const { onError, allowedOrigins } = ownOptions(options);
-
-  const names = outgoing.map(({ name }) => name);
-  const scope = new Scope();
-  const turn = new Turn();
-  const faults = new Faults(onError, scope, turn);
-  const clients = new Clients();
-  // Nothing to talk to while the engine starts, nor after it could not.
-  let running: Native | undefined;
-  const buffer = new CommandBuffer(
-    (commands, length, text, size) => running?.submit(commands, length, text, size),
-    (error) => scope.run(faults.report, faults, error, "INTERNAL"),
-  );
-  const commands = new Commands(buffer);
-  const sentEarly = (error: Error, clientId: string) =>
-    scope.run(faults.report, faults, error, "CONNECT", clientId);
-  const inProduction = process.env["NODE_ENV"] === "production";
-  const outlet = new Outlet(commands, clients, names, inProduction ? undefined : sentEarly);
-  const held = new Held(clients, commands, faults, scope);
-  const inFlight = new InFlight(held, faults);
-  const messages = new Messages(incoming, { outlet, faults, scope, held, inFlight, turn });
-  const disconnects = new Disconnects(onDisconnect, faults, scope, turn);
-  const gate = { allowedOrigins, headersSchema, onConnect };
-  const admissions = new Admissions(gate, clients, commands, faults, disconnects, scope);
-  const stop = new Stop(buffer, disconnects, faults, held, messages, scope);
-  const users = { admissions, messages, disconnects, stop };
-  const dispatch = new Dispatch({ ...users, buffer, clients, commands, faults, held, scope, turn });
-
-  // Last, so that nothing listens if anything above throws.
-  const incomingNames = incoming.map(({ name }) => name);
-  const native = start(options as object, incomingNames, [...outgoing], () => {
-    if (running) dispatch.ring(running);
-  });
-  running = native;
-  stop.attach(native);
-  held.attach(native);
-  outlet.maxRooms = native.maxRoomsPerClient;
-  inFlight.maxCalls = native.maxHandlersInFlight;
-  inFlight.maxBytes = native.maxPayload;
-
-  const { port, hostname } = native;
-  const clientCount = () => native.opened() - dispatch.ended;
-  return {
-    port,
-    hostname,
-    url: `ws://${hostOf(hostname)}:${port}`,
-    send: outlet.send,
-    publish: (room, route, ...[payload]) =>
-      outlet.publish("server", "publish", room, route, payload),
-    clientCount,
-    metrics: () => metricsOf(native.metrics(), clientCount(), messages.bad),
-    stop: (how) => stop.stop(endingOf(how)),
-    ref() {
-      // Once the server is over there is nothing left that would let Node go again.
-      if (stop.isOver) return;
-      turn.holds = true;
-      native.ref();
-    },
-    unref() {
-      turn.holds = false;
-      native.unref();
-    },
-  };
-}
-
-/** The host of the URL that reaches an address. */
-function hostOf(address: string): string {
-  if (address === "0.0.0.0" || address === "::") return "localhost";
-  return address.includes(":") ? `[${address}]` : address;
-}
-
-/** The engine's counters with those that only JavaScript can count. */
-function metricsOf(
-  native: NativeMetrics,
-  connections: number,
-  bad: ReadonlyMap<string, number>,
-): ServerMetrics {
-  // Copied, as the engine's binding makes its objects in the realm that the addon was loaded in.
-  const refused = { ...native.refused };
-  return { connections, ...native, refused, bad: { ...native.bad, ...Object.fromEntries(bad) } };
+/**
+ * Starts a server, which listens at once. By default it listens on port 3000 of all interfaces.
+ *
+ * @example
+ * ```ts
+ * const server = createServer(appRouter, zo, { port: 3000 });
+ * server.send.chat.onMessage({ from: "server", text: "I am up" }).broadcast();
+ * process.once("SIGTERM", () => server.stop());
+ * ```
+ *
+ * @throws `TypeError` that names a wrong option. `Error` with a `code` such as `EADDRINUSE` if it cannot listen.
+ */
+export function createServer<
+  TRoutes extends AnyRoutes,
+  THeadersSchema extends StandardSchemaV1,
+  TUserContext,
+>(
+  appRouter: AppRouter<TRoutes, TUserContext>,
+  zo: Zocket<THeadersSchema, TUserContext>,
+  options?: ServerOptions,
+): ZocketServer<TRoutes> {
+  return serve(startNative, appRouter, zo, options) as ZocketServer<never> as ZocketServer<TRoutes>;
 }

@@ -1,0 +1,46 @@
+// `zocket.create`: the native function with the types that callers see.
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+
+import { zocket as native } from "./border/native.js";
+import type { DisconnectContext } from "./types/context.js";
+import type { Zocket } from "./types/zocket.js";
+
+/** Makes zocket instances: each is a message builder and a router, for one kind of clients. */
+export const zocket: {
+  /**
+   * Defines who may connect, and what handlers know about each client. Returns the message builder and the router. Nothing
+   * listens yet: `createServer` starts the server.
+   *
+   * Write `onConnect` before `onDisconnect`, because TypeScript infers the user context in that order.
+   *
+   * @example
+   * ```ts
+   * const zo = zocket.create({
+   *   headers: z.object({ authorization: z.string() }),
+   *   onConnect: async (headers, clientId) => {
+   *     const user = await validateToken(headers.authorization);
+   *     return { userId: user.id, username: user.name };
+   *   },
+   *   onDisconnect: async (ctx, clientId) => {
+   *     await database.updateLastSeen(ctx.userId);
+   *   },
+   * });
+   * ```
+   *
+   * @throws `TypeError` if `headers` is not a Standard Schema or a callback is not a function.
+   */
+  readonly create: <THeadersSchema extends StandardSchemaV1, TUserContext = {}>(config: {
+    /** The schema that checks the headers of a client: Zod, Valibot, ArkType or any other Standard Schema. */
+    headers: THeadersSchema;
+    /**
+     * Called when a client connects, before the 101. Its result becomes part of `ctx`. If it throws, the server refuses the
+     * client with 403, or with the `status` of the error if that is an integer from 400 to 599.
+     */
+    onConnect?: (
+      headers: StandardSchemaV1.InferOutput<THeadersSchema>,
+      clientId: string,
+    ) => TUserContext | Promise<TUserContext>;
+    /** Called exactly once for each client whose `onConnect` succeeded, when that client is gone. */
+    onDisconnect?: (ctx: DisconnectContext<TUserContext>, clientId: string) => void | Promise<void>;
+  }) => Zocket<THeadersSchema, TUserContext>;
+} = native as never;
