@@ -1,4 +1,5 @@
 // `npm run lint`: what needs no build. Stops at the first complaint.
+import { checkFloors } from "./floors.mjs";
 import { main, run, step, tool } from "./steps.mjs";
 
 await main(async () => {
@@ -7,6 +8,7 @@ await main(async () => {
     tool("prettier/bin/prettier.cjs", "--check", "--log-level=warn", "."),
   );
   await step("oxlint", () => tool("oxlint/bin/oxlint", "--deny-warnings"));
+  await step("floors", () => checkFloors());
   await step("tsc", () => tool("typescript/bin/tsc", "--project", "tsconfig.json", "--noEmit"));
   await step("clippy", async () => {
     // The binding has no tests, and in a test build nothing registers its functions: all of it would be dead code.
