@@ -1,27 +1,17 @@
 // The commands the engine understands, each as the words it consists of.
-import { roomForText, type CommandBuffer } from "./hand-over.js";
+import { OPCODE } from "./codes.js";
+import type { HandOver } from "./hand-over.js";
 import type { Payload } from "./payload.js";
-
-const OPCODE = {
-  ADMIT: 1,
-  REFUSE: 2,
-  RELEASE: 3,
-  JOIN: 4,
-  LEAVE: 5,
-  TO: 6,
-  ROOMS: 7,
-  BROADCAST: 8,
-  PAUSE: 10,
-  RESUME: 11,
-  TERMINATE: 12,
-} as const;
+import { roomForText, type Words } from "./words.js";
 
 /** Tells the engine what to do, in order. Clients go by the engine's handles, routes by their numbers. */
 export class Commands {
-  readonly #buffer: CommandBuffer;
+  readonly #handOver: HandOver;
+  readonly #words: Words;
 
-  constructor(buffer: CommandBuffer) {
-    this.#buffer = buffer;
+  constructor(handOver: HandOver) {
+    this.#handOver = handOver;
+    this.#words = handOver.words;
   }
 
   /** Sends the 101; from now on the client may be sent to. */
@@ -34,13 +24,13 @@ export class Commands {
    * a default.
    */
   refuse(handle: number, status: number, reason: number, body: string): void {
-    const buffer = this.#buffer;
-    buffer.start(OPCODE.REFUSE, 12 + roomForText(body));
-    buffer.word(handle);
-    buffer.word(status);
-    buffer.word(reason);
-    buffer.text(body);
-    buffer.end();
+    const words = this.#words;
+    this.#handOver.start(OPCODE.REFUSE, 12 + roomForText(body));
+    words.word(handle);
+    words.word(status);
+    words.word(reason);
+    words.text(body);
+    this.#handOver.end();
   }
 
   /** Frees the handle of a client that is gone. */
@@ -73,56 +63,56 @@ export class Commands {
 
   /** Sends to one client. */
   toOne(route: number, handle: number, payload: Payload): void {
-    const buffer = this.#buffer;
-    buffer.startWith(payload, OPCODE.TO, 12);
-    buffer.word(route);
-    buffer.word(1);
-    buffer.word(handle);
-    buffer.endWith(payload);
+    const words = this.#words;
+    this.#handOver.startWith(payload, OPCODE.TO, 12);
+    words.word(route);
+    words.word(1);
+    words.word(handle);
+    this.#handOver.endWith(payload);
   }
 
   /** Sends to some clients, once to each. */
   to(route: number, handles: readonly number[], payload: Payload): void {
-    const buffer = this.#buffer;
-    buffer.startWith(payload, OPCODE.TO, 8 + 4 * handles.length);
-    buffer.word(route);
-    buffer.word(handles.length);
-    for (const handle of handles) buffer.word(handle);
-    buffer.endWith(payload);
+    const words = this.#words;
+    this.#handOver.startWith(payload, OPCODE.TO, 8 + 4 * handles.length);
+    words.word(route);
+    words.word(handles.length);
+    for (const handle of handles) words.word(handle);
+    this.#handOver.endWith(payload);
   }
 
   /** Sends to everybody in some rooms, once to each client. */
   toRooms(route: number, names: readonly string[], payload: Payload): void {
-    const buffer = this.#buffer;
+    const words = this.#words;
     let needed = 8;
     for (const name of names) needed += roomForText(name);
-    buffer.startWith(payload, OPCODE.ROOMS, needed);
-    buffer.word(route);
-    buffer.word(names.length);
-    for (const name of names) buffer.name(name);
-    buffer.endWith(payload);
+    this.#handOver.startWith(payload, OPCODE.ROOMS, needed);
+    words.word(route);
+    words.word(names.length);
+    for (const name of names) words.name(name);
+    this.#handOver.endWith(payload);
   }
 
   /** Sends to every client. */
   broadcast(route: number, payload: Payload): void {
-    const buffer = this.#buffer;
-    buffer.startWith(payload, OPCODE.BROADCAST, 4);
-    buffer.word(route);
-    buffer.endWith(payload);
+    const words = this.#words;
+    this.#handOver.startWith(payload, OPCODE.BROADCAST, 4);
+    words.word(route);
+    this.#handOver.endWith(payload);
   }
 
   #client(opcode: number, handle: number): void {
-    const buffer = this.#buffer;
-    buffer.start(opcode, 4);
-    buffer.word(handle);
-    buffer.end();
+    const words = this.#words;
+    this.#handOver.start(opcode, 4);
+    words.word(handle);
+    this.#handOver.end();
   }
 
   #member(opcode: number, handle: number, name: string): void {
-    const buffer = this.#buffer;
-    buffer.start(opcode, 4 + roomForText(name));
-    buffer.word(handle);
-    buffer.name(name);
-    buffer.end();
+    const words = this.#words;
+    this.#handOver.start(opcode, 4 + roomForText(name));
+    words.word(handle);
+    words.name(name);
+    this.#handOver.end();
   }
 }

@@ -1,4 +1,4 @@
-// The native addon as the rest sees it, and the border's numbers. The only file that imports the binding.
+// The native addon as the rest sees it. The only file that imports the binding.
 import type * as Binding from "../../binding.js";
 import { missingAddon } from "../faults/missing-addon.js";
 import { heap, memory } from "./memory.js";
@@ -44,7 +44,7 @@ export interface Native {
   readonly maxPayload: number;
   readonly maxRoomsPerClient: number;
   /**
-   * What happened on a shard: JSON text of one array with the value of each event, and in `heads` what {@link HEAD} says; `null`
+   * What happened on a shard: JSON text of one array with the value of each event, and in `heads` what `HEAD` in codes.ts says; `null`
    * when nothing happened.
    */
   take(shard: number, heads: Buffer): string | null;
@@ -84,34 +84,3 @@ export const startNative: StartNative = (options, incoming, outgoing, bell) => {
 export const zocket: { create(config: unknown): object } = isForeign
   ? zocketAtHome(binding.zocket as NativeZocket)
   : binding.zocket;
-
-/** How many events are taken at once, at most. */
-export const MAX_EVENTS = 1_000;
-
-/**
- * Words beside the events that were taken: whether there are more to take, for which the bell does not ring, and then for each
- * event handle, code, the bytes of its value, and its weight: how much memory the value may take, once that was asked for.
- */
-export const HEAD = { MORE: 0, FIRST: 1, WORDS: 4 } as const;
-
-/** Codes of events; a code from 0 up is a message for incoming route `code >> 1`, without a payload if it is odd. */
-export const EVENT = {
-  UPGRADE: -1,
-  CLOSED: -2,
-  BAD: -3,
-  FAULT: -4,
-  STOPPED: -5,
-  DIED: -6,
-} as const;
-
-/** Why JavaScript refuses an upgrade: numbers of the engine's reasons. */
-export const REFUSAL = { HEADERS: 0, CONNECT: 1, ORIGIN: 2 } as const;
-
-/** The route number of `$error`. */
-export const ERROR_ROUTE = 0xffff_ffff;
-
-/** Longest room name in bytes of UTF-8. */
-export const MAX_ROOM_NAME = 4_096;
-
-/** Longest payload in bytes: the engine counts frame lengths in 31 bits. */
-export const MAX_PAYLOAD = 2 ** 30;

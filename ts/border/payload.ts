@@ -1,6 +1,7 @@
 // An outgoing payload as JSON, made when it is sent and never again. Text is left as it is, for the engine to escape: V8 takes
 // 1 to 3 ns a byte for that, the engine 0.2, and it would flatten and look through what is only put together here. Numbers are left
 // to it too: V8 remembers the last thousands that became text, and each collection of garbage copies them.
+import { PIECE } from "./codes.js";
 
 /** Of one payload, so much text in all is left to the engine: escaping may need six times the room. */
 export const MOST_TEXT = 4 * 1024 * 1024;
@@ -13,10 +14,7 @@ const MOST_PROPERTIES = 64;
 const MOST_KEYS = 4_096;
 const LONGEST_KEY = 64;
 
-/** What the two highest bits of a piece's word say; without one it is JSON. */
-const TEXT = 1 << 30;
-const INTEGER = 2 << 30;
-const DOUBLE = 3 << 30;
+const { TEXT, INTEGER, DOUBLE } = PIECE;
 
 /** JSON with text and numbers in it that are not JSON yet. */
 export class Pieces {

@@ -2,8 +2,8 @@
 // code does, so that most upgrades are answered in the batch they came in.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
+import { REFUSAL } from "../border/codes.js";
 import type { Commands } from "../border/commands.js";
-import { REFUSAL } from "../border/native.js";
 import type { Client, Clients, Suspended } from "../context/clients.js";
 import { isObject, isThenable, quote, unexpected } from "../faults/check.js";
 import { headersIssues } from "../faults/issues.js";

@@ -1,5 +1,5 @@
 // What a room's name may be.
-import { MAX_ROOM_NAME } from "../border/native.js";
+import { MAX_ROOM_NAME } from "../border/codes.js";
 import { quote, unexpected } from "../faults/check.js";
 import { provokedBy } from "../faults/client-fault.js";
 

@@ -3,7 +3,7 @@
 // wait.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
-import { ERROR_ROUTE } from "../border/native.js";
+import { ERROR_ROUTE } from "../border/codes.js";
 import type { Client, Suspended, WaitingMessage } from "../context/clients.js";
 import { extendedContext, freshContext, type Context } from "../context/context.js";
 import type { Outlet } from "../context/send.js";

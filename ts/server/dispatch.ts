@@ -1,9 +1,10 @@
 // Answers the bell: takes what happened, tells each event to whom it concerns, and hands over what the user's code sent
 // meanwhile. Stops when the turn of the event loop is over, and goes on in the next one. Nothing that user code does gets
 // out of here.
+import { EVENT, HEAD, MAX_EVENTS } from "../border/codes.js";
 import type { Commands } from "../border/commands.js";
-import type { CommandBuffer } from "../border/hand-over.js";
-import { EVENT, HEAD, MAX_EVENTS, type Native } from "../border/native.js";
+import type { HandOver } from "../border/hand-over.js";
+import type { Native } from "../border/native.js";
 import type { Admissions, UpgradeRequest } from "../connections/admissions.js";
 import type { Disconnects } from "../connections/disconnects.js";
 import type { Client, Clients } from "../context/clients.js";
@@ -17,7 +18,7 @@ import type { Stop } from "./stop.js";
 
 /** Those the events concern. */
 export interface Parts {
-  readonly buffer: CommandBuffer;
+  readonly handOver: HandOver;
   readonly clients: Clients;
   readonly commands: Commands;
   readonly admissions: Admissions;
@@ -81,13 +82,13 @@ export class Dispatch {
 
   /** Deals with events until there are none, or the turn is over. */
   #goOn(native: Native): void {
-    const { buffer, turn } = this.#parts;
+    const { handOver, turn } = this.#parts;
     this.#isPutOff = true;
     if (!turn.isOver) {
       turn.begin(this.#values !== undefined);
-      buffer.beginBatch();
+      handOver.beginBatch();
       this.#isPutOff = !this.#all(native);
-      buffer.endBatch();
+      handOver.endBatch();
       turn.end();
     }
     if (this.#isPutOff) turn.afterwards(() => this.#goOn(native));
@@ -95,7 +96,7 @@ export class Dispatch {
 
   /** Takes from the shards in turn; false when the turn is over before there is nothing left. */
   #all(native: Native): boolean {
-    const { buffer, turn } = this.#parts;
+    const { handOver, turn } = this.#parts;
     for (;;) {
       if (!this.#batch()) return false;
       try {
@@ -105,7 +106,7 @@ export class Dispatch {
           if (!this.#again) return true;
           this.#again = false;
           // The I/O threads can work on what was sent while the next round goes on here.
-          buffer.flush();
+          handOver.flush();
           if (turn.isOver) return false;
         }
         const text = native.take(this.#shard++, this.#heads);

@@ -1,6 +1,6 @@
 // Puts the parts together around a listening engine, and returns their public face.
 import { Commands } from "../border/commands.js";
-import { CommandBuffer } from "../border/hand-over.js";
+import { HandOver } from "../border/hand-over.js";
 import { type Native, type NativeMetrics, type StartNative } from "../border/native.js";
 import { Admissions } from "../connections/admissions.js";
 import { Disconnects } from "../connections/disconnects.js";
@@ -36,11 +36,11 @@ export function serve(
   const clients = new Clients();
   // Nothing to talk to while the engine starts, nor after it could not.
   let running: Native | undefined;
-  const buffer = new CommandBuffer(
+  const handOver = new HandOver(
     (commands, length, text, size) => running?.submit(commands, length, text, size),
     (error) => scope.run(faults.report, faults, error, "INTERNAL"),
   );
-  const commands = new Commands(buffer);
+  const commands = new Commands(handOver);
   const sentEarly = (error: Error, clientId: string) =>
     scope.run(faults.report, faults, error, "CONNECT", clientId);
   const inProduction = process.env["NODE_ENV"] === "production";
@@ -51,9 +51,18 @@ export function serve(
   const disconnects = new Disconnects(onDisconnect, faults, scope, turn);
   const gate = { allowedOrigins, headersSchema, onConnect };
   const admissions = new Admissions(gate, clients, commands, faults, disconnects, scope);
-  const stop = new Stop(buffer, disconnects, faults, held, messages, scope);
+  const stop = new Stop(handOver, disconnects, faults, held, messages, scope);
   const users = { admissions, messages, disconnects, stop };
-  const dispatch = new Dispatch({ ...users, buffer, clients, commands, faults, held, scope, turn });
+  const dispatch = new Dispatch({
+    ...users,
+    handOver,
+    clients,
+    commands,
+    faults,
+    held,
+    scope,
+    turn,
+  });
 
   // Last, so that nothing listens if anything above throws.
   const incomingNames = incoming.map(({ name }) => name);

@@ -1,7 +1,7 @@
 // `stop()`: waits for the engine's threads, then for what `onDisconnect` still does, and lets Node go.
 import { performance } from "node:perf_hooks";
 
-import type { CommandBuffer } from "../border/hand-over.js";
+import type { HandOver } from "../border/hand-over.js";
 import type { Native } from "../border/native.js";
 import type { Disconnects } from "../connections/disconnects.js";
 import type { ErrorCode } from "../faults/codes.js";
@@ -31,7 +31,7 @@ interface Ending {
 
 /** Ends one server. */
 export class Stop {
-  readonly #buffer: CommandBuffer;
+  readonly #handOver: HandOver;
   readonly #disconnects: Disconnects;
   readonly #faults: Faults;
   readonly #scope: Scope;
@@ -49,14 +49,14 @@ export class Stop {
   #handledBy = Infinity;
 
   constructor(
-    buffer: CommandBuffer,
+    handOver: HandOver,
     disconnects: Disconnects,
     faults: Faults,
     held: Held,
     messages: Messages,
     scope: Scope,
   ) {
-    this.#buffer = buffer;
+    this.#handOver = handOver;
     this.#disconnects = disconnects;
     this.#faults = faults;
     this.#held = held;
@@ -77,7 +77,7 @@ export class Stop {
 
   /** Stops the server; if it stops already, what asks for more than what is under way is done at once. */
   stop(how: How): Promise<void> {
-    this.#buffer.flush();
+    this.#handOver.flush();
     if (!this.#isOver) {
       // Also after `unref`: whoever waits for the end is to see it. It lasts no longer than the deadlines here and there.
       this.#native?.ref();
@@ -138,7 +138,7 @@ export class Stop {
     }
     this.#held.close();
     this.#faults.close();
-    this.#buffer.close();
+    this.#handOver.close();
     this.#isOver = true;
     try {
       this.#native?.dispose();
