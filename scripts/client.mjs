@@ -5,7 +5,7 @@ import path from "node:path";
 import { main, root, tool } from "./steps.mjs";
 
 await main(async () => {
-  await tool("typescript/bin/tsc", "--project", "ts/client/tsconfig.json");
+  await tool("typescript/bin/tsc", "--project", "tsconfig.browser.json");
   // The package is CommonJS; this tells Node and TypeScript that this folder is not.
   writeFileSync(path.join(root, "dist", "esm", "package.json"), '{ "type": "module" }\n');
 });
