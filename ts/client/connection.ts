@@ -1,7 +1,7 @@
 // Owns the WebSocket, and the next one when it is lost. Knows nothing of envelopes and routes.
 import { delayAfter, hinted } from "./delay.js";
 import { Haste, PROVEN_AFTER } from "./haste.js";
-import type { Turn } from "./order.js";
+import type { Order } from "./order.js";
 import type { Settings } from "./settings.js";
 import type { ClientCloseEvent, WebSocketLike } from "./types.js";
 
@@ -28,7 +28,7 @@ export interface ConnectionEvents {
 export class Connection {
   readonly #settings: Settings;
   readonly #events: ConnectionEvents;
-  readonly #turn: Turn;
+  readonly #order: Order;
   readonly #haste = new Haste();
   /** The current attempt or connection; missing while waiting for the next one, and at the end. */
   #socket: WebSocketLike | undefined;
@@ -41,9 +41,9 @@ export class Connection {
   /** Attempts since the first, since a connection proved itself or since `reconnect()`. */
   #retries = 0;
 
-  constructor(settings: Settings, turn: Turn, events: ConnectionEvents) {
+  constructor(settings: Settings, order: Order, events: ConnectionEvents) {
     this.#settings = settings;
-    this.#turn = turn;
+    this.#order = order;
     this.#events = events;
     this.#connect();
   }
@@ -107,7 +107,7 @@ export class Connection {
     this.#retries = 0;
     if (socket) {
       const echoes = this.#haste.replaced();
-      this.#turn.later(() => this.#haste.telling(() => this.#events.ended(event), echoes));
+      this.#order.later(() => this.#haste.telling(() => this.#events.ended(event), echoes));
     }
     this.#retry();
   }
@@ -121,7 +121,7 @@ export class Connection {
     const whileCurrent =
       <TEvent>(listener: (event: TEvent) => void) =>
       (event: TEvent): void =>
-        this.#turn.now(() => {
+        this.#order.now(() => {
           if (socket === this.#socket) listener(event);
         });
     const failed = whileCurrent(() => this.#ended(ABNORMAL_CLOSURE, "", false));
@@ -159,7 +159,7 @@ export class Connection {
       this.#connect();
     } catch (error) {
       console.error("zocket: the WebSocket class failed:", error);
-      this.#turn.now(() => this.#ended(ABNORMAL_CLOSURE, "", false));
+      this.#order.now(() => this.#ended(ABNORMAL_CLOSURE, "", false));
     }
   }
 
@@ -170,7 +170,7 @@ export class Connection {
       this.#timer = undefined;
       this.#retries = 0;
       this.#haste.proven(this.#isPostponed);
-      if (this.#isPostponed) this.#turn.run(() => this.#replace());
+      if (this.#isPostponed) this.#order.run(() => this.#replace());
     });
     this.#events.opened();
   }
@@ -206,7 +206,7 @@ export class Connection {
 
   #startTimer(ms: number, step: () => void): void {
     this.#clearTimer();
-    this.#timer = setTimeout(() => this.#turn.now(step), ms);
+    this.#timer = setTimeout(() => this.#order.now(step), ms);
   }
 
   #clearTimer(): void {

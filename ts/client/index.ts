@@ -3,7 +3,7 @@ import { ERROR_TYPE, type Envelope, type ErrorPayload } from "../envelope.js";
 import type { AnyRouter } from "../types/routes.js";
 import { Connection } from "./connection.js";
 import { Listeners } from "./listeners.js";
-import { Turn } from "./order.js";
+import { Order } from "./order.js";
 import { byteLength, Queue, type Waiting } from "./queue.js";
 import { routes } from "./routes.js";
 import { settings } from "./settings.js";
@@ -18,7 +18,7 @@ import type {
 /** The close code for a message that is too large (RFC 6455, 7.4.1). */
 const TOO_LARGE = 1009;
 /** How many bytes wait at most in the socket of an open connection whose server does not read. */
-const MAX_BUFFERED = 16 * 1024 * 1024;
+const MAX_IN_SOCKET = 16 * 1024 * 1024;
 
 export type {
   ClientCloseEvent,
@@ -59,7 +59,7 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
   const closes = new Listeners<ClientCloseEvent>();
   const errors = new Listeners<ClientError>();
   const queue = new Queue(maxQueuedBytes);
-  const turn = new Turn();
+  const order = new Order();
   /** The longest message of the current connection: the one that a server means which finds a message too large. */
   let longest = { route: "", length: 0 };
 
@@ -67,9 +67,9 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
   if (onOpen !== undefined) opens.add(onOpen, "createZocketClient: options.onOpen");
   if (onClose !== undefined) closes.add(onClose, "createZocketClient: options.onClose");
 
-  const connection = turn.run(
+  const connection = order.run(
     () =>
-      new Connection(checked, turn, {
+      new Connection(checked, order, {
         opened() {
           longest = { route: "", length: 0 };
           // First: an application joins its rooms there, and what its user typed meanwhile is for these.
@@ -98,11 +98,11 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
   function send(route: string, payload: unknown): void {
     const envelope: Envelope = { type: route, payload };
     const text = JSON.stringify(envelope);
-    turn.run(() => {
+    order.run(() => {
       const message = { route, text };
       if (!connection.isOpen)
         return queue.push(route, text) || refuse(message, "for an open connection");
-      if (connection.buffered < Math.max(MAX_BUFFERED, maxQueuedBytes)) return sendNow(message);
+      if (connection.buffered < Math.max(MAX_IN_SOCKET, maxQueuedBytes)) return sendNow(message);
       return refuse(message, "for a server that reads slowly");
     });
   }
@@ -127,7 +127,7 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
   function refuse({ route, text }: Waiting, why: string): void {
     if (debug) log(`discards ${described(route, text)}`);
     const message = `Too many messages wait ${why}`;
-    turn.later(() => errors.emit({ code: "QUEUE_FULL", route, message }));
+    order.later(() => errors.emit({ code: "QUEUE_FULL", route, message }));
   }
 
   function on(route: string, listener: unknown): () => void {
@@ -147,8 +147,8 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
     onOpen: (listener) => opens.add(listener, "client.onOpen"),
     onClose: (listener) => closes.add(listener, "client.onClose"),
     onError: (listener) => errors.add(listener, "client.onError"),
-    close: () => turn.run(() => connection.close()),
-    reconnect: () => turn.run(() => connection.reconnect()),
+    close: () => order.run(() => connection.close()),
+    reconnect: () => order.run(() => connection.reconnect()),
     get readyState() {
       return connection.readyState;
     },

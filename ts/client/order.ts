@@ -2,7 +2,7 @@
 // microtask. What comes from the socket or a timer is told at once, after what waits.
 
 /** Puts what happens to a client into one order. */
-export class Turn {
+export class Order {
   /** Steps of methods, in their order; they do not throw. It holds what one run of the caller's code causes. */
   #later: (() => void)[] = [];
   #isCatchingUp = false;

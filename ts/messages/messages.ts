@@ -30,7 +30,7 @@ const TEXTS = {
 } as const;
 
 /** Most bytes of a `$error`'s payload, without the words around its issues: the whole of it has 16 KiB at most. */
-const MAX_ERROR = 16_384 - `{"type":"${ERROR_TYPE}","payload":},"issues":`.length;
+const MAX_ERROR_PAYLOAD = 16_384 - `{"type":"${ERROR_TYPE}","payload":},"issues":`.length;
 
 /** A schema or middleware that is not done yet; never rejects. */
 type Pending = Promise<void> | undefined;
@@ -361,7 +361,7 @@ export class Messages {
     this.#bad.set(code, (this.#bad.get(code) ?? 0) + 1);
     let payload = JSON.stringify({ code, route: route.name, message: TEXTS[code] });
     if (issues) {
-      const room = MAX_ERROR - Buffer.byteLength(payload);
+      const room = MAX_ERROR_PAYLOAD - Buffer.byteLength(payload);
       payload = `${payload.slice(0, -1)},"issues":${payloadIssues(issues, room)}}`;
     }
     this.#outlet.commands.toOne(ERROR_ROUTE, client.handle, payload);
