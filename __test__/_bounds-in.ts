@@ -145,7 +145,7 @@ export const WAY_IN: Record<string, Case> = {
     await house.ask("await measure();");
     await house.until("nothing to be left", "state.got.every((it) => it.deref() === undefined)");
     await engine(
-      "src/inbox.rs",
+      "src/border/inbox.rs",
       "batches_join_until_they_hold_a_thousand_events",
       "a_batch_stays_under_its_bytes_unless_one_message_is_larger",
     )(t);

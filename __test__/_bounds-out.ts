@@ -123,11 +123,11 @@ export const CLIENTS: Record<string, Case> = {
       await assert.rejects(house.crowd(1));
       await house.leave(crowd);
     }
-    await engine("src/addresses.rs", "a_source_without_a_connection_is_forgotten")(t);
+    await engine("src/limits/addresses.rs", "a_source_without_a_connection_is_forgotten")(t);
   },
 
   "addresses that may not upgrade at once": engine(
-    "src/address_rate.rs",
+    "src/limits/address_rate.rs",
     "an_address_is_forgotten_when_its_bucket_is_full",
     "no_more_addresses_are_remembered_than_there_may_be_and_the_others_are_let_through",
   ),
@@ -196,12 +196,15 @@ export const WAY_OUT: Record<string, Case> = {
     // 125 MiB were handed over in one go.
     assert.ok(most < 48 * MIB, `${(most / MIB).toFixed(1)} MiB`);
     await engine(
-      "src/mailbox.rs",
+      "src/border/mailbox.rs",
       "the_owner_waits_at_the_bound_however_short_the_commands_are",
     )(t);
   },
 
-  "memory of commands that were applied": engine("src/buffers.rs", "what_is_kept_is_bounded"),
+  "memory of commands that were applied": engine(
+    "src/border/buffers.rs",
+    "what_is_kept_is_bounded",
+  ),
 
   "the outbox of a client": async (t) => {
     const house = await House.open(t, { slowClient: "drop", maxBackpressure: 4 * MIB });

@@ -62,7 +62,7 @@ const filesOf = (cell = "") => [...cell.matchAll(/\]\(([^)]+)\)/g)].map(([, file
 /** Files with fields that may grow, and why no client is in them. */
 const NOTHING_OF_A_CLIENT: Record<string, string> = {
   "src/config.rs": "options",
-  "src/routes.rs": "the router",
+  "src/message/routes.rs": "the router",
   "src/server.rs": "I/O threads",
   "napi/src/fields.rs": "options",
   "napi/src/server.rs": "options and counters",

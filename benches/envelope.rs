@@ -8,7 +8,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::{Value, json};
 use zocket::Routes;
-use zocket::envelope::{encode_frame, parse};
+use zocket::message::envelope::{encode_frame, parse};
 
 /// Name and bytes of text in the payload.
 const SIZES: [(&str, usize); 4] = [

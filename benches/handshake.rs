@@ -8,7 +8,7 @@ use std::{fmt::Write, hint::black_box};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use zocket::{
     Rules,
-    handshake::{Head, parse, switching_protocols},
+    handshake::request::{Head, parse, switching_protocols},
 };
 
 fn request(target: &str, extra: usize) -> String {

@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, ops::RangeInclusive, thread, time::Duration};
 
 use crate::{
     error::{Error, Result},
-    handshake::Rules,
+    handshake::request::Rules,
 };
 
 /// What happens to a client that reads slower than it is sent to.

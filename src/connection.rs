@@ -1,6 +1,7 @@
 //! One connection as its shard sees it: state, outbox, and what its task is told.
 
-mod write;
+pub(crate) mod outbox;
+mod output;
 
 use std::{
     cell::{Cell, RefCell},
@@ -11,13 +12,12 @@ use std::{
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::{
-    buffered::Tally,
-    id::{ClientId, Handle},
-    outbox::Outbox,
-    rate::Rate,
+    border::handle::{ClientId, Handle},
+    connection::outbox::Outbox,
+    limits::{buffered::Tally, rate::Rate},
 };
 
-pub(crate) use self::write::Flush;
+pub(crate) use self::output::Flush;
 
 /// Messages of one connection that may wait for the owner, and bytes of them, before it is not read on. So a client that
 /// floods is never far ahead of the others, and the owner's wish to pause it comes in time. With what the owner has taken

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use crate::{handshake::Reason, id::RoomName, shrink::shrink_map};
+use crate::{border::handle::RoomName, handshake::refusal::Reason, shrink::shrink_map};
 
 /// A counter with one writer, so that counting costs no locked instruction.
 #[derive(Debug, Default)]

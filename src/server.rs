@@ -20,25 +20,28 @@ use tokio::{
 };
 
 use crate::{
-    address_rate::AddressRates,
-    addresses::Addresses,
-    buffered::Buffered,
-    buffers::Buffers,
-    command::write_with_payloads,
+    border::{
+        buffers::Buffers,
+        event::{Event, EventSink},
+        handle::Handle,
+        inbox::{Batch, Bell, Drained, Inbox, InboxWriter},
+        mailbox::{Mail, StopMode},
+        payloads::write_with_payloads,
+    },
     config::Config,
     error::{Error, Result},
-    event::{Event, EventSink},
-    handshake::Reason,
-    id::Handle,
-    inbox::{Batch, Bell, Drained, Inbox, InboxWriter},
-    listener,
-    mailbox::{Mail, StopMode},
+    handshake::refusal::Reason,
+    limits::{
+        address_rate::AddressRates,
+        addresses::Addresses,
+        buffered::Buffered,
+        pending::PendingPlaces,
+        rate::{Rate, SharedBucket},
+    },
+    message::{protocol::Protocol, routes::Routes},
     metrics::{Metrics, RoomDirectory, Snapshot},
-    pending::PendingPlaces,
-    protocol::Protocol,
-    rate::{Rate, SharedBucket},
-    routes::Routes,
     shard::{Shard, Shared},
+    tasks::listener,
 };
 
 /// Starts servers.
@@ -294,7 +297,7 @@ impl ServerHandle {
     }
 
     /// Hands commands over; every shard applies them in order. Waits while a shard is more than
-    /// 8 MiB behind. See [`command`](crate::command) for the form.
+    /// 8 MiB behind. See [`command`](crate::border::command) for the form.
     pub fn submit(&self, commands: &[u8]) {
         let mut buffer = self.shared.buffers.get();
         buffer.extend_from_slice(commands);

@@ -3,12 +3,15 @@
 //!
 //! Nothing here is shared with another thread but the inbox, the mailbox and the counters.
 
-mod overflow;
+pub(crate) mod bad;
+pub(crate) mod drain;
+mod fan_out;
+mod flush;
 mod place;
+mod relief;
 mod slots;
 mod stop;
 mod tasks;
-mod write;
 
 use std::{
     cell::{Cell, RefCell},
@@ -27,27 +30,27 @@ use tokio::{
 };
 
 use crate::{
-    address_rate::AddressRates,
-    addresses::Addresses,
-    bad::BadMessages,
-    buffered::{Buffered, Tally},
-    buffers::Buffers,
+    border::{
+        buffers::Buffers,
+        event::{Event, FaultCode},
+        handle::{ClientId, Handle},
+        inbox::InboxWriter,
+        mailbox::{Accepted, Mail, Mailbox, StopMode},
+    },
     config::Config,
     connection::{Connection, State},
-    drain::Drain,
-    event::{Event, FaultCode},
-    heartbeat,
-    id::{ClientId, Handle},
-    inbox::InboxWriter,
-    listener,
-    mailbox::{Accepted, Mail, Mailbox, StopMode},
+    limits::{
+        address_rate::AddressRates,
+        addresses::Addresses,
+        buffered::{Buffered, Tally},
+        pending::{PendingPlace, PendingPlaces},
+        rate::{Rate, SharedBucket},
+    },
+    message::{protocol::Protocol, routes::Routes},
     metrics::{Metrics, RoomDirectory},
-    pending::{PendingPlace, PendingPlaces},
-    protocol::Protocol,
-    rate::{Rate, SharedBucket},
-    registry::Registry,
-    routes::Routes,
-    session, upgrade,
+    rooms::registry::Registry,
+    shard::{bad::BadMessages, drain::Drain},
+    tasks::{heartbeat, listener, session, upgrade},
 };
 
 pub(crate) use self::place::Place;

@@ -67,11 +67,13 @@ mod tests {
 
     use super::{Condvar, Mutex};
     use crate::{
-        event::Event,
-        id::Handle,
-        inbox::{Bell, Drained, Inbox, InboxWriter},
-        mailbox::{Mail, Mailbox, StopMode},
-        pending::PendingPlaces,
+        border::{
+            event::Event,
+            handle::Handle,
+            inbox::{Bell, Drained, Inbox, InboxWriter},
+            mailbox::{Mail, Mailbox, StopMode},
+        },
+        limits::pending::PendingPlaces,
     };
 
     /// The owner's event loop: it sleeps until it is rung.

@@ -15,7 +15,7 @@ use support::{
 };
 use zocket::{
     Config, Protocol, SlowClient,
-    protocol::{Admission, Exchange, Message},
+    message::protocol::{Admission, Exchange, Message},
 };
 
 const CHUNK: usize = 64 * 1024;

@@ -318,17 +318,19 @@ async fn the_owner_can_close_one_client() {
 struct Fragile;
 
 impl zocket::Protocol for Fragile {
-    fn admission(&self) -> zocket::protocol::Admission {
-        zocket::protocol::Admission::Owner
+    fn admission(&self) -> zocket::message::protocol::Admission {
+        zocket::message::protocol::Admission::Owner
     }
 
     fn message(
         &self,
-        message: zocket::protocol::Message,
-        exchange: &mut zocket::protocol::Exchange<'_>,
+        message: zocket::message::protocol::Message,
+        exchange: &mut zocket::message::protocol::Exchange<'_>,
     ) {
         match message {
-            zocket::protocol::Message::Text(text) if text.as_str() == "boom" => panic!("boom"),
+            zocket::message::protocol::Message::Text(text) if text.as_str() == "boom" => {
+                panic!("boom")
+            }
             _ => exchange.tell(&zocket::Event::Message {
                 route: 0,
                 payload: None,

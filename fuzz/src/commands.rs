@@ -3,7 +3,10 @@
 
 use zocket::{
     Command, CommandWriter, MAX_ROOM_NAME,
-    command::{Commands, NO_PAYLOAD, write_with_payloads},
+    border::{
+        command::{Commands, NO_PAYLOAD},
+        payloads::write_with_payloads,
+    },
 };
 
 use super::memory;

@@ -7,7 +7,7 @@ use serde::{
     de::{MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
-use zocket::envelope::{BadEnvelope, encode_frame, parse};
+use zocket::message::envelope::{BadEnvelope, encode_frame, parse};
 
 use super::memory;
 

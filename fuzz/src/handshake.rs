@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use zocket::{
     AllowedOrigins, Rules,
-    handshake::{Head, MAX_HEAD, Site, UpgradeRequest, parse},
+    handshake::request::{Head, MAX_HEAD, Site, UpgradeRequest, parse},
 };
 
 use super::memory;

@@ -1,6 +1,6 @@
 //! What the owner sees of a request's head.
 
-use crate::envelope::push_json_string;
+use crate::message::envelope::push_json_string;
 
 /// Header fields and query parameters merged: first the fields, names in lower case, then the parameters, as they are
 /// spelled and in lower case. Each name stands here once.

@@ -8,8 +8,8 @@ use std::{
 
 use super::{Shard, Shared};
 use crate::{
-    addresses::Source,
-    handshake::{Reason, Refusal},
+    handshake::refusal::{Reason, Refusal},
+    limits::addresses::Source,
 };
 
 /// A connection's place under `max_connections` and `max_connections_per_address`. Given back when dropped, which must be

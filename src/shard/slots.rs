@@ -4,10 +4,8 @@ use std::rc::Rc;
 
 use super::{Shard, stop::close_for_later};
 use crate::{
+    border::{event::Event, handle::Handle, mailbox::StopMode},
     connection::{Connection, Order, State},
-    event::Event,
-    id::Handle,
-    mailbox::StopMode,
 };
 
 /// Connections by slot number.

@@ -6,10 +6,9 @@ use tokio::time::Instant;
 
 use super::Shard;
 use crate::{
+    border::{event::FaultCode, mailbox::StopMode},
     connection::{Connection, Order, State},
-    drain::Drain,
-    event::FaultCode,
-    mailbox::StopMode,
+    shard::drain::Drain,
 };
 
 impl Shard {

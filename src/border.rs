@@ -1,0 +1,11 @@
+//! The border with the owner: what goes out, what comes in, and where it waits.
+
+pub(crate) mod buffers;
+pub mod command;
+pub mod event;
+pub mod handle;
+pub mod inbox;
+pub mod mailbox;
+pub mod payloads;
+pub(crate) mod weight;
+pub mod writer;

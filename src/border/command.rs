@@ -1,0 +1,490 @@
+//! What the owner tells the engine, and its binary form: the only way in.
+//!
+//! Commands are little-endian `u32` words. Each starts with its opcode and its whole length in
+//! words; text and payloads are padded with zeros to whole words.
+//!
+//! | opcode | words after the first two |
+//! |---|---|
+//! | 1 admit | handle |
+//! | 2 refuse | handle, HTTP status, reason, body bytes, body |
+//! | 3 release | handle |
+//! | 4 join, 5 leave | handle, name bytes, name |
+//! | 6 to | payload bytes, route, count, handles, payload |
+//! | 7 rooms | payload bytes, route, count, (name bytes, name) for each room, payload |
+//! | 8 broadcast | payload bytes, route, payload |
+//! | 9 close | handle, close code |
+//! | 10 pause, 11 resume, 12 terminate | handle |
+//!
+//! A payload length of [`NO_PAYLOAD`] means that the envelope has none. An owner may hand over the payloads beside the
+//! commands instead, as one text: see [`write_with_payloads`](super::payloads::write_with_payloads).
+
+use crate::border::handle::{Handle, MAX_ROOM_NAME};
+
+/// Payload length that says there is no payload.
+pub const NO_PAYLOAD: u32 = u32::MAX;
+
+/// Most bytes of one outgoing payload.
+const MAX_OUTGOING: usize = 1 << 30;
+
+/// One order from the owner, borrowed from the buffer it came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command<'a> {
+    /// Send the 101 and start reading messages.
+    Admit(Handle),
+    /// Answer the upgrade with an HTTP status; releases the handle.
+    Refuse {
+        /// Whose upgrade.
+        handle: Handle,
+        /// 400 to 599.
+        status: u16,
+        /// Index into [`Reason::ALL`](crate::handshake::refusal::Reason::ALL).
+        reason: u32,
+        /// JSON text if it starts with `{`, plain text otherwise; empty for a default.
+        body: &'a [u8],
+    },
+    /// The owner has seen the end of this connection: its number may be used again.
+    Release(Handle),
+    /// Put a client into a room.
+    Join(Handle, &'a [u8]),
+    /// Take a client out of a room.
+    Leave(Handle, &'a [u8]),
+    /// Send to single clients.
+    To {
+        /// Number of the outgoing route.
+        route: u32,
+        /// JSON text.
+        payload: Option<&'a [u8]>,
+        /// Who gets it; doubles count once.
+        clients: Handles<'a>,
+    },
+    /// Send to everybody in any of some rooms, once.
+    Rooms {
+        /// Number of the outgoing route.
+        route: u32,
+        /// JSON text.
+        payload: Option<&'a [u8]>,
+        /// Which rooms.
+        rooms: RoomNames<'a>,
+    },
+    /// Send to every open client.
+    Broadcast {
+        /// Number of the outgoing route.
+        route: u32,
+        /// JSON text.
+        payload: Option<&'a [u8]>,
+    },
+    /// Start the closing handshake with this code.
+    Close(Handle, u16),
+    /// Stop reading from this client.
+    Pause(Handle),
+    /// Read from it again.
+    Resume(Handle),
+    /// Cut it off.
+    Terminate(Handle),
+}
+
+/// The handles of a [`Command::To`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handles<'a>(&'a [u8]);
+
+impl Iterator for Handles<'_> {
+    type Item = Handle;
+
+    fn next(&mut self) -> Option<Handle> {
+        let (word, rest) = self.0.split_first_chunk::<4>()?;
+        self.0 = rest;
+        Some(Handle(u32::from_le_bytes(*word)))
+    }
+}
+
+/// The room names of a [`Command::Rooms`]; checked when the command was decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomNames<'a> {
+    words: &'a [u8],
+    count: u32,
+}
+
+impl<'a> RoomNames<'a> {
+    /// The room, if it is a single one.
+    #[must_use]
+    pub fn only(&self) -> Option<&'a [u8]> {
+        if self.count == 1 {
+            self.clone().next()
+        } else {
+            None
+        }
+    }
+}
+
+impl<'a> Iterator for RoomNames<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.count = self.count.checked_sub(1)?;
+        let mut words = Words(self.words);
+        let name = words.room_name()?;
+        self.words = words.0;
+        Some(name)
+    }
+}
+
+/// Walks the commands of one buffer. Ends early at the first that makes no sense; `None` then
+/// comes with bytes left, which [`is_done`](Self::is_done) tells.
+#[derive(Debug)]
+pub struct Commands<'a>(&'a [u8]);
+
+impl<'a> Commands<'a> {
+    /// The commands in `bytes`.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// Whether every byte was understood.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'a> Iterator for Commands<'a> {
+    type Item = Command<'a>;
+
+    fn next(&mut self) -> Option<Command<'a>> {
+        let mut rest = Words(self.0);
+        let mut words = Words(rest.command()?);
+        let opcode = words.word()?;
+        words.word()?;
+        let command = decode(opcode, words)?;
+        self.0 = rest.0;
+        Some(command)
+    }
+}
+
+fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
+    Some(match opcode {
+        1 => Command::Admit(words.handle()?),
+        2 => {
+            let handle = words.handle()?;
+            let status = u16::try_from(words.word()?).ok()?;
+            let reason = words.word()?;
+            let length = words.word()? as usize;
+            Command::Refuse {
+                handle,
+                status,
+                reason,
+                body: words.padded(length)?,
+            }
+        }
+        3 => Command::Release(words.handle()?),
+        4 => Command::Join(words.handle()?, words.room_name()?),
+        5 => Command::Leave(words.handle()?, words.room_name()?),
+        6 => {
+            let length = words.word()?;
+            let route = words.word()?;
+            let count = words.word()? as usize;
+            let clients = Handles(words.take(count.checked_mul(4)?)?);
+            Command::To {
+                route,
+                payload: words.payload(length)?,
+                clients,
+            }
+        }
+        7 => {
+            let length = words.word()?;
+            let route = words.word()?;
+            let count = words.word()?;
+            let rooms = RoomNames {
+                words: words.0,
+                count,
+            };
+            for _ in 0..count {
+                words.room_name()?;
+            }
+            Command::Rooms {
+                route,
+                payload: words.payload(length)?,
+                rooms,
+            }
+        }
+        8 => {
+            let length = words.word()?;
+            let route = words.word()?;
+            Command::Broadcast {
+                route,
+                payload: words.payload(length)?,
+            }
+        }
+        9 => Command::Close(words.handle()?, u16::try_from(words.word()?).ok()?),
+        10 => Command::Pause(words.handle()?),
+        11 => Command::Resume(words.handle()?),
+        12 => Command::Terminate(words.handle()?),
+        _ => return None,
+    })
+}
+
+/// What is left of one command, or of several.
+pub(super) struct Words<'a>(pub(super) &'a [u8]);
+
+impl<'a> Words<'a> {
+    pub(super) fn word(&mut self) -> Option<u32> {
+        let (word, rest) = self.0.split_first_chunk::<4>()?;
+        self.0 = rest;
+        Some(u32::from_le_bytes(*word))
+    }
+
+    fn handle(&mut self) -> Option<Handle> {
+        self.word().map(Handle)
+    }
+
+    /// A whole command: its second word says how long it is.
+    pub(super) fn command(&mut self) -> Option<&'a [u8]> {
+        let mut head = Self(self.0);
+        head.word()?;
+        let bytes = (head.word()? as usize).checked_mul(4)?;
+        if bytes < 8 { None } else { self.take(bytes) }
+    }
+
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn padded(&mut self, length: usize) -> Option<&'a [u8]> {
+        let whole = self.take(length.checked_next_multiple_of(4)?)?;
+        whole.get(..length)
+    }
+
+    fn room_name(&mut self) -> Option<&'a [u8]> {
+        let length = self.word()? as usize;
+        if length > MAX_ROOM_NAME {
+            None
+        } else {
+            self.padded(length)
+        }
+    }
+
+    #[expect(
+        clippy::option_option,
+        reason = "outer: understood; inner: the envelope has a payload"
+    )]
+    fn payload(&mut self, length: u32) -> Option<Option<&'a [u8]>> {
+        if length == NO_PAYLOAD {
+            return Some(None);
+        }
+        let length = length as usize;
+        if length > MAX_OUTGOING {
+            None
+        } else {
+            self.padded(length).map(Some)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::border::writer::CommandWriter;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let mut writer = CommandWriter::new();
+        writer
+            .admit(Handle(7))
+            .refuse(Handle(8), 403, 1, b"no")
+            .join(Handle(7), b"lobby")
+            .to(2, Some(b"{}"), &[Handle(1), Handle(2)])
+            .rooms(1, None, &[b"a", b"", b"four"])
+            .broadcast(0, Some(b"12345"))
+            .close(Handle(7), 1000)
+            .release(Handle(7));
+        let mut commands = Commands::new(writer.bytes());
+        assert_eq!(commands.next(), Some(Command::Admit(Handle(7))));
+        let refuse = Command::Refuse {
+            handle: Handle(8),
+            status: 403,
+            reason: 1,
+            body: b"no",
+        };
+        assert_eq!(commands.next(), Some(refuse));
+        assert_eq!(commands.next(), Some(Command::Join(Handle(7), b"lobby")));
+        let Some(Command::To {
+            route: 2,
+            payload: Some(b"{}"),
+            clients,
+        }) = commands.next()
+        else {
+            panic!("not a To")
+        };
+        assert_eq!(clients.collect::<Vec<_>>(), [Handle(1), Handle(2)]);
+        let Some(Command::Rooms {
+            route: 1,
+            payload: None,
+            rooms,
+        }) = commands.next()
+        else {
+            panic!("not a Rooms")
+        };
+        assert_eq!(rooms.collect::<Vec<_>>(), [&b"a"[..], b"", b"four"]);
+        let broadcast = Command::Broadcast {
+            route: 0,
+            payload: Some(b"12345"),
+        };
+        assert_eq!(commands.next(), Some(broadcast));
+        assert_eq!(commands.next(), Some(Command::Close(Handle(7), 1000)));
+        assert_eq!(commands.next(), Some(Command::Release(Handle(7))));
+        assert_eq!(commands.next(), None);
+        assert!(commands.is_done());
+    }
+
+    #[test]
+    fn nonsense_ends_the_buffer_without_a_panic() {
+        for bytes in [
+            &[0_u8; 3][..],
+            &[1, 0, 0, 0, 0, 0, 0, 0],
+            &[1, 0, 0, 0, 2, 0, 0, 0],
+            &[1, 0, 0, 0, 255, 255, 255, 255],
+            &[
+                6, 0, 0, 0, 5, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255,
+            ],
+            &[99, 0, 0, 0, 2, 0, 0, 0],
+        ] {
+            let mut commands = Commands::new(bytes);
+            assert_eq!(commands.next(), None);
+            assert!(!commands.is_done());
+        }
+    }
+
+    #[test]
+    fn a_room_name_past_the_limit_is_nonsense() {
+        let mut writer = CommandWriter::new();
+        writer.join(Handle(0), &[b'x'; MAX_ROOM_NAME + 1]);
+        assert_eq!(Commands::new(writer.bytes()).next(), None);
+    }
+
+    /// One command of any kind, as its owner says it.
+    #[derive(Debug, Clone)]
+    enum Said {
+        Handle(u8, u32),
+        Refuse(u32, u16, u32, Vec<u8>),
+        Room(u8, u32, Vec<u8>),
+        To(u32, Option<Vec<u8>>, Vec<u32>),
+        Rooms(u32, Option<Vec<u8>>, Vec<Vec<u8>>),
+        Broadcast(u32, Option<Vec<u8>>),
+        Close(u32, u16),
+    }
+
+    fn said() -> impl Strategy<Value = Said> {
+        let bytes = || prop::collection::vec(any::<u8>(), 0..20);
+        let payload = || prop::option::of(prop::collection::vec(any::<u8>(), 0..50));
+        prop_oneof![
+            (0..5_u8, any::<u32>()).prop_map(|(kind, handle)| Said::Handle(kind, handle)),
+            (any::<u32>(), any::<u16>(), any::<u32>(), bytes()).prop_map(
+                |(handle, status, reason, body)| Said::Refuse(handle, status, reason, body)
+            ),
+            (0..2_u8, any::<u32>(), bytes())
+                .prop_map(|(kind, handle, room)| Said::Room(kind, handle, room)),
+            (
+                any::<u32>(),
+                payload(),
+                prop::collection::vec(any::<u32>(), 0..5)
+            )
+                .prop_map(|(route, payload, clients)| Said::To(route, payload, clients)),
+            (
+                any::<u32>(),
+                payload(),
+                prop::collection::vec(bytes(), 0..5)
+            )
+                .prop_map(|(route, payload, rooms)| Said::Rooms(route, payload, rooms)),
+            (any::<u32>(), payload()).prop_map(|(route, payload)| Said::Broadcast(route, payload)),
+            (any::<u32>(), any::<u16>()).prop_map(|(handle, code)| Said::Close(handle, code)),
+        ]
+    }
+
+    fn write(said: &Said, writer: &mut CommandWriter) {
+        match said {
+            Said::Handle(0, handle) => writer.admit(Handle(*handle)),
+            Said::Handle(1, handle) => writer.release(Handle(*handle)),
+            Said::Handle(2, handle) => writer.pause(Handle(*handle)),
+            Said::Handle(3, handle) => writer.resume(Handle(*handle)),
+            Said::Handle(_, handle) => writer.terminate(Handle(*handle)),
+            Said::Refuse(handle, status, reason, body) => {
+                writer.refuse(Handle(*handle), *status, *reason, body)
+            }
+            Said::Room(0, handle, room) => writer.join(Handle(*handle), room),
+            Said::Room(_, handle, room) => writer.leave(Handle(*handle), room),
+            Said::To(route, payload, clients) => {
+                let clients: Vec<_> = clients.iter().map(|handle| Handle(*handle)).collect();
+                writer.to(*route, payload.as_deref(), &clients)
+            }
+            Said::Rooms(route, payload, rooms) => {
+                let rooms: Vec<_> = rooms.iter().map(Vec::as_slice).collect();
+                writer.rooms(*route, payload.as_deref(), &rooms)
+            }
+            Said::Broadcast(route, payload) => writer.broadcast(*route, payload.as_deref()),
+            Said::Close(handle, code) => writer.close(Handle(*handle), *code),
+        };
+    }
+
+    fn heard(command: Command<'_>) -> Said {
+        let owned = |payload: Option<&[u8]>| payload.map(<[u8]>::to_vec);
+        match command {
+            Command::Admit(handle) => Said::Handle(0, handle.0),
+            Command::Release(handle) => Said::Handle(1, handle.0),
+            Command::Pause(handle) => Said::Handle(2, handle.0),
+            Command::Resume(handle) => Said::Handle(3, handle.0),
+            Command::Terminate(handle) => Said::Handle(4, handle.0),
+            Command::Refuse {
+                handle,
+                status,
+                reason,
+                body,
+            } => Said::Refuse(handle.0, status, reason, body.to_vec()),
+            Command::Join(handle, room) => Said::Room(0, handle.0, room.to_vec()),
+            Command::Leave(handle, room) => Said::Room(1, handle.0, room.to_vec()),
+            Command::To {
+                route,
+                payload,
+                clients,
+            } => Said::To(
+                route,
+                owned(payload),
+                clients.map(|handle| handle.0).collect(),
+            ),
+            Command::Rooms {
+                route,
+                payload,
+                rooms,
+            } => Said::Rooms(route, owned(payload), rooms.map(<[u8]>::to_vec).collect()),
+            Command::Broadcast { route, payload } => Said::Broadcast(route, owned(payload)),
+            Command::Close(handle, code) => Said::Close(handle.0, code),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_commands_are_read_back_and_a_cut_buffer_gives_a_beginning_of_them(
+            all in prop::collection::vec(said(), 0..10),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut writer = CommandWriter::new();
+            for said in &all {
+                write(said, &mut writer);
+            }
+            let text = |all: &[Said]| all.iter().map(|said| format!("{said:?}")).collect::<Vec<_>>();
+            let mut commands = Commands::new(writer.bytes());
+            let read: Vec<_> = (&mut commands).map(heard).collect();
+            prop_assert!(commands.is_done());
+            prop_assert_eq!(text(&read), text(&all));
+
+            let cut = cut.index(writer.bytes().len() + 1);
+            let mut commands = Commands::new(&writer.bytes()[..cut]);
+            let read: Vec<_> = (&mut commands).map(heard).collect();
+            prop_assert_eq!(text(&read), text(&all[..read.len()]));
+            prop_assert!(commands.is_done() || read.len() < all.len());
+        }
+    }
+}

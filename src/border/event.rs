@@ -1,0 +1,254 @@
+//! What the engine tells its owner, and how it reads on the border.
+//!
+//! Events travel in batches: for each a [`Head`] of four numbers, and the values of all as one JSON array, so that the
+//! owner parses a whole batch at once, and nothing it can have as numbers.
+//!
+//! | code | value | meaning |
+//! |---|---|---|
+//! | 0 and up | payload or `null` | a message for incoming route `code >> 1`; with `code & 1` it had no payload |
+//! | −1 | `{"id","headers","fields","otherSite","origin"}` | an upgrade waits for admission; `fields` has the names of the headers that are no query parameters, with commas between; `origin` is text only if the owner decides origins |
+//! | −2 | `1` or `0` | the connection ended, after its 101 or before |
+//! | −3 | `{"code","route"?,"message","retryAfterMs"?,"count"?}` | a bad message, already answered with `$error`; with `count` so many more of one client |
+//! | −4 | `{"code","message","id"?}` | something else went wrong |
+//! | −5 | `null` | the shard has stopped; the handle is its number |
+//! | −6 | text | the shard's thread panicked; the handle is its number |
+
+use crate::{
+    border::handle::{ClientId, Handle},
+    handshake::request::{Site, UpgradeRequest},
+    message::envelope::push_json_string,
+};
+
+/// Wakes the owner of a server: the only way out of the engine.
+pub trait EventSink: Send + Sync + 'static {
+    /// There is something to take. Called from I/O threads, at most once until the owner has
+    /// answered with [`ServerHandle::answer`](crate::ServerHandle::answer). Must not block.
+    fn ring(&self);
+
+    /// A crowd has left, so memory of many connections is free: a good moment to give it back to the system. Called from
+    /// I/O threads, each time twice within ten seconds. Must not block.
+    fn thinned(&self) {}
+}
+
+impl<F: Fn() + Send + Sync + 'static> EventSink for F {
+    fn ring(&self) {
+        self();
+    }
+}
+
+/// A fault that is about no message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultCode {
+    /// A client was cut off because it read too slowly.
+    SlowClient,
+    /// An upgrade from an origin that is not allowed was refused.
+    Origin,
+    /// A client did not finish the closing handshake in time when the server stopped.
+    Stop,
+    /// The engine or the system failed.
+    Internal,
+}
+
+impl FaultCode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::SlowClient => "SLOW_CLIENT",
+            Self::Origin => "ORIGIN",
+            Self::Stop => "STOP",
+            Self::Internal => "INTERNAL",
+        }
+    }
+}
+
+/// What stands beside an event's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The connection it is about.
+    pub handle: Handle,
+    /// What it is; see [the table](self).
+    pub code: i32,
+    /// Bytes of its value.
+    pub bytes: u32,
+    /// Bytes of memory that its value may take once it is parsed; 0 unless the owner has [asked](crate::ServerHandle::weigh) for it.
+    pub weight: u32,
+}
+
+/// One thing that happened, borrowed from where it happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A message for an incoming route.
+    Message {
+        /// Number of the incoming route.
+        route: u32,
+        /// JSON text, or `None` when the envelope had no payload.
+        payload: Option<&'a str>,
+    },
+    /// An upgrade request that awaits admission.
+    Upgrade {
+        /// The id the client will have.
+        id: ClientId,
+        /// What it asked for.
+        request: &'a UpgradeRequest,
+    },
+    /// The connection is over.
+    Closed {
+        /// Whether the 101 had been sent.
+        opened: bool,
+    },
+    /// A message that was answered with `$error`, or a count of them; see `bad`.
+    Bad {
+        /// The `$error` payload, JSON text.
+        payload: &'a [u8],
+    },
+    /// A fault that is about no message.
+    Fault {
+        /// What kind.
+        code: FaultCode,
+        /// For people.
+        message: &'a str,
+        /// The client it is about.
+        id: Option<ClientId>,
+    },
+    /// The shard has no connection left and takes no more commands.
+    Stopped,
+    /// The shard's thread panicked.
+    Died {
+        /// The panic's text.
+        message: &'a str,
+    },
+}
+
+impl Event<'_> {
+    /// An upper estimate of the bytes [`write`](Self::write) appends, exact enough to cut batches.
+    pub(crate) fn size_hint(&self) -> usize {
+        match self {
+            Self::Message { payload, .. } => 1 + payload.map_or(4, str::len),
+            Self::Bad { payload } => 1 + payload.len(),
+            // The names of the fields stand there twice, and each pair has some punctuation.
+            Self::Upgrade { request, .. } => {
+                256 + request.headers.bytes() + 8 * request.headers.len()
+            }
+            _ => 256,
+        }
+    }
+
+    pub(crate) fn code(&self) -> i32 {
+        match self {
+            // Routes are few.
+            Self::Message { route, payload } => {
+                (route << 1 | u32::from(payload.is_none())).cast_signed()
+            }
+            Self::Upgrade { .. } => -1,
+            Self::Closed { .. } => -2,
+            Self::Bad { .. } => -3,
+            Self::Fault { .. } => -4,
+            Self::Stopped => -5,
+            Self::Died { .. } => -6,
+        }
+    }
+
+    /// Appends the value.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Message { payload, .. } => {
+                out.extend_from_slice(payload.unwrap_or("null").as_bytes());
+            }
+            Self::Upgrade { id, request } => {
+                out.extend_from_slice(b"{\"id\":\"");
+                out.extend_from_slice(id.to_string().as_bytes());
+                out.extend_from_slice(b"\",\"headers\":");
+                request.headers.write_json(out);
+                out.extend_from_slice(b",\"fields\":\"");
+                // Names of fields are tokens (RFC 9110, section 5.1): no comma is in them, and nothing that JSON escapes.
+                for (index, name) in request.headers.fields().enumerate() {
+                    if index > 0 {
+                        out.push(b',');
+                    }
+                    out.extend_from_slice(name.as_bytes());
+                }
+                out.extend_from_slice(match request.site {
+                    Site::Own => b"\",\"otherSite\":false,\"origin\":",
+                    Site::Other => b"\",\"otherSite\":true,\"origin\":",
+                });
+                match &request.origin {
+                    Some(origin) => push_json_string(out, origin),
+                    None => out.extend_from_slice(b"null"),
+                }
+                out.push(b'}');
+            }
+            Self::Closed { opened } => out.push(if *opened { b'1' } else { b'0' }),
+            Self::Bad { payload } => out.extend_from_slice(payload),
+            Self::Fault { code, message, id } => {
+                out.extend_from_slice(b"{\"code\":\"");
+                out.extend_from_slice(code.name().as_bytes());
+                out.extend_from_slice(b"\",\"message\":");
+                push_json_string(out, message);
+                if let Some(id) = id {
+                    out.extend_from_slice(b",\"id\":\"");
+                    out.extend_from_slice(id.to_string().as_bytes());
+                    out.push(b'"');
+                }
+                out.push(b'}');
+            }
+            Self::Stopped => out.extend_from_slice(b"null"),
+            Self::Died { message } => push_json_string(out, message),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(event: &Event<'_>) -> String {
+        let mut out = Vec::new();
+        event.write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_message_names_its_route_and_says_whether_a_payload_is_missing() {
+        let with = Event::Message {
+            route: 3,
+            payload: Some("{\"a\":1}"),
+        };
+        assert_eq!((with.code(), text(&with)), (6, "{\"a\":1}".to_owned()));
+        let without = Event::Message {
+            route: 0,
+            payload: None,
+        };
+        assert_eq!((without.code(), text(&without)), (1, "null".to_owned()));
+    }
+
+    #[test]
+    fn the_value_of_every_event_is_json() {
+        let id = ClientId::random();
+        let events = [
+            Event::Closed { opened: true },
+            Event::Bad {
+                payload: b"{\"code\":\"NO_ROUTE\"}",
+            },
+            Event::Fault {
+                code: FaultCode::SlowClient,
+                message: "\"slow\"",
+                id: Some(id),
+            },
+            Event::Fault {
+                code: FaultCode::Internal,
+                message: "x",
+                id: None,
+            },
+            Event::Stopped,
+            Event::Died {
+                message: "line\nbreak",
+            },
+        ];
+        for event in &events {
+            assert!(
+                serde_json::from_str::<serde_json::Value>(&text(event)).is_ok(),
+                "{event:?}"
+            );
+            assert!(event.code() < 0);
+        }
+    }
+}

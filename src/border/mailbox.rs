@@ -1,0 +1,187 @@
+//! What waits for one shard: commands, sockets and signals from other threads.
+//!
+//! Bounded in bytes of commands: past the bound the owner waits in [`Mailbox::commands`], shortly,
+//! since a shard waits neither for peers nor for its owner.
+
+use std::{
+    mem,
+    net::{IpAddr, TcpStream},
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    limits::pending::PendingPlace,
+    sync::{Condvar, Mutex, MutexGuard, Notify, bound},
+};
+
+/// Bytes of commands that may wait for one shard.
+const LIMIT: usize = bound(8 * 1024 * 1024, 0);
+
+/// What a buffer of commands takes besides them, however short they are: its place in the mail, and its two allocations.
+const BUFFER: usize = 128;
+
+/// One thing for a shard to do.
+pub(crate) enum Mail {
+    /// A buffer of commands, shared with the other shards.
+    Commands(Arc<Vec<u8>>),
+    /// An accepted socket.
+    Socket(Accepted),
+    /// The inbox has room again.
+    Drained,
+    /// The server holds more than it may.
+    Full,
+    /// Close every connection, or cut them off.
+    Stop(StopMode),
+}
+
+/// A socket fresh from the listener.
+pub(crate) struct Accepted {
+    pub(crate) stream: TcpStream,
+    /// Where it comes from: a socket whose peer has left cannot tell any more.
+    pub(crate) peer: IpAddr,
+    pub(crate) at: Instant,
+    /// Held until the handshake is over, so that pending ones are limited; dropped after the socket.
+    pub(crate) place: PendingPlace,
+}
+
+/// How a server stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopMode {
+    /// Refuse what is new, and close what is open one after the other within this time, with 1001 and a hint when to
+    /// connect again; then [`Close`](Self::Close).
+    Drain(Duration),
+    /// Send what is queued, close with 1001, wait for the closing handshakes.
+    Close,
+    /// Cut every connection off.
+    Terminate,
+}
+
+impl StopMode {
+    /// Whether it asks for more than another one, which may be under way.
+    pub(crate) fn is_harder_than(self, other: Self) -> bool {
+        let rank = |mode| match mode {
+            Self::Drain(_) => 0,
+            Self::Close => 1,
+            Self::Terminate => 2,
+        };
+        rank(self) > rank(other)
+    }
+}
+
+#[derive(Default)]
+struct State {
+    mail: Vec<Mail>,
+    bytes: usize,
+    /// The shard is gone: what still comes is thrown away and nobody waits.
+    closed: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct Mailbox {
+    /// Held by the owner and the listener to post, by the shard to take everything.
+    state: Mutex<State>,
+    room: Condvar,
+    arrived: Notify,
+}
+
+impl Mailbox {
+    /// Posts commands; waits while the shard is too far behind.
+    pub(crate) fn commands(&self, bytes: Arc<Vec<u8>>) {
+        let mut state = self.lock();
+        while state.bytes > LIMIT && !state.closed {
+            state = (self.room.wait(state)).unwrap_or_else(PoisonError::into_inner);
+        }
+        if !state.closed {
+            state.bytes += bytes.len() + BUFFER;
+            state.mail.push(Mail::Commands(bytes));
+            drop(state);
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Posts anything else, at once.
+    pub(crate) fn post(&self, mail: Mail) {
+        let mut state = self.lock();
+        if !state.closed {
+            state.mail.push(mail);
+            drop(state);
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Waits for mail and takes all of it, in order.
+    ///
+    /// # Cancel safety
+    /// Safe: nothing is taken before it returns.
+    pub(crate) async fn take(&self, into: &mut Vec<Mail>) {
+        while !self.take_now(into) {
+            self.arrived.notified().await;
+        }
+    }
+
+    fn take_now(&self, into: &mut Vec<Mail>) -> bool {
+        let mut state = self.lock();
+        if state.mail.is_empty() {
+            return false;
+        }
+        mem::swap(&mut state.mail, into);
+        // Only past the limit somebody can wait, and a notification is a system call.
+        let was_full = mem::take(&mut state.bytes) > LIMIT;
+        drop(state);
+        if was_full {
+            self.room.notify_all();
+        }
+        true
+    }
+
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.mail.clear();
+        drop(state);
+        self.room.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(all(test, not(zocket_loom)))]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        thread,
+    };
+
+    use super::*;
+
+    #[test]
+    fn the_owner_waits_at_the_bound_however_short_the_commands_are() {
+        let mailbox = Arc::new(Mailbox::default());
+        let posted = Arc::new(AtomicUsize::new(0));
+        let owner = thread::spawn({
+            let (mailbox, posted) = (mailbox.clone(), posted.clone());
+            move || {
+                for _ in 0..200_000 {
+                    mailbox.commands(Arc::new(vec![0; 4]));
+                    posted.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        });
+        let mut mail = Vec::new();
+        let mut taken = 0;
+        while taken < 200_000 {
+            let before = posted.load(Ordering::SeqCst);
+            thread::sleep(Duration::from_millis(20));
+            let waits = posted.load(Ordering::SeqCst) == before && before > taken;
+            if waits && mailbox.take_now(&mut mail) {
+                assert!(mail.len() * (4 + BUFFER) < LIMIT + 2 * BUFFER);
+                taken += mail.len();
+                mail.clear();
+            }
+        }
+        owner.join().unwrap();
+    }
+}

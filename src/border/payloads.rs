@@ -1,0 +1,153 @@
+//! Puts payloads into commands, for owners that hand them over beside the commands, as one text.
+
+use std::ops::RangeInclusive;
+
+use super::{command::Words, writer::pad};
+use crate::message::json::push_escaped;
+
+/// Bits of a first word that hold the opcode; the others count the words of the payload.
+const OPCODE_BITS: u32 = 8;
+/// Where the bits begin that say what a piece is.
+const KIND_SHIFT: u32 = 30;
+/// Those of commands that have a payload.
+const OPCODES: RangeInclusive<u32> = 6..=8;
+/// Bytes that are counted together; the compiler turns that into vector instructions.
+const CHUNK: usize = 32;
+
+/// Appends commands in their binary form, made of `commands` whose payloads are beside them: their text is in `text`, which
+/// is UTF-8, and numbers stand in the commands, so that they cost the owner no strings.
+///
+/// A payload is given by words in its place; bits 8 and up of the first word of its command are how many there are, none
+/// for a command that has no payload or none to be put in, and the word for the payload's length has no meaning. Each
+/// piece of the payload is a word whose two highest bits say what it is, and the others how long, in UTF-16 code units:
+///
+/// | bits | piece |
+/// |---|---|
+/// | 0 | JSON |
+/// | 1 | text, to be escaped for the JSON string it stands in |
+/// | 2 | a number: the next word, with a sign |
+/// | 3 | a number: the next two words, the lower half of an IEEE 754 double first |
+///
+/// The texts of all commands stand in `text`, in order. Numbers become what JavaScript makes of them.
+///
+/// Ends early, like [`Commands`](super::command::Commands), at the first command that makes no sense.
+pub fn write_with_payloads(out: &mut Vec<u8>, commands: &[u8], text: &[u8]) {
+    // Lengths take the room that padding may need.
+    out.reserve(commands.len() + text.len());
+    let mut commands = Words(commands);
+    let mut text = Text::new(text);
+    while let Some(command) = commands.command() {
+        let start = out.len();
+        if push(out, command, &mut text).is_none() {
+            out.truncate(start);
+            break;
+        }
+    }
+}
+
+/// Appends one command; `None`, if it makes no sense.
+fn push(out: &mut Vec<u8>, command: &[u8], text: &mut Text<'_>) -> Option<()> {
+    let first = Words(command).word()?;
+    let count = (first >> OPCODE_BITS) as usize;
+    if count == 0 {
+        out.extend_from_slice(command);
+        return Some(());
+    }
+    let opcode = first & ((1 << OPCODE_BITS) - 1);
+    if !OPCODES.contains(&opcode) {
+        return None;
+    }
+    let (command, pieces) = command.split_at_checked(command.len().checked_sub(4 * count)?)?;
+    let start = out.len();
+    out.extend_from_slice(command);
+    let payload = out.len();
+    let mut pieces = Words(pieces);
+    while let Some(piece) = pieces.word() {
+        let units = (piece & ((1 << KIND_SHIFT) - 1)) as usize;
+        match piece >> KIND_SHIFT {
+            0 => out.extend_from_slice(text.take(units)?),
+            1 => push_escaped(out, text.take(units)?),
+            2 => {
+                let number = pieces.word()?.cast_signed();
+                out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+            }
+            _ => {
+                let (low, high) = (pieces.word()?, pieces.word()?);
+                let number = f64::from_bits(u64::from(high) << 32 | u64::from(low));
+                if !number.is_finite() {
+                    return None;
+                }
+                let mut buffer = ryu_js::Buffer::new();
+                out.extend_from_slice(buffer.format_finite(number).as_bytes());
+            }
+        }
+    }
+    let size = u32::try_from(out.len() - payload).ok()?;
+    pad(out);
+    let words = u32::try_from((out.len() - start) / 4).ok()?;
+    let head = out.get_mut(start..start + 12)?;
+    for (place, word) in head.chunks_exact_mut(4).zip([opcode, words, size]) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    Some(())
+}
+
+/// What is left of the text.
+struct Text<'a> {
+    bytes: &'a [u8],
+    /// Then bytes and code units are the same.
+    ascii: bool,
+}
+
+impl<'a> Text<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            ascii: bytes.is_ascii(),
+        }
+    }
+
+    /// The next so many UTF-16 code units.
+    fn take(&mut self, units: usize) -> Option<&'a [u8]> {
+        let length = if self.ascii {
+            units
+        } else {
+            length(self.bytes, units)?
+        };
+        let (taken, rest) = self.bytes.split_at_checked(length)?;
+        self.bytes = rest;
+        Some(taken)
+    }
+}
+
+/// How many bytes of UTF-8 text its first `units` code units of UTF-16 take; `None` if it has fewer.
+fn length(text: &[u8], units: usize) -> Option<usize> {
+    let mut left = units;
+    let mut length = 0;
+    for chunk in text.chunks_exact(CHUNK) {
+        let counted = usize::from(chunk.iter().fold(0, |sum, byte| sum + begun(*byte)));
+        if counted > left {
+            break;
+        }
+        left -= counted;
+        length += CHUNK;
+    }
+    // Also the bytes that continue the last character belong to it.
+    for byte in &text[length..] {
+        let counted = usize::from(begun(*byte));
+        if counted > 0 && left == 0 {
+            return Some(length);
+        }
+        left = left.saturating_sub(counted);
+        length += 1;
+    }
+    (left == 0).then_some(length)
+}
+
+/// How many code units of UTF-16 the character takes that begins with this byte of UTF-8.
+fn begun(byte: u8) -> u8 {
+    u8::from(byte & 0xc0 != 0x80) + u8::from(byte >= 0xf0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! The way out of a connection: what is queued, handed to the socket, and how the socket ends.
+
+use std::{
+    io::{self, IoSlice},
+    net::Shutdown,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use socket2::SockRef;
+
+use super::Connection;
+use crate::{
+    connection::outbox::{Frames, SLICES},
+    metrics::Metrics,
+};
+
+/// First byte of a pong: final frame, opcode 10 (RFC 6455 5.5.3).
+const PONG: u8 = 0x8A;
+/// First byte of a close frame: final frame, opcode 8 (RFC 6455 5.5.1).
+const CLOSE: u8 = 0x88;
+
+/// What a flush left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flush {
+    Empty,
+    Blocked,
+    Broken,
+}
+
+impl Connection {
+    /// Queues bytes that are no message. While the socket is full only the newest pong is kept, so
+    /// that a flood of pings leaves one pong and not a long queue; a close frame ends its wait, as
+    /// nothing may follow one.
+    pub(crate) fn push_control(&self, bytes: &[u8]) {
+        match bytes.first() {
+            Some(&PONG) if self.blocked.get() => {
+                *self.pong.borrow_mut() = Some(bytes.into());
+                return;
+            }
+            Some(&CLOSE) => {
+                self.pong.take();
+            }
+            _ => {}
+        }
+        self.outbox.borrow_mut().push_control(bytes);
+    }
+
+    /// Queues the answer to the upgrade request.
+    pub(crate) fn push_answer(&self, answer: &[u8]) {
+        self.outbox.borrow_mut().push_answer(answer);
+    }
+
+    /// Queues shared messages from number `from` on while no more than `limit` bytes are held; returns how many it took.
+    pub(crate) fn push_shared(&self, frames: &Rc<Frames>, from: usize, limit: usize) -> usize {
+        let copies = self.blocked.get();
+        let mut outbox = self.outbox.borrow_mut();
+        outbox.push_shared(frames, from, limit, copies)
+    }
+
+    /// Whether no more than `limit` bytes are held for it. Writes and makes the outbox small first, where that may help.
+    pub(crate) fn has_room(&self, limit: usize, metrics: &Metrics) -> bool {
+        if self.outbox.borrow().held() <= limit {
+            return true;
+        }
+        // It may only look slow because this batch is large.
+        if self.flush(metrics) == Flush::Broken {
+            return false;
+        }
+        let mut outbox = self.outbox.borrow_mut();
+        if outbox.held() > limit {
+            metrics.dropped.add(outbox.compact() as u64);
+        }
+        outbox.held() <= limit
+    }
+
+    /// Queues a message of a route that keeps its latest alone: while the socket is full it supersedes the one that waits,
+    /// and is taken past `limit` too, since there is one at most. The caller has counted it as sent.
+    pub(crate) fn push_latest(
+        &self,
+        frame: &Rc<Frames>,
+        route: u32,
+        limit: usize,
+        metrics: &Metrics,
+    ) {
+        if !self.blocked.get() && self.outbox.borrow().held() > limit {
+            // What one batch queues is bounded too, and only a write tells what the socket takes.
+            let is_broken = self.flush(metrics) == Flush::Broken;
+            if is_broken {
+                metrics.dropped.add(1);
+                return;
+            }
+        }
+        let mut outbox = self.outbox.borrow_mut();
+        if self.blocked.get() {
+            metrics.dropped.add(outbox.drop_latest(route) as u64);
+        }
+        outbox.push_latest(frame, route);
+    }
+
+    /// Hands what waits to the system, as much as it takes. Once the socket is full, what is superseded is dropped.
+    pub(crate) fn flush(&self, metrics: &Metrics) -> Flush {
+        let writer = self.writer.borrow();
+        let Some(writer) = &*writer else {
+            return Flush::Broken;
+        };
+        let mut outbox = self.outbox.borrow_mut();
+        loop {
+            if outbox.is_empty() {
+                match self.pong.take() {
+                    Some(pong) => outbox.push_control(&pong),
+                    None => break,
+                }
+            }
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let written = match outbox.slices(&mut slices) {
+                1 => writer.try_write(&slices[0]),
+                filled => writer.try_write_vectored(&slices[..filled]),
+            };
+            match written {
+                Ok(written) => {
+                    metrics.bytes_out.add(written as u64);
+                    metrics.written.add(outbox.advance(written) as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !self.blocked.replace(true) {
+                        metrics.dropped.add(outbox.coalesce() as u64);
+                        self.wake();
+                    }
+                    return Flush::Blocked;
+                }
+                Err(_) => return Flush::Broken,
+            }
+        }
+        self.blocked.set(false);
+        Flush::Empty
+    }
+
+    /// Polls the blocked socket on; `Ready` when it is broken.
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>, metrics: &Metrics) -> Poll<()> {
+        while self.blocked.get() {
+            match self.poll_writable(cx) {
+                Poll::Ready(Ok(())) => {
+                    if self.flush(metrics) == Flush::Broken {
+                        return Poll::Ready(());
+                    }
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Pending
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &*self.writer.borrow() {
+            Some(writer) => writer.as_ref().poll_write_ready(cx),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    /// Closes the socket for good; what still waits is counted as dropped.
+    pub(crate) fn abandon(&self, metrics: &Metrics) {
+        self.set_held(0);
+        self.drop_queued(metrics);
+        self.writer.take();
+    }
+
+    /// Gives up what waits, and counts it as dropped.
+    pub(crate) fn drop_queued(&self, metrics: &Metrics) {
+        metrics.dropped.add(self.outbox.borrow_mut().clear() as u64);
+    }
+
+    /// Lets go of a socket that the peer has reset, without the calls that end a live one.
+    pub(crate) fn forget(&self) {
+        if let Some(writer) = self.writer.take() {
+            writer.forget();
+        }
+    }
+
+    /// Makes the end of the socket a reset, so that the system keeps nothing for a peer that does not read.
+    pub(crate) fn cut(&self) {
+        if let Some(writer) = &*self.writer.borrow() {
+            // Failing leaves an ordinary close, which is no worse for anybody but the system's memory.
+            let _ = SockRef::from(writer.as_ref()).set_linger(Some(Duration::ZERO));
+        }
+    }
+
+    pub(crate) fn shut_down(&self) {
+        if let Some(writer) = &*self.writer.borrow() {
+            // A peer that is already gone needs no FIN.
+            let _ = SockRef::from(writer.as_ref()).shutdown(Shutdown::Write);
+        }
+    }
+}

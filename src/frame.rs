@@ -1,0 +1,3 @@
+//! The bytes of RFC 6455.
+
+pub(crate) mod incoming;

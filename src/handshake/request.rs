@@ -1,0 +1,213 @@
+//! The HTTP upgrade: checks the request head, extracts the headers the owner sees, and writes the answers.
+//!
+//! No I/O: the connection reads bytes, asks [`parse`] what they are, and sends what [`switching_protocols`] or
+//! [`Refusal::to_response`] returns.
+
+use std::mem::MaybeUninit;
+
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::{
+    authority::Authority,
+    fields::Fields,
+    head::{self, End},
+    headers::Headers,
+    malformed::Malformed,
+    refusal::{Reason, Refusal},
+    target::Target,
+};
+
+/// The longest request head in bytes, blank line included.
+pub const MAX_HEAD: usize = 16 * 1024;
+/// The most header fields a request may have.
+pub const MAX_FIELDS: usize = 100;
+
+/// Who may connect from a browser.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum AllowedOrigins {
+    /// Everybody, but of a request from another site only the fields are left that hold nothing of the visitor.
+    #[default]
+    Any,
+    /// Exactly these origins, and requests that have none.
+    List(Vec<String>),
+    /// The owner looks at [`UpgradeRequest::origin`].
+    Owner,
+}
+
+/// Whose page an upgrade request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Site {
+    /// The server's own, one that the rules let in, or no page at all.
+    Own,
+    /// Another one: what a browser or a proxy adds for the visitor is not for it.
+    Other,
+}
+
+/// What the owner's configuration demands of an upgrade request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// The only path to serve, the query aside; `None` serves every path.
+    pub path: Option<String>,
+    /// Who may connect from a browser.
+    pub origins: AllowedOrigins,
+}
+
+/// What the bytes read so far amount to.
+#[derive(Debug)]
+pub enum Head {
+    /// More must be read.
+    Partial,
+    /// The head is complete, or nothing that may follow can make it right.
+    Complete {
+        /// Bytes the head takes; what follows them came early and belongs to the WebSocket connection. All bytes if
+        /// the end of the head was not looked for any more.
+        length: usize,
+        /// The request, or what to answer instead of upgrading.
+        request: Result<UpgradeRequest, Refusal>,
+    },
+}
+
+/// An upgrade request that passed every check the engine makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpgradeRequest {
+    /// The value of `Sec-WebSocket-Accept` in the answer.
+    pub accept: String,
+    /// The path as the client wrote it, without the query.
+    pub path: String,
+    /// Header fields and query parameters merged.
+    pub headers: Headers,
+    /// Whose page it comes from.
+    pub site: Site,
+    /// The `Origin` for the owner to judge: only with [`AllowedOrigins::Owner`].
+    pub origin: Option<String>,
+}
+
+/// Looks at everything that has arrived so far on a fresh connection.
+///
+/// Costs one pass over at most [`MAX_HEAD`] bytes, so it may be called after every read.
+#[must_use]
+pub fn parse(bytes: &[u8], rules: &Rules) -> Head {
+    let refuse = |refusal| (bytes.len(), Err(refusal));
+    let (length, request) = match head::find_end(bytes) {
+        End::At(length) => (length, check(&bytes[..length], rules)),
+        End::NotYet => return Head::Partial,
+        End::TooLarge => refuse(Refusal::new(431, Reason::HeadTooLarge)),
+        // The first byte of a TLS record that begins a handshake.
+        End::Malformed if bytes.starts_with(&[0x16]) => refuse(Malformed::Tls.into()),
+        End::Malformed => refuse(Malformed::Control.into()),
+    };
+    Head::Complete { length, request }
+}
+
+/// The answer that accepts an upgrade.
+#[must_use]
+pub fn switching_protocols(accept: &str) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\n\
+         Upgrade: websocket\r\n\
+         Connection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+fn check(head: &[u8], rules: &Rules) -> Result<UpgradeRequest, Refusal> {
+    let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut request = httparse::Request::new(&mut []);
+    let parsed = request.parse_with_uninit_headers(head, &mut slots);
+    let is_complete = parsed.map_err(Malformed::from)?.is_complete();
+    let (true, Some(method), Some(target), Some(version)) =
+        (is_complete, request.method, request.path, request.version)
+    else {
+        return Err(Malformed::RequestLine.into());
+    };
+    let fields = Fields::new(request.headers);
+    check_upgrade(method, &fields)?;
+    let (key, host) = check_handshake(version, &fields)?;
+    let target = Target::parse(target).ok_or(Malformed::Target)?;
+    apply(rules, &fields, key, &host, &target)
+}
+
+/// Whether this asks for the protocol that is spoken here, in its only version.
+fn check_upgrade(method: &str, fields: &Fields) -> Result<(), Refusal> {
+    if method != "GET"
+        || !fields.has_token("upgrade", "websocket")
+        || !fields.has_token("connection", "upgrade")
+    {
+        return Err(Refusal {
+            headers_only: method == "HEAD",
+            ..Refusal::new(426, Reason::NotUpgrade)
+        });
+    }
+    if (fields.only("Sec-WebSocket-Version")).is_ok_and(|version| version != b"13") {
+        return Err(Refusal::new(426, Reason::Version));
+    }
+    Ok(())
+}
+
+/// What RFC 6455, section 4.2.1, and the RFCs of HTTP demand besides; gives the key and the host.
+fn check_handshake<'a>(
+    version: u8,
+    fields: &Fields<'a>,
+) -> Result<(&'a [u8], Authority<'a>), Malformed> {
+    // First, as the proxy that speaks it is what has to be mended.
+    if version == 0 {
+        return Err(Malformed::Http10);
+    }
+    fields.only("Sec-WebSocket-Version")?;
+    let key = fields.only("Sec-WebSocket-Key")?;
+    let host = fields.only("Host")?;
+    if !is_key(key) {
+        return Err(Malformed::Key);
+    }
+    let host = Authority::parse(host).ok_or(Malformed::Host)?;
+    if fields.count("authorization") > 1 {
+        return Err(Malformed::Repeated("Authorization"));
+    }
+    if fields.announce_a_body() {
+        return Err(Malformed::Body);
+    }
+    Ok((key, host))
+}
+
+fn apply(
+    rules: &Rules,
+    fields: &Fields,
+    key: &[u8],
+    host: &Authority,
+    target: &Target,
+) -> Result<UpgradeRequest, Refusal> {
+    if rules.path.as_ref().is_some_and(|path| path != target.path) {
+        return Err(Refusal::new(404, Reason::Path));
+    }
+    let origin = fields.joined("origin");
+    let mut site = Site::Own;
+    match (&rules.origins, &origin) {
+        (AllowedOrigins::List(allowed), Some(origin)) if !allowed.contains(origin) => {
+            return Err(Refusal::new(403, Reason::Origin));
+        }
+        // Browsers send credentials along with any page's request, and proxies add what they know of the visitor.
+        (AllowedOrigins::Any, Some(origin)) if !host.is_host_of(origin) => site = Site::Other,
+        _ => {}
+    }
+    Ok(UpgradeRequest {
+        accept: derive_accept_key(key),
+        path: target.path.to_owned(),
+        headers: fields.merge(site, target.query),
+        site,
+        origin: origin.filter(|_| rules.origins == AllowedOrigins::Owner),
+    })
+}
+
+/// Whether this is 16 bytes in base64. The bits that stand for no byte may be anything, as many clients draw all
+/// characters at random.
+fn is_key(key: &[u8]) -> bool {
+    key.len() == 24
+        && key.ends_with(b"==")
+        && key[..22]
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+}
+
+#[cfg(test)]
+mod tests;

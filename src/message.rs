@@ -1,0 +1,7 @@
+//! Messages: the JSON wrapper, the routes, and what becomes of each message that has arrived.
+
+pub mod envelope;
+pub mod json;
+pub(crate) mod partial;
+pub mod protocol;
+pub mod routes;

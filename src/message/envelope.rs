@@ -1,0 +1,199 @@
+//! The JSON wrapper around every message: splits an incoming one into type and raw payload, and encodes an
+//! outgoing one, frame header included, so that the same bytes serve every receiver.
+//!
+//! Payloads are never parsed here: they are checked to be JSON and handed on as text.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserializer as _;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// A parsed incoming message, borrowed from its text.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Envelope<'a> {
+    /// The `type`; `None` when it holds lone surrogates, which Rust text cannot, and no route's name does.
+    pub kind: Option<Cow<'a, str>>,
+    /// The `type` as it came: a JSON string, quotes included.
+    pub raw_kind: &'a str,
+    /// The raw JSON text of the payload, already checked to be JSON; `None` when the key is missing.
+    pub payload: Option<&'a str>,
+}
+
+/// Why a message is no envelope; its text is the message of the `$error` reply. The peer is at fault.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadEnvelope {
+    /// The text does not follow the JSON grammar.
+    #[error("the message is not JSON: {0}")]
+    NotJson(serde_json::Error),
+    /// The text is JSON, but something else than an object.
+    #[error("the message is not a JSON object")]
+    NotObject,
+    /// The object has no `type`, or one that is no string.
+    #[error("the message has no string `type`")]
+    NoType,
+    /// The key stands there twice, and which one counts would be a guess.
+    #[error("the message has more than one `{0}`")]
+    Doubled(&'static str),
+    /// The bytes of a binary message are not UTF-8.
+    #[error("the message is not UTF-8")]
+    NotUtf8,
+}
+
+/// Splits the text of one message into its type and its raw payload.
+///
+/// # Errors
+///
+/// When the text is not a JSON object with exactly one `type`, a string, and at most one `payload`.
+///
+/// # Examples
+///
+/// ```
+/// let envelope = zocket::message::envelope::parse(r#"{"type":"chat.message","payload":{"text":"hi"}}"#)?;
+/// assert_eq!(envelope.kind.as_deref(), Some("chat.message"));
+/// assert_eq!(envelope.payload, Some(r#"{"text":"hi"}"#));
+/// # Ok::<(), zocket::message::envelope::BadEnvelope>(())
+/// ```
+pub fn parse(text: &str) -> Result<Envelope<'_>, BadEnvelope> {
+    if !text.trim_start_matches(JSON_WHITESPACE).starts_with('{') {
+        // `IgnoredAny` is skipped without recursion, so deep nesting is harmless.
+        return Err(match serde_json::from_str::<IgnoredAny>(text) {
+            Ok(_) => BadEnvelope::NotObject,
+            Err(error) => BadEnvelope::NotJson(error),
+        });
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let fields = deserializer
+        .deserialize_map(FieldsVisitor)
+        .and_then(|fields| deserializer.end().map(|()| fields))
+        .map_err(BadEnvelope::NotJson)?;
+    if let Some(key) = fields.doubled {
+        return Err(BadEnvelope::Doubled(key));
+    }
+    let raw_kind = fields.kind.filter(|kind| kind.starts_with('"'));
+    let raw_kind = raw_kind.ok_or(BadEnvelope::NoType)?;
+    Ok(Envelope {
+        kind: decode_string(raw_kind),
+        raw_kind,
+        payload: fields.payload,
+    })
+}
+
+const JSON_WHITESPACE: [char; 4] = [' ', '\n', '\r', '\t'];
+
+/// What the visitor found, each value as raw JSON text.
+#[derive(Default)]
+struct Fields<'a> {
+    kind: Option<&'a str>,
+    payload: Option<&'a str>,
+    doubled: Option<&'static str>,
+}
+
+/// Written by hand because the derived one takes a `null` payload for a missing one, and takes arrays.
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+        let mut fields = Fields::default();
+        // Keys are read raw: decoding them would refuse lone surrogates in keys that are ignored anyway.
+        while let Some(key) = map.next_key::<&'de RawValue>()? {
+            let value = map.next_value::<&'de RawValue>()?.get();
+            let (name, field) = match key.get() {
+                r#""type""# => ("type", &mut fields.kind),
+                r#""payload""# => ("payload", &mut fields.payload),
+                key if key.contains('\\') => match decode_string(key).as_deref() {
+                    Some("type") => ("type", &mut fields.kind),
+                    Some("payload") => ("payload", &mut fields.payload),
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            if field.replace(value).is_some() {
+                fields.doubled = Some(name);
+            }
+        }
+        Ok(fields)
+    }
+}
+
+/// The text of a raw JSON string; `None` if it holds lone surrogates.
+fn decode_string(raw: &str) -> Option<Cow<'_, str>> {
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        serde_json::from_str(raw).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
+}
+
+/// First byte of an unfragmented text frame: FIN and opcode 1 (RFC 6455, section 5.2).
+const TEXT_FRAME: u8 = 0x81;
+/// The longest frame header a server writes: two bytes and a 64-bit length.
+const MAX_FRAME_HEADER: usize = 10;
+const PAYLOAD_KEY: &[u8] = br#","payload":"#;
+
+/// Appends one whole unmasked text frame to `out` and returns the frame's length.
+///
+/// `prefix` is the envelope up to and including its type (`{"type":"chat.message"`, see
+/// [`Routes::prefix`](crate::message::routes::Routes::prefix)), `payload` is JSON text; without one the envelope has no
+/// `payload` key.
+pub fn encode_frame(out: &mut Vec<u8>, prefix: &[u8], payload: Option<&[u8]>) -> usize {
+    let start = out.len();
+    let length = prefix.len() + payload.map_or(0, |payload| PAYLOAD_KEY.len() + payload.len()) + 1;
+    out.reserve(MAX_FRAME_HEADER + length);
+    out.push(TEXT_FRAME);
+    // The shortest of the three forms of the length must be used.
+    if let Ok(short @ 0..=125) = u8::try_from(length) {
+        out.push(short);
+    } else if let Ok(medium) = u16::try_from(length) {
+        out.push(126);
+        out.extend_from_slice(&medium.to_be_bytes());
+    } else {
+        out.push(127);
+        out.extend_from_slice(&(length as u64).to_be_bytes());
+    }
+    out.extend_from_slice(prefix);
+    if let Some(payload) = payload {
+        out.extend_from_slice(PAYLOAD_KEY);
+        out.extend_from_slice(payload);
+    }
+    out.push(b'}');
+    out.len() - start
+}
+
+/// The payload of an `$error` message as JSON text: `{"code","route"?,"message"}`. The route is JSON text already, so that
+/// it is told as it came.
+#[must_use]
+pub fn error_payload(code: &str, route: Option<&str>, message: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(48 + code.len() + route.map_or(0, str::len) + message.len());
+    out.extend_from_slice(br#"{"code":"#);
+    push_json_string(&mut out, code);
+    if let Some(route) = route {
+        out.extend_from_slice(br#","route":"#);
+        out.extend_from_slice(route.as_bytes());
+    }
+    out.extend_from_slice(br#","message":"#);
+    push_json_string(&mut out, message);
+    out.push(b'}');
+    out
+}
+
+/// Appends `text` as a JSON string literal, quotes included.
+///
+/// # Panics
+///
+/// Never: writing text into a vector cannot fail.
+pub fn push_json_string(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("text is always JSON and a vector takes every write");
+}
+
+#[cfg(test)]
+mod tests;

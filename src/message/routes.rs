@@ -1,0 +1,161 @@
+//! The table of route names: finds the number of an incoming type, and holds the start of every outgoing envelope.
+//!
+//! Numbers are positions in the two lists the owner hands over; what stands behind a number is the owner's business.
+
+use rustc_hash::FxHashMap;
+
+use crate::message::envelope::push_json_string;
+
+/// The outgoing route number that stands for the library's own `$error`.
+pub const ERROR_ROUTE: u32 = u32::MAX;
+
+/// What becomes of an outgoing route's messages for a client that reads too slowly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RoutePolicy {
+    /// What [`Config::slow_client`](crate::Config::slow_client) says.
+    #[default]
+    Server,
+    /// Past the limit the client is cut off.
+    Disconnect,
+    /// Past the limit they are dropped and counted.
+    Drop,
+    /// While the socket is full only the newest waits; those that it supersedes are dropped and counted. The newest is
+    /// taken past the limit too.
+    Latest,
+}
+
+/// Both directions' route names. Never changes once made, so one is shared by all shards.
+#[derive(Debug)]
+pub struct Routes {
+    // The keys come from the owner and peers only look names up, so a fast hash without a random seed is safe.
+    numbers: FxHashMap<Box<str>, u32>,
+    names: Vec<String>,
+    prefixes: Vec<Box<[u8]>>,
+    /// Ends early where the rest has none of its own.
+    policies: Vec<RoutePolicy>,
+    error_prefix: Box<[u8]>,
+}
+
+impl Routes {
+    /// Makes the table; a route's number is its position in its list.
+    #[must_use]
+    pub fn new(incoming: Vec<String>, outgoing: Vec<String>) -> Routes {
+        let numbers = (0..)
+            .zip(&incoming)
+            .map(|(route, name)| (name.as_str().into(), route))
+            .collect();
+        Routes {
+            numbers,
+            names: incoming,
+            prefixes: outgoing
+                .into_iter()
+                .map(|name| envelope_prefix(&name))
+                .collect(),
+            policies: Vec::new(),
+            error_prefix: envelope_prefix("$error"),
+        }
+    }
+
+    /// The same table with the policies of its outgoing routes, by number; those left out at the end have none of their own.
+    #[must_use]
+    pub fn with_policies(self, policies: Vec<RoutePolicy>) -> Routes {
+        Routes { policies, ..self }
+    }
+
+    /// The number of the incoming route of this name.
+    #[must_use]
+    pub fn incoming(&self, name: &str) -> Option<u32> {
+        self.numbers.get(name).copied()
+    }
+
+    /// The name of an incoming route.
+    #[must_use]
+    pub fn incoming_name(&self, route: u32) -> Option<&str> {
+        self.names.get(route as usize).map(String::as_str)
+    }
+
+    /// The start of an outgoing route's envelope, `{"type":"chat.message"`, for
+    /// [`encode_frame`](crate::message::envelope::encode_frame).
+    #[must_use]
+    pub fn prefix(&self, route: u32) -> Option<&[u8]> {
+        match route {
+            ERROR_ROUTE => Some(&self.error_prefix),
+            _ => self.prefixes.get(route as usize).map(Box::as_ref),
+        }
+    }
+
+    /// What becomes of an outgoing route's messages for a slow client.
+    #[must_use]
+    pub fn policy(&self, route: u32) -> RoutePolicy {
+        (self.policies.get(route as usize).copied()).unwrap_or_default()
+    }
+}
+
+fn envelope_prefix(name: &str) -> Box<[u8]> {
+    let mut prefix = br#"{"type":"#.to_vec();
+    push_json_string(&mut prefix, name);
+    prefix.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn routes() -> Routes {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        Routes::new(
+            names(&["chat.message", "__proto__", "é\u{fffd}"]),
+            names(&["chat.onMessage", "q\"\\\n"]),
+        )
+    }
+
+    #[test]
+    fn incoming_names_and_numbers_belong_together() {
+        let routes = routes();
+        for (number, name) in (0..).zip(["chat.message", "__proto__", "é\u{fffd}"]) {
+            assert_eq!(routes.incoming(name), Some(number));
+            assert_eq!(routes.incoming_name(number), Some(name));
+        }
+    }
+
+    #[test]
+    fn names_that_are_no_incoming_routes_have_no_number() {
+        for name in [
+            "",
+            "chat",
+            "chat.onMessage",
+            "Chat.message",
+            "chat.message ",
+            "$error",
+        ] {
+            assert_eq!(routes().incoming(name), None);
+        }
+        assert_eq!(routes().incoming_name(3), None);
+        assert_eq!(routes().incoming_name(ERROR_ROUTE), None);
+    }
+
+    #[test]
+    fn an_outgoing_prefix_is_the_start_of_an_envelope() {
+        let routes = routes();
+        assert_eq!(routes.prefix(0), Some(&br#"{"type":"chat.onMessage""#[..]));
+        assert_eq!(routes.prefix(1), Some(&br#"{"type":"q\"\\\n""#[..]));
+        assert_eq!(routes.prefix(2), None);
+    }
+
+    #[test]
+    fn a_route_without_a_policy_of_its_own_has_the_servers() {
+        let routes = routes().with_policies(vec![RoutePolicy::Latest]);
+        assert_eq!(routes.policy(0), RoutePolicy::Latest);
+        assert_eq!(routes.policy(1), RoutePolicy::Server);
+        assert_eq!(routes.policy(ERROR_ROUTE), RoutePolicy::Server);
+    }
+
+    #[test]
+    fn the_error_route_exists_without_being_listed() {
+        let routes = Routes::new(vec![], vec![]);
+        assert_eq!(
+            routes.prefix(ERROR_ROUTE),
+            Some(&br#"{"type":"$error""#[..])
+        );
+    }
+}

@@ -1,0 +1,3 @@
+//! Who is in which room.
+
+pub(crate) mod registry;

@@ -1,0 +1,7 @@
+//! All that awaits: the loop of each I/O thread, and the tasks that serve sockets.
+
+pub(crate) mod feed;
+pub(crate) mod heartbeat;
+pub(crate) mod listener;
+pub(crate) mod session;
+pub(crate) mod upgrade;
