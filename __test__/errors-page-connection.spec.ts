@@ -427,7 +427,12 @@ describe("nothing that the code can answer is missing in docs/errors.md:", () =>
         string,
       ][],
     );
-    const files = ["src/handshake/request.rs", "src/tasks/upgrade.rs", "src/shard/place.rs"];
+    const files = [
+      "src/handshake/request.rs",
+      "src/handshake/rules.rs",
+      "src/tasks/upgrade.rs",
+      "src/limits/capacity.rs",
+    ];
     const pairs = inSources(files, /\((\d{3}), Reason::(\w+)\)/g);
     assert.ok(pairs.length > 5, "the sources look different now");
     const rows = rowsOf("Refused upgrades").map((row) => `${row["Status"]} ${row["refused"]}`);
@@ -439,9 +444,10 @@ describe("nothing that the code can answer is missing in docs/errors.md:", () =>
   test("close codes of the engine", () => {
     const files = [
       "src/tasks/session.rs",
-      "src/shard/slots.rs",
+      "src/shard/life.rs",
+      "src/shard/drain.rs",
       "src/shard/stop.rs",
-      "src/tasks/feed.rs",
+      "src/frame/fault.rs",
     ];
     const codes = inSources(files, /(?:End::Fault|Order::Close|Self::\w+ => )\((\d{4})/g).flat();
     const known = valuesOf("Close codes", "Code").filter((code) => /^\d+$/.test(code));

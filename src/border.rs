@@ -1,11 +1,15 @@
 //! The border with the owner: what goes out, what comes in, and where it waits.
 
 pub(crate) mod buffers;
+pub mod codes;
 pub mod command;
 pub mod event;
 pub mod handle;
 pub mod inbox;
 pub mod mailbox;
+#[cfg(all(test, zocket_loom))]
+mod models;
 pub mod payloads;
 pub(crate) mod weight;
+pub(crate) mod words;
 pub mod writer;

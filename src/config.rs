@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, ops::RangeInclusive, thread, time::Duration};
 
 use crate::{
     error::{Error, Result},
-    handshake::request::Rules,
+    handshake::rules::Rules,
 };
 
 /// What happens to a client that reads slower than it is sent to.

@@ -14,6 +14,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use crate::{
     border::handle::{ClientId, Handle},
     connection::outbox::Outbox,
+    frame::outgoing::EMPTY_PING,
     limits::{buffered::Tally, rate::Rate},
 };
 
@@ -239,8 +240,7 @@ impl Connection {
     pub(crate) fn ping(&self) -> bool {
         let first = self.state() == State::Open && !self.pinged.replace(true);
         if first {
-            // Final frame, opcode 9, no payload (RFC 6455 5.5.2).
-            self.outbox.borrow_mut().push_control(&[0x89, 0]);
+            self.outbox.borrow_mut().push_control(&EMPTY_PING);
         }
         first
     }

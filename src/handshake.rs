@@ -2,9 +2,10 @@
 
 mod authority;
 mod fields;
-mod head;
+pub mod head;
 pub mod headers;
 mod malformed;
 pub mod refusal;
 pub mod request;
+pub mod rules;
 mod target;

@@ -15,6 +15,7 @@
 //! | `limits` | rates, places and memory, of clients, of addresses and of the whole server |
 //! | [`message`] | the JSON wrapper, the routes, and what becomes of a message that has arrived |
 //! | [`handshake`] | the upgrade request and its refusals |
+//! | `transport` | sockets |
 //! | `frame` | the bytes of RFC 6455 |
 //! | `sync` | what threads share things with, and their models |
 //! | `shrink` | memory of lists and maps that comes back after a peak |
@@ -36,18 +37,22 @@ mod shard;
 mod shrink;
 mod sync;
 mod tasks;
+mod transport;
 
 pub use border::command::Command;
 pub use border::event::{Event, EventSink, Head};
-pub use border::handle::{ClientId, Handle, MAX_ROOM_NAME};
+pub use border::handle::{ClientId, Handle};
 pub use border::inbox::{BATCH_EVENTS, Batch};
 pub use border::mailbox::StopMode;
 pub use border::writer::CommandWriter;
 pub use config::{Config, SlowClient};
 pub use error::{Error, Result};
 pub use handshake::refusal::Reason;
-pub use handshake::request::{AllowedOrigins, Rules};
-pub use message::protocol::{Echo, EnvelopeProtocol, Protocol};
+pub use handshake::rules::{AllowedOrigins, Rules};
+pub use message::echo::Echo;
+pub use message::incoming::EnvelopeProtocol;
+pub use message::protocol::Protocol;
 pub use message::routes::{RoutePolicy, Routes};
 pub use metrics::Snapshot;
+pub use rooms::MAX_ROOM_NAME;
 pub use server::{Server, ServerHandle};

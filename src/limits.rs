@@ -3,5 +3,6 @@
 pub(crate) mod address_rate;
 pub(crate) mod addresses;
 pub(crate) mod buffered;
+pub(crate) mod capacity;
 pub(crate) mod pending;
 pub(crate) mod rate;

@@ -2,14 +2,10 @@
 
 use std::{
     array,
-    collections::HashMap,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
 
-use crate::{border::handle::RoomName, handshake::refusal::Reason, shrink::shrink_map};
+use crate::handshake::refusal::Reason;
 
 /// A counter with one writer, so that counting costs no locked instruction.
 #[derive(Debug, Default)]
@@ -103,48 +99,5 @@ impl Snapshot {
         self.rate_limited += shard.rate_limited.get();
         self.bytes_in += shard.bytes_in.get();
         self.bytes_out += shard.bytes_out.get();
-    }
-}
-
-/// How many shards have members of each room: a room spread over all of them is still one.
-///
-/// Touched only when a shard gets a room's first member or loses its last, never on a send.
-#[derive(Debug, Default)]
-pub(crate) struct RoomDirectory {
-    shards_in: Mutex<HashMap<RoomName, u32>>,
-}
-
-impl RoomDirectory {
-    /// Counts a shard; returns the name to keep there.
-    pub(crate) fn opened(&self, name: &[u8]) -> RoomName {
-        let mut rooms = self
-            .shards_in
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let shared = rooms.get_key_value(name);
-        let name = shared.map_or_else(|| RoomName::from(name), |(name, _)| name.clone());
-        *rooms.entry(name.clone()).or_default() += 1;
-        name
-    }
-
-    pub(crate) fn emptied(&self, name: &[u8]) {
-        let mut rooms = self
-            .shards_in
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(shards) = rooms.get_mut(name) {
-            *shards -= 1;
-            if *shards == 0 {
-                rooms.remove(name);
-                shrink_map(&mut rooms);
-            }
-        }
-    }
-
-    pub(crate) fn count(&self) -> u64 {
-        self.shards_in
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len() as u64
     }
 }

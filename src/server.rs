@@ -7,7 +7,6 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::AtomicUsize,
         mpsc::{SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
@@ -32,16 +31,17 @@ use crate::{
     error::{Error, Result},
     handshake::refusal::Reason,
     limits::{
-        address_rate::AddressRates,
-        addresses::Addresses,
         buffered::Buffered,
+        capacity::{Capacity, Limits},
         pending::PendingPlaces,
-        rate::{Rate, SharedBucket},
+        rate::Rate,
     },
     message::{protocol::Protocol, routes::Routes},
-    metrics::{Metrics, RoomDirectory, Snapshot},
-    shard::{Shard, Shared},
-    tasks::listener,
+    metrics::{Metrics, Snapshot},
+    rooms::directory::RoomDirectory,
+    shard::{Shard, shared::Shared},
+    tasks::run,
+    transport::listen,
 };
 
 /// Starts servers.
@@ -85,15 +85,19 @@ impl Server {
         sink: impl EventSink,
     ) -> Result<ServerHandle> {
         config.check()?;
-        let listener = listener::bind(&config)?;
+        let listener = listen::bind(config.hostname.as_deref(), config.port)?;
         let address = listener.local_addr().map_err(Error::Thread)?;
         let shards = config.io_threads;
         let max = config.max_buffered_bytes;
         let limit = Buffered::inbox(max, config.max_inbox, shards);
         let buffered = Arc::new(Buffered::new(max, limit, shards));
-        let upgrades = config.max_upgrades_per_second.map(SharedBucket::new);
         let pending = Arc::new(PendingPlaces::new(config.pending_places()));
-        let address_rates = (config.max_upgrades_per_second_per_address).map(AddressRates::new);
+        let capacity = Arc::new(Capacity::new(&Limits {
+            connections: config.max_connections,
+            connections_per_address: config.max_connections_per_address,
+            upgrades: config.max_upgrades_per_second,
+            upgrades_per_address: config.max_upgrades_per_second_per_address,
+        }));
         let message_rate = config.max_messages_per_second.map(Rate::new);
         let shared = Arc::new(Shared {
             config,
@@ -102,11 +106,8 @@ impl Server {
             rooms: RoomDirectory::default(),
             buffers: Buffers::default(),
             buffered,
-            connections: AtomicUsize::new(0),
-            addresses: Addresses::default(),
+            capacity,
             pending,
-            address_rates,
-            upgrades,
             message_rate,
             started: Instant::now(),
             mailboxes: (0..shards).map(|_| Arc::default()).collect(),
@@ -219,7 +220,7 @@ fn serve(
 ) {
     let mailbox = shared.mailboxes[index as usize].clone();
     let writer = InboxWriter::new(inbox.clone());
-    let running = Shard::run(index, shared, writer, listener);
+    let running = run::run(Shard::new(index, shared, writer), listener);
     let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(running)));
     mailbox.close();
     if let Err(panic) = outcome {

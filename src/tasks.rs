@@ -2,6 +2,11 @@
 
 pub(crate) mod feed;
 pub(crate) mod heartbeat;
+pub(crate) mod linger;
 pub(crate) mod listener;
+pub(crate) mod relief;
+pub(crate) mod run;
+pub(crate) mod serve;
 pub(crate) mod session;
+pub(crate) mod signal;
 pub(crate) mod upgrade;

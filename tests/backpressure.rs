@@ -149,10 +149,10 @@ impl Protocol for Late {
         Admission::Owner
     }
 
-    fn message(&self, _: Message, exchange: &mut Exchange<'_>) {
+    fn message(&self, _: Message, exchange: &mut dyn Exchange) {
         self.0.lock().unwrap().recv().unwrap();
         for _ in 0..3 {
-            exchange.reply(|out| {
+            exchange.reply(&mut |out| {
                 out.extend_from_slice(b"\x81\x01x");
                 3
             });

@@ -14,7 +14,7 @@ use tokio::io::AsyncReadExt;
 use tokio::{io::AsyncWriteExt, time::timeout};
 use zocket::{
     AllowedOrigins, Config, Reason, Rules, StopMode,
-    handshake::request::{MAX_FIELDS, MAX_HEAD},
+    handshake::head::{MAX_FIELDS, MAX_HEAD},
 };
 
 /// The requests in `fuzz/seeds/handshake`, with the status at the start of each name.

@@ -325,16 +325,13 @@ impl zocket::Protocol for Fragile {
     fn message(
         &self,
         message: zocket::message::protocol::Message,
-        exchange: &mut zocket::message::protocol::Exchange<'_>,
+        exchange: &mut dyn zocket::message::protocol::Exchange,
     ) {
         match message {
             zocket::message::protocol::Message::Text(text) if text.as_str() == "boom" => {
                 panic!("boom")
             }
-            _ => exchange.tell(&zocket::Event::Message {
-                route: 0,
-                payload: None,
-            }),
+            _ => exchange.hand_over(0, None),
         }
     }
 }

@@ -3,10 +3,7 @@
 
 use zocket::{
     Command, CommandWriter, MAX_ROOM_NAME,
-    border::{
-        command::{Commands, NO_PAYLOAD},
-        payloads::write_with_payloads,
-    },
+    border::{codes::NO_PAYLOAD, command::Commands, payloads::write_with_payloads},
 };
 
 use super::memory;

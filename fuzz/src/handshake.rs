@@ -5,7 +5,12 @@ use std::collections::HashSet;
 
 use zocket::{
     AllowedOrigins, Rules,
-    handshake::request::{Head, MAX_HEAD, Site, UpgradeRequest, parse},
+    border::event::write_headers,
+    handshake::{
+        head::MAX_HEAD,
+        request::{Head, UpgradeRequest, parse},
+        rules::Site,
+    },
 };
 
 use super::memory;
@@ -135,7 +140,7 @@ type Fields<'a> = [(String, &'a str)];
 /// Reads the merged headers again, name by name.
 fn check_merge(fields: &Fields, parameters: &[(String, String)], request: &UpgradeRequest) {
     let mut json = Vec::new();
-    request.headers.write_json(&mut json);
+    write_headers(&mut json, &request.headers);
     let told: serde_json::Map<String, serde_json::Value> =
         serde_json::from_slice(&json).expect("an object");
     assert_eq!(told.len(), request.headers.len(), "a doubled name");

@@ -15,16 +15,10 @@
 //! | 9 close | handle, close code |
 //! | 10 pause, 11 resume, 12 terminate | handle |
 //!
-//! A payload length of [`NO_PAYLOAD`] means that the envelope has none. An owner may hand over the payloads beside the
+//! A payload length of [`NO_PAYLOAD`](codes::NO_PAYLOAD) means that the envelope has none. An owner may hand over the payloads beside the
 //! commands instead, as one text: see [`write_with_payloads`](super::payloads::write_with_payloads).
 
-use crate::border::handle::{Handle, MAX_ROOM_NAME};
-
-/// Payload length that says there is no payload.
-pub const NO_PAYLOAD: u32 = u32::MAX;
-
-/// Most bytes of one outgoing payload.
-const MAX_OUTGOING: usize = 1 << 30;
+use crate::border::{codes, handle::Handle, words::Words};
 
 /// One order from the owner, borrowed from the buffer it came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,8 +157,8 @@ impl<'a> Iterator for Commands<'a> {
 
 fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
     Some(match opcode {
-        1 => Command::Admit(words.handle()?),
-        2 => {
+        codes::ADMIT => Command::Admit(words.handle()?),
+        codes::REFUSE => {
             let handle = words.handle()?;
             let status = u16::try_from(words.word()?).ok()?;
             let reason = words.word()?;
@@ -176,10 +170,10 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
                 body: words.padded(length)?,
             }
         }
-        3 => Command::Release(words.handle()?),
-        4 => Command::Join(words.handle()?, words.room_name()?),
-        5 => Command::Leave(words.handle()?, words.room_name()?),
-        6 => {
+        codes::RELEASE => Command::Release(words.handle()?),
+        codes::JOIN => Command::Join(words.handle()?, words.room_name()?),
+        codes::LEAVE => Command::Leave(words.handle()?, words.room_name()?),
+        codes::TO => {
             let length = words.word()?;
             let route = words.word()?;
             let count = words.word()? as usize;
@@ -190,7 +184,7 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
                 clients,
             }
         }
-        7 => {
+        codes::ROOMS => {
             let length = words.word()?;
             let route = words.word()?;
             let count = words.word()?;
@@ -207,7 +201,7 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
                 rooms,
             }
         }
-        8 => {
+        codes::BROADCAST => {
             let length = words.word()?;
             let route = words.word()?;
             Command::Broadcast {
@@ -215,71 +209,12 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
                 payload: words.payload(length)?,
             }
         }
-        9 => Command::Close(words.handle()?, u16::try_from(words.word()?).ok()?),
-        10 => Command::Pause(words.handle()?),
-        11 => Command::Resume(words.handle()?),
-        12 => Command::Terminate(words.handle()?),
+        codes::CLOSE => Command::Close(words.handle()?, u16::try_from(words.word()?).ok()?),
+        codes::PAUSE => Command::Pause(words.handle()?),
+        codes::RESUME => Command::Resume(words.handle()?),
+        codes::TERMINATE => Command::Terminate(words.handle()?),
         _ => return None,
     })
-}
-
-/// What is left of one command, or of several.
-pub(super) struct Words<'a>(pub(super) &'a [u8]);
-
-impl<'a> Words<'a> {
-    pub(super) fn word(&mut self) -> Option<u32> {
-        let (word, rest) = self.0.split_first_chunk::<4>()?;
-        self.0 = rest;
-        Some(u32::from_le_bytes(*word))
-    }
-
-    fn handle(&mut self) -> Option<Handle> {
-        self.word().map(Handle)
-    }
-
-    /// A whole command: its second word says how long it is.
-    pub(super) fn command(&mut self) -> Option<&'a [u8]> {
-        let mut head = Self(self.0);
-        head.word()?;
-        let bytes = (head.word()? as usize).checked_mul(4)?;
-        if bytes < 8 { None } else { self.take(bytes) }
-    }
-
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn padded(&mut self, length: usize) -> Option<&'a [u8]> {
-        let whole = self.take(length.checked_next_multiple_of(4)?)?;
-        whole.get(..length)
-    }
-
-    fn room_name(&mut self) -> Option<&'a [u8]> {
-        let length = self.word()? as usize;
-        if length > MAX_ROOM_NAME {
-            None
-        } else {
-            self.padded(length)
-        }
-    }
-
-    #[expect(
-        clippy::option_option,
-        reason = "outer: understood; inner: the envelope has a payload"
-    )]
-    fn payload(&mut self, length: u32) -> Option<Option<&'a [u8]>> {
-        if length == NO_PAYLOAD {
-            return Some(None);
-        }
-        let length = length as usize;
-        if length > MAX_OUTGOING {
-            None
-        } else {
-            self.padded(length).map(Some)
-        }
-    }
 }
 
 #[cfg(test)]
@@ -287,7 +222,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::border::writer::CommandWriter;
+    use crate::{border::writer::CommandWriter, rooms::MAX_ROOM_NAME};
 
     #[test]
     fn what_is_written_is_read_back() {

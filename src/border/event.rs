@@ -14,9 +14,12 @@
 //! | −6 | text | the shard's thread panicked; the handle is its number |
 
 use crate::{
-    border::handle::{ClientId, Handle},
-    handshake::request::{Site, UpgradeRequest},
-    message::envelope::push_json_string,
+    border::{
+        codes,
+        handle::{ClientId, Handle},
+    },
+    handshake::{headers::Headers, request::UpgradeRequest, rules::Site},
+    message::json::push_json_string,
 };
 
 /// Wakes the owner of a server: the only way out of the engine.
@@ -138,12 +141,12 @@ impl Event<'_> {
             Self::Message { route, payload } => {
                 (route << 1 | u32::from(payload.is_none())).cast_signed()
             }
-            Self::Upgrade { .. } => -1,
-            Self::Closed { .. } => -2,
-            Self::Bad { .. } => -3,
-            Self::Fault { .. } => -4,
-            Self::Stopped => -5,
-            Self::Died { .. } => -6,
+            Self::Upgrade { .. } => codes::UPGRADE,
+            Self::Closed { .. } => codes::CLOSED,
+            Self::Bad { .. } => codes::BAD,
+            Self::Fault { .. } => codes::FAULT,
+            Self::Stopped => codes::STOPPED,
+            Self::Died { .. } => codes::DIED,
         }
     }
 
@@ -157,7 +160,7 @@ impl Event<'_> {
                 out.extend_from_slice(b"{\"id\":\"");
                 out.extend_from_slice(id.to_string().as_bytes());
                 out.extend_from_slice(b"\",\"headers\":");
-                request.headers.write_json(out);
+                write_headers(out, &request.headers);
                 out.extend_from_slice(b",\"fields\":\"");
                 // Names of fields are tokens (RFC 9110, section 5.1): no comma is in them, and nothing that JSON escapes.
                 for (index, name) in request.headers.fields().enumerate() {
@@ -194,6 +197,21 @@ impl Event<'_> {
             Self::Died { message } => push_json_string(out, message),
         }
     }
+}
+
+/// Appends the headers as one JSON object.
+pub fn write_headers(out: &mut Vec<u8>, headers: &Headers) {
+    out.reserve(headers.bytes() + 6 * headers.len() + 2);
+    out.push(b'{');
+    for (index, (name, value)) in headers.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        push_json_string(out, name);
+        out.push(b':');
+        push_json_string(out, value);
+    }
+    out.push(b'}');
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
-//! Names of things: clients as users see them, connections as both sides of the border number them,
-//! rooms.
+//! Names of clients: as users see them, and as both sides of the border number them.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use uuid::Uuid;
 
@@ -49,17 +48,11 @@ impl Handle {
         self.0 % shards
     }
 
-    pub(crate) fn slot(self, shards: u32) -> usize {
-        (self.0 / shards) as usize
+    /// Its number on that thread.
+    pub(crate) fn slot(self, shards: u32) -> u32 {
+        self.0 / shards
     }
 }
-
-/// Longest room name in bytes.
-pub const MAX_ROOM_NAME: usize = 4096;
-
-/// A room's name: any bytes, since JavaScript strings need not be valid UTF-16. All that know the room share it, on all
-/// shards, as a name may be long.
-pub(crate) type RoomName = Arc<[u8]>;
 
 #[cfg(test)]
 mod tests {

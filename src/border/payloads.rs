@@ -2,15 +2,16 @@
 
 use std::ops::RangeInclusive;
 
-use super::{command::Words, writer::pad};
-use crate::message::json::push_escaped;
+use crate::{
+    border::{
+        codes::{BROADCAST, DOUBLE, INTEGER, JSON, KIND_SHIFT, OPCODE_BITS, TEXT, TO},
+        words::{Words, pad},
+    },
+    message::json::push_escaped,
+};
 
-/// Bits of a first word that hold the opcode; the others count the words of the payload.
-const OPCODE_BITS: u32 = 8;
-/// Where the bits begin that say what a piece is.
-const KIND_SHIFT: u32 = 30;
 /// Those of commands that have a payload.
-const OPCODES: RangeInclusive<u32> = 6..=8;
+const OPCODES: RangeInclusive<u32> = TO..=BROADCAST;
 /// Bytes that are counted together; the compiler turns that into vector instructions.
 const CHUNK: usize = 32;
 
@@ -65,13 +66,13 @@ fn push(out: &mut Vec<u8>, command: &[u8], text: &mut Text<'_>) -> Option<()> {
     while let Some(piece) = pieces.word() {
         let units = (piece & ((1 << KIND_SHIFT) - 1)) as usize;
         match piece >> KIND_SHIFT {
-            0 => out.extend_from_slice(text.take(units)?),
-            1 => push_escaped(out, text.take(units)?),
-            2 => {
+            JSON => out.extend_from_slice(text.take(units)?),
+            TEXT => push_escaped(out, text.take(units)?),
+            INTEGER => {
                 let number = pieces.word()?.cast_signed();
                 out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
             }
-            _ => {
+            DOUBLE => {
                 let (low, high) = (pieces.word()?, pieces.word()?);
                 let number = f64::from_bits(u64::from(high) << 32 | u64::from(low));
                 if !number.is_finite() {
@@ -80,6 +81,7 @@ fn push(out: &mut Vec<u8>, command: &[u8], text: &mut Text<'_>) -> Option<()> {
                 let mut buffer = ryu_js::Buffer::new();
                 out.extend_from_slice(buffer.format_finite(number).as_bytes());
             }
+            _ => return None,
         }
     }
     let size = u32::try_from(out.len() - payload).ok()?;

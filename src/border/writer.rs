@@ -1,7 +1,10 @@
 //! Writes commands, for owners in Rust.
 
-use super::command::NO_PAYLOAD;
-use crate::border::handle::Handle;
+use crate::border::{
+    codes,
+    handle::Handle,
+    words::{push, push_length, push_padded, push_payload_length, push_text},
+};
 
 /// Writes commands in their binary form, for owners in Rust.
 #[derive(Debug, Default)]
@@ -27,12 +30,12 @@ impl CommandWriter {
 
     /// See [`Command::Admit`](super::command::Command::Admit).
     pub fn admit(&mut self, handle: Handle) -> &mut Self {
-        self.command(1, |out| push(out, handle.0))
+        self.command(codes::ADMIT, |out| push(out, handle.0))
     }
 
     /// See [`Command::Refuse`](super::command::Command::Refuse).
     pub fn refuse(&mut self, handle: Handle, status: u16, reason: u32, body: &[u8]) -> &mut Self {
-        self.command(2, |out| {
+        self.command(codes::REFUSE, |out| {
             push(out, handle.0);
             push(out, u32::from(status));
             push(out, reason);
@@ -42,12 +45,12 @@ impl CommandWriter {
 
     /// See [`Command::Release`](super::command::Command::Release).
     pub fn release(&mut self, handle: Handle) -> &mut Self {
-        self.command(3, |out| push(out, handle.0))
+        self.command(codes::RELEASE, |out| push(out, handle.0))
     }
 
     /// See [`Command::Join`](super::command::Command::Join).
     pub fn join(&mut self, handle: Handle, room: &[u8]) -> &mut Self {
-        self.command(4, |out| {
+        self.command(codes::JOIN, |out| {
             push(out, handle.0);
             push_text(out, room);
         })
@@ -55,7 +58,7 @@ impl CommandWriter {
 
     /// See [`Command::Leave`](super::command::Command::Leave).
     pub fn leave(&mut self, handle: Handle, room: &[u8]) -> &mut Self {
-        self.command(5, |out| {
+        self.command(codes::LEAVE, |out| {
             push(out, handle.0);
             push_text(out, room);
         })
@@ -63,7 +66,7 @@ impl CommandWriter {
 
     /// See [`Command::To`](super::command::Command::To).
     pub fn to(&mut self, route: u32, payload: Option<&[u8]>, clients: &[Handle]) -> &mut Self {
-        self.command(6, |out| {
+        self.command(codes::TO, |out| {
             push_payload_length(out, payload);
             push(out, route);
             push_length(out, clients.len());
@@ -76,7 +79,7 @@ impl CommandWriter {
 
     /// See [`Command::Rooms`](super::command::Command::Rooms).
     pub fn rooms(&mut self, route: u32, payload: Option<&[u8]>, rooms: &[&[u8]]) -> &mut Self {
-        self.command(7, |out| {
+        self.command(codes::ROOMS, |out| {
             push_payload_length(out, payload);
             push(out, route);
             push_length(out, rooms.len());
@@ -89,7 +92,7 @@ impl CommandWriter {
 
     /// See [`Command::Broadcast`](super::command::Command::Broadcast).
     pub fn broadcast(&mut self, route: u32, payload: Option<&[u8]>) -> &mut Self {
-        self.command(8, |out| {
+        self.command(codes::BROADCAST, |out| {
             push_payload_length(out, payload);
             push(out, route);
             push_padded(out, payload.unwrap_or_default());
@@ -98,7 +101,7 @@ impl CommandWriter {
 
     /// See [`Command::Close`](super::command::Command::Close).
     pub fn close(&mut self, handle: Handle, code: u16) -> &mut Self {
-        self.command(9, |out| {
+        self.command(codes::CLOSE, |out| {
             push(out, handle.0);
             push(out, u32::from(code));
         })
@@ -106,17 +109,17 @@ impl CommandWriter {
 
     /// See [`Command::Pause`](super::command::Command::Pause).
     pub fn pause(&mut self, handle: Handle) -> &mut Self {
-        self.command(10, |out| push(out, handle.0))
+        self.command(codes::PAUSE, |out| push(out, handle.0))
     }
 
     /// See [`Command::Resume`](super::command::Command::Resume).
     pub fn resume(&mut self, handle: Handle) -> &mut Self {
-        self.command(11, |out| push(out, handle.0))
+        self.command(codes::RESUME, |out| push(out, handle.0))
     }
 
     /// See [`Command::Terminate`](super::command::Command::Terminate).
     pub fn terminate(&mut self, handle: Handle) -> &mut Self {
-        self.command(12, |out| push(out, handle.0))
+        self.command(codes::TERMINATE, |out| push(out, handle.0))
     }
 
     fn command(&mut self, opcode: u32, rest: impl FnOnce(&mut Vec<u8>)) -> &mut Self {
@@ -128,37 +131,4 @@ impl CommandWriter {
         self.0[start + 4..start + 8].copy_from_slice(&words.to_le_bytes());
         self
     }
-}
-
-fn push(out: &mut Vec<u8>, word: u32) {
-    out.extend_from_slice(&word.to_le_bytes());
-}
-
-fn push_length(out: &mut Vec<u8>, length: usize) {
-    push(
-        out,
-        u32::try_from(length).expect("a command is under 4 GiB"),
-    );
-}
-
-fn push_payload_length(out: &mut Vec<u8>, payload: Option<&[u8]>) {
-    match payload {
-        Some(payload) => push_length(out, payload.len()),
-        None => push(out, NO_PAYLOAD),
-    }
-}
-
-fn push_text(out: &mut Vec<u8>, text: &[u8]) {
-    push_length(out, text.len());
-    push_padded(out, text);
-}
-
-fn push_padded(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(bytes);
-    pad(out);
-}
-
-/// Fills up to a whole word.
-pub(super) fn pad(out: &mut Vec<u8>) {
-    out.resize(out.len().next_multiple_of(4), 0);
 }

@@ -7,16 +7,17 @@
 //! route keeps its latest alone may be dropped while it waits, for a newer one; never once it has begun to leave.
 
 mod chunk;
-mod latest;
+pub(crate) mod latest;
+mod places;
 
 use std::{collections::VecDeque, io::IoSlice, rc::Rc};
 
 pub(crate) use self::chunk::Frames;
 use self::{
-    chunk::{Chunk, first_frame, shrink},
-    latest::Places,
+    chunk::{Chunk, shrink},
+    places::Places,
 };
-use crate::limits::buffered::Tally;
+use crate::{frame::outgoing::first_frame, limits::buffered::Tally};
 
 /// An own buffer takes no more frames past this, so that a long queue is freed as it is written.
 const OWN_BYTES: usize = 64 * 1024;

@@ -2,24 +2,17 @@
 
 use std::{
     io::{self, IoSlice},
-    net::Shutdown,
     rc::Rc,
     task::{Context, Poll},
-    time::Duration,
 };
-
-use socket2::SockRef;
 
 use super::Connection;
 use crate::{
-    connection::outbox::{Frames, SLICES},
+    connection::outbox::{Frames, SLICES, latest},
+    frame::outgoing,
     metrics::Metrics,
+    transport::socket,
 };
-
-/// First byte of a pong: final frame, opcode 10 (RFC 6455 5.5.3).
-const PONG: u8 = 0x8A;
-/// First byte of a close frame: final frame, opcode 8 (RFC 6455 5.5.1).
-const CLOSE: u8 = 0x88;
 
 /// What a flush left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,15 +27,12 @@ impl Connection {
     /// that a flood of pings leaves one pong and not a long queue; a close frame ends its wait, as
     /// nothing may follow one.
     pub(crate) fn push_control(&self, bytes: &[u8]) {
-        match bytes.first() {
-            Some(&PONG) if self.blocked.get() => {
-                *self.pong.borrow_mut() = Some(bytes.into());
-                return;
-            }
-            Some(&CLOSE) => {
-                self.pong.take();
-            }
-            _ => {}
+        if self.blocked.get() && outgoing::is_pong(bytes) {
+            *self.pong.borrow_mut() = Some(bytes.into());
+            return;
+        }
+        if outgoing::is_close(bytes) {
+            self.pong.take();
         }
         self.outbox.borrow_mut().push_control(bytes);
     }
@@ -70,7 +60,7 @@ impl Connection {
         }
         let mut outbox = self.outbox.borrow_mut();
         if outbox.held() > limit {
-            metrics.dropped.add(outbox.compact() as u64);
+            metrics.dropped.add(latest::compact(&mut outbox) as u64);
         }
         outbox.held() <= limit
     }
@@ -94,7 +84,9 @@ impl Connection {
         }
         let mut outbox = self.outbox.borrow_mut();
         if self.blocked.get() {
-            metrics.dropped.add(outbox.drop_latest(route) as u64);
+            metrics
+                .dropped
+                .add(latest::drop_latest(&mut outbox, route) as u64);
         }
         outbox.push_latest(frame, route);
     }
@@ -125,7 +117,7 @@ impl Connection {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if !self.blocked.replace(true) {
-                        metrics.dropped.add(outbox.coalesce() as u64);
+                        metrics.dropped.add(latest::coalesce(&mut outbox) as u64);
                         self.wake();
                     }
                     return Flush::Blocked;
@@ -182,15 +174,13 @@ impl Connection {
     /// Makes the end of the socket a reset, so that the system keeps nothing for a peer that does not read.
     pub(crate) fn cut(&self) {
         if let Some(writer) = &*self.writer.borrow() {
-            // Failing leaves an ordinary close, which is no worse for anybody but the system's memory.
-            let _ = SockRef::from(writer.as_ref()).set_linger(Some(Duration::ZERO));
+            socket::end_with_reset(writer.as_ref());
         }
     }
 
     pub(crate) fn shut_down(&self) {
         if let Some(writer) = &*self.writer.borrow() {
-            // A peer that is already gone needs no FIN.
-            let _ = SockRef::from(writer.as_ref()).shutdown(Shutdown::Write);
+            socket::shut_down(writer.as_ref());
         }
     }
 }

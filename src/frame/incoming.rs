@@ -3,11 +3,13 @@
 //! A header is checked as soon as its bytes are there. So a client that breaks the protocol, or announces too much, is not
 //! waited for.
 
-use crate::tasks::feed::Fault;
+use crate::frame::{
+    BINARY, CLOSE, CONTINUATION, CONTROL, FIN, LENGTH, LENGTH_16, LENGTH_64, MASK, MASKED,
+    MAX_CONTROL, OPCODE, PONG, RESERVED, TEXT, fault::Fault,
+};
 
-/// Two bytes, eight of length, four of mask.
-const MAX_HEADER: usize = 14;
-const MASK: usize = 4;
+/// Two bytes, the longest length, and the mask.
+const MAX_HEADER: usize = 2 + 8 + MASK;
 
 /// Where a connection is within its frames and messages.
 #[derive(Debug, Default)]
@@ -58,17 +60,17 @@ impl Frame {
     }
 
     pub(crate) fn is_control(&self) -> bool {
-        self.header[0] & 0x08 != 0
+        self.header[0] & CONTROL != 0
     }
 
     /// Whether the frame starts a text message.
     pub(crate) fn is_text(&self) -> bool {
-        self.header[0] & 0x0f == 1
+        self.header[0] & OPCODE == TEXT
     }
 
     /// Whether its message ends with the frame.
     fn is_final(&self) -> bool {
-        self.header[0] & 0x80 != 0
+        self.header[0] & FIN != 0
     }
 
     /// The most bytes that the message under way may have.
@@ -137,12 +139,12 @@ impl Frame {
     /// mask), 5.4 (order of fragments), 5.5 (control frames are short and whole).
     fn is_broken(&self) -> bool {
         let [first, second, ..] = self.header;
-        first & 0x70 != 0
-            || second & 0x80 == 0
-            || match first & 0x0f {
-                0 => self.message.is_none(),
-                1 | 2 => self.message.is_some(),
-                8..=10 => !self.is_final() || second & 0x7f > 125,
+        first & RESERVED != 0
+            || second & MASKED == 0
+            || match first & OPCODE {
+                CONTINUATION => self.message.is_none(),
+                TEXT | BINARY => self.message.is_some(),
+                CLOSE..=PONG => !self.is_final() || usize::from(second & LENGTH) > MAX_CONTROL,
                 _ => true,
             }
     }
@@ -151,9 +153,9 @@ impl Frame {
         if self.have < 2 {
             return 2;
         }
-        let extended = match self.header[1] & 0x7f {
-            126 => 2,
-            127 => 8,
+        let extended = match self.header[1] & LENGTH {
+            LENGTH_16 => 2,
+            LENGTH_64 => 8,
             _ => 0,
         };
         2 + extended + MASK
@@ -161,9 +163,9 @@ impl Frame {
 
     fn payload_length(&self) -> u64 {
         let [_, _, length @ ..] = self.header;
-        match self.header[1] & 0x7f {
-            126 => u64::from(u16::from_be_bytes([length[0], length[1]])),
-            127 => length[..8]
+        match self.header[1] & LENGTH {
+            LENGTH_16 => u64::from(u16::from_be_bytes([length[0], length[1]])),
+            LENGTH_64 => length[..8]
                 .iter()
                 .fold(0, |sum, &byte| sum << 8 | u64::from(byte)),
             short => u64::from(short),
@@ -171,11 +173,23 @@ impl Frame {
     }
 }
 
+/// Takes the mask off (RFC 6455 5.3).
+pub(crate) fn unmask(bytes: &mut [u8], mask: [u8; 4]) {
+    let wide = u64::from_ne_bytes(std::array::from_fn(|at| mask[at % 4]));
+    let mut words = bytes.chunks_exact_mut(8);
+    for word in &mut words {
+        let mut whole = [0; 8];
+        whole.copy_from_slice(word);
+        word.copy_from_slice(&(u64::from_ne_bytes(whole) ^ wide).to_ne_bytes());
+    }
+    for (byte, key) in words.into_remainder().iter_mut().zip(mask.iter().cycle()) {
+        *byte ^= key;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const MASKED: u8 = 0x80;
 
     fn frame(first: u8, length: usize) -> Vec<u8> {
         let mut frame = vec![first];
@@ -265,6 +279,21 @@ mod tests {
         for (passed, mask) in [(0, [1, 2, 3, 4]), (3, [4, 1, 2, 3]), (6, [2, 3, 4, 1])] {
             walk.pass(passed);
             assert_eq!(walk.mask(), mask);
+        }
+    }
+
+    #[test]
+    fn a_mask_is_taken_off_whatever_the_length() {
+        let mask = [0x37, 0xfa, 0x21, 0x3d];
+        for length in 0..40 {
+            let plain: Vec<u8> = (0..length).collect();
+            let mut bytes: Vec<u8> = plain
+                .iter()
+                .zip(mask.iter().cycle())
+                .map(|(byte, key)| byte ^ key)
+                .collect();
+            unmask(&mut bytes, mask);
+            assert_eq!(bytes, plain);
         }
     }
 }

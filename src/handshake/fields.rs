@@ -7,11 +7,7 @@ use std::{
 
 use httparse::Header;
 
-use super::{
-    headers::Headers,
-    malformed::Malformed,
-    request::{MAX_HEAD, Site},
-};
+use super::{head::MAX_HEAD, headers::Headers, malformed::Malformed, rules::Site};
 
 /// The fields in the order they came.
 pub(super) struct Fields<'a> {

@@ -1,6 +1,9 @@
 //! Finds where a request head ends, and notices early that it never will.
 
-use super::request::{MAX_FIELDS, MAX_HEAD};
+/// The longest request head in bytes, blank line included.
+pub const MAX_HEAD: usize = 16 * 1024;
+/// The most header fields a request may have.
+pub const MAX_FIELDS: usize = 100;
 
 /// Where the head ends, by what has arrived so far.
 #[derive(Debug, PartialEq, Eq)]

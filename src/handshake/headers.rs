@@ -1,7 +1,5 @@
 //! What the owner sees of a request's head.
 
-use crate::message::envelope::push_json_string;
-
 /// Header fields and query parameters merged: first the fields, names in lower case, then the parameters, as they are
 /// spelled and in lower case. Each name stands here once.
 ///
@@ -81,20 +79,5 @@ impl Headers {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.text.len()
-    }
-
-    /// Appends one JSON object.
-    pub fn write_json(&self, out: &mut Vec<u8>) {
-        out.reserve(self.text.len() + 6 * self.len() + 2);
-        out.push(b'{');
-        for (index, (name, value)) in self.iter().enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
-            push_json_string(out, name);
-            out.push(b':');
-            push_json_string(out, value);
-        }
-        out.push(b'}');
     }
 }

@@ -20,8 +20,8 @@ pub enum Reason {
     Version,
     /// The request breaks the rules of HTTP or of the opening handshake.
     Malformed,
-    /// The head is longer than [`MAX_HEAD`](super::request::MAX_HEAD) or has more fields than
-    /// [`MAX_FIELDS`](super::request::MAX_FIELDS).
+    /// The head is longer than [`MAX_HEAD`](super::head::MAX_HEAD) or has more fields than
+    /// [`MAX_FIELDS`](super::head::MAX_FIELDS).
     HeadTooLarge,
     /// The path is not the one that is served.
     Path,

@@ -10,47 +10,13 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::{
     authority::Authority,
     fields::Fields,
-    head::{self, End},
+    head::{self, End, MAX_FIELDS},
     headers::Headers,
     malformed::Malformed,
     refusal::{Reason, Refusal},
+    rules::{AllowedOrigins, Rules, Site},
     target::Target,
 };
-
-/// The longest request head in bytes, blank line included.
-pub const MAX_HEAD: usize = 16 * 1024;
-/// The most header fields a request may have.
-pub const MAX_FIELDS: usize = 100;
-
-/// Who may connect from a browser.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum AllowedOrigins {
-    /// Everybody, but of a request from another site only the fields are left that hold nothing of the visitor.
-    #[default]
-    Any,
-    /// Exactly these origins, and requests that have none.
-    List(Vec<String>),
-    /// The owner looks at [`UpgradeRequest::origin`].
-    Owner,
-}
-
-/// Whose page an upgrade request comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Site {
-    /// The server's own, one that the rules let in, or no page at all.
-    Own,
-    /// Another one: what a browser or a proxy adds for the visitor is not for it.
-    Other,
-}
-
-/// What the owner's configuration demands of an upgrade request.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rules {
-    /// The only path to serve, the query aside; `None` serves every path.
-    pub path: Option<String>,
-    /// Who may connect from a browser.
-    pub origins: AllowedOrigins,
-}
 
 /// What the bytes read so far amount to.
 #[derive(Debug)]
@@ -84,7 +50,7 @@ pub struct UpgradeRequest {
 
 /// Looks at everything that has arrived so far on a fresh connection.
 ///
-/// Costs one pass over at most [`MAX_HEAD`] bytes, so it may be called after every read.
+/// Costs one pass over at most [`MAX_HEAD`](super::head::MAX_HEAD) bytes, so it may be called after every read.
 #[must_use]
 pub fn parse(bytes: &[u8], rules: &Rules) -> Head {
     let refuse = |refusal| (bytes.len(), Err(refusal));
@@ -177,19 +143,9 @@ fn apply(
     host: &Authority,
     target: &Target,
 ) -> Result<UpgradeRequest, Refusal> {
-    if rules.path.as_ref().is_some_and(|path| path != target.path) {
-        return Err(Refusal::new(404, Reason::Path));
-    }
+    rules.check_path(target.path)?;
     let origin = fields.joined("origin");
-    let mut site = Site::Own;
-    match (&rules.origins, &origin) {
-        (AllowedOrigins::List(allowed), Some(origin)) if !allowed.contains(origin) => {
-            return Err(Refusal::new(403, Reason::Origin));
-        }
-        // Browsers send credentials along with any page's request, and proxies add what they know of the visitor.
-        (AllowedOrigins::Any, Some(origin)) if !host.is_host_of(origin) => site = Site::Other,
-        _ => {}
-    }
+    let site = rules.site(origin.as_ref(), host)?;
     Ok(UpgradeRequest {
         accept: derive_accept_key(key),
         path: target.path.to_owned(),

@@ -1,5 +1,5 @@
 //! The JSON wrapper around every message: splits an incoming one into type and raw payload, and encodes an
-//! outgoing one, frame header included, so that the same bytes serve every receiver.
+//! outgoing one, its frame's header included, so that the same bytes serve every receiver.
 //!
 //! Payloads are never parsed here: they are checked to be JSON and handed on as text.
 
@@ -9,6 +9,11 @@ use std::fmt;
 use serde::Deserializer as _;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+use crate::frame::{
+    TEXT,
+    outgoing::{MAX_HEADER, push_header},
+};
 
 /// A parsed incoming message, borrowed from its text.
 #[derive(Debug, PartialEq, Eq)]
@@ -134,10 +139,6 @@ fn decode_string(raw: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// First byte of an unfragmented text frame: FIN and opcode 1 (RFC 6455, section 5.2).
-const TEXT_FRAME: u8 = 0x81;
-/// The longest frame header a server writes: two bytes and a 64-bit length.
-const MAX_FRAME_HEADER: usize = 10;
 const PAYLOAD_KEY: &[u8] = br#","payload":"#;
 
 /// Appends one whole unmasked text frame to `out` and returns the frame's length.
@@ -148,18 +149,8 @@ const PAYLOAD_KEY: &[u8] = br#","payload":"#;
 pub fn encode_frame(out: &mut Vec<u8>, prefix: &[u8], payload: Option<&[u8]>) -> usize {
     let start = out.len();
     let length = prefix.len() + payload.map_or(0, |payload| PAYLOAD_KEY.len() + payload.len()) + 1;
-    out.reserve(MAX_FRAME_HEADER + length);
-    out.push(TEXT_FRAME);
-    // The shortest of the three forms of the length must be used.
-    if let Ok(short @ 0..=125) = u8::try_from(length) {
-        out.push(short);
-    } else if let Ok(medium) = u16::try_from(length) {
-        out.push(126);
-        out.extend_from_slice(&medium.to_be_bytes());
-    } else {
-        out.push(127);
-        out.extend_from_slice(&(length as u64).to_be_bytes());
-    }
+    out.reserve(MAX_HEADER + length);
+    push_header(out, TEXT, length);
     out.extend_from_slice(prefix);
     if let Some(payload) = payload {
         out.extend_from_slice(PAYLOAD_KEY);
@@ -167,32 +158,6 @@ pub fn encode_frame(out: &mut Vec<u8>, prefix: &[u8], payload: Option<&[u8]>) ->
     }
     out.push(b'}');
     out.len() - start
-}
-
-/// The payload of an `$error` message as JSON text: `{"code","route"?,"message"}`. The route is JSON text already, so that
-/// it is told as it came.
-#[must_use]
-pub fn error_payload(code: &str, route: Option<&str>, message: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(48 + code.len() + route.map_or(0, str::len) + message.len());
-    out.extend_from_slice(br#"{"code":"#);
-    push_json_string(&mut out, code);
-    if let Some(route) = route {
-        out.extend_from_slice(br#","route":"#);
-        out.extend_from_slice(route.as_bytes());
-    }
-    out.extend_from_slice(br#","message":"#);
-    push_json_string(&mut out, message);
-    out.push(b'}');
-    out
-}
-
-/// Appends `text` as a JSON string literal, quotes included.
-///
-/// # Panics
-///
-/// Never: writing text into a vector cannot fail.
-pub fn push_json_string(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).expect("text is always JSON and a vector takes every write");
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A message as far as it has arrived: text or bytes without their mask, in one piece of memory.
 
-use crate::{message::protocol::Message, tasks::feed::Fault};
+use crate::{frame::fault::Fault, message::protocol::Message};
 
 /// Longest encoding of a character in UTF-8.
 const MAX_CHARACTER: usize = 4;

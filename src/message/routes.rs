@@ -4,7 +4,7 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::message::envelope::push_json_string;
+use crate::message::json::push_json_string;
 
 /// The outgoing route number that stands for the library's own `$error`.
 pub const ERROR_ROUTE: u32 = u32::MAX;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use rustc_hash::FxHashMap;
 
 use crate::{
-    border::handle::RoomName,
+    rooms::RoomName,
     shrink::{shrink_list, shrink_map},
 };
 

@@ -4,7 +4,10 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::border::handle::Handle;
+use crate::{
+    border::handle::Handle,
+    connection::{Connection, Order},
+};
 
 /// Connections that are due sooner than this after each other are closed together.
 const TICK: Duration = Duration::from_millis(20);
@@ -84,6 +87,13 @@ impl Drain {
         };
         self.next = turn.max(now + TICK).min(end);
     }
+}
+
+/// Closes a connection with the hint not to connect again before a moment that differs from client to client.
+pub(crate) fn close_for_later(connection: &Connection, over: Duration) {
+    let most = u32::try_from(over.as_millis()).unwrap_or(u32::MAX);
+    let hint = connection.id().share_of(most);
+    connection.order(Order::Close(1001, Some(hint)));
 }
 
 #[cfg(test)]

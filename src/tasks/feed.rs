@@ -10,7 +10,10 @@ use std::{
 
 use crate::{
     connection::Connection,
-    frame::incoming::Frame,
+    frame::{
+        fault::Fault,
+        incoming::{Frame, unmask},
+    },
     message::{partial::Partial, protocol::Message},
 };
 
@@ -48,28 +51,6 @@ impl Arrived {
     }
 }
 
-/// What a client did wrong; its connection is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// A header breaks the protocol.
-    Protocol,
-    /// A message would be larger than allowed.
-    TooLarge,
-    /// A text message is not UTF-8.
-    NotUtf8,
-}
-
-impl Fault {
-    /// The close code RFC 6455 7.4.1 gives, and the reason.
-    pub(crate) fn close_code(self) -> (u16, &'static str) {
-        match self {
-            Self::Protocol => (1002, "protocol error"),
-            Self::TooLarge => (1009, "message too large"),
-            Self::NotUtf8 => (1007, "invalid UTF-8"),
-        }
-    }
-}
-
 /// What is there to be read.
 pub(crate) enum Next {
     /// A complete message.
@@ -83,7 +64,7 @@ pub(crate) enum Next {
 /// What one connection reads from and tungstenite writes to. Never a socket.
 ///
 /// The socket is read into one large scratch per shard and served from there.
-pub(crate) struct Transport {
+pub(crate) struct Feed {
     pub(crate) arrived: Arrived,
     connection: Rc<Connection>,
     frame: Frame,
@@ -92,7 +73,7 @@ pub(crate) struct Transport {
     message: Option<Partial>,
 }
 
-impl Transport {
+impl Feed {
     pub(crate) fn new(connection: Rc<Connection>, arrived: Arrived) -> Self {
         Self {
             arrived,
@@ -159,21 +140,7 @@ impl Transport {
     }
 }
 
-/// Takes the mask off (RFC 6455 5.3).
-fn unmask(bytes: &mut [u8], mask: [u8; 4]) {
-    let wide = u64::from_ne_bytes(std::array::from_fn(|at| mask[at % 4]));
-    let mut words = bytes.chunks_exact_mut(8);
-    for word in &mut words {
-        let mut whole = [0; 8];
-        whole.copy_from_slice(word);
-        word.copy_from_slice(&(u64::from_ne_bytes(whole) ^ wide).to_ne_bytes());
-    }
-    for (byte, key) in words.into_remainder().iter_mut().zip(mask.iter().cycle()) {
-        *byte ^= key;
-    }
-}
-
-impl Read for Transport {
+impl Read for Feed {
     /// Reads of the control frame under way, and no further.
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if !self.frame.has_header() || !self.frame.is_control() {
@@ -198,7 +165,7 @@ impl Read for Transport {
     }
 }
 
-impl Write for Transport {
+impl Write for Feed {
     /// Takes the control frames tungstenite sends by itself; `write_buffer_size(0)` makes each
     /// call whole frames.
     fn write(&mut self, frames: &[u8]) -> io::Result<usize> {
@@ -208,25 +175,5 @@ impl Write for Transport {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mask_is_taken_off_whatever_the_length() {
-        let mask = [0x37, 0xfa, 0x21, 0x3d];
-        for length in 0..40 {
-            let plain: Vec<u8> = (0..length).collect();
-            let mut bytes: Vec<u8> = plain
-                .iter()
-                .zip(mask.iter().cycle())
-                .map(|(byte, key)| byte ^ key)
-                .collect();
-            unmask(&mut bytes, mask);
-            assert_eq!(bytes, plain);
-        }
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     connection::{Connection, State},
-    shard::Shard,
+    shard::{Shard, flush, life, relief},
 };
 
 /// Ticks of the timer in one heartbeat interval: how finely silence is measured.
@@ -47,12 +47,15 @@ fn check(shard: &Rc<Shard>, connection: &Rc<Connection>, tick: u32) {
     if !matches!(connection.state(), State::Open | State::Closing) {
         return;
     }
-    if connection.is_paused() || shard.is_unread(connection) || shard.holds_back(connection) {
+    if connection.is_paused()
+        || shard.is_unread(connection)
+        || relief::holds_back(shard, connection)
+    {
         // Nobody reads it, so its silence is ours. Pings go on: written to a client that is gone, they are answered with
         // a reset.
         connection.heard(tick);
         if tick.is_multiple_of(TICKS) && !connection.is_blocked() && connection.ping() {
-            shard.flush_or_cut(connection);
+            flush::flush_or_cut(shard, connection);
         }
         return;
     }
@@ -60,10 +63,10 @@ fn check(shard: &Rc<Shard>, connection: &Rc<Connection>, tick: u32) {
         Due::Nothing => {}
         Due::Ping => {
             if connection.ping() {
-                shard.flush_or_cut(connection);
+                flush::flush_or_cut(shard, connection);
             }
         }
-        Due::End => shard.cut(connection),
+        Due::End => life::cut(shard, connection),
     }
 }
 

@@ -1,15 +1,8 @@
 //! The accept loop: deals sockets round the shards, accepts no more than may be pending, and
 //! survives a system that runs out of descriptors.
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr, TcpListener as StdListener, ToSocketAddrs},
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, rc::Rc, sync::Arc, time::Duration};
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::{net::TcpListener, time::Instant};
 
 use crate::{
@@ -17,84 +10,16 @@ use crate::{
         event::FaultCode,
         mailbox::{Accepted, Mail, Mailbox},
     },
-    config::Config,
-    error::{Error, Result},
     shard::Shard,
+    tasks::serve,
 };
 
-/// Connections the system keeps for us; it cuts this down to what it allows.
-const BACKLOG: i32 = 4096;
 /// Longest pause after an accept error, which is most often a lack of descriptors.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Whether accepted sockets have the listener's `TCP_NODELAY`: a system call less for each.
-pub(crate) const SOCKETS_INHERIT_NODELAY: bool = cfg!(target_os = "linux");
-
-/// Listens on the configured address.
-pub(crate) fn bind(config: &Config) -> Result<StdListener> {
-    let Some(hostname) = &config.hostname else {
-        // IPv6 that takes IPv4 too, and plain IPv4 where the system has no IPv6.
-        let v6 = SocketAddr::from(([0_u16; 8], config.port));
-        let error = match listen(v6) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => error,
-        };
-        if matches!(
-            error.kind(),
-            io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied
-        ) {
-            return Err(Error::Bind {
-                address: v6,
-                source: error,
-            });
-        }
-        let v4 = SocketAddr::from(([0_u8; 4], config.port));
-        return listen(v4).map_err(|source| Error::Bind {
-            address: v4,
-            source,
-        });
-    };
-    let resolved = (hostname.as_str(), config.port).to_socket_addrs();
-    let unresolved = |source| Error::Resolve {
-        hostname: hostname.clone(),
-        source,
-    };
-    let mut last = None;
-    for address in resolved.map_err(unresolved)? {
-        match listen(address) {
-            Ok(listener) => return Ok(listener),
-            Err(source) => last = Some(Error::Bind { address, source }),
-        }
-    }
-    Err(last.unwrap_or_else(|| unresolved(io::ErrorKind::NotFound.into())))
-}
-
-fn listen(address: SocketAddr) -> io::Result<StdListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    if let IpAddr::V6(address) = address.ip() {
-        // An IPv4 address that is written as an IPv6 one takes IPv4 connections too.
-        let takes_v4 = address.is_unspecified() || address.to_ipv4_mapped().is_some();
-        socket.set_only_v6(!takes_v4)?;
-    }
-    // On Windows the option would let two servers share a port.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    if SOCKETS_INHERIT_NODELAY {
-        socket.set_tcp_nodelay(true)?;
-    }
-    socket.bind(&SockAddr::from(address))?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
-}
-
 /// Accepts until it is aborted.
 pub(crate) async fn run(shard: Rc<Shard>, listener: TcpListener, shards: Vec<Arc<Mailbox>>) {
-    let places = shard.pending_places().clone();
+    let places = shard.shared.pending.clone();
     let mut failing = false;
     for target in (0..shards.len()).cycle() {
         places.room().await;
@@ -117,7 +42,7 @@ pub(crate) async fn run(shard: Rc<Shard>, listener: TcpListener, shards: Vec<Arc
         let place = places.enter(peer.into(), at);
         // The others may have stopped already: refusals are for this shard alone.
         if target == 0 || shard.is_stopping() {
-            shard.serve(stream, peer, at, place);
+            serve::serve(&shard, stream, peer, at, place);
         } else if let Ok(stream) = stream.into_std() {
             shards[target].post(Mail::Socket(Accepted {
                 stream,
@@ -137,20 +62,4 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionRefused
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::TcpStream;
-
-    use super::*;
-
-    #[test]
-    fn accepted_sockets_do_not_wait_for_more_where_it_is_said_so() {
-        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        listener.set_nonblocking(false).unwrap();
-        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (accepted, _) = listener.accept().unwrap();
-        assert!(accepted.nodelay().unwrap() || !SOCKETS_INHERIT_NODELAY);
-    }
 }

@@ -7,14 +7,12 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, Interest, ReadBuf},
     net::tcp::OwnedReadHalf,
     task::yield_now,
-    time::timeout,
 };
 use tokio_tungstenite::tungstenite::{
     self,
@@ -22,21 +20,30 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use crate::{
+    border::event::Event,
     connection::{Connection, Flush, Order, State},
-    message::protocol::{Exchange, Message},
-    shard::{Place, Shard},
+    frame::{MASK, MAX_CONTROL, outgoing},
+    limits::capacity::Seat,
+    message::{
+        error::BadCode,
+        protocol::{Exchange, Message},
+        routes::RoutePolicy,
+    },
+    shard::{
+        Shard, delivery,
+        life::{self, Registered},
+        relief,
+    },
     tasks::{
-        feed::{Arrived, Next, Transport},
-        upgrade::{Open, Registered},
+        feed::{Arrived, Feed, Next},
+        linger,
     },
 };
 
 /// What tungstenite keeps for each connection: room for the longest control frame (RFC 6455 5.5) with its header.
-const READ_BUFFER: usize = 125 + 6;
-/// Room for tungstenite's own frames; the transport takes them at once, so one is all there is.
+const READ_BUFFER: usize = MAX_CONTROL + 2 + MASK;
+/// Room for tungstenite's own frames; the feed takes them at once, so one is all there is.
 const WRITE_BUFFER: usize = 1024;
-/// How long an ended connection is flushed and read on, so that a close frame arrives instead of a reset.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// Why a connection is over.
 #[derive(Debug)]
@@ -64,12 +71,22 @@ enum Wake {
     Held,
 }
 
+/// A connection whose client has been admitted.
+pub(crate) struct Open {
+    pub(crate) registered: Registered,
+    pub(crate) reader: OwnedReadHalf,
+    /// The bytes that came before the 101.
+    pub(crate) early: Vec<u8>,
+    /// Dropped after the socket.
+    pub(crate) seat: Seat,
+}
+
 struct Task {
     registered: Registered,
     reader: OwnedReadHalf,
-    socket: WebSocket<Transport>,
+    socket: WebSocket<Feed>,
     /// Dropped after the socket.
-    _place: Place,
+    _seat: Seat,
     /// Reading stopped with messages left: go on without waiting for the socket.
     unread: bool,
 }
@@ -82,7 +99,7 @@ pub(crate) fn run(open: Open) -> impl Future<Output = ()> {
         registered,
         reader,
         early,
-        place,
+        seat,
     } = open;
     let Registered { shard, connection } = &registered;
     shard.metrics().bytes_in.add(early.len() as u64);
@@ -91,12 +108,12 @@ pub(crate) fn run(open: Open) -> impl Future<Output = ()> {
         registered,
         reader,
         socket,
-        _place: place,
+        _seat: seat,
         unread: true,
     };
     async move {
         let end = task.serve().await;
-        // What is not taken out is dropped last, its place among it.
+        // What is not taken out is dropped last, its seat among it.
         let Task {
             registered,
             reader,
@@ -108,27 +125,27 @@ pub(crate) fn run(open: Open) -> impl Future<Output = ()> {
         registered.connection.set_held(0);
         let Registered { shard, connection } = &registered;
         let has_sent_close = connection.state() == State::Closing;
-        shard.end(connection);
+        life::end(shard, connection);
         match end {
             End::Gone => return connection.cut(),
             End::Reset => return connection.forget(),
             End::Fault(code, reason) if !has_sent_close => {
-                connection.push_control(&close_frame(code, reason));
+                connection.push_control(&outgoing::close(code, reason));
             }
             End::Closed | End::Fault(..) => {}
         }
-        linger(shard, connection, reader).await;
+        linger::linger(shard, connection, reader).await;
     }
 }
 
 /// tungstenite at the start of a connection.
-fn web_socket(connection: Rc<Connection>, arrived: Arrived) -> WebSocket<Transport> {
+fn web_socket(connection: Rc<Connection>, arrived: Arrived) -> WebSocket<Feed> {
     let limits = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
         .max_write_buffer_size(WRITE_BUFFER);
-    let transport = Transport::new(connection, arrived);
-    WebSocket::from_raw_socket(transport, Role::Server, Some(limits))
+    let feed = Feed::new(connection, arrived);
+    WebSocket::from_raw_socket(feed, Role::Server, Some(limits))
 }
 
 impl Task {
@@ -170,14 +187,14 @@ impl Task {
                 return Poll::Ready(ControlFlow::Break(()));
             }
             let changed = connection.is_paused() != paused;
-            let is_held =
-                is_held(shard, connection) || (!self.unread && shard.waits_for_relief(connection));
+            let is_held = is_held(shard, connection)
+                || (!self.unread && relief::waits_for_relief(shard, connection));
             if changed || connection.has_order() || !is_held {
                 return Poll::Ready(ControlFlow::Continue(()));
             }
             Poll::Pending
         });
-        let is_long = paused || shard.holds_back(connection);
+        let is_long = paused || relief::holds_back(shard, connection);
         tokio::select! {
             rested = rested => rested,
             // A reset; nobody knows how long such a pause lasts. An orderly end stands behind what is not read: the
@@ -202,10 +219,10 @@ impl Task {
         if self.unread {
             return Poll::Ready(Wake::Input { full: false });
         }
-        if shard.waits_for_relief(connection) {
+        if relief::waits_for_relief(shard, connection) {
             return Poll::Ready(Wake::Held);
         }
-        let at_once = shard.reads_at_once();
+        let at_once = relief::reads_at_once(shard);
         let mut scratch = self.registered.shard.take_scratch();
         let mut buffer = ReadBuf::new(&mut scratch[..at_once]);
         let polled = Pin::new(&mut self.reader).poll_read(cx, &mut buffer);
@@ -265,11 +282,11 @@ impl Task {
                 break Some(End::Gone);
             }
         };
-        let transport = self.socket.get_mut();
-        let scratch = transport.arrived.settle();
+        let feed = self.socket.get_mut();
+        let scratch = feed.arrived.settle();
         self.registered.shard.return_scratch(scratch);
-        self.registered.connection.set_held(transport.held());
-        self.registered.shard.watch_buffers();
+        self.registered.connection.set_held(feed.held());
+        relief::watch_buffers(&self.registered.shard);
         if !self.registered.connection.outbox().borrow().is_empty() && self.flush() == Flush::Broken
         {
             return Some(End::Gone);
@@ -296,7 +313,7 @@ impl Task {
     fn deliver(&mut self, message: Message) {
         let Registered { shard, connection } = &self.registered;
         shard.metrics().received.add(1);
-        let mut exchange = Exchange { shard, connection };
+        let mut exchange = Sender { shard, connection };
         shard.protocol().message(message, &mut exchange);
     }
 
@@ -317,6 +334,40 @@ impl Task {
     }
 }
 
+/// What a protocol may do about a message of one connection.
+struct Sender<'a> {
+    shard: &'a Rc<Shard>,
+    connection: &'a Rc<Connection>,
+}
+
+impl Exchange for Sender<'_> {
+    fn take(&mut self) -> Result<(), u64> {
+        self.shard.take_message(self.connection)
+    }
+
+    fn hand_over(&mut self, route: u32, payload: Option<&str>) {
+        let event = Event::Message { route, payload };
+        let bytes = self.shard.tell(self.connection.handle(), &event);
+        self.shard.count_message(self.connection, bytes);
+    }
+
+    fn refuse(&mut self, code: BadCode, payload: &[u8]) {
+        let metrics = self.shard.metrics();
+        let counter = match code {
+            BadCode::BadMessage => &metrics.bad_message,
+            BadCode::NoRoute => &metrics.no_route,
+            BadCode::RateLimited => &metrics.rate_limited,
+        };
+        counter.add(1);
+        (self.shard).tell_bad(self.connection.handle(), code, payload);
+    }
+
+    fn reply(&mut self, write: &mut dyn FnMut(&mut Vec<u8>) -> usize) {
+        // What the frame holds is mostly a copy of what was read, or short.
+        delivery::send_one(self.shard, self.connection, RoutePolicy::Server, 0, write);
+    }
+}
+
 /// Whether a client is not to be read for now; its task is woken when that may have changed.
 fn is_held(shard: &Shard, connection: &Rc<Connection>) -> bool {
     connection.is_paused() || shard.waits_for_inbox(connection)
@@ -329,65 +380,5 @@ fn end_of(error: &tungstenite::Error) -> End {
         tungstenite::Error::Utf8(_) => End::Fault(1007, "invalid UTF-8"),
         tungstenite::Error::Protocol(_) => End::Fault(1002, "protocol error"),
         _ => End::Gone,
-    }
-}
-
-/// A whole close frame (RFC 6455 5.5.1), for connections tungstenite must not be asked about again.
-fn close_frame(code: u16, reason: &str) -> Vec<u8> {
-    let length = u8::try_from(2 + reason.len()).expect("reasons are short literals");
-    let mut frame = vec![0x88, length];
-    frame.extend_from_slice(&code.to_be_bytes());
-    frame.extend_from_slice(reason.as_bytes());
-    frame
-}
-
-/// Sends what is queued, then a FIN, and discards what still comes: closing a socket with unread
-/// bytes would reset it and take the close frame with it. Boxed, so that no open connection carries it along.
-pub(crate) fn linger<'a>(
-    shard: &'a Rc<Shard>,
-    connection: &'a Connection,
-    reader: OwnedReadHalf,
-) -> Pin<Box<impl Future<Output = ()> + 'a>> {
-    Box::pin(send_and_discard(shard, connection, reader))
-}
-
-async fn send_and_discard(shard: &Rc<Shard>, connection: &Connection, mut reader: OwnedReadHalf) {
-    let work = async {
-        if connection.flush(shard.metrics()) == Flush::Broken {
-            return;
-        }
-        let mut closed = false;
-        poll_fn(|cx| {
-            connection.register(cx);
-            if matches!(connection.take_order(), Some(Order::Terminate))
-                || connection.poll_flush(cx, shard.metrics()).is_ready()
-            {
-                return Poll::Ready(());
-            }
-            if !closed && connection.outbox().borrow().is_empty() {
-                connection.shut_down();
-                closed = true;
-            }
-            let mut scratch = shard.take_scratch();
-            let polled = loop {
-                let mut buffer = ReadBuf::new(&mut scratch);
-                match Pin::new(&mut reader).poll_read(cx, &mut buffer) {
-                    Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
-                    Poll::Ready(_) => break Poll::Ready(()),
-                    Poll::Pending => break Poll::Pending,
-                }
-            };
-            shard.return_scratch(scratch);
-            polled
-        })
-        .await;
-    };
-    let is_over = tokio::select! {
-        work = timeout(LINGER, work) => work.is_ok(),
-        // Its order does not reach a connection whose number the owner has released.
-        () = shard.terminating() => false,
-    };
-    if !is_over {
-        connection.cut();
     }
 }

@@ -1,67 +1,41 @@
 //! One socket from TCP accept to the 101 or a refusal: reads the head with a deadline, waits for
 //! admission, and notices a client that leaves meanwhile.
 
-use std::{
-    future::poll_fn, io::Read, net::IpAddr, pin::Pin, rc::Rc, task::Poll, thread, time::Duration,
-};
+use std::{future::poll_fn, net::IpAddr, pin::Pin, rc::Rc, task::Poll};
 
-use socket2::SockRef;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, ReadBuf},
+    io::{AsyncReadExt, ReadBuf},
     net::{TcpStream, tcp::OwnedReadHalf},
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout_at},
 };
 
 use crate::{
     border::{
         event::{Event, FaultCode},
         handle::ClientId,
+        inbox::InboxWriter,
     },
     connection::{Connection, Order, State},
     handshake::{
+        head::MAX_HEAD,
         refusal::{Reason, Refusal},
-        request::{self, Head, MAX_HEAD, UpgradeRequest},
+        request::{self, Head, UpgradeRequest},
     },
-    limits::pending::PendingPlace,
+    limits::{capacity::Seat, pending::PendingPlace},
     message::protocol::Admission,
-    shard::{Place, Shard},
-    tasks::{listener::SOCKETS_INHERIT_NODELAY, session},
+    shard::{
+        Shard,
+        life::{self, Registered},
+        relief,
+    },
+    tasks::{linger, session::Open, signal},
+    transport::socket,
 };
 
 /// Room for a head, as long as most are; a little less than what allocators begin to call large.
 const HEAD: usize = 1000;
 /// Bytes of messages kept from before the 101; more waits in the system.
 const MAX_EARLY: usize = 64 * 1024;
-/// How long a refusal may take to be read.
-const LINGER: Duration = Duration::from_secs(2);
-
-/// A connection that has a number, and so an end the owner hears of, whatever becomes of its task.
-pub(crate) struct Registered {
-    pub(crate) shard: Rc<Shard>,
-    pub(crate) connection: Rc<Connection>,
-}
-
-impl Drop for Registered {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            let message = "the task of a connection panicked";
-            self.shard
-                .fault(FaultCode::Internal, message, Some(self.connection.id()));
-        }
-        self.shard.end(&self.connection);
-        self.connection.abandon(self.shard.metrics());
-    }
-}
-
-/// A connection whose client has been admitted.
-pub(crate) struct Open {
-    pub(crate) registered: Registered,
-    pub(crate) reader: OwnedReadHalf,
-    /// The bytes that came before the 101.
-    pub(crate) early: Vec<u8>,
-    /// Dropped after the socket.
-    pub(crate) place: Place,
-}
 
 /// Serves an accepted socket until it is admitted; `None` if it came to nothing.
 ///
@@ -74,35 +48,35 @@ pub(crate) async fn open(
     deadline: Instant,
 ) -> Option<Open> {
     let shard = &shard;
-    if !SOCKETS_INHERIT_NODELAY {
-        // A socket that cannot be told so is slower, not wrong.
-        let _ = stream.set_nodelay(true);
-    }
+    socket::send_at_once(&stream);
     let asked = match read_request(shard, &pending, &mut stream, deadline).await? {
-        Ok((request, early)) => (shard.find_place(peer)).map(|place| (request, early, place)),
+        Ok((request, early)) => {
+            let seat = shard.shared.capacity.enter(peer, shard.shared.now());
+            seat.map(|seat| (request, early, seat))
+        }
         Err(refusal) => Err(refusal),
     };
-    let (request, early, place) = match asked {
+    let (request, early, seat) = match asked {
         Ok(asked) => asked,
-        Err(refusal) => return refuse(shard, &mut pending, stream, &refusal).await,
+        Err(refusal) => {
+            linger::refuse(shard, &mut pending, stream, &refusal).await;
+            return None;
+        }
     };
     pending.complete();
     let id = ClientId::random();
     let welcome = request::switching_protocols(&request.accept);
     let (reader, writer) = stream.into_split();
-    let connection = shard
-        .register(|handle| Connection::new(handle, id, writer, welcome, shard.tally().clone()));
-    connection.set_held(early.len());
-    let registered = Registered {
-        shard: shard.clone(),
-        connection,
-    };
+    let registered = life::register(shard, |handle| {
+        Connection::new(handle, id, writer, welcome, shard.tally().clone())
+    });
+    registered.connection.set_held(early.len());
     let mut upgrade = Upgrade {
         shard,
         registered,
         reader,
         early,
-        place,
+        seat,
     };
     let verdict = upgrade.admission(&request, deadline).await;
     drop(request);
@@ -118,7 +92,7 @@ async fn read_request(
 ) -> Option<Result<(UpgradeRequest, Vec<u8>), Refusal>> {
     let head = tokio::select! {
         head = timeout_at(deadline, read_head(shard, pending, stream)) => head,
-        () = shard.stopping() => return Some(Err(Refusal::new(503, Reason::Stop))),
+        () = signal::stopping(shard) => return Some(Err(Refusal::new(503, Reason::Stop))),
     };
     let Ok(head) = head else {
         return Some(Err(Refusal::new(408, Reason::Timeout)));
@@ -153,7 +127,7 @@ async fn read_head(
             }
             Head::Partial if is_told => {
                 shard.metrics().refuse(Reason::Timeout);
-                reset(stream);
+                socket::end_with_reset(stream);
                 return None;
             }
             Head::Partial => {}
@@ -166,7 +140,8 @@ async fn read_head(
             read = limited.read_buf(&mut bytes) => read,
             () = pending.told_to_leave() => {
                 is_told = true;
-                read_arrived(stream, &mut bytes);
+                // A request that has arrived is not late.
+                socket::read_arrived(stream, &mut bytes, MAX_HEAD);
                 continue;
             }
         };
@@ -177,21 +152,17 @@ async fn read_head(
     }
 }
 
-/// Reads what the system has, also where the runtime does not know of it yet: a request that has arrived is not late.
-fn read_arrived(stream: &TcpStream, bytes: &mut Vec<u8>) {
-    let socket = SockRef::from(stream);
-    let mut chunk = [0; 1024];
-    while bytes.len() <= MAX_HEAD {
-        match (&*socket).read(&mut chunk) {
-            Ok(read @ 1..) => bytes.extend_from_slice(&chunk[..read]),
-            Ok(0) | Err(_) => return,
+/// Resolves when the owner has room for an event of this connection.
+async fn inbox_room(shard: &Shard, connection: &Rc<Connection>) {
+    poll_fn(|cx| {
+        connection.register(cx);
+        if shard.waits_while(connection, InboxWriter::is_full) {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
         }
-    }
-}
-
-/// Makes the end of the socket a reset, so that the system keeps nothing for a peer that does not read.
-fn reset(stream: &TcpStream) {
-    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+    })
+    .await;
 }
 
 /// What became of an upgrade.
@@ -209,24 +180,24 @@ struct Upgrade<'a> {
     registered: Registered,
     reader: OwnedReadHalf,
     early: Vec<u8>,
-    place: Place,
+    seat: Seat,
 }
 
 impl Upgrade<'_> {
     async fn admission(&mut self, request: &UpgradeRequest, deadline: Instant) -> Verdict {
         if self.shard.protocol().admission() == Admission::Immediate {
-            self.shard.admit(&self.registered.connection);
+            life::admit(self.shard, &self.registered.connection);
             return Verdict::Admitted;
         }
         let shard = self.shard;
         // A full inbox takes no more upgrades; the deadline goes on.
         tokio::select! {
-            room = timeout_at(deadline, shard.inbox_room(&self.registered.connection)) => {
+            room = timeout_at(deadline, inbox_room(shard, &self.registered.connection)) => {
                 if room.is_err() {
                     return Verdict::TimedOut(Reason::Timeout);
                 }
             }
-            () = shard.stopping() => return Verdict::TimedOut(Reason::Stop),
+            () = signal::stopping(shard) => return Verdict::TimedOut(Reason::Stop),
         }
         if self.registered.connection.state() == State::Ended {
             // Cut off in the moment there was room.
@@ -244,7 +215,7 @@ impl Upgrade<'_> {
             verdict = timeout_at(deadline, self.verdict()) => {
                 verdict.unwrap_or(Verdict::TimedOut(Reason::Timeout))
             }
-            () = shard.stopping() => Verdict::TimedOut(Reason::Stop),
+            () = signal::stopping(shard) => Verdict::TimedOut(Reason::Stop),
         }
     }
 
@@ -262,7 +233,7 @@ impl Upgrade<'_> {
                 None => {}
             }
             while self.early.len() < MAX_EARLY
-                && !self.shard.waits_for_relief(&self.registered.connection)
+                && !relief::waits_for_relief(self.shard, &self.registered.connection)
             {
                 let mut chunk = [0_u8; 1024];
                 let mut buffer = ReadBuf::new(&mut chunk);
@@ -281,9 +252,9 @@ impl Upgrade<'_> {
     }
 
     async fn conclude(self, verdict: Verdict, pending: &mut PendingPlace) -> Option<Open> {
-        // The place comes first, and so goes last: after the socket.
+        // The seat comes first, and so goes last: after the socket.
         let Self {
-            place,
+            seat,
             shard,
             registered,
             reader,
@@ -293,7 +264,7 @@ impl Upgrade<'_> {
         let response = match verdict {
             Verdict::Refused(response) => response,
             Verdict::TimedOut(reason) if !connection.is_welcomed() => {
-                shard.end(connection);
+                life::end(shard, connection);
                 shard.metrics().refuse(reason);
                 Refusal::new(503, reason).to_response()
             }
@@ -303,7 +274,7 @@ impl Upgrade<'_> {
                     registered,
                     reader,
                     early,
-                    place,
+                    seat,
                 });
             }
             Verdict::Gone => return None,
@@ -311,49 +282,11 @@ impl Upgrade<'_> {
         connection.push_answer(&response);
         // It is no connection any more, and holds the place of a socket that was refused.
         pending.refused();
-        drop(place);
+        drop(seat);
         tokio::select! {
-            () = session::linger(shard, connection, reader) => {}
+            () = linger::linger(shard, connection, reader) => {}
             () = pending.told_to_leave() => connection.cut(),
         }
         None
     }
-}
-
-/// Boxed, so that no other handshake carries it along.
-fn refuse<'a>(
-    shard: &'a Shard,
-    pending: &'a mut PendingPlace,
-    stream: TcpStream,
-    refusal: &'a Refusal,
-) -> Pin<Box<impl Future<Output = Option<Open>> + 'a>> {
-    pending.refused();
-    Box::pin(send_refusal(shard, pending, stream, refusal))
-}
-
-async fn send_refusal(
-    shard: &Shard,
-    pending: &PendingPlace,
-    mut stream: TcpStream,
-    refusal: &Refusal,
-) -> Option<Open> {
-    shard.metrics().refuse(refusal.reason);
-    let answer = async {
-        stream.write_all(&refusal.to_response()).await?;
-        stream.shutdown().await?;
-        // Closing with unread bytes would reset the connection and take the answer with it.
-        let mut discarded = [0_u8; 1024];
-        while stream.read(&mut discarded).await? > 0 {}
-        std::io::Result::Ok(())
-    };
-    let is_read = tokio::select! {
-        answer = timeout(LINGER, answer) => answer.is_ok(),
-        () = pending.told_to_leave() => false,
-        () = shard.terminating() => false,
-    };
-    if !is_read {
-        // Whoever does not read a refusal, or not before it has to leave, gets a reset.
-        reset(&stream);
-    }
-    None
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::limits::buffered::Tally;
+use crate::{frame::outgoing::first_frame, limits::buffered::Tally};
 
 /// What an allocator keeps for a block beside its bytes.
 const BLOCK: usize = 16;
@@ -97,39 +97,6 @@ pub(super) fn shrink(bytes: &mut Vec<u8>) {
     }
 }
 
-/// What a frame's header says.
-pub(super) struct FrameHead {
-    /// Bytes of the frame, its header included: at least one, and no more than there are.
-    pub(super) length: usize,
-    /// It is the last frame of a message, and no control frame.
-    pub(super) ends_message: bool,
-}
-
-/// Reads the header of the unmasked frame (RFC 6455 5.2) that `bytes` begin with. Lengths are read here and not kept, as a
-/// list of them would cost as much as many a small message.
-pub(super) fn first_frame(bytes: &[u8]) -> FrameHead {
-    let [first, short, ..] = *bytes else {
-        return FrameHead {
-            length: 1,
-            ends_message: false,
-        };
-    };
-    let number = |width: usize| {
-        let digits = bytes[2..].iter().take(width);
-        digits.fold(0, |sum: u64, &byte| sum << 8 | u64::from(byte))
-    };
-    let (header, payload) = match short & 0x7f {
-        126 => (4, number(2)),
-        127 => (10, number(8)),
-        short => (2, u64::from(short)),
-    };
-    let length = usize::try_from(payload).unwrap_or(usize::MAX);
-    FrameHead {
-        length: length.saturating_add(header).min(bytes.len()),
-        ends_message: first & 0x88 == 0x80,
-    }
-}
-
 #[derive(Debug)]
 pub(super) enum Chunk {
     Own(Vec<u8>),
@@ -210,31 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_frame_is_read_by_its_header() {
-        let cases: [(&[u8], usize, bool); 9] = [
-            (&[0x81, 0], 2, true),
-            (&[0x82, 1, 9, 0x81, 0], 3, true),
-            (&[0x89, 0], 2, false),
-            (&[0x8a, 1, 9], 3, false),
-            (&[0x01, 0], 2, false),
-            (&[0x80, 0], 2, true),
-            // No frame is longer than what is there, whatever it says.
-            (
-                &[0x81, 127, 255, 255, 255, 255, 255, 255, 255, 255],
-                10,
-                true,
-            ),
-            (&[0x81, 126, 0], 3, true),
-            (&[0x81], 1, false),
-        ];
-        for (bytes, length, ends_message) in cases {
-            let head = first_frame(bytes);
-            assert_eq!(
-                (head.length, head.ends_message),
-                (length, ends_message),
-                "{bytes:?}"
-            );
-        }
+    fn frames_are_found_by_their_headers() {
         for length in [125, 126, 65535, 65536] {
             let mut frames = Frames::default();
             for _ in 0..3 {

@@ -141,11 +141,11 @@ fn of_a_route_that_keeps_its_latest_the_newest_stays_in_the_order_of_the_sends()
     outbox.push_latest(&single("a2"), 1);
     outbox.push_message(usize::MAX, write(&text("own")));
     outbox.push_latest(&single("a3"), 1);
-    assert_eq!(outbox.coalesce(), 2);
-    assert_eq!(outbox.coalesce(), 0);
-    assert_eq!(outbox.drop_latest(3), 0);
-    assert_eq!(outbox.drop_latest(2), 1);
-    assert_eq!(outbox.drop_latest(2), 0);
+    assert_eq!(latest::coalesce(&mut outbox), 2);
+    assert_eq!(latest::coalesce(&mut outbox), 0);
+    assert_eq!(latest::drop_latest(&mut outbox, 3), 0);
+    assert_eq!(latest::drop_latest(&mut outbox, 2), 1);
+    assert_eq!(latest::drop_latest(&mut outbox, 2), 0);
     outbox.push_latest(&single("b2"), 2);
     let expected = [text("own"), whole(PING, b""), texts(&["own", "a3", "b2"])];
     assert_eq!(drain(&mut outbox, 3).0, expected.concat());
@@ -161,14 +161,14 @@ fn what_has_begun_to_leave_is_never_taken_out() {
         outbox.push_latest(&single("second"), 1);
         outbox.push_latest(&single("third"), 1);
         outbox.advance(4000);
-        assert_eq!(outbox.coalesce(), 1);
+        assert_eq!(latest::coalesce(&mut outbox), 1);
         if is_made_small {
             let before = outbox.held();
-            assert_eq!(outbox.compact(), 0);
+            assert_eq!(latest::compact(&mut outbox), 0);
             assert!(outbox.held() < before - 3000);
         }
-        assert_eq!(outbox.drop_latest(1), 1);
-        assert_eq!(outbox.drop_latest(1), 0);
+        assert_eq!(latest::drop_latest(&mut outbox, 1), 1);
+        assert_eq!(latest::drop_latest(&mut outbox, 1), 0);
         outbox.push_latest(&single("fourth"), 1);
         let (out, completed) = drain(&mut outbox, 4);
         assert_eq!(out, texts(&[&first, "fourth"])[4000..]);
@@ -182,13 +182,13 @@ fn what_is_taken_out_is_found_after_others_have_left() {
     outbox.push_message(usize::MAX, write(&text("first")));
     outbox.push_latest(&single("a1"), 1);
     outbox.push_message(usize::MAX, write(&text("second")));
-    assert_eq!(outbox.drop_latest(2), 0);
+    assert_eq!(latest::drop_latest(&mut outbox, 2), 0);
     outbox.push_latest(&single("b1"), 2);
     outbox.push_message(usize::MAX, write(&text("third")));
     assert_eq!(outbox.advance(7), 1);
-    assert_eq!(outbox.drop_latest(1), 1);
+    assert_eq!(latest::drop_latest(&mut outbox, 1), 1);
     outbox.push_latest(&single("a2"), 1);
-    assert_eq!(outbox.drop_latest(2), 1);
+    assert_eq!(latest::drop_latest(&mut outbox, 2), 1);
     outbox.push_latest(&single("b2"), 2);
     let mut slices = [IoSlice::new(&[]); SLICES];
     let filled = outbox.slices(&mut slices);
@@ -208,10 +208,10 @@ fn of_very_many_routes_the_latest_are_found_without_a_search() {
     const ROUTES: u32 = 40_000;
     let mut outbox = outbox();
     outbox.push_message(usize::MAX, write(&text("first")));
-    let mut dropped = outbox.coalesce();
+    let mut dropped = latest::coalesce(&mut outbox);
     for round in ["000", "001", "002"] {
         for route in 0..ROUTES {
-            dropped += outbox.drop_latest(route);
+            dropped += latest::drop_latest(&mut outbox, route);
             outbox.push_latest(&single(round), route);
         }
     }
@@ -234,7 +234,7 @@ fn a_message_that_is_almost_written_does_not_count_whole() {
     for outbox in &mut outboxes {
         assert!(outbox.held() > LARGE);
         outbox.advance(LARGE - 1000);
-        outbox.compact();
+        latest::compact(outbox);
         assert!(outbox.held() < 2000, "{}", outbox.held());
         assert_eq!(drain(outbox, 100).1.iter().sum::<usize>(), 1);
     }
@@ -253,7 +253,7 @@ fn small_messages_cost_about_their_bytes() {
         },
         |outbox, frames| {
             outbox.push_message(LIMIT, write(&text("0123456789")));
-            outbox.drop_latest(1);
+            latest::drop_latest(outbox, 1);
             outbox.push_latest(frames, 1);
         },
     ];
@@ -261,7 +261,7 @@ fn small_messages_cost_about_their_bytes() {
         let mut outbox = outbox();
         loop {
             if outbox.held() > LIMIT {
-                outbox.compact();
+                latest::compact(&mut outbox);
             }
             if outbox.held() > LIMIT {
                 break;
@@ -444,13 +444,13 @@ proptest! {
                 Step::Latest { route, length, is_full, times } => {
                     if is_full {
                         // What came while the socket was not full may be several: the newest goes.
-                        let lost = outbox.coalesce();
+                        let lost = latest::coalesce(&mut outbox);
                         prop_assert_eq!(lost, model.supersede_all());
                         dropped += lost;
                     }
                     for route in (route..route + times).map(|route| route % 3) {
                         if is_full {
-                            let replaced = outbox.drop_latest(route);
+                            let replaced = latest::drop_latest(&mut outbox, route);
                             prop_assert_eq!(replaced, model.supersede(route, 0));
                             dropped += replaced;
                         }
@@ -463,13 +463,13 @@ proptest! {
                     }
                 }
                 Step::Coalesce => {
-                    let lost = outbox.coalesce();
+                    let lost = latest::coalesce(&mut outbox);
                     prop_assert_eq!(lost, model.supersede_all());
                     dropped += lost;
                 }
                 Step::Compact => {
                     // As it is only ever done while the socket is full.
-                    let lost = outbox.coalesce() + outbox.compact();
+                    let lost = latest::coalesce(&mut outbox) + latest::compact(&mut outbox);
                     prop_assert_eq!(lost, model.supersede_all());
                     dropped += lost;
                 }

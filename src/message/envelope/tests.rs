@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
+use crate::message::json::push_json_string;
 
 fn split(text: &str) -> (String, Option<&str>) {
     let envelope = parse(text).unwrap();
@@ -233,18 +234,6 @@ fn a_frame_uses_the_shortest_form_of_its_length() {
         assert_eq!(&frame[..header.len()], header);
         assert_eq!(frame.len(), header.len() + length);
     }
-}
-
-#[test]
-fn an_error_payload_leaves_out_the_route_it_does_not_have() {
-    assert_eq!(
-        error_payload("BAD_MESSAGE", None, "no"),
-        br#"{"code":"BAD_MESSAGE","message":"no"}"#
-    );
-    assert_eq!(
-        error_payload("NO_ROUTE", Some(r#""a\"\ud800""#), "no"),
-        br#"{"code":"NO_ROUTE","route":"a\"\ud800","message":"no"}"#
-    );
 }
 
 /// One entry of an object: its key, how the key is written, and the value's text.

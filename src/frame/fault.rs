@@ -1,0 +1,23 @@
+//! What is wrong with what a client sends, and how it is told.
+
+/// What a client did wrong; its connection is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A header breaks the protocol.
+    Protocol,
+    /// A message would be larger than allowed.
+    TooLarge,
+    /// A text message is not UTF-8.
+    NotUtf8,
+}
+
+impl Fault {
+    /// The close code RFC 6455 7.4.1 gives, and the reason.
+    pub(crate) fn close_code(self) -> (u16, &'static str) {
+        match self {
+            Self::Protocol => (1002, "protocol error"),
+            Self::TooLarge => (1009, "message too large"),
+            Self::NotUtf8 => (1007, "invalid UTF-8"),
+        }
+    }
+}

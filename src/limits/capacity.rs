@@ -1,0 +1,120 @@
+//! Who may connect: seats among the connections of the server and of an address, and the rate of upgrades.
+
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{
+    handshake::refusal::{Reason, Refusal},
+    limits::{
+        address_rate::AddressRates,
+        addresses::{Addresses, Source},
+        rate::SharedBucket,
+    },
+};
+
+/// What a server is to keep to; `None` is no limit.
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    /// Connections at once.
+    pub(crate) connections: Option<usize>,
+    /// The same from one address.
+    pub(crate) connections_per_address: Option<usize>,
+    /// Upgrades a second.
+    pub(crate) upgrades: Option<f64>,
+    /// The same from one address.
+    pub(crate) upgrades_per_address: Option<f64>,
+}
+
+/// The seats of a server.
+pub(crate) struct Capacity {
+    most: usize,
+    /// Connections from their upgrade request until their sockets are closed.
+    connections: AtomicUsize,
+    most_per_address: Option<usize>,
+    /// The same by address, where that is limited.
+    addresses: Addresses,
+    /// Where upgrades of one address are limited.
+    address_rates: Option<AddressRates>,
+    upgrades: Option<SharedBucket>,
+}
+
+impl Capacity {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            most: limits.connections.unwrap_or(usize::MAX),
+            connections: AtomicUsize::new(0),
+            most_per_address: limits.connections_per_address,
+            addresses: Addresses::default(),
+            address_rates: limits.upgrades_per_address.map(AddressRates::new),
+            upgrades: limits.upgrades.map(SharedBucket::new),
+        }
+    }
+
+    /// How many seats are taken.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// A seat for a client that asks at `now`, in nanoseconds, if one is left. What is refused takes nothing from the rate.
+    pub(crate) fn enter(self: &Arc<Self>, peer: IpAddr, now: u64) -> Result<Seat, Refusal> {
+        let mut source = None;
+        if let Some(limit) = self.most_per_address {
+            let from = peer.into();
+            if !self.addresses.enter(from, limit) {
+                return Err(Refusal::new(429, Reason::Address));
+            }
+            source = Some(from);
+        }
+        let before = self.connections.fetch_add(1, Ordering::SeqCst);
+        // Dropping the seat gives back what a full house counted.
+        let seat = Seat {
+            capacity: self.clone(),
+            source,
+        };
+        if before >= self.most {
+            return Err(Refusal::new(503, Reason::MaxConnections));
+        }
+        self.take_upgrade(peer.into(), now)?;
+        Ok(seat)
+    }
+
+    /// Takes an upgrade from the rate of its address and from that of the server, or from neither.
+    fn take_upgrade(&self, source: Source, now: u64) -> Result<(), Refusal> {
+        let of_address = self.address_rates.as_ref();
+        if let Some(Err(wait)) = of_address.map(|rates| rates.take(source, now)) {
+            let refusal = Refusal::new(429, Reason::AddressRate);
+            return Err(refusal.with_retry_after(Duration::from_nanos(wait)));
+        }
+        let upgrades = self.upgrades.as_ref();
+        if upgrades.is_some_and(|bucket| !bucket.take(now)) {
+            if let Some(rates) = of_address {
+                rates.give_back(source);
+            }
+            return Err(Refusal::new(503, Reason::UpgradeRate));
+        }
+        Ok(())
+    }
+}
+
+/// A connection's place under `max_connections` and `max_connections_per_address`. Given back when dropped, which must be
+/// after the socket is closed.
+pub(crate) struct Seat {
+    capacity: Arc<Capacity>,
+    /// Counted only where the number is limited.
+    source: Option<Source>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.capacity.connections.fetch_sub(1, Ordering::SeqCst);
+        if let Some(source) = self.source {
+            self.capacity.addresses.leave(source);
+        }
+    }
+}

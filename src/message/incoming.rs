@@ -1,0 +1,111 @@
+//! Messages in our envelope: each has a rate to keep to, and goes to its route or is answered with `$error`.
+
+use std::{borrow::Cow, sync::Arc};
+
+use crate::message::{
+    envelope::{self, BadEnvelope, Envelope},
+    error::{BadCode, More, error_payload},
+    json::push_json_string,
+    protocol::{Admission, Exchange, Message, Protocol},
+    routes::{ERROR_ROUTE, Routes},
+};
+
+/// So many bytes of a name are repeated in the `$error` about a route there is not: a peer is not to make the server
+/// send, and the owner read, as much as it likes.
+const MAX_TOLD_ROUTE: usize = 1024;
+
+/// Messages are JSON envelopes for named routes; bad ones are answered with `$error`.
+#[derive(Debug)]
+pub struct EnvelopeProtocol {
+    routes: Arc<Routes>,
+}
+
+impl EnvelopeProtocol {
+    /// The protocol for these routes.
+    #[must_use]
+    pub fn new(routes: Arc<Routes>) -> Self {
+        Self { routes }
+    }
+
+    /// Answers a message past the client's rate. The route of a long one is not looked for: that would cost what the limit
+    /// is there to save.
+    fn limit(&self, message: &Message, wait: u64, exchange: &mut dyn Exchange) {
+        let text = match message {
+            Message::Text(text) => Some(text.as_str()),
+            Message::Binary(bytes) => str::from_utf8(bytes).ok(),
+        };
+        let short = text.filter(|text| text.len() <= MAX_TOLD_ROUTE);
+        let parsed = short.and_then(|text| envelope::parse(text).ok());
+        let known = parsed.filter(|it| {
+            let kind = it.kind.as_ref();
+            kind.is_some_and(|kind| self.routes.incoming(kind).is_some())
+        });
+        let route = known.map(|it| it.raw_kind);
+        let text = "too many messages within a second";
+        let more = More::RetryAfterMs(wait.div_ceil(1_000_000));
+        self.refuse(exchange, BadCode::RateLimited, route, text, more);
+    }
+
+    fn refuse(
+        &self,
+        exchange: &mut dyn Exchange,
+        code: BadCode,
+        route: Option<&str>,
+        text: &str,
+        more: More,
+    ) {
+        let payload = error_payload(code, route, text, more);
+        let prefix = self.routes.prefix(ERROR_ROUTE).unwrap_or_default();
+        // Told first: the answer may be what is too much for a slow client, and nothing follows its end.
+        exchange.refuse(code, &payload);
+        exchange.reply(&mut |out| envelope::encode_frame(out, prefix, Some(&payload)));
+    }
+}
+
+impl Protocol for EnvelopeProtocol {
+    fn admission(&self) -> Admission {
+        Admission::Owner
+    }
+
+    fn message(&self, message: Message, exchange: &mut dyn Exchange) {
+        if let Err(wait) = exchange.take() {
+            self.limit(&message, wait, exchange);
+            return;
+        }
+        let parsed = match &message {
+            Message::Text(text) => envelope::parse(text),
+            Message::Binary(bytes) => str::from_utf8(bytes)
+                .map_err(|_| BadEnvelope::NotUtf8)
+                .and_then(envelope::parse),
+        };
+        let (code, route, text) = match &parsed {
+            Ok(parsed) => {
+                let name = parsed.kind.as_deref();
+                if let Some(route) = name.and_then(|name| self.routes.incoming(name)) {
+                    exchange.hand_over(route, parsed.payload);
+                    return;
+                }
+                let text = Cow::Borrowed("there is no such route");
+                (BadCode::NoRoute, told_route(parsed), text)
+            }
+            Err(bad) => (BadCode::BadMessage, None, bad.to_string().into()),
+        };
+        self.refuse(exchange, code, route.as_deref(), &text, More::Nothing);
+    }
+}
+
+/// The JSON text of a name as it is told: as it came, or the start of a long one. A long one that is no text is not told.
+fn told_route<'a>(envelope: &Envelope<'a>) -> Option<Cow<'a, str>> {
+    let Some(name) = &envelope.kind else {
+        return Some(envelope.raw_kind)
+            .filter(|raw| raw.len() <= MAX_TOLD_ROUTE)
+            .map(Cow::Borrowed);
+    };
+    if name.len() <= MAX_TOLD_ROUTE {
+        return Some(envelope.raw_kind.into());
+    }
+    let end = (0..=MAX_TOLD_ROUTE).rfind(|at| name.is_char_boundary(*at));
+    let mut json = Vec::new();
+    push_json_string(&mut json, &format!("{}…", &name[..end.unwrap_or(0)]));
+    String::from_utf8(json).ok().map(Cow::Owned)
+}

@@ -1,0 +1,91 @@
+//! The ways of a connection through life: pending, open, ended.
+
+use std::{rc::Rc, thread};
+
+use crate::{
+    border::{
+        event::{Event, FaultCode},
+        handle::Handle,
+        mailbox::StopMode,
+    },
+    connection::{Connection, Order, State},
+    shard::{Shard, drain::close_for_later},
+};
+
+/// A connection that has a number, and so an end the owner hears of, whatever becomes of its task.
+pub(crate) struct Registered {
+    pub(crate) shard: Rc<Shard>,
+    pub(crate) connection: Rc<Connection>,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let message = "the task of a connection panicked";
+            self.shard
+                .fault(FaultCode::Internal, message, Some(self.connection.id()));
+        }
+        end(&self.shard, &self.connection);
+        self.connection.abandon(self.shard.metrics());
+    }
+}
+
+/// Gives a new connection a number.
+pub(crate) fn register(
+    shard: &Rc<Shard>,
+    create: impl FnOnce(Handle) -> Rc<Connection>,
+) -> Registered {
+    Registered {
+        connection: shard.slots.borrow_mut().add(create),
+        shard: shard.clone(),
+    }
+}
+
+/// Lets a number be used again.
+pub(crate) fn release(shard: &Shard, handle: Handle) {
+    let released = shard.slots.borrow_mut().release(handle);
+    drop(released);
+}
+
+/// Pending to open.
+pub(crate) fn admit(shard: &Shard, connection: &Rc<Connection>) {
+    if connection.state() != State::Pending {
+        return;
+    }
+    let slot = shard.slot(connection);
+    shard.registry.borrow_mut().insert(slot);
+    connection.heard(shard.tick());
+    // Counted before the 101 leaves: who has seen it is counted.
+    shard.metrics().opened.add(1);
+    connection.open();
+    shard.touch(connection);
+    match shard.stopping() {
+        Some(StopMode::Close) => connection.order(Order::Close(1001, None)),
+        Some(StopMode::Drain(over)) => close_for_later(connection, over),
+        Some(StopMode::Terminate) | None => {}
+    }
+}
+
+/// The end of a connection as far as anybody but its own task is concerned. Idempotent.
+pub(crate) fn end(shard: &Shard, connection: &Connection) {
+    let opened = !matches!(connection.state(), State::Pending);
+    if !connection.end() {
+        return;
+    }
+    let slot = shard.slot(connection);
+    (shard.registry.borrow_mut()).remove(slot, |room| shard.rooms().emptied(room));
+    if connection.is_known() {
+        shard.tell_rest_of(connection.handle());
+        shard.tell(connection.handle(), &Event::Closed { opened });
+    } else {
+        // Who has never heard of it would not release it either.
+        release(shard, connection.handle());
+    }
+}
+
+/// Ends a connection at once; what waits for it is lost, counted, and freed before anything else is queued.
+pub(crate) fn cut(shard: &Shard, connection: &Rc<Connection>) {
+    end(shard, connection);
+    connection.drop_queued(shard.metrics());
+    connection.order(Order::Terminate);
+}

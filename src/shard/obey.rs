@@ -1,0 +1,143 @@
+//! Does what the owner asks: admissions, rooms, sends, ends.
+
+use crate::{
+    border::{
+        command::{Command, Commands},
+        event::FaultCode,
+        handle::Handle,
+    },
+    connection::{Order, State},
+    handshake::refusal::{Reason, Refusal},
+    shard::{
+        Shard,
+        fan_out::{self, Audience, Run},
+        flush, life,
+    },
+};
+
+/// Applies the commands in a buffer, in order.
+pub(crate) fn apply(shard: &Shard, bytes: &[u8]) {
+    let mut commands = Commands::new(bytes);
+    let mut run: Option<Run<'_>> = None;
+    for command in &mut commands {
+        let (route, payload, audience) = match command {
+            Command::Broadcast { route, payload } => (route, payload, Audience::Everybody),
+            Command::Rooms {
+                route,
+                payload,
+                rooms,
+            } => {
+                let Some(name) = rooms.only() else {
+                    fan_out::finish(shard, run.take());
+                    fan_out::send_to_rooms(shard, route, payload, rooms);
+                    continue;
+                };
+                (route, payload, Audience::Room(name))
+            }
+            other => {
+                // Asked first, as taking copies all of it, also where there is none.
+                if run.is_some() {
+                    fan_out::finish(shard, run.take());
+                }
+                obey(shard, other);
+                flush::write_much(shard);
+                continue;
+            }
+        };
+        fan_out::join(shard, &mut run, audience, route, payload);
+    }
+    fan_out::finish(shard, run);
+    if !commands.is_done() {
+        shard.fault(FaultCode::Internal, "a command buffer made no sense", None);
+    }
+}
+
+fn obey(shard: &Shard, command: Command<'_>) {
+    match command {
+        Command::Admit(handle) => {
+            if let Some(connection) = shard.connection(handle) {
+                life::admit(shard, &connection);
+            }
+        }
+        Command::Refuse {
+            handle,
+            status,
+            reason,
+            body,
+        } => {
+            refuse(shard, handle, status, reason, body);
+        }
+        Command::Release(handle) => {
+            // A live connection keeps its number, whatever the owner believes.
+            if shard
+                .connection(handle)
+                .is_some_and(|it| it.state() == State::Ended)
+            {
+                life::release(shard, handle);
+            }
+        }
+        Command::Join(handle, room) => {
+            if let Some(connection) = shard.connection(handle) {
+                shard
+                    .registry
+                    .borrow_mut()
+                    .join(shard.slot(&connection), room, |it| shard.rooms().opened(it));
+            }
+        }
+        Command::Leave(handle, room) => {
+            if let Some(connection) = shard.connection(handle) {
+                shard
+                    .registry
+                    .borrow_mut()
+                    .leave(shard.slot(&connection), room, |it| {
+                        shard.rooms().emptied(it);
+                    });
+            }
+        }
+        Command::To {
+            route,
+            payload,
+            clients,
+        } => fan_out::send_to(shard, route, payload, clients),
+        // These two join runs instead.
+        Command::Rooms { .. } | Command::Broadcast { .. } => {}
+        Command::Close(handle, code) => {
+            if let Some(connection) = shard.connection(handle) {
+                connection.order(Order::Close(code, None));
+            }
+        }
+        Command::Pause(handle) => {
+            if let Some(connection) = shard.connection(handle) {
+                connection.pause(true);
+            }
+        }
+        Command::Resume(handle) => {
+            if let Some(connection) = shard.connection(handle) {
+                connection.pause(false);
+            }
+        }
+        Command::Terminate(handle) => {
+            if let Some(connection) = shard.connection(handle) {
+                life::cut(shard, &connection);
+            }
+        }
+    }
+}
+
+fn refuse(shard: &Shard, handle: Handle, status: u16, reason: u32, body: &[u8]) {
+    let Some(connection) = shard.connection(handle) else {
+        return;
+    };
+    if connection.state() != State::Pending {
+        return;
+    }
+    let reason = Reason::from_index(reason).unwrap_or(Reason::Connect);
+    shard.metrics().refuse(reason);
+    life::release(shard, handle);
+    connection.end();
+    let mut refusal = Refusal::new(status, reason);
+    if !body.is_empty() {
+        refusal = refusal.with_body(body.to_vec());
+    }
+    connection.order(Order::Refuse(refusal.to_response()));
+}

@@ -1,0 +1,109 @@
+//! The end of a socket: what is queued is sent, then a FIN, and what still comes is discarded. Closing a socket with unread bytes
+//! would reset it, and take with it what was sent last.
+
+use std::{future::poll_fn, io, pin::Pin, rc::Rc, task::Poll, time::Duration};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
+    net::{TcpStream, tcp::OwnedReadHalf},
+    time::timeout,
+};
+
+use crate::{
+    connection::{Connection, Flush, Order},
+    handshake::refusal::Refusal,
+    limits::pending::PendingPlace,
+    shard::Shard,
+    tasks::signal,
+    transport::socket,
+};
+
+/// How long a socket is written to and read on, so that a close frame or a refusal arrives instead of a reset.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Ends a connection. Boxed, so that no open connection carries it along.
+pub(crate) fn linger<'a>(
+    shard: &'a Rc<Shard>,
+    connection: &'a Connection,
+    reader: OwnedReadHalf,
+) -> Pin<Box<impl Future<Output = ()> + 'a>> {
+    Box::pin(send_and_discard(shard, connection, reader))
+}
+
+async fn send_and_discard(shard: &Rc<Shard>, connection: &Connection, mut reader: OwnedReadHalf) {
+    let work = async {
+        if connection.flush(shard.metrics()) == Flush::Broken {
+            return;
+        }
+        let mut closed = false;
+        poll_fn(|cx| {
+            connection.register(cx);
+            if matches!(connection.take_order(), Some(Order::Terminate))
+                || connection.poll_flush(cx, shard.metrics()).is_ready()
+            {
+                return Poll::Ready(());
+            }
+            if !closed && connection.outbox().borrow().is_empty() {
+                connection.shut_down();
+                closed = true;
+            }
+            let mut scratch = shard.take_scratch();
+            let polled = loop {
+                let mut buffer = ReadBuf::new(&mut scratch);
+                match Pin::new(&mut reader).poll_read(cx, &mut buffer) {
+                    Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                    Poll::Ready(_) => break Poll::Ready(()),
+                    Poll::Pending => break Poll::Pending,
+                }
+            };
+            shard.return_scratch(scratch);
+            polled
+        })
+        .await;
+    };
+    let is_over = tokio::select! {
+        work = timeout(LINGER, work) => work.is_ok(),
+        // Its order does not reach a connection whose number the owner has released.
+        () = signal::terminating(shard) => false,
+    };
+    if !is_over {
+        connection.cut();
+    }
+}
+
+/// Sends a refusal, then a FIN, and discards what still comes. Boxed, so that no other handshake carries it along.
+pub(crate) fn refuse<'a>(
+    shard: &'a Shard,
+    pending: &'a mut PendingPlace,
+    stream: TcpStream,
+    refusal: &'a Refusal,
+) -> Pin<Box<impl Future<Output = ()> + 'a>> {
+    pending.refused();
+    Box::pin(send_refusal(shard, pending, stream, refusal))
+}
+
+async fn send_refusal(
+    shard: &Shard,
+    pending: &PendingPlace,
+    mut stream: TcpStream,
+    refusal: &Refusal,
+) {
+    shard.metrics().refuse(refusal.reason);
+    let answer = async {
+        stream.write_all(&refusal.to_response()).await?;
+        stream.shutdown().await?;
+        // Closing with unread bytes would reset the connection and take the answer with it.
+        let mut discarded = [0_u8; 1024];
+        while stream.read(&mut discarded).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let is_read = tokio::select! {
+        answer = timeout(LINGER, answer) => answer.is_ok(),
+        () = pending.told_to_leave() => false,
+        () = signal::terminating(shard) => false,
+    };
+    if !is_read {
+        // Whoever does not read a refusal, or not before it has to leave, gets a reset.
+        socket::end_with_reset(&stream);
+    }
+}

@@ -1,0 +1,154 @@
+//! The loop of one I/O thread: reads the shard's mail, and starts the other tasks.
+
+use std::{rc::Rc, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{spawn_local, yield_now},
+    time::{Instant, sleep, sleep_until},
+};
+
+use crate::{
+    border::{
+        event::Event,
+        handle::Handle,
+        mailbox::{Accepted, Mail, StopMode},
+    },
+    shard::{Shard, drain::Drain, flush, obey, relief, stop},
+    tasks::{heartbeat, listener, relief as relieving, serve},
+};
+
+/// So many events at once, of whatever connections, are a sign of more to come.
+const MANY: usize = 4;
+/// How often sockets are looked at again before events are published.
+const MOST_LOOKS: usize = 4;
+/// When the owner is told after a crowd has left. The second time is for what is freed late: by connections that linger, and by
+/// an owner that has not dealt with everything yet.
+const TOLD_AFTER: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(4)];
+/// How long bad messages are counted before the owner hears how many there were.
+const BAD_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Runs a shard on the current thread's runtime until it has stopped.
+pub(crate) async fn run(shard: Rc<Shard>, listener: Option<TcpListener>) {
+    if let Some(listener) = listener {
+        let mailboxes = shard.shared.mailboxes.clone();
+        let task = spawn_local(listener::run(shard.clone(), listener, mailboxes));
+        *shard.listener.borrow_mut() = Some(task.abort_handle());
+    }
+    if let Some(every) = shard.config().heartbeat_interval {
+        spawn_local(heartbeat::run(shard.clone(), every));
+    }
+    spawn_local(publish(shard.clone()));
+    spawn_local(tell_when_thinned(shard.clone()));
+    spawn_local(tell_of_bad(shard.clone()));
+    spawn_local(relieving::run(shard.clone()));
+    work(&shard).await;
+}
+
+/// Publishes events once the tasks that were ready with the first have had their turn: the owner is rung once for all
+/// of them. While many come, what has arrived meanwhile is still read with them; a single one never waits.
+async fn publish(shard: Rc<Shard>) {
+    loop {
+        shard.unpublished.notified().await;
+        let mut seen = 0;
+        for _ in 0..MOST_LOOKS {
+            let events = shard.inbox.borrow().unpublished();
+            if events < seen + MANY {
+                break;
+            }
+            seen = events;
+            yield_now().await;
+        }
+        shard.inbox.borrow_mut().publish();
+    }
+}
+
+/// Tells the owner each time that a quarter of the sockets or more are gone. Runs for ever; it sleeps while nobody leaves.
+async fn tell_when_thinned(shard: Rc<Shard>) {
+    loop {
+        shard.tasks.thinned.notified().await;
+        for wait in TOLD_AFTER {
+            sleep(wait).await;
+            shard.inbox.borrow().thinned();
+        }
+        shard.tasks.told();
+    }
+}
+
+/// Ends each second that began with a bad message. Runs for ever; it sleeps while there is none.
+async fn tell_of_bad(shard: Rc<Shard>) {
+    loop {
+        shard.has_bad.notified().await;
+        sleep(BAD_INTERVAL).await;
+        shard.tell_rest();
+    }
+}
+
+async fn work(shard: &Rc<Shard>) {
+    let mailbox = shard.shared.mailboxes[shard.index as usize].clone();
+    let mut mail = Vec::new();
+    let mut close_deadline = None;
+    while !stop::is_done(shard) {
+        let drain = shard.drain.borrow().as_ref().map(Drain::next);
+        tokio::select! {
+            () = mailbox.take(&mut mail) => {
+                for mail in mail.drain(..) {
+                    read_mail(shard, mail, &mut close_deadline);
+                }
+                flush::flush_touched(shard);
+                relief::watch_buffers(shard);
+            }
+            () = shard.tasks.none_left.notified() => {}
+            () = until(drain) => {
+                if stop::drain_on(shard) {
+                    read_mail(shard, Mail::Stop(StopMode::Close), &mut close_deadline);
+                }
+            }
+            () = until(close_deadline) => {
+                close_deadline = None;
+                stop::tell_unclosed(shard);
+                stop::stop(shard, StopMode::Terminate);
+            }
+        }
+    }
+    // The shard that listens may have waited for this one.
+    shard.shared.mailboxes[0].post(Mail::Drained);
+    shard.tell(Handle(shard.index), &Event::Stopped);
+    shard.inbox.borrow_mut().publish();
+}
+
+fn read_mail(shard: &Rc<Shard>, mail: Mail, close_deadline: &mut Option<Instant>) {
+    match mail {
+        Mail::Commands(bytes) => {
+            obey::apply(shard, &bytes);
+            shard.shared.buffers.give_back(bytes);
+        }
+        Mail::Socket(Accepted {
+            stream,
+            peer,
+            at,
+            place,
+        }) => {
+            // A socket the runtime refuses is closed; its client sees that.
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                serve::serve(shard, stream, peer, at.into(), place);
+            }
+        }
+        Mail::Drained => shard.wake_waiting(),
+        // Seen after every batch.
+        Mail::Full => {}
+        Mail::Stop(mode) => {
+            if !matches!(mode, StopMode::Drain(_)) {
+                close_deadline.get_or_insert(Instant::now() + shard.config().close_timeout);
+            }
+            stop::stop(shard, mode);
+        }
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,4 @@
+//! Sockets: how they are listened for, and what the system is asked to do with one.
+
+pub(crate) mod listen;
+pub(crate) mod socket;

@@ -1,0 +1,40 @@
+//! One accepted socket: what it is told, and how it ends.
+
+use std::{io::Read, net::Shutdown, time::Duration};
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+use crate::transport::listen::SOCKETS_INHERIT_NODELAY;
+
+/// Makes a fresh socket send at once what it is given.
+pub(crate) fn send_at_once(stream: &TcpStream) {
+    if !SOCKETS_INHERIT_NODELAY {
+        // A socket that cannot be told so is slower, not wrong.
+        let _ = stream.set_nodelay(true);
+    }
+}
+
+/// Reads what the system has, also where the runtime does not know of it yet, until `bytes` are more than `most`.
+pub(crate) fn read_arrived(stream: &TcpStream, bytes: &mut Vec<u8>, most: usize) {
+    let socket = SockRef::from(stream);
+    let mut chunk = [0; 1024];
+    while bytes.len() <= most {
+        match (&*socket).read(&mut chunk) {
+            Ok(read @ 1..) => bytes.extend_from_slice(&chunk[..read]),
+            Ok(0) | Err(_) => return,
+        }
+    }
+}
+
+/// Makes the end of the socket a reset, so that the system keeps nothing for a peer that does not read.
+pub(crate) fn end_with_reset(stream: &TcpStream) {
+    // Failing leaves an ordinary close, which is no worse for anybody but the system's memory.
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+/// Sends a FIN.
+pub(crate) fn shut_down(stream: &TcpStream) {
+    // A peer that is already gone needs no FIN.
+    let _ = SockRef::from(stream).shutdown(Shutdown::Write);
+}
