@@ -1,30 +1,26 @@
-//! One connection as its shard sees it: state, outbox, and what its task is told.
+//! One connection as its shard sees it: how far it has come, and what its task is told.
 
+pub(crate) mod heartbeat;
 pub(crate) mod outbox;
-mod output;
+pub(crate) mod output;
+pub(crate) mod read_gate;
 
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
-    task::{Context, Waker},
+    task::Context,
 };
 
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::{
     border::handle::{ClientId, Handle},
-    connection::outbox::Outbox,
     frame::outgoing::EMPTY_PING,
     limits::{buffered::Tally, rate::Rate},
+    metrics::Metrics,
 };
 
-pub(crate) use self::output::Flush;
-
-/// Messages of one connection that may wait for the owner, and bytes of them, before it is not read on. So a client that
-/// floods is never far ahead of the others, and the owner's wish to pause it comes in time. With what the owner has taken
-/// and not handled yet, it is twice as much.
-const MAX_WAITING: u32 = 64;
-const MAX_WAITING_BYTES: u32 = 128 * 1024;
+use self::{heartbeat::Heartbeat, output::Output, read_gate::ReadGate};
 
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,38 +49,17 @@ pub(crate) enum Order {
 pub(crate) struct Connection {
     handle: Handle,
     id: ClientId,
-    /// Gone once the connection's task is over: the number may outlive the socket.
-    writer: RefCell<Option<OwnedWriteHalf>>,
-    outbox: RefCell<Outbox>,
+    pub(crate) output: Output,
+    pub(crate) read_gate: ReadGate,
+    pub(crate) heartbeat: Heartbeat,
     state: Cell<State>,
     order: RefCell<Option<Order>>,
-    waker: RefCell<Option<Waker>>,
     /// The owner has been told of its upgrade, so it is to be told of its end.
     known: Cell<bool>,
-    /// The owner wants no more messages for now.
-    paused: Cell<bool>,
-    /// The last write found the socket full; the task waits for it.
-    blocked: Cell<bool>,
-    /// The newest pong that found the socket full: RFC 6455 5.5.3 lets it stand for older ones.
-    pong: RefCell<Option<Box<[u8]>>>,
-    /// Number of its last event, and how many were written since one before them was seen taken.
-    last_event: Cell<u64>,
-    waiting: Cell<u32>,
-    /// Bytes of those.
-    waiting_bytes: Cell<u32>,
-    /// Listed for a wake when the owner has taken something.
-    waits: Cell<bool>,
     /// Bytes of memory held of what it sends: a message that is not complete, and what is not to be read yet.
     held: Cell<usize>,
-    /// Heartbeat tick of the last byte read.
-    last_read: Cell<u32>,
-    pinged: Cell<bool>,
-    /// Number of the last fan-out that reached it, so that several rooms reach it once.
-    mark: Cell<u32>,
     /// When its bucket of messages is full again; see [`Rate`].
     bucket: Cell<u64>,
-    /// Listed for the flush at the end of the batch.
-    dirty: Cell<bool>,
     /// The 101, until it is sent.
     welcome: RefCell<Vec<u8>>,
 }
@@ -100,25 +75,14 @@ impl Connection {
         Rc::new(Self {
             handle,
             id,
-            writer: RefCell::new(Some(writer)),
-            outbox: RefCell::new(Outbox::new(tally)),
+            output: Output::new(writer, tally),
+            read_gate: ReadGate::default(),
+            heartbeat: Heartbeat::default(),
             state: Cell::new(State::Pending),
             order: RefCell::default(),
-            waker: RefCell::default(),
             known: Cell::new(false),
-            paused: Cell::new(false),
-            blocked: Cell::new(false),
-            pong: RefCell::default(),
-            last_event: Cell::new(0),
-            waiting: Cell::new(0),
-            waiting_bytes: Cell::new(0),
-            waits: Cell::new(false),
             held: Cell::new(0),
-            last_read: Cell::new(0),
-            pinged: Cell::new(false),
-            mark: Cell::new(0),
             bucket: Cell::new(0),
-            dirty: Cell::new(false),
             welcome: RefCell::new(welcome),
         })
     }
@@ -144,14 +108,10 @@ impl Connection {
         self.known.get()
     }
 
-    pub(crate) fn outbox(&self) -> &RefCell<Outbox> {
-        &self.outbox
-    }
-
     /// Pending to open: queues the 101.
     pub(crate) fn open(&self) {
         self.state.set(State::Open);
-        self.push_answer(&self.welcome.take());
+        self.output.push_answer(&self.welcome.take());
         self.wake();
     }
 
@@ -192,86 +152,33 @@ impl Connection {
     }
 
     pub(crate) fn pause(&self, paused: bool) {
-        self.paused.set(paused);
+        self.read_gate.pause(paused);
         self.wake();
     }
 
+    /// Wakes its task.
     pub(crate) fn wake(&self) {
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
-        }
+        self.output.wake();
     }
 
     /// Makes [`wake`](Self::wake) wake the task that polls.
     pub(crate) fn register(&self, cx: &Context<'_>) {
-        let mut waker = self.waker.borrow_mut();
-        match &mut *waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            None => *waker = Some(cx.waker().clone()),
-        }
-    }
-
-    /// Marks it as reached by fan-out `number`; false if it was already.
-    pub(crate) fn mark(&self, number: u32) -> bool {
-        self.mark.replace(number) != number
-    }
-
-    /// Lists it for the next flush; false if it was already.
-    pub(crate) fn list(&self) -> bool {
-        !self.dirty.replace(true)
-    }
-
-    pub(crate) fn unlist(&self) {
-        self.dirty.set(false);
-    }
-
-    /// A byte came at this tick.
-    pub(crate) fn heard(&self, tick: u32) {
-        self.last_read.set(tick);
-        self.pinged.set(false);
-    }
-
-    /// Ticks since the last byte.
-    pub(crate) fn silence(&self, tick: u32) -> u32 {
-        tick.wrapping_sub(self.last_read.get())
+        self.output.register(cx);
     }
 
     /// Queues a ping unless one is unanswered, or our close frame is sent: nothing may follow that.
     pub(crate) fn ping(&self) -> bool {
-        let first = self.state() == State::Open && !self.pinged.replace(true);
+        let first = self.state() == State::Open && self.heartbeat.ping();
         if first {
-            self.outbox.borrow_mut().push_control(&EMPTY_PING);
+            self.output.push_control(&EMPTY_PING);
         }
         first
-    }
-
-    /// Whether the owner has asked for no more messages.
-    pub(crate) fn is_paused(&self) -> bool {
-        self.paused.get()
     }
 
     /// Takes a message from its bucket; if there is none, says after how many nanoseconds there is one.
     pub(crate) fn take_message(&self, rate: Rate, now: u64) -> Result<(), u64> {
         rate.take(self.bucket.get(), now)
             .map(|full| self.bucket.set(full))
-    }
-
-    /// Counts a message of so many bytes that waits for the owner as event `number`.
-    pub(crate) fn count_message(&self, number: u64, bytes: u32, is_taken: impl Fn(u64) -> bool) {
-        let (mut count, mut sum) = (0, 0);
-        if !is_taken(self.last_event.get()) {
-            (count, sum) = (self.waiting.get(), self.waiting_bytes.get());
-        }
-        self.waiting.set(count + 1);
-        self.waiting_bytes.set(bytes.saturating_add(sum));
-        self.last_event.set(number);
-    }
-
-    /// Whether so much of it waits for the owner that it is not read on.
-    pub(crate) fn has_enough_waiting(&self, is_taken: impl Fn(u64) -> bool) -> bool {
-        let enough =
-            self.waiting.get() >= MAX_WAITING || self.waiting_bytes.get() >= MAX_WAITING_BYTES;
-        enough && !is_taken(self.last_event.get())
     }
 
     /// Bytes of memory held of what it sends, as they were when the last read settled: a message that is not complete, and
@@ -284,31 +191,38 @@ impl Connection {
     pub(crate) fn set_held(&self, bytes: usize) {
         let before = self.held.replace(bytes);
         if before != bytes {
-            self.outbox.borrow().tally().change(before, bytes);
+            self.output.tally(before, bytes);
         }
     }
 
     /// Whether it holds more than `share` bytes, of what it sends and what waits for it.
     pub(crate) fn holds_more_than(&self, share: usize) -> bool {
-        self.held() + self.outbox.borrow().held() > share
+        self.held() + self.output.held() > share
     }
 
     /// Bytes of memory that would be free without it.
     pub(crate) fn weight(&self) -> usize {
-        self.held() + self.outbox.borrow().weight()
+        self.held() + self.output.weight()
     }
 
-    /// Whether the socket takes nothing for now.
-    pub(crate) fn is_blocked(&self) -> bool {
-        self.blocked.get()
+    /// Closes the socket for good; what still waits is counted as dropped.
+    pub(crate) fn abandon(&self, metrics: &Metrics) {
+        self.set_held(0);
+        self.output.abandon(metrics);
     }
+}
 
-    /// Lists it for a wake when the owner has taken something; false if it was already.
-    pub(crate) fn start_waiting(&self) -> bool {
-        !self.waits.replace(true)
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    pub(crate) fn stop_waiting(&self) {
-        self.waits.set(false);
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn an_idle_connection_stays_small() {
+        assert!(
+            size_of::<Connection>() <= 328,
+            "{}",
+            size_of::<Connection>()
+        );
     }
 }

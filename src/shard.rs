@@ -74,7 +74,8 @@ pub(crate) struct Shard {
     /// Connections that stopped reading because the inbox is full, or the server holds too much.
     waiting: RefCell<Vec<Rc<Connection>>>,
     scratch: Cell<Vec<u8>>,
-    tick: Cell<u32>,
+    /// Of the heartbeat's timer.
+    tick: Cell<u16>,
     /// Number of the last fan-out with several rooms.
     fan_out: Cell<u32>,
     pub(crate) listener: RefCell<Option<AbortHandle>>,
@@ -139,11 +140,11 @@ impl Shard {
         &self.tally
     }
 
-    pub(crate) fn tick(&self) -> u32 {
+    pub(crate) fn tick(&self) -> u16 {
         self.tick.get()
     }
 
-    pub(crate) fn next_tick(&self) -> u32 {
+    pub(crate) fn next_tick(&self) -> u16 {
         self.tick.set(self.tick.get().wrapping_add(1));
         self.tick.get()
     }
@@ -181,14 +182,14 @@ impl Shard {
 
     /// Lists a connection for the flush at the end of the batch.
     pub(crate) fn touch(&self, connection: &Rc<Connection>) {
-        if connection.list() {
+        if connection.output.list() {
             self.touched.borrow_mut().push(connection.clone());
         }
     }
 
     /// Lists a connection that is to be woken when it may be read again.
     pub(crate) fn wake_later(&self, connection: &Rc<Connection>) {
-        if connection.start_waiting() {
+        if connection.read_gate.start_waiting() {
             let mut waiting = self.waiting.borrow_mut();
             if waiting.len() == waiting.capacity() {
                 // An owner that takes nothing for long would keep all that come and go meanwhile.
@@ -201,7 +202,7 @@ impl Shard {
     /// Wakes the connections that waited to be read.
     pub(crate) fn wake_waiting(&self) {
         for connection in self.waiting.take() {
-            connection.stop_waiting();
+            connection.read_gate.stop_waiting();
             connection.wake();
         }
     }
@@ -305,7 +306,9 @@ impl Shard {
     /// Counts the event that was told last, of so many bytes, as one of a connection's that wait for the owner.
     pub(crate) fn count_message(&self, connection: &Connection, bytes: u32) {
         let inbox = self.inbox.borrow();
-        connection.count_message(inbox.last(), bytes, |number| inbox.is_taken(number));
+        connection
+            .read_gate
+            .count(inbox.last(), bytes, |number| inbox.is_taken(number));
     }
 
     /// Takes a message from the bucket of its client; if there is none, says after how many nanoseconds there is one.
@@ -320,5 +323,7 @@ impl Shard {
 fn is_unread(inbox: &InboxWriter, connection: &Connection) -> bool {
     inbox.is_full()
         || inbox.is_closed()
-        || connection.has_enough_waiting(|number| inbox.is_taken(number))
+        || connection
+            .read_gate
+            .has_enough(|number| inbox.is_taken(number))
 }

@@ -1,15 +1,18 @@
 //! The way out of a connection: what is queued, handed to the socket, and how the socket ends.
 
 use std::{
+    cell::{Cell, RefCell},
     io::{self, IoSlice},
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
-use super::Connection;
+use tokio::net::tcp::OwnedWriteHalf;
+
 use crate::{
-    connection::outbox::{Frames, SLICES, latest},
+    connection::outbox::{Frames, Outbox, SLICES, latest},
     frame::outgoing,
+    limits::buffered::Tally,
     metrics::Metrics,
     transport::socket,
 };
@@ -22,7 +25,106 @@ pub(crate) enum Flush {
     Broken,
 }
 
-impl Connection {
+/// The socket of a connection as it is written to, and what waits for it.
+pub(crate) struct Output {
+    /// Gone once the connection's task is over: the number may outlive the socket.
+    writer: RefCell<Option<OwnedWriteHalf>>,
+    outbox: RefCell<Outbox>,
+    /// The newest pong that found the socket full: RFC 6455 5.5.3 lets it stand for older ones.
+    pong: RefCell<Option<Box<[u8]>>>,
+    /// The connection's task, which waits for a full socket, and for orders.
+    waker: RefCell<Option<Waker>>,
+    /// The last write found the socket full; the task waits for it.
+    blocked: Cell<bool>,
+    /// Listed for the flush at the end of the batch.
+    dirty: Cell<bool>,
+    /// Number of the last fan-out that reached it, so that several rooms reach it once.
+    mark: Cell<u32>,
+}
+
+impl Output {
+    pub(crate) fn new(writer: OwnedWriteHalf, tally: Rc<Tally>) -> Self {
+        Self {
+            writer: RefCell::new(Some(writer)),
+            outbox: RefCell::new(Outbox::new(tally)),
+            pong: RefCell::default(),
+            waker: RefCell::default(),
+            blocked: Cell::new(false),
+            dirty: Cell::new(false),
+            mark: Cell::new(0),
+        }
+    }
+
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Makes [`wake`](Self::wake) wake the task that polls.
+    pub(crate) fn register(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        match &mut *waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => *waker = Some(cx.waker().clone()),
+        }
+    }
+
+    /// Marks it as reached by fan-out `number`; false if it was already.
+    pub(crate) fn mark(&self, number: u32) -> bool {
+        self.mark.replace(number) != number
+    }
+
+    /// Lists it for the next flush; false if it was already.
+    pub(crate) fn list(&self) -> bool {
+        !self.dirty.replace(true)
+    }
+
+    pub(crate) fn unlist(&self) {
+        self.dirty.set(false);
+    }
+
+    /// Whether the socket takes nothing for now.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked.get()
+    }
+
+    /// Whether nothing waits, a pong aside.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.outbox.borrow().is_empty()
+    }
+
+    /// Bytes of memory that are held for what waits.
+    pub(crate) fn held(&self) -> usize {
+        self.outbox.borrow().held()
+    }
+
+    /// Bytes of memory that would be free without it.
+    pub(crate) fn weight(&self) -> usize {
+        self.outbox.borrow().weight()
+    }
+
+    /// What is held beside the outbox has become another number of bytes.
+    pub(crate) fn tally(&self, before: usize, now: usize) {
+        self.outbox.borrow().tally().change(before, now);
+    }
+
+    /// Queues a message of this connection's own while no more than `room` bytes are held; whether it did. `limit` is that of
+    /// the connection.
+    pub(crate) fn push_message(
+        &self,
+        room: usize,
+        limit: usize,
+        write: impl FnOnce(&mut Vec<u8>) -> usize,
+    ) -> bool {
+        let mut outbox = self.outbox.borrow_mut();
+        let has_room = outbox.held() <= room;
+        if has_room {
+            outbox.push_message(limit, write);
+        }
+        has_room
+    }
+
     /// Queues bytes that are no message. While the socket is full only the newest pong is kept, so
     /// that a flood of pings leaves one pong and not a long queue; a close frame ends its wait, as
     /// nothing may follow one.
@@ -154,7 +256,6 @@ impl Connection {
 
     /// Closes the socket for good; what still waits is counted as dropped.
     pub(crate) fn abandon(&self, metrics: &Metrics) {
-        self.set_held(0);
         self.drop_queued(metrics);
         self.writer.take();
     }

@@ -1,17 +1,91 @@
-//! May this connection take this message: it is taken, dropped, or its client is too slow and cut off.
+//! May this connection take this message? It is taken or dropped, or its client is too slow and is cut off.
 
-use std::rc::Rc;
+use std::{mem, rc::Rc};
 
 use crate::{
     border::event::FaultCode,
     config::SlowClient,
-    connection::{Connection, Flush, State},
+    connection::{Connection, State, outbox::Frames, output::Flush},
     message::routes::RoutePolicy,
     shard::{Shard, life, relief},
 };
 
-/// Queues a message of about `length` bytes for one client; `write` appends the frame and returns its length. Messages of routes that keep
-/// their latest alone have a way of their own.
+/// What became of messages for a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// They were queued, or dropped and counted.
+    Settled,
+    /// Some were dropped, and the client is to be cut off for that.
+    TooSlow,
+}
+
+/// Sends the same to any number of clients, and counts it.
+struct Delivery<'a> {
+    shard: &'a Shard,
+    /// Whether a message that finds no room cuts its client off.
+    cuts_off: bool,
+    sent: usize,
+    dropped: usize,
+}
+
+impl<'a> Delivery<'a> {
+    fn new(shard: &'a Shard, policy: RoutePolicy) -> Self {
+        let cuts_off = match policy {
+            RoutePolicy::Server => shard.config().slow_client == SlowClient::Disconnect,
+            RoutePolicy::Disconnect => true,
+            RoutePolicy::Drop | RoutePolicy::Latest => false,
+        };
+        Self {
+            shard,
+            cuts_off,
+            sent: 0,
+            dropped: 0,
+        }
+    }
+
+    /// Offers `count` messages to a client, of about `length` bytes together. `push` queues those from a number on while no more
+    /// than a limit of bytes is held, and says how many it took.
+    fn offer(
+        &mut self,
+        connection: &Rc<Connection>,
+        count: usize,
+        length: usize,
+        mut push: impl FnMut(usize, usize) -> usize,
+    ) -> Outcome {
+        self.sent += count;
+        if connection.state() != State::Open {
+            self.dropped += count;
+            return Outcome::Settled;
+        }
+        let limit = relief::backpressure(self.shard, connection, length);
+        let mut taken = push(0, limit);
+        if taken < count {
+            // The flush counts what it writes, and a snapshot may be taken at any time: what is written has been
+            // sent before.
+            let metrics = self.shard.metrics();
+            metrics.sent.add(mem::take(&mut self.sent) as u64);
+            if connection.output.has_room(limit, metrics) {
+                taken += push(taken, limit);
+            }
+        }
+        self.dropped += count - taken;
+        if taken < count && self.cuts_off {
+            return Outcome::TooSlow;
+        }
+        Outcome::Settled
+    }
+}
+
+impl Drop for Delivery<'_> {
+    fn drop(&mut self) {
+        let metrics = self.shard.metrics();
+        metrics.sent.add(self.sent as u64);
+        metrics.dropped.add(self.dropped as u64);
+    }
+}
+
+/// Queues a message of about `length` bytes for one client; `write` appends the frame and returns its length. Messages of
+/// routes that keep their latest alone have a way of their own.
 pub(crate) fn send_one(
     shard: &Shard,
     connection: &Rc<Connection>,
@@ -19,46 +93,78 @@ pub(crate) fn send_one(
     length: usize,
     write: impl FnOnce(&mut Vec<u8>) -> usize,
 ) {
-    shard.metrics().sent.add(1);
-    if connection.state() == State::Open && has_room(shard, connection, policy, length) {
-        let limit = shard.config().max_backpressure;
-        connection.outbox().borrow_mut().push_message(limit, write);
-        shard.touch(connection);
-    } else {
-        shard.metrics().dropped.add(1);
-    }
-}
-
-/// Whether another message may wait for this client; if not, the policy has been applied.
-fn has_room(
-    shard: &Shard,
-    connection: &Rc<Connection>,
-    policy: RoutePolicy,
-    length: usize,
-) -> bool {
-    let limit = relief::backpressure(shard, connection, length);
-    if connection.has_room(limit, shard.metrics()) {
-        return true;
-    }
-    if cuts_off(shard, policy) {
+    let limit = shard.config().max_backpressure;
+    let mut write = Some(write);
+    let mut delivery = Delivery::new(shard, policy);
+    let outcome = delivery.offer(connection, 1, length, |_, room| {
+        let write = |out: &mut Vec<u8>| write.take().map_or(0, |write| write(out));
+        let is_taken = connection.output.push_message(room, limit, write);
+        if is_taken {
+            shard.touch(connection);
+        }
+        usize::from(is_taken)
+    });
+    drop(delivery);
+    if outcome == Outcome::TooSlow {
         disconnect_slow(shard, connection);
     }
-    false
 }
 
-/// Whether a message that finds no room cuts its client off.
-pub(crate) fn cuts_off(shard: &Shard, policy: RoutePolicy) -> bool {
-    match policy {
-        RoutePolicy::Server => shard.config().slow_client == SlowClient::Disconnect,
-        RoutePolicy::Disconnect => true,
-        RoutePolicy::Drop | RoutePolicy::Latest => false,
+/// Queues frames for many; returns those that were too slow and are to be cut off. That is done afterwards, since it
+/// changes the registry.
+pub(crate) fn send_shared(
+    shard: &Shard,
+    policy: RoutePolicy,
+    frames: Frames,
+    to: impl Iterator<Item = Rc<Connection>>,
+) -> Vec<Rc<Connection>> {
+    let (count, length) = (frames.count(), frames.length());
+    let frames = frames.share(shard.tally());
+    let mut slow = Vec::new();
+    let mut delivery = Delivery::new(shard, policy);
+    for connection in to {
+        let outcome = delivery.offer(&connection, count, length, |from, limit| {
+            shard.touch(&connection);
+            connection.output.push_shared(&frames, from, limit)
+        });
+        if outcome == Outcome::TooSlow {
+            slow.push(connection);
+        }
+    }
+    slow
+}
+
+/// Queues a message of a route that keeps its latest alone. No client is too slow for it.
+pub(crate) fn send_latest(
+    shard: &Shard,
+    route: u32,
+    frame: Frames,
+    to: impl Iterator<Item = Rc<Connection>>,
+) {
+    let frame = frame.share(shard.tally());
+    let limit = shard.config().max_backpressure;
+    let metrics = shard.metrics();
+    for connection in to {
+        metrics.sent.add(1);
+        if connection.state() == State::Open {
+            connection.output.push_latest(&frame, route, limit, metrics);
+            shard.touch(&connection);
+        } else {
+            metrics.dropped.add(1);
+        }
     }
 }
 
-/// Cuts off a client that reads too slowly.
-pub(crate) fn disconnect_slow(shard: &Shard, connection: &Rc<Connection>) {
+/// Cuts off clients that read too slowly.
+pub(crate) fn cut_slow(shard: &Shard, slow: Vec<Rc<Connection>>) {
+    for connection in slow {
+        disconnect_slow(shard, &connection);
+    }
+}
+
+fn disconnect_slow(shard: &Shard, connection: &Rc<Connection>) {
     // One that is gone reads nothing either, and is not to blame for it.
-    if connection.flush(shard.metrics()) != Flush::Broken {
+    if connection.output.flush(shard.metrics()) != Flush::Broken {
         let message = "the client reads too slowly and was disconnected";
         shard.fault(FaultCode::SlowClient, message, Some(connection.id()));
     }

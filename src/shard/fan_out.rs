@@ -4,13 +4,13 @@
 //! one buffer first, so that a burst costs each receiver one entry and one write. Messages of routes that keep their
 //! latest alone are not joined, as each can be taken out again.
 
-use std::{mem, rc::Rc};
+use std::rc::Rc;
 
 use crate::{
     border::command::{Handles, RoomNames},
-    connection::{Connection, State, outbox::Frames},
+    connection::{Connection, outbox::Frames},
     message::{envelope::encode_frame, routes::RoutePolicy},
-    shard::{Shard, delivery, flush, relief},
+    shard::{Shard, delivery, flush},
 };
 
 /// Who a run of messages is for.
@@ -59,7 +59,7 @@ pub(crate) fn send_to(shard: &Shard, route: u32, payload: Option<&[u8]>, mut cli
     deliver(
         shard,
         sending,
-        to.filter(|connection| connection.mark(number)),
+        to.filter(|connection| connection.output.mark(number)),
     );
 }
 
@@ -77,10 +77,10 @@ pub(crate) fn send_to_rooms(
     let slow = queue(
         shard,
         sending,
-        to.filter(|connection| connection.mark(number)),
+        to.filter(|connection| connection.output.mark(number)),
     );
     drop(registry);
-    cut_slow(shard, slow);
+    delivery::cut_slow(shard, slow);
     flush::write_much(shard);
 }
 
@@ -149,17 +149,16 @@ pub(crate) fn finish(shard: &Shard, run: Option<Run<'_>>) {
         members.iter().filter_map(|&slot| shard.in_slot(slot)),
     );
     drop(registry);
-    cut_slow(shard, slow);
+    delivery::cut_slow(shard, slow);
     flush::write_much(shard);
 }
 
 fn deliver(shard: &Shard, sending: Sending, to: impl Iterator<Item = Rc<Connection>>) {
     let slow = queue(shard, sending, to);
-    cut_slow(shard, slow);
+    delivery::cut_slow(shard, slow);
 }
 
-/// Queues frames for many; returns those that were too slow and are to be cut off. That is done afterwards, since it
-/// changes the registry.
+/// Queues messages for many; returns those that were too slow, who are to be cut off once the registry is free.
 fn queue(
     shard: &Shard,
     sending: Sending,
@@ -170,70 +169,12 @@ fn queue(
         policy,
         route,
     } = sending;
-    let mut slow = Vec::new();
     if frames.is_empty() {
-        return slow;
+        return Vec::new();
     }
-    let (count, length) = (frames.count(), frames.length());
-    let frames = frames.share(shard.tally());
     if policy == RoutePolicy::Latest {
-        queue_latest(shard, &frames, route, to);
-        return slow;
+        delivery::send_latest(shard, route, frames, to);
+        return Vec::new();
     }
-    let cuts_off = delivery::cuts_off(shard, policy);
-    let (mut sent, mut dropped) = (0, 0);
-    let metrics = shard.metrics();
-    for connection in to {
-        sent += count;
-        if connection.state() != State::Open {
-            dropped += count;
-            continue;
-        }
-        let limit = relief::backpressure(shard, &connection, length);
-        let mut taken = connection.push_shared(&frames, 0, limit);
-        if taken < count {
-            // The flush counts what it writes, and a snapshot may be taken at any time: what is written has been
-            // sent before.
-            metrics.sent.add(mem::take(&mut sent) as u64);
-            if connection.has_room(limit, metrics) {
-                taken += connection.push_shared(&frames, taken, limit);
-            }
-        }
-        shard.touch(&connection);
-        if taken < count {
-            dropped += count - taken;
-            if cuts_off {
-                slow.push(connection);
-            }
-        }
-    }
-    metrics.sent.add(sent as u64);
-    metrics.dropped.add(dropped as u64);
-    slow
-}
-
-/// Queues a message of a route that keeps its latest alone. No client is too slow for it.
-fn queue_latest(
-    shard: &Shard,
-    frame: &Rc<Frames>,
-    route: u32,
-    to: impl Iterator<Item = Rc<Connection>>,
-) {
-    let limit = shard.config().max_backpressure;
-    let metrics = shard.metrics();
-    for connection in to {
-        metrics.sent.add(1);
-        if connection.state() == State::Open {
-            connection.push_latest(frame, route, limit, metrics);
-            shard.touch(&connection);
-        } else {
-            metrics.dropped.add(1);
-        }
-    }
-}
-
-fn cut_slow(shard: &Shard, slow: Vec<Rc<Connection>>) {
-    for connection in slow {
-        delivery::disconnect_slow(shard, &connection);
-    }
+    delivery::send_shared(shard, policy, frames, to)
 }

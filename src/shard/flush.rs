@@ -3,7 +3,7 @@
 use std::{mem, rc::Rc};
 
 use crate::{
-    connection::{Connection, Flush},
+    connection::{Connection, output::Flush},
     shard::{Shard, life},
 };
 
@@ -11,7 +11,7 @@ use crate::{
 pub(crate) fn flush_touched(shard: &Shard) {
     let mut touched = mem::take(&mut *shard.touched.borrow_mut());
     for connection in touched.drain(..) {
-        connection.unlist();
+        connection.output.unlist();
         flush_or_cut(shard, &connection);
     }
     shard.tally().all_written();
@@ -32,7 +32,7 @@ pub(crate) fn write_much(shard: &Shard) {
 }
 
 pub(crate) fn flush_or_cut(shard: &Shard, connection: &Rc<Connection>) {
-    if connection.flush(shard.metrics()) == Flush::Broken {
+    if connection.output.flush(shard.metrics()) == Flush::Broken {
         life::cut(shard, connection);
     }
 }

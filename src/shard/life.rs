@@ -54,7 +54,7 @@ pub(crate) fn admit(shard: &Shard, connection: &Rc<Connection>) {
     }
     let slot = shard.slot(connection);
     shard.registry.borrow_mut().insert(slot);
-    connection.heard(shard.tick());
+    connection.heartbeat.heard(shard.tick());
     // Counted before the 101 leaves: who has seen it is counted.
     shard.metrics().opened.add(1);
     connection.open();
@@ -86,6 +86,6 @@ pub(crate) fn end(shard: &Shard, connection: &Connection) {
 /// Ends a connection at once; what waits for it is lost, counted, and freed before anything else is queued.
 pub(crate) fn cut(shard: &Shard, connection: &Rc<Connection>) {
     end(shard, connection);
-    connection.drop_queued(shard.metrics());
+    connection.output.drop_queued(shard.metrics());
     connection.order(Order::Terminate);
 }

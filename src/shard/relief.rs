@@ -61,7 +61,7 @@ pub(crate) fn reads_at_once(shard: &Shard) -> usize {
 pub(crate) fn backpressure(shard: &Shard, connection: &Connection, length: usize) -> usize {
     let limit = shard.config().max_backpressure;
     match share(shard) {
-        Some(most) if connection.is_blocked() => limit.min(most.saturating_sub(length)),
+        Some(most) if connection.output.is_blocked() => limit.min(most.saturating_sub(length)),
         _ => limit,
     }
 }

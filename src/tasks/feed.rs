@@ -169,7 +169,7 @@ impl Write for Feed {
     /// Takes the control frames tungstenite sends by itself; `write_buffer_size(0)` makes each
     /// call whole frames.
     fn write(&mut self, frames: &[u8]) -> io::Result<usize> {
-        self.connection.push_control(frames);
+        self.connection.output.push_control(frames);
         Ok(frames.len())
     }
 

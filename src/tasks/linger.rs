@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use crate::{
-    connection::{Connection, Flush, Order},
+    connection::{Connection, Order, output::Flush},
     handshake::refusal::Refusal,
     limits::pending::PendingPlace,
     shard::Shard,
@@ -32,19 +32,19 @@ pub(crate) fn linger<'a>(
 
 async fn send_and_discard(shard: &Rc<Shard>, connection: &Connection, mut reader: OwnedReadHalf) {
     let work = async {
-        if connection.flush(shard.metrics()) == Flush::Broken {
+        if connection.output.flush(shard.metrics()) == Flush::Broken {
             return;
         }
         let mut closed = false;
         poll_fn(|cx| {
             connection.register(cx);
             if matches!(connection.take_order(), Some(Order::Terminate))
-                || connection.poll_flush(cx, shard.metrics()).is_ready()
+                || connection.output.poll_flush(cx, shard.metrics()).is_ready()
             {
                 return Poll::Ready(());
             }
-            if !closed && connection.outbox().borrow().is_empty() {
-                connection.shut_down();
+            if !closed && connection.output.is_empty() {
+                connection.output.shut_down();
                 closed = true;
             }
             let mut scratch = shard.take_scratch();
@@ -67,7 +67,7 @@ async fn send_and_discard(shard: &Rc<Shard>, connection: &Connection, mut reader
         () = signal::terminating(shard) => false,
     };
     if !is_over {
-        connection.cut();
+        connection.output.cut();
     }
 }
 

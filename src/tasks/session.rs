@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::{
 
 use crate::{
     border::event::Event,
-    connection::{Connection, Flush, Order, State},
+    connection::{Connection, Order, State, output::Flush},
     frame::{MASK, MAX_CONTROL, outgoing},
     limits::capacity::Seat,
     message::{
@@ -127,10 +127,12 @@ pub(crate) fn run(open: Open) -> impl Future<Output = ()> {
         let has_sent_close = connection.state() == State::Closing;
         life::end(shard, connection);
         match end {
-            End::Gone => return connection.cut(),
-            End::Reset => return connection.forget(),
+            End::Gone => return connection.output.cut(),
+            End::Reset => return connection.output.forget(),
             End::Fault(code, reason) if !has_sent_close => {
-                connection.push_control(&outgoing::close(code, reason));
+                connection
+                    .output
+                    .push_control(&outgoing::close(code, reason));
             }
             End::Closed | End::Fault(..) => {}
         }
@@ -180,13 +182,13 @@ impl Task {
     /// Waits while the client is not read; breaks when it is gone.
     async fn rest(&mut self) -> ControlFlow<()> {
         let Registered { shard, connection } = &self.registered;
-        let paused = connection.is_paused();
+        let paused = connection.read_gate.is_paused();
         let rested = poll_fn(|cx| {
             connection.register(cx);
-            if connection.poll_flush(cx, shard.metrics()).is_ready() {
+            if connection.output.poll_flush(cx, shard.metrics()).is_ready() {
                 return Poll::Ready(ControlFlow::Break(()));
             }
-            let changed = connection.is_paused() != paused;
+            let changed = connection.read_gate.is_paused() != paused;
             let is_held = is_held(shard, connection)
                 || (!self.unread && relief::waits_for_relief(shard, connection));
             if changed || connection.has_order() || !is_held {
@@ -209,7 +211,7 @@ impl Task {
             return Poll::Ready(Wake::Order(order));
         }
         let Registered { shard, connection } = &self.registered;
-        if connection.poll_flush(cx, shard.metrics()).is_ready() {
+        if connection.output.poll_flush(cx, shard.metrics()).is_ready() {
             return Poll::Ready(Wake::Gone);
         }
         if is_held(&self.registered.shard, &self.registered.connection) {
@@ -232,6 +234,7 @@ impl Task {
                 self.registered.shard.metrics().bytes_in.add(read as u64);
                 self.registered
                     .connection
+                    .heartbeat
                     .heard(self.registered.shard.tick());
                 self.socket.get_mut().arrived.lend(scratch, read);
                 Poll::Ready(Wake::Input {
@@ -258,7 +261,7 @@ impl Task {
     fn read_messages(&mut self) -> Option<End> {
         self.unread = false;
         let end = loop {
-            if self.registered.connection.is_paused()
+            if self.registered.connection.read_gate.is_paused()
                 || self.registered.shard.is_unread(&self.registered.connection)
             {
                 self.unread = true;
@@ -287,8 +290,7 @@ impl Task {
         self.registered.shard.return_scratch(scratch);
         self.registered.connection.set_held(feed.held());
         relief::watch_buffers(&self.registered.shard);
-        if !self.registered.connection.outbox().borrow().is_empty() && self.flush() == Flush::Broken
-        {
+        if !self.registered.connection.output.is_empty() && self.flush() == Flush::Broken {
             return Some(End::Gone);
         }
         end
@@ -307,7 +309,7 @@ impl Task {
 
     fn flush(&self) -> Flush {
         let Registered { shard, connection } = &self.registered;
-        connection.flush(shard.metrics())
+        connection.output.flush(shard.metrics())
     }
 
     fn deliver(&mut self, message: Message) {
@@ -370,7 +372,7 @@ impl Exchange for Sender<'_> {
 
 /// Whether a client is not to be read for now; its task is woken when that may have changed.
 fn is_held(shard: &Shard, connection: &Rc<Connection>) -> bool {
-    connection.is_paused() || shard.waits_for_inbox(connection)
+    connection.read_gate.is_paused() || shard.waits_for_inbox(connection)
 }
 
 /// The close code RFC 6455 7.4.1 gives for what tungstenite found.

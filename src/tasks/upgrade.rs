@@ -279,13 +279,13 @@ impl Upgrade<'_> {
             }
             Verdict::Gone => return None,
         };
-        connection.push_answer(&response);
+        connection.output.push_answer(&response);
         // It is no connection any more, and holds the place of a socket that was refused.
         pending.refused();
         drop(seat);
         tokio::select! {
             () = linger::linger(shard, connection, reader) => {}
-            () = pending.told_to_leave() => connection.cut(),
+            () = pending.told_to_leave() => connection.output.cut(),
         }
         None
     }
