@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::{
 use crate::{
     border::event::Event,
     connection::{Connection, Order, State, output::Flush},
-    frame::{MASK, MAX_CONTROL, outgoing},
+    frame::{MASK, MAX_CONTROL, fault::Fault, outgoing},
     limits::capacity::Seat,
     message::{
         error::BadCode,
@@ -50,8 +50,8 @@ const WRITE_BUFFER: usize = 1024;
 enum End {
     /// The closing handshake is complete.
     Closed,
-    /// The peer broke the protocol; it is told with this close code.
-    Fault(u16, &'static str),
+    /// The peer did something wrong; it is told with a close code.
+    Fault(Fault),
     /// The peer is gone, or was cut off.
     Gone,
     /// The peer has reset the connection: there is nothing left to end.
@@ -129,12 +129,13 @@ pub(crate) fn run(open: Open) -> impl Future<Output = ()> {
         match end {
             End::Gone => return connection.output.cut(),
             End::Reset => return connection.output.forget(),
-            End::Fault(code, reason) if !has_sent_close => {
+            End::Fault(fault) if !has_sent_close => {
+                let (code, reason) = fault.close_code();
                 connection
                     .output
                     .push_control(&outgoing::close(code, reason));
             }
-            End::Closed | End::Fault(..) => {}
+            End::Closed | End::Fault(_) => {}
         }
         linger::linger(shard, connection, reader).await;
     }
@@ -276,10 +277,7 @@ impl Task {
                     }
                 }
                 Ok(Next::Nothing) => break None,
-                Err(fault) => {
-                    let (code, reason) = fault.close_code();
-                    break Some(End::Fault(code, reason));
-                }
+                Err(fault) => break Some(End::Fault(fault)),
             }
             if self.registered.connection.state() == State::Ended {
                 break Some(End::Gone);
@@ -375,12 +373,12 @@ fn is_held(shard: &Shard, connection: &Rc<Connection>) -> bool {
     connection.read_gate.is_paused() || shard.waits_for_inbox(connection)
 }
 
-/// The close code RFC 6455 7.4.1 gives for what tungstenite found.
+/// What tungstenite found.
 fn end_of(error: &tungstenite::Error) -> End {
     match error {
         tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => End::Closed,
-        tungstenite::Error::Utf8(_) => End::Fault(1007, "invalid UTF-8"),
-        tungstenite::Error::Protocol(_) => End::Fault(1002, "protocol error"),
+        tungstenite::Error::Utf8(_) => End::Fault(Fault::NotUtf8),
+        tungstenite::Error::Protocol(_) => End::Fault(Fault::Protocol),
         _ => End::Gone,
     }
 }
