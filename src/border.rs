@@ -5,8 +5,8 @@ pub mod codes;
 pub mod command;
 pub mod event;
 pub mod handle;
-pub mod inbox;
-pub mod mailbox;
+pub(crate) mod inbox;
+pub(crate) mod mailbox;
 #[cfg(all(test, zocket_loom))]
 mod models;
 pub mod payloads;
