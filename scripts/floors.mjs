@@ -10,7 +10,7 @@ import { readRust } from "./floors-rust.mjs";
 import { StepError, main, root } from "./steps.mjs";
 
 /** Whether the engine's floors are checked too. */
-const RUST = false;
+const RUST = true;
 
 /** The one file that may import the binding, which stands outside ts/. */
 const BINDS = "border/native.ts";
