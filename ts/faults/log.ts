@@ -1,5 +1,7 @@
 // The default logger. Clients can provoke nearly everything that is told about one of them, an error of a handler included,
 // and as often as they like: of that at most ten lines a second are written, and the rest is counted.
+import { performance } from "node:perf_hooks";
+
 import { isProvoked } from "./client-fault.js";
 import type { ErrorInfo } from "./codes.js";
 import { escaped, shown } from "./log-text.js";
