@@ -291,9 +291,11 @@ export class House {
     await letGo(crowd);
     if (kind === "rss" && !GIVES_BACK) return;
     let left = 0;
+    // glibc keeps up to 4 MiB that is free at the end of each arena, and V8 some pages.
+    const mayStay = kind === "rss" ? (3 * least) / 4 : least / 4;
     await until(`${kind} to come back`, async () => {
       left = (await this.measure())[kind] - before;
-      return left < least / 4;
+      return left < mayStay;
     }).catch((error: unknown) => {
       throw new Error(`${(left / MIB).toFixed(2)} MiB of ${kind} are left`, { cause: error });
     });
