@@ -24,7 +24,7 @@ const MANY: usize = 4;
 const MOST_LOOKS: usize = 4;
 /// When the owner is told after a crowd has left. The second time is for what is freed late: by connections that linger, and by
 /// an owner that has not dealt with everything yet.
-const TOLD_AFTER: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(4)];
+const TOLD_AFTER: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(3)];
 /// How long bad messages are counted before the owner hears how many there were.
 const BAD_INTERVAL: Duration = Duration::from_secs(1);
 
