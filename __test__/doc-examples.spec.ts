@@ -72,6 +72,7 @@ const inTypes = ["zocket", "server/index", "client/index"].flatMap((name) =>
 
 const sources = {
   ...Object.fromEntries(programs.map(({ file, code }) => [file.replace(/js$/, "ts"), code])),
+  "readme/hello.mts": replaced(fileOf("hello.mts"), README_PORT, "port: 0"),
   "readme/server.ts": replaced(fileOf("server.ts"), README_PORT, "port: 0"),
   "readme/page.ts":
     replaced(fileOf("page.ts"), `"${README_URL}"`, "process.env.SERVER_URL ?? ''") + README_END,
@@ -94,7 +95,7 @@ describe("the code of the documentation", () => {
         assert.ok(LANGUAGES.includes(info[0] ?? ""), `${name}, ${heading}: ${info.join(" ")}`);
       }
     }
-    assert.equal(codeOf(readme, "ts").length, 2, "README.md has a block that is compiled nowhere");
+    assert.equal(codeOf(readme, "ts").length, 3, "README.md has a block that is compiled nowhere");
   });
 
   for (const { name, file, printed } of programs) {
@@ -102,6 +103,12 @@ describe("the code of the documentation", () => {
       assert.equal(await project.run(t, file), printed);
     });
   }
+
+  test("of README.md: the first example prints what the page says", async (t) => {
+    const hello = project.start(t, "readme/hello.mjs");
+    assert.equal(await hello.printed(/\w+: .*\n/), "Ada: hello\n");
+    assert.ok(readPage("README.md").includes("It prints `Ada: hello`"));
+  });
 
   test("of README.md: the client gets its message back, and its user's last visit is written down", async (t) => {
     const server = project.start(t, "readme/server.js");
