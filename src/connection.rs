@@ -11,13 +11,12 @@ use std::{
     task::Context,
 };
 
-use tokio::net::tcp::OwnedWriteHalf;
-
 use crate::{
     border::handle::{ClientId, Handle},
     frame::outgoing::EMPTY_PING,
     limits::{buffered::Tally, rate::Rate},
     metrics::Metrics,
+    transport::stream::Writer,
 };
 
 use self::{heartbeat::Heartbeat, output::Output, read_gate::ReadGate};
@@ -68,7 +67,7 @@ impl Connection {
     pub(crate) fn new(
         handle: Handle,
         id: ClientId,
-        writer: OwnedWriteHalf,
+        writer: Writer,
         welcome: Vec<u8>,
         tally: Rc<Tally>,
     ) -> Rc<Self> {
@@ -220,7 +219,7 @@ mod tests {
     #[cfg(target_pointer_width = "64")]
     fn an_idle_connection_stays_small() {
         assert!(
-            size_of::<Connection>() <= 328,
+            size_of::<Connection>() <= 320,
             "{}",
             size_of::<Connection>()
         );

@@ -56,3 +56,4 @@ pub use message::routes::{RoutePolicy, Routes};
 pub use metrics::Snapshot;
 pub use rooms::MAX_ROOM_NAME;
 pub use server::{Server, ServerHandle};
+pub use transport::peer::Peer;

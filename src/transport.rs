@@ -1,4 +1,6 @@
 //! Sockets: how they are listened for, and what the system is asked to do with one.
 
 pub(crate) mod listen;
+pub(crate) mod peer;
 pub(crate) mod socket;
+pub(crate) mod stream;

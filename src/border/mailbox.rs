@@ -5,7 +5,6 @@
 
 use std::{
     mem,
-    net::{IpAddr, TcpStream},
     sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
@@ -13,6 +12,7 @@ use std::{
 use crate::{
     limits::pending::PendingPlace,
     sync::{Condvar, Mutex, MutexGuard, Notify, bound},
+    transport::{peer::Peer, stream::StdStream},
 };
 
 /// Bytes of commands that may wait for one shard.
@@ -37,9 +37,8 @@ pub(crate) enum Mail {
 
 /// A socket fresh from the listener.
 pub(crate) struct Accepted {
-    pub(crate) stream: TcpStream,
-    /// Where it comes from: a socket whose peer has left cannot tell any more.
-    pub(crate) peer: IpAddr,
+    pub(crate) stream: StdStream,
+    pub(crate) peer: Peer,
     pub(crate) at: Instant,
     /// Held until the handshake is over, so that pending ones are limited; dropped after the socket.
     pub(crate) place: PendingPlace,

@@ -7,14 +7,12 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use tokio::net::tcp::OwnedWriteHalf;
-
 use crate::{
     connection::outbox::{Frames, Outbox, SLICES, latest},
     frame::outgoing,
     limits::buffered::Tally,
     metrics::Metrics,
-    transport::socket,
+    transport::stream::Writer,
 };
 
 /// What a flush left.
@@ -28,7 +26,7 @@ pub(crate) enum Flush {
 /// The socket of a connection as it is written to, and what waits for it.
 pub(crate) struct Output {
     /// Gone once the connection's task is over: the number may outlive the socket.
-    writer: RefCell<Option<OwnedWriteHalf>>,
+    writer: RefCell<Option<Writer>>,
     outbox: RefCell<Outbox>,
     /// The newest pong that found the socket full: RFC 6455 5.5.3 lets it stand for older ones.
     pong: RefCell<Option<Box<[u8]>>>,
@@ -43,7 +41,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    pub(crate) fn new(writer: OwnedWriteHalf, tally: Rc<Tally>) -> Self {
+    pub(crate) fn new(writer: Writer, tally: Rc<Tally>) -> Self {
         Self {
             writer: RefCell::new(Some(writer)),
             outbox: RefCell::new(Outbox::new(tally)),
@@ -249,7 +247,7 @@ impl Output {
 
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &*self.writer.borrow() {
-            Some(writer) => writer.as_ref().poll_write_ready(cx),
+            Some(writer) => writer.poll_write_ready(cx),
             None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -257,7 +255,9 @@ impl Output {
     /// Closes the socket for good; what still waits is counted as dropped.
     pub(crate) fn abandon(&self, metrics: &Metrics) {
         self.drop_queued(metrics);
-        self.writer.take();
+        if let Some(writer) = self.writer.take() {
+            writer.shut_down();
+        }
     }
 
     /// Gives up what waits, and counts it as dropped.
@@ -267,21 +267,19 @@ impl Output {
 
     /// Lets go of a socket that the peer has reset, without the calls that end a live one.
     pub(crate) fn forget(&self) {
-        if let Some(writer) = self.writer.take() {
-            writer.forget();
-        }
+        self.writer.take();
     }
 
     /// Makes the end of the socket a reset, so that the system keeps nothing for a peer that does not read.
     pub(crate) fn cut(&self) {
         if let Some(writer) = &*self.writer.borrow() {
-            socket::end_with_reset(writer.as_ref());
+            writer.end_with_reset();
         }
     }
 
     pub(crate) fn shut_down(&self) {
         if let Some(writer) = &*self.writer.borrow() {
-            socket::shut_down(writer.as_ref());
+            writer.shut_down();
         }
     }
 }

@@ -24,6 +24,14 @@ impl From<IpAddr> for Source {
     }
 }
 
+impl Source {
+    /// Who counts as one; all that have no address do.
+    pub(crate) fn of(address: Option<IpAddr>) -> Self {
+        // Of the same prefix as IPv4 addresses, and none of them.
+        address.map_or(Self(0xffff_0000_0000_0000), Self::from)
+    }
+}
+
 /// Counts connections by source. A source without one takes no memory.
 ///
 /// Touched only when a connection comes or ends, and only where the number is limited.

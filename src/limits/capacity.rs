@@ -61,11 +61,16 @@ impl Capacity {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// A seat for a client that asks at `now`, in nanoseconds, if one is left. What is refused takes nothing from the rate.
-    pub(crate) fn enter(self: &Arc<Self>, peer: IpAddr, now: u64) -> Result<Seat, Refusal> {
+    /// A seat for a client that asks at `now`, in nanoseconds, if one is left. What is refused takes nothing from the rate. A
+    /// client without an address is exempt from the limits of addresses.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+        now: u64,
+    ) -> Result<Seat, Refusal> {
         let mut source = None;
-        if let Some(limit) = self.most_per_address {
-            let from = peer.into();
+        if let (Some(limit), Some(address)) = (self.most_per_address, address) {
+            let from = address.into();
             if !self.addresses.enter(from, limit) {
                 return Err(Refusal::new(429, Reason::Address));
             }
@@ -80,20 +85,20 @@ impl Capacity {
         if before >= self.most {
             return Err(Refusal::new(503, Reason::MaxConnections));
         }
-        self.take_upgrade(peer.into(), now)?;
+        self.take_upgrade(address.map(Source::from), now)?;
         Ok(seat)
     }
 
     /// Takes an upgrade from the rate of its address and from that of the server, or from neither.
-    fn take_upgrade(&self, source: Source, now: u64) -> Result<(), Refusal> {
-        let of_address = self.address_rates.as_ref();
-        if let Some(Err(wait)) = of_address.map(|rates| rates.take(source, now)) {
+    fn take_upgrade(&self, source: Option<Source>, now: u64) -> Result<(), Refusal> {
+        let of_address = self.address_rates.as_ref().zip(source);
+        if let Some(Err(wait)) = of_address.map(|(rates, source)| rates.take(source, now)) {
             let refusal = Refusal::new(429, Reason::AddressRate);
             return Err(refusal.with_retry_after(Duration::from_nanos(wait)));
         }
         let upgrades = self.upgrades.as_ref();
         if upgrades.is_some_and(|bucket| !bucket.take(now)) {
-            if let Some(rates) = of_address {
+            if let Some((rates, source)) = of_address {
                 rates.give_back(source);
             }
             return Err(Refusal::new(503, Reason::UpgradeRate));

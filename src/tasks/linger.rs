@@ -4,8 +4,7 @@
 use std::{future::poll_fn, io, pin::Pin, rc::Rc, task::Poll, time::Duration};
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
-    net::{TcpStream, tcp::OwnedReadHalf},
+    io::{AsyncReadExt, AsyncWriteExt, ReadBuf},
     time::timeout,
 };
 
@@ -15,7 +14,7 @@ use crate::{
     limits::pending::PendingPlace,
     shard::Shard,
     tasks::signal,
-    transport::socket,
+    transport::stream::{Reader, Stream},
 };
 
 /// How long a socket is written to and read on, so that a close frame or a refusal arrives instead of a reset.
@@ -25,12 +24,12 @@ const LINGER: Duration = Duration::from_secs(2);
 pub(crate) fn linger<'a>(
     shard: &'a Rc<Shard>,
     connection: &'a Connection,
-    reader: OwnedReadHalf,
+    reader: Reader,
 ) -> Pin<Box<impl Future<Output = ()> + 'a>> {
     Box::pin(send_and_discard(shard, connection, reader))
 }
 
-async fn send_and_discard(shard: &Rc<Shard>, connection: &Connection, mut reader: OwnedReadHalf) {
+async fn send_and_discard(shard: &Rc<Shard>, connection: &Connection, mut reader: Reader) {
     let work = async {
         if connection.output.flush(shard.metrics()) == Flush::Broken {
             return;
@@ -50,7 +49,7 @@ async fn send_and_discard(shard: &Rc<Shard>, connection: &Connection, mut reader
             let mut scratch = shard.take_scratch();
             let polled = loop {
                 let mut buffer = ReadBuf::new(&mut scratch);
-                match Pin::new(&mut reader).poll_read(cx, &mut buffer) {
+                match reader.poll_read(cx, &mut buffer) {
                     Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
                     Poll::Ready(_) => break Poll::Ready(()),
                     Poll::Pending => break Poll::Pending,
@@ -75,7 +74,7 @@ async fn send_and_discard(shard: &Rc<Shard>, connection: &Connection, mut reader
 pub(crate) fn refuse<'a>(
     shard: &'a Shard,
     pending: &'a mut PendingPlace,
-    stream: TcpStream,
+    stream: Stream,
     refusal: &'a Refusal,
 ) -> Pin<Box<impl Future<Output = ()> + 'a>> {
     pending.refused();
@@ -85,7 +84,7 @@ pub(crate) fn refuse<'a>(
 async fn send_refusal(
     shard: &Shard,
     pending: &PendingPlace,
-    mut stream: TcpStream,
+    mut stream: Stream,
     refusal: &Refusal,
 ) {
     shard.metrics().refuse(refusal.reason);
@@ -104,6 +103,6 @@ async fn send_refusal(
     };
     if !is_read {
         // Whoever does not read a refusal, or not before it has to leave, gets a reset.
-        socket::end_with_reset(&stream);
+        stream.end_with_reset();
     }
 }

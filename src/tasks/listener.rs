@@ -10,8 +10,10 @@ use crate::{
         event::FaultCode,
         mailbox::{Accepted, Mail, Mailbox},
     },
+    limits::addresses::Source,
     shard::Shard,
     tasks::serve,
+    transport::{peer::Peer, stream::Stream},
 };
 
 /// Longest pause after an accept error, which is most often a lack of descriptors.
@@ -25,7 +27,7 @@ pub(crate) async fn run(shard: Rc<Shard>, listener: TcpListener, shards: Vec<Arc
         places.room().await;
         let (stream, peer) = loop {
             match listener.accept().await {
-                Ok((stream, peer)) => break (stream, peer.ip()),
+                Ok((stream, peer)) => break (Stream::Tcp(stream), Peer::Inet(peer)),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     if !failing {
@@ -39,7 +41,7 @@ pub(crate) async fn run(shard: Rc<Shard>, listener: TcpListener, shards: Vec<Arc
         };
         failing = false;
         let at = Instant::now();
-        let place = places.enter(peer.into(), at);
+        let place = places.enter(Source::of(peer.ip()), at);
         // The others may have stopped already: refusals are for this shard alone.
         if target == 0 || shard.is_stopping() {
             serve::serve(&shard, stream, peer, at, place);

@@ -3,7 +3,7 @@
 use std::{rc::Rc, time::Duration};
 
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     task::{spawn_local, yield_now},
     time::{Instant, sleep, sleep_until},
 };
@@ -16,6 +16,7 @@ use crate::{
     },
     shard::{Shard, drain::Drain, flush, obey, relief, stop},
     tasks::{heartbeat, listener, relief as relieving, serve},
+    transport::stream::Stream,
 };
 
 /// So many events at once, of whatever connections, are a sign of more to come.
@@ -130,7 +131,7 @@ fn read_mail(shard: &Rc<Shard>, mail: Mail, close_deadline: &mut Option<Instant>
             place,
         }) => {
             // A socket the runtime refuses is closed; its client sees that.
-            if let Ok(stream) = TcpStream::from_std(stream) {
+            if let Ok(stream) = Stream::from_std(stream) {
                 serve::serve(shard, stream, peer, at.into(), place);
             }
         }

@@ -1,20 +1,21 @@
 //! One socket from accept to its end.
 
-use std::{net::IpAddr, rc::Rc};
+use std::rc::Rc;
 
-use tokio::{net::TcpStream, task::spawn_local, time::Instant};
+use tokio::{task::spawn_local, time::Instant};
 
 use crate::{
     limits::pending::PendingPlace,
     shard::Shard,
     tasks::{session, upgrade},
+    transport::{peer::Peer, stream::Stream},
 };
 
 /// Serves a socket in a task of its own.
 pub(crate) fn serve(
     shard: &Rc<Shard>,
-    stream: TcpStream,
-    peer: IpAddr,
+    stream: Stream,
+    peer: Peer,
     accepted: Instant,
     place: PendingPlace,
 ) {

@@ -4,16 +4,11 @@ use std::{
     future::poll_fn,
     io,
     ops::ControlFlow,
-    pin::Pin,
     rc::Rc,
     task::{Context, Poll},
 };
 
-use tokio::{
-    io::{AsyncRead, Interest, ReadBuf},
-    net::tcp::OwnedReadHalf,
-    task::yield_now,
-};
+use tokio::{io::ReadBuf, task::yield_now};
 use tokio_tungstenite::tungstenite::{
     self,
     protocol::{CloseFrame, Role, WebSocket, WebSocketConfig, frame::coding::CloseCode},
@@ -38,6 +33,7 @@ use crate::{
         feed::{Arrived, Feed, Next},
         linger,
     },
+    transport::stream::Reader,
 };
 
 /// What tungstenite keeps for each connection: room for the longest control frame (RFC 6455 5.5) with its header.
@@ -74,7 +70,7 @@ enum Wake {
 /// A connection whose client has been admitted.
 pub(crate) struct Open {
     pub(crate) registered: Registered,
-    pub(crate) reader: OwnedReadHalf,
+    pub(crate) reader: Reader,
     /// The bytes that came before the 101.
     pub(crate) early: Vec<u8>,
     /// Dropped after the socket.
@@ -83,7 +79,7 @@ pub(crate) struct Open {
 
 struct Task {
     registered: Registered,
-    reader: OwnedReadHalf,
+    reader: Reader,
     socket: WebSocket<Feed>,
     /// Dropped after the socket.
     _seat: Seat,
@@ -202,7 +198,7 @@ impl Task {
             rested = rested => rested,
             // A reset; nobody knows how long such a pause lasts. An orderly end stands behind what is not read: the
             // heartbeat finds that its client is gone.
-            _ = self.reader.ready(Interest::ERROR), if is_long => ControlFlow::Break(()),
+            () = self.reader.failed(), if is_long => ControlFlow::Break(()),
         }
     }
 
@@ -228,7 +224,7 @@ impl Task {
         let at_once = relief::reads_at_once(shard);
         let mut scratch = self.registered.shard.take_scratch();
         let mut buffer = ReadBuf::new(&mut scratch[..at_once]);
-        let polled = Pin::new(&mut self.reader).poll_read(cx, &mut buffer);
+        let polled = self.reader.poll_read(cx, &mut buffer);
         let read = buffer.filled().len();
         match polled {
             Poll::Ready(Ok(())) if read > 0 => {

@@ -1,11 +1,10 @@
 //! One socket from TCP accept to the 101 or a refusal: reads the head with a deadline, waits for
 //! admission, and notices a client that leaves meanwhile.
 
-use std::{future::poll_fn, net::IpAddr, pin::Pin, rc::Rc, task::Poll};
+use std::{future::poll_fn, rc::Rc, task::Poll};
 
 use tokio::{
     io::{AsyncReadExt, ReadBuf},
-    net::{TcpStream, tcp::OwnedReadHalf},
     time::{Instant, timeout_at},
 };
 
@@ -29,7 +28,10 @@ use crate::{
         relief,
     },
     tasks::{linger, session::Open, signal},
-    transport::socket,
+    transport::{
+        peer::Peer,
+        stream::{Reader, Stream},
+    },
 };
 
 /// Room for a head, as long as most are; a little less than what allocators begin to call large.
@@ -43,15 +45,15 @@ const MAX_EARLY: usize = 64 * 1024;
 pub(crate) async fn open(
     shard: Rc<Shard>,
     mut pending: PendingPlace,
-    mut stream: TcpStream,
-    peer: IpAddr,
+    mut stream: Stream,
+    peer: Peer,
     deadline: Instant,
 ) -> Option<Open> {
     let shard = &shard;
-    socket::send_at_once(&stream);
+    stream.send_at_once();
     let asked = match read_request(shard, &pending, &mut stream, deadline).await? {
         Ok((request, early)) => {
-            let seat = shard.shared.capacity.enter(peer, shard.shared.now());
+            let seat = shard.shared.capacity.enter(peer.ip(), shard.shared.now());
             seat.map(|seat| (request, early, seat))
         }
         Err(refusal) => Err(refusal),
@@ -87,7 +89,7 @@ pub(crate) async fn open(
 async fn read_request(
     shard: &Shard,
     pending: &PendingPlace,
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     deadline: Instant,
 ) -> Option<Result<(UpgradeRequest, Vec<u8>), Refusal>> {
     let head = tokio::select! {
@@ -115,7 +117,7 @@ async fn read_request(
 async fn read_head(
     shard: &Shard,
     pending: &PendingPlace,
-    stream: &mut TcpStream,
+    stream: &mut Stream,
 ) -> Option<(Result<UpgradeRequest, Refusal>, Vec<u8>)> {
     let mut bytes = Vec::with_capacity(HEAD);
     let mut is_told = false;
@@ -127,7 +129,7 @@ async fn read_head(
             }
             Head::Partial if is_told => {
                 shard.metrics().refuse(Reason::Timeout);
-                socket::end_with_reset(stream);
+                stream.end_with_reset();
                 return None;
             }
             Head::Partial => {}
@@ -141,7 +143,7 @@ async fn read_head(
             () = pending.told_to_leave() => {
                 is_told = true;
                 // A request that has arrived is not late.
-                socket::read_arrived(stream, &mut bytes, MAX_HEAD);
+                stream.read_arrived(&mut bytes, MAX_HEAD);
                 continue;
             }
         };
@@ -178,7 +180,7 @@ enum Verdict {
 struct Upgrade<'a> {
     shard: &'a Rc<Shard>,
     registered: Registered,
-    reader: OwnedReadHalf,
+    reader: Reader,
     early: Vec<u8>,
     seat: Seat,
 }
@@ -237,7 +239,7 @@ impl Upgrade<'_> {
             {
                 let mut chunk = [0_u8; 1024];
                 let mut buffer = ReadBuf::new(&mut chunk);
-                match tokio::io::AsyncRead::poll_read(Pin::new(&mut self.reader), cx, &mut buffer) {
+                match self.reader.poll_read(cx, &mut buffer) {
                     Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
                         self.early.extend_from_slice(buffer.filled());
                         self.registered.connection.set_held(self.early.len());

@@ -2,7 +2,7 @@
 
 use std::{io::Read, net::Shutdown, time::Duration};
 
-use socket2::SockRef;
+use socket2::Socket;
 use tokio::net::TcpStream;
 
 use crate::transport::listen::SOCKETS_INHERIT_NODELAY;
@@ -16,11 +16,10 @@ pub(crate) fn send_at_once(stream: &TcpStream) {
 }
 
 /// Reads what the system has, also where the runtime does not know of it yet, until `bytes` are more than `most`.
-pub(crate) fn read_arrived(stream: &TcpStream, bytes: &mut Vec<u8>, most: usize) {
-    let socket = SockRef::from(stream);
+pub(crate) fn read_arrived(socket: &Socket, bytes: &mut Vec<u8>, most: usize) {
     let mut chunk = [0; 1024];
     while bytes.len() <= most {
-        match (&*socket).read(&mut chunk) {
+        match (&mut &*socket).read(&mut chunk) {
             Ok(read @ 1..) => bytes.extend_from_slice(&chunk[..read]),
             Ok(0) | Err(_) => return,
         }
@@ -28,13 +27,13 @@ pub(crate) fn read_arrived(stream: &TcpStream, bytes: &mut Vec<u8>, most: usize)
 }
 
 /// Makes the end of the socket a reset, so that the system keeps nothing for a peer that does not read.
-pub(crate) fn end_with_reset(stream: &TcpStream) {
+pub(crate) fn end_with_reset(socket: &Socket) {
     // Failing leaves an ordinary close, which is no worse for anybody but the system's memory.
-    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+    let _ = socket.set_linger(Some(Duration::ZERO));
 }
 
 /// Sends a FIN.
-pub(crate) fn shut_down(stream: &TcpStream) {
+pub(crate) fn shut_down(socket: &Socket) {
     // A peer that is already gone needs no FIN.
-    let _ = SockRef::from(stream).shutdown(Shutdown::Write);
+    let _ = socket.shutdown(Shutdown::Write);
 }

@@ -1,0 +1,218 @@
+//! An accepted socket, of whichever kind, and its two halves.
+//!
+//! A match per call, and no trait object: this is on the way of every message. A kind that has a state of its own beside the
+//! system's keeps it in a cell, so that a write needs no more than a shared borrow.
+
+#[cfg(unix)]
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::{
+    cell::RefCell,
+    io::{self, IoSlice},
+    net::TcpStream as StdTcpStream,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use socket2::SockRef;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    net::TcpStream,
+};
+
+use crate::transport::socket;
+
+/// An accepted socket that the runtime of one thread serves.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+/// The same on its way to another thread.
+#[derive(Debug)]
+pub(crate) enum StdStream {
+    Tcp(StdTcpStream),
+    #[cfg(unix)]
+    Unix(StdUnixStream),
+}
+
+/// Runs the same expression on the socket of each kind.
+macro_rules! each {
+    ($stream:expr, $socket:ident => $do:expr) => {
+        match $stream {
+            Stream::Tcp($socket) => $do,
+            #[cfg(unix)]
+            Stream::Unix($socket) => $do,
+        }
+    };
+}
+
+impl Stream {
+    /// # Errors
+    /// When the runtime cannot watch one more socket.
+    pub(crate) fn from_std(stream: StdStream) -> io::Result<Self> {
+        Ok(match stream {
+            StdStream::Tcp(stream) => Self::Tcp(TcpStream::from_std(stream)?),
+            #[cfg(unix)]
+            StdStream::Unix(stream) => Self::Unix(UnixStream::from_std(stream)?),
+        })
+    }
+
+    /// # Errors
+    /// When the runtime cannot let go of it.
+    pub(crate) fn into_std(self) -> io::Result<StdStream> {
+        Ok(match self {
+            Self::Tcp(stream) => StdStream::Tcp(stream.into_std()?),
+            #[cfg(unix)]
+            Self::Unix(stream) => StdStream::Unix(stream.into_std()?),
+        })
+    }
+
+    /// Makes a fresh socket send at once what it is given.
+    pub(crate) fn send_at_once(&self) {
+        if let Self::Tcp(stream) = self {
+            socket::send_at_once(stream);
+        }
+    }
+
+    /// Reads what the system has, also where the runtime does not know of it yet, until `bytes` are more than `most`.
+    pub(crate) fn read_arrived(&self, bytes: &mut Vec<u8>, most: usize) {
+        socket::read_arrived(&self.socket(), bytes, most);
+    }
+
+    /// Makes the end of the socket a reset, so that the system keeps nothing for a peer that does not read.
+    pub(crate) fn end_with_reset(&self) {
+        socket::end_with_reset(&self.socket());
+    }
+
+    pub(crate) fn into_split(self) -> (Reader, Writer) {
+        let stream = Rc::new(RefCell::new(self));
+        (Reader(stream.clone()), Writer(stream))
+    }
+
+    fn socket(&self) -> SockRef<'_> {
+        each!(self, stream => SockRef::from(stream))
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        each!(self, stream => stream.try_write(bytes))
+    }
+
+    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        each!(self, stream => stream.try_write_vectored(slices))
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => stream.poll_write_ready(cx))
+    }
+
+    async fn failed(&self) {
+        // What comes of waiting is the same: it is over.
+        let _ = each!(self, stream => stream.ready(Interest::ERROR).await);
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), stream => Pin::new(stream).poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        each!(self.get_mut(), stream => Pin::new(stream).poll_write(cx, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
+
+/// The way in. Its methods are for one task, which alone borrows the socket mutably, and never across an await.
+#[derive(Debug)]
+pub(crate) struct Reader(Rc<RefCell<Stream>>);
+
+impl Reader {
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_read(cx, buffer)
+    }
+
+    /// Resolves when the socket has failed, without reading from it.
+    #[expect(
+        clippy::await_holding_refcell_ref,
+        reason = "`poll_read`, which alone borrows mutably, needs this reader too; those who write share the borrow"
+    )]
+    pub(crate) async fn failed(&mut self) {
+        self.0.borrow().failed().await;
+    }
+}
+
+/// The way out. Dropping it leaves the socket to the reader.
+#[derive(Debug)]
+pub(crate) struct Writer(Rc<RefCell<Stream>>);
+
+impl Writer {
+    /// Hands bytes to the system, as many as it takes at once.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when it takes none; anything else when the socket is broken.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow().try_write(bytes)
+    }
+
+    /// The same for bytes that stand in several places.
+    ///
+    /// # Errors
+    /// Those of [`try_write`](Self::try_write).
+    pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.borrow().try_write_vectored(slices)
+    }
+
+    pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.borrow().poll_write_ready(cx)
+    }
+
+    /// Makes the end of the socket a reset, so that the system keeps nothing for a peer that does not read.
+    pub(crate) fn end_with_reset(&self) {
+        self.0.borrow().end_with_reset();
+    }
+
+    /// Sends a FIN.
+    pub(crate) fn shut_down(&self) {
+        socket::shut_down(&self.0.borrow().socket());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_socket_and_its_halves_stay_small() {
+        // 8 bytes more than TCP alone would take, with tokio's own halves.
+        let halves = size_of::<Option<Writer>>() + size_of::<Reader>();
+        let shared = size_of::<RefCell<Stream>>();
+        assert!(halves + shared <= 72, "{halves} + {shared}");
+    }
+}
