@@ -8,7 +8,10 @@ use std::{fmt::Write, hint::black_box};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use zocket::{
     Rules,
-    handshake::request::{Head, parse, switching_protocols},
+    handshake::{
+        request::{Head, parse},
+        response::SwitchingProtocols,
+    },
 };
 
 fn request(target: &str, extra: usize) -> String {
@@ -66,7 +69,11 @@ fn upgrade(criterion: &mut Criterion) {
     });
     group.bench_function("answer/bare", |bencher| {
         let accept = accept(cases[0].1.as_bytes());
-        bencher.iter(|| switching_protocols(black_box(&accept)).len());
+        let switching = SwitchingProtocols {
+            accept: &accept,
+            ..Default::default()
+        };
+        bencher.iter(|| black_box(switching).to_response().len());
     });
     group.finish();
 }

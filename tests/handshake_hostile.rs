@@ -428,6 +428,7 @@ async fn refused_origins_do_not_pile_up_before_an_owner_that_does_not_look() {
         rules: Rules {
             path: None,
             origins: AllowedOrigins::List(vec![]),
+            ..Rules::default()
         },
         ..config()
     });

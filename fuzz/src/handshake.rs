@@ -10,6 +10,7 @@ use zocket::{
         head::MAX_HEAD,
         request::{Head, UpgradeRequest, parse},
         rules::Site,
+        subprotocol::Subprotocol,
     },
 };
 
@@ -18,6 +19,7 @@ use super::memory;
 /// Bytes that are held for each byte of a head, and besides.
 const READ: usize = 8;
 const SOME: usize = 2 * 1024;
+const PROTOCOL: &str = "sec-websocket-protocol";
 
 pub fn run(bytes: &[u8]) {
     memory::alone(|| check_all(bytes));
@@ -27,6 +29,7 @@ fn check_all(bytes: &[u8]) {
     let rules = |path: Option<&str>, origins| Rules {
         path: path.map(str::to_owned),
         origins,
+        protocols: vec!["a".into(), "mqtt".into()],
     };
     for rules in [
         rules(None, AllowedOrigins::Any),
@@ -97,7 +100,25 @@ fn check_request(head: &[u8], request: &UpgradeRequest, rules: &Rules) {
             && all("content-length").iter().all(|length| *length == "0")
     );
 
-    check_merge(&fields, &parameters(lines[0]), request);
+    let offered = all(PROTOCOL).join(",");
+    let offered: Vec<_> = offered.split(',').map(str::trim_ascii).collect();
+    let is_ours = offered.contains(&"zocket.1");
+    let mut tokens = (offered.iter()).filter_map(|item| item.strip_prefix("zocket.h."));
+    let token = tokens.next();
+    assert!(tokens.next().is_none() && (is_ours || token.is_none()));
+    match &request.protocol {
+        Subprotocol::Zocket => assert!(is_ours),
+        Subprotocol::Other(name) => {
+            assert!(!is_ours && offered.contains(&name.as_str()) && rules.protocols.contains(name));
+        }
+        Subprotocol::None => {
+            assert!(!is_ours && !(rules.protocols.iter()).any(|it| offered.contains(&it.as_str())));
+        }
+    }
+    let claims = token.map_or_else(|| Some(Vec::new()), claims);
+    if let Some(claims) = claims {
+        check_merge(&fields, &claims, &parameters(lines[0]), request);
+    }
     let other_site = request.site == Site::Other;
     assert!(!other_site || rules.origins == AllowedOrigins::Any && !all("origin").is_empty());
     assert!(request.path.starts_with('/'));
@@ -134,11 +155,45 @@ fn parameters(line: &str) -> Vec<(String, String)> {
         .collect()
 }
 
+/// The names and values in a token, by another way than the engine's.
+fn claims(token: &str) -> Option<Vec<(String, String)>> {
+    let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let (mut bits, mut count, mut bytes) = (0_u32, 0, Vec::new());
+    for c in token.chars() {
+        let digit = alphabet.find(c).expect("base64url");
+        bits = bits << 6 | u32::try_from(digit).expect("below 64");
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count & 0xff) as u8);
+        }
+    }
+    let json = String::from_utf8(bytes).expect("text");
+    let mut pairs = Vec::new();
+    let mut rest = json.trim_ascii().trim_start_matches('{');
+    while let Some(start) = rest.find('"') {
+        let mut strings = serde_json::Deserializer::from_str(&rest[start..]).into_iter::<String>();
+        // Lone surrogates are not read here.
+        let name = strings.next()?.ok()?;
+        let value = &rest[start + strings.byte_offset()..];
+        let value = value.trim_ascii_start().strip_prefix(':').expect("a value");
+        let mut strings = serde_json::Deserializer::from_str(value).into_iter::<String>();
+        pairs.push((name, strings.next()?.ok()?));
+        rest = &value[strings.byte_offset()..];
+    }
+    Some(pairs)
+}
+
 /// The names in lower case.
 type Fields<'a> = [(String, &'a str)];
 
 /// Reads the merged headers again, name by name.
-fn check_merge(fields: &Fields, parameters: &[(String, String)], request: &UpgradeRequest) {
+fn check_merge(
+    fields: &Fields,
+    claims: &[(String, String)],
+    parameters: &[(String, String)],
+    request: &UpgradeRequest,
+) {
     let mut json = Vec::new();
     write_headers(&mut json, &request.headers);
     let told: serde_json::Map<String, serde_json::Value> =
@@ -150,40 +205,65 @@ fn check_merge(fields: &Fields, parameters: &[(String, String)], request: &Upgra
     };
     let is_left = |name: &str| request.site == Site::Own || is_left(name);
     let real = |name: &str| -> Option<String> {
+        if name == PROTOCOL {
+            return None;
+        }
         let values: Vec<_> = (fields.iter().filter(|field| field.0 == name))
             .map(|field| field.1)
             .collect();
         let separator = if name == "cookie" { "; " } else { ", " };
         (!values.is_empty()).then(|| values.join(separator))
     };
-    let last = |is: &dyn Fn(&str) -> bool| {
-        let found = parameters.iter().rfind(|(name, _)| is(name));
+    let last = |list: &[(String, String)], is: &dyn Fn(&str) -> bool| {
+        let found = list.iter().rfind(|(name, _)| is(name));
         found.map(|(_, value)| value.clone())
+    };
+    // What the client names in its subprotocol wins over the query, under whatever spelling.
+    let named = |name: &str, lower: &str| {
+        let any = |it: &str| it.to_lowercase() == *lower;
+        let exact = |it: &str| it == name;
+        let claimed = if lower == name {
+            last(claims, &any)
+        } else {
+            last(claims, &exact)
+        };
+        let claimed = claimed.or_else(|| last(claims, &any));
+        claimed.or_else(|| {
+            if lower == name {
+                last(parameters, &any)
+            } else {
+                last(parameters, &exact)
+            }
+        })
     };
     for (name, value) in &told {
         let lower = name.to_lowercase();
-        let is_named = parameters.iter().any(|parameter| parameter.0 == *name);
+        let is_named = (claims.iter().chain(parameters)).any(|it| it.0 == *name);
         let expected = match real(&lower) {
             Some(_) if !is_left(&lower) && lower != "authorization" => None,
             Some(value) if is_left(&lower) => Some(value).filter(|_| lower == *name || is_named),
-            _ if lower == *name => last(&|it| it.to_lowercase() == lower),
-            _ => last(&|it| it == name),
+            _ if lower != *name && !is_named => None,
+            _ => named(name, &lower),
         };
         assert_eq!(value.as_str(), expected.as_deref(), "{name}");
         assert!(lower != "cookie" || name == "cookie" && real(name).is_some());
+        assert_ne!(lower, PROTOCOL);
     }
     let real_names: HashSet<_> = (fields.iter().map(|field| field.0.as_str()))
-        .filter(|name| is_left(name))
+        .filter(|name| is_left(name) && *name != PROTOCOL)
         .collect();
     let told_fields: Vec<_> = request.headers.fields().collect();
     assert_eq!(told_fields.len(), real_names.len());
     assert!(told_fields.iter().all(|name| real_names.contains(name)));
     assert!(real_names.iter().all(|name| told.contains_key(*name)));
-    for (name, _) in parameters {
+    for (name, _) in claims.iter().chain(parameters) {
         let lower = name.to_lowercase();
         let is_free = real(&lower).is_none() || !is_left(&lower) && lower == "authorization";
         assert!(
-            !is_free || lower == "cookie" || told.contains_key(&lower) && told.contains_key(name)
+            !is_free
+                || lower == "cookie"
+                || lower == PROTOCOL
+                || told.contains_key(&lower) && told.contains_key(name)
         );
     }
     // Bytes that cost the client one cost no more than a few here.

@@ -29,6 +29,12 @@ pub(super) enum Malformed {
     Body,
     /// The target is not a resource of this server.
     Target,
+    /// The subprotocol that holds a client's headers cannot be read.
+    Token,
+    /// It came several times.
+    Tokens,
+    /// It came without the subprotocol that it belongs to.
+    TokenAlone,
 }
 
 impl Malformed {
@@ -57,6 +63,13 @@ impl Malformed {
             Malformed::Body => "The request announces a body. An upgrade request has none.\n",
             Malformed::Target => {
                 "The target of the request must be a path that starts with `/`, without `#`.\n"
+            }
+            Malformed::Token => {
+                "The `zocket.h.` subprotocol is not unpadded base64url of a JSON object of strings.\n"
+            }
+            Malformed::Tokens => "The request has more than one `zocket.h.` subprotocol.\n",
+            Malformed::TokenAlone => {
+                "The request has a `zocket.h.` subprotocol, but does not offer `zocket.1`.\n"
             }
         };
         text.to_owned()

@@ -1,7 +1,8 @@
-//! The HTTP upgrade: checks the request head, extracts the headers the owner sees, and writes the answers.
+//! The HTTP upgrade: checks the request head, and extracts what the owner sees.
 //!
-//! No I/O: the connection reads bytes, asks [`parse`] what they are, and sends what [`switching_protocols`] or
-//! [`Refusal::to_response`] returns.
+//! No I/O: the connection reads bytes, asks [`parse`] what they are, and sends what
+//! [`SwitchingProtocols::to_response`](super::response::SwitchingProtocols::to_response) or [`Refusal::to_response`]
+//! returns.
 
 use std::mem::MaybeUninit;
 
@@ -15,6 +16,7 @@ use super::{
     malformed::Malformed,
     refusal::{Reason, Refusal},
     rules::{AllowedOrigins, Rules, Site},
+    subprotocol::{self, PROTOCOL, Settled, Subprotocol},
     target::Target,
 };
 
@@ -40,7 +42,9 @@ pub struct UpgradeRequest {
     pub accept: String,
     /// The path as the client wrote it, without the query.
     pub path: String,
-    /// Header fields and query parameters merged.
+    /// The subprotocol that is spoken from the 101 on.
+    pub protocol: Subprotocol,
+    /// Header fields, and what the client named besides, merged.
     pub headers: Headers,
     /// Whose page it comes from.
     pub site: Site,
@@ -65,18 +69,6 @@ pub fn parse(bytes: &[u8], rules: &Rules) -> Head {
     Head::Complete { length, request }
 }
 
-/// The answer that accepts an upgrade.
-#[must_use]
-pub fn switching_protocols(accept: &str) -> Vec<u8> {
-    format!(
-        "HTTP/1.1 101 Switching Protocols\r\n\
-         Upgrade: websocket\r\n\
-         Connection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {accept}\r\n\r\n"
-    )
-    .into_bytes()
-}
-
 fn check(head: &[u8], rules: &Rules) -> Result<UpgradeRequest, Refusal> {
     let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut request = httparse::Request::new(&mut []);
@@ -91,7 +83,8 @@ fn check(head: &[u8], rules: &Rules) -> Result<UpgradeRequest, Refusal> {
     check_upgrade(method, &fields)?;
     let (key, host) = check_handshake(version, &fields)?;
     let target = Target::parse(target).ok_or(Malformed::Target)?;
-    apply(rules, &fields, key, &host, &target)
+    let settled = subprotocol::settle(fields.items(PROTOCOL), &rules.protocols)?;
+    apply(rules, &fields, key, &host, &target, settled)
 }
 
 /// Whether this asks for the protocol that is spoken here, in its only version.
@@ -142,6 +135,7 @@ fn apply(
     key: &[u8],
     host: &Authority,
     target: &Target,
+    settled: Settled,
 ) -> Result<UpgradeRequest, Refusal> {
     rules.check_path(target.path)?;
     let origin = fields.joined("origin");
@@ -149,7 +143,8 @@ fn apply(
     Ok(UpgradeRequest {
         accept: derive_accept_key(key),
         path: target.path.to_owned(),
-        headers: fields.merge(site, target.query),
+        protocol: settled.protocol,
+        headers: fields.merge(site, settled.claims, target.query),
         site,
         origin: origin.filter(|_| rules.origins == AllowedOrigins::Owner),
     })

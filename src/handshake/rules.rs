@@ -33,6 +33,9 @@ pub struct Rules {
     pub path: Option<String>,
     /// Who may connect from a browser.
     pub origins: AllowedOrigins,
+    /// Subprotocols that the owner speaks, the preferred one first; each is
+    /// [one it may speak](super::subprotocol::is_subprotocol).
+    pub protocols: Vec<String>,
 }
 
 impl Rules {

@@ -19,6 +19,7 @@ use crate::{
         head::MAX_HEAD,
         refusal::{Reason, Refusal},
         request::{self, Head, UpgradeRequest},
+        response::SwitchingProtocols,
     },
     limits::{capacity::Seat, pending::PendingPlace},
     message::protocol::Admission,
@@ -67,7 +68,12 @@ pub(crate) async fn open(
     };
     pending.complete();
     let id = ClientId::random();
-    let welcome = request::switching_protocols(&request.accept);
+    let switching = SwitchingProtocols {
+        accept: &request.accept,
+        protocol: request.protocol.name(),
+        extensions: None,
+    };
+    let welcome = switching.to_response();
     let (reader, writer) = stream.into_split();
     let registered = life::register(shard, |handle| {
         Connection::new(handle, id, writer, welcome, shard.tally().clone())

@@ -1,4 +1,5 @@
 use super::*;
+use crate::handshake::head::MAX_HEAD;
 
 fn merge(fields: &[(&'static str, &'static [u8])], query: &str) -> Vec<(String, String)> {
     merge_from(Site::Own, fields, query)
@@ -12,7 +13,7 @@ fn merge_from(
     let fields: Vec<_> = (fields.iter())
         .map(|&(name, value)| Header { name, value })
         .collect();
-    let merged = Fields::new(&fields).merge(site, query);
+    let merged = Fields::new(&fields).merge(site, Vec::new(), query);
     (merged.iter())
         .map(|(name, value)| (name.into(), value.into()))
         .collect()
@@ -159,7 +160,7 @@ fn a_field_is_not_repeated_without_end_under_the_spellings_of_a_query() {
         "authorization".chars().enumerate().map(upper).collect()
     };
     let query: Vec<_> = (0..600).map(|number| spelled(number) + "=forged").collect();
-    let merged = Fields::new(&fields).merge(Site::Own, &query.join("&"));
+    let merged = Fields::new(&fields).merge(Site::Own, Vec::new(), &query.join("&"));
     assert!(merged.len() > 1);
     assert!(merged.bytes() < 2 * MAX_HEAD, "{}", merged.bytes());
     assert!(merged.iter().all(|(_, it)| it.as_bytes() == value));
@@ -169,7 +170,7 @@ fn a_field_is_not_repeated_without_end_under_the_spellings_of_a_query() {
 fn only_the_fields_are_told_as_fields() {
     let fields = [("Host", &b"h"[..]), ("X-a", b"1"), ("x-A", b"2")];
     let fields = fields.map(|(name, value)| Header { name, value });
-    let merged = Fields::new(&fields).merge(Site::Own, "HOST=1&b=2&C=3");
+    let merged = Fields::new(&fields).merge(Site::Own, Vec::new(), "HOST=1&b=2&C=3");
     assert!(merged.fields().eq(["host", "x-a"]));
     assert_eq!(merged.len(), 6);
 }
@@ -270,4 +271,71 @@ fn tokens_are_found_in_lists_and_repeats_in_any_letter_case() {
         let found = Fields::new(&fields).has_token("connection", "upgrade");
         assert_eq!(found, expected, "{values:?}");
     }
+}
+
+#[test]
+fn a_field_wins_over_the_subprotocol_and_that_over_the_query_under_any_spelling() {
+    let fields = [
+        Header {
+            name: "Host",
+            value: b"h",
+        },
+        Header {
+            name: "Cookie",
+            value: b"real",
+        },
+        Header {
+            name: "Sec-WebSocket-Protocol",
+            value: b"secret",
+        },
+    ];
+    let claims = [
+        ("HOST", "1"),
+        ("Token", "claim"),
+        ("cookie", "2"),
+        ("Sec-WebSocket-Protocol", "3"),
+    ];
+    let claims = claims.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let query =
+        "TOKEN=query&token=query&Token=query&only=query&Host=4&COOKIE=5&sec-websocket-protocol=6";
+    let merged = Fields::new(&fields).merge(Site::Own, claims.into(), query);
+    let merged: Vec<_> = (merged.iter())
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+    assert_eq!(
+        merged,
+        pairs(&[
+            ("host", "h"),
+            ("cookie", "real"),
+            ("HOST", "h"),
+            ("token", "claim"),
+            ("Token", "claim"),
+            ("TOKEN", "claim"),
+            ("only", "query"),
+            ("Host", "h"),
+        ])
+    );
+}
+
+#[test]
+fn another_site_may_claim_what_it_may_put_into_a_query() {
+    let fields =
+        [("X-User", "1"), ("Authorization", "2"), ("Origin", "3")].map(|(name, value)| Header {
+            name,
+            value: value.as_bytes(),
+        });
+    let claims = [("x-user", "a"), ("Authorization", "b"), ("origin", "c")];
+    let claims = claims.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let merged = Fields::new(&fields).merge(Site::Other, claims.into(), "");
+    let merged: Vec<_> = (merged.iter())
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+    assert_eq!(
+        merged,
+        pairs(&[
+            ("origin", "3"),
+            ("authorization", "b"),
+            ("Authorization", "b")
+        ])
+    );
 }

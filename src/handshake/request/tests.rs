@@ -41,8 +41,8 @@ fn changed(start: &str, line: &str) -> Vec<u8> {
 
 fn origins(origins: AllowedOrigins) -> Rules {
     Rules {
-        path: None,
         origins,
+        ..Rules::default()
     }
 }
 
@@ -120,15 +120,6 @@ fn no_headers_are_an_empty_json_object() {
     let mut json = Vec::new();
     write_headers(&mut json, &Headers::default());
     assert_eq!(json, b"{}");
-}
-
-#[test]
-fn the_answer_accepts_the_upgrade() {
-    assert_eq!(
-        switching_protocols("abc="),
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-          Sec-WebSocket-Accept: abc=\r\n\r\n"
-    );
 }
 
 #[test]
@@ -265,6 +256,7 @@ fn an_ordinary_request_is_no_upgrade_whatever_its_target() {
         let rules = Rules {
             path: Some("/ws".into()),
             origins: AllowedOrigins::List(vec![]),
+            ..Rules::default()
         };
         assert_eq!(refused_by(&bytes, &rules), NOT_UPGRADE, "{line}");
     }
@@ -413,7 +405,7 @@ fn path_and_query_of_an_absolute_target_count() {
 fn only_the_path_of_the_rules_is_served() {
     let rules = Rules {
         path: Some("/chat".into()),
-        origins: AllowedOrigins::Any,
+        ..Rules::default()
     };
     accepted(&with(&[]), &rules);
     for target in ["/", "/chat/", "/Chat", "/%63hat", "//chat", "/chat/../chat"] {
@@ -519,6 +511,7 @@ fn the_checks_come_in_a_fixed_order() {
     let rules = Rules {
         path: Some("/ws".into()),
         origins: AllowedOrigins::List(vec![]),
+        ..Rules::default()
     };
     // Everything is wrong; then one thing after the other is put right.
     let mut lines: Vec<String> = ["GET /no HTTP/1.1", "Origin: http://evil.com"]
