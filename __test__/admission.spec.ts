@@ -460,7 +460,7 @@ describe("a message that is sent inside onConnect to the client itself", () => {
         assert.equal(clientId, app.connects[0]?.clientId);
         assert.match(
           String(error),
-          /^Error: send\.said\(…\)\.to: the client gets nothing before its onConnect is done/,
+          /^Error: send\.said\(…\)\.to: the onConnect of this client is still pending/,
         );
       }
     });

@@ -155,7 +155,7 @@ describe("the message builder", () => {
       for (const builder of [zo.message, use(handle)]) {
         assertTypeError(
           () => builder.incoming({ payload: schema, slowClient }),
-          "zo.message.incoming: slowClient: only outgoing messages have one",
+          "zo.message.incoming: slowClient: only outgoing messages have a slowClient",
         );
       }
     }

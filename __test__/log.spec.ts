@@ -169,7 +169,7 @@ describe("what clients can provoke", () => {
       assert.ok(mostPerSecond(entries) <= 10);
       assert.match(
         entries[0]?.text ?? "",
-        /^zocket: onError failed: Error: a\\nb \| at .*; it was told of HANDLER_ERROR, client [-0-9a-f]+: route say: Error: a\\nb/,
+        /^zocket: onError failed: Error: a\\nb \| at .*; it was called for HANDLER_ERROR, client [-0-9a-f]+: route say: Error: a\\nb/,
       );
       assert.equal(
         counted(entries, "calls of onError") + counted(entries, "onError failed"),
@@ -289,7 +289,10 @@ describe("an entry about a client", () => {
     const app = silent(t, { headers });
     assert.equal((await ask(t, app.port, request())).status, 400);
     await until("the entry", () => entries.length === 1);
-    assert.match(entries[0]?.text ?? "", /: the headers are not valid: authorization; not valid$/);
+    assert.match(
+      entries[0]?.text ?? "",
+      /: the headers do not match the headers schema: authorization; not valid$/,
+    );
   });
 
   test("survives issues that throw at each look", async (t) => {

@@ -100,7 +100,7 @@ describe("zo.router", () => {
     for (const slowClient of [...POLICIES, null]) {
       assertTypeError(
         () => zo.router({ chat: { message: { ...message, slowClient } } }, {}),
-        "zo.router: routes.chat.message.slowClient: only outgoing messages have one",
+        "zo.router: routes.chat.message.slowClient: only outgoing messages have a slowClient",
       );
     }
   });
@@ -165,7 +165,7 @@ describe("zo.router", () => {
     );
     assertTypeError(
       () => zo.router({}, own(handle)),
-      'zo.router: handlers.__proto__: there is no incoming route "__proto__"',
+      'zo.router: handlers.__proto__: expected the name of an incoming route, got "__proto__"',
     );
     assert.equal({}.a, undefined);
   });
@@ -277,7 +277,7 @@ describe("zo.router", () => {
       if (Array.isArray(middlewares) && middlewares.length === 0) continue;
       assertTypeError(
         () => zo.router({ a: { ...message, _middlewares: middlewares } }, {}),
-        `zo.router: routes.a._middlewares: expected an array of nothing but functions, got ${got}`,
+        `zo.router: routes.a._middlewares: expected an array of functions, got ${got}`,
       );
     }
   });
@@ -286,7 +286,7 @@ describe("zo.router", () => {
     for (const key of ["", ".", "a.b", "$", "$error", "a.".repeat(1_000)]) {
       for (const value of [message, notice, {}]) {
         const got = JSON.stringify(key.length > 120 ? `${key.slice(0, 120)}…` : key);
-        const rule = "expected keys that are not empty, hold no dot and do not start with $";
+        const rule = "expected a key that is not empty, has no dot and does not start with $";
         assertTypeError(
           () => zo.router({ [key]: value }, {}),
           `zo.router: routes: ${rule}, got ${got}`,
@@ -306,11 +306,11 @@ describe("zo.router", () => {
   test("refuses keys with lone surrogates", () => {
     assertTypeError(
       () => zo.router({ a: { "b\ud800": message } }, {}),
-      'zo.router: routes.a: expected keys without lone surrogates, got "b\ufffd"',
+      'zo.router: routes.a: expected a key without lone surrogates, got "b\ufffd"',
     );
     assertTypeError(
       () => zo.router({}, { "\udc00": handle }),
-      'zo.router: handlers: expected keys without lone surrogates, got "\ufffd"',
+      'zo.router: handlers: expected a key without lone surrogates, got "\ufffd"',
     );
   });
 
@@ -325,7 +325,7 @@ describe("zo.router", () => {
     ]) {
       assertTypeError(
         () => zo.router(routes, handlers),
-        `zo.router: handlers.${path}: there is no incoming route ${JSON.stringify(path)}`,
+        `zo.router: handlers.${path}: expected the name of an incoming route, got ${JSON.stringify(path)}`,
       );
     }
   });

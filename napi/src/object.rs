@@ -52,7 +52,7 @@ pub(crate) fn entries<'env>(
             let key = quote(&String::from_utf16_lossy(&units));
             return Err(type_error(
                 env,
-                &format!("{place}: expected keys without lone surrogates, got {key}"),
+                &format!("{place}: expected a key without lone surrogates, got {key}"),
             ));
         };
         entries.push((name, object.get_property_unchecked(key)?));

@@ -100,7 +100,7 @@ pub(crate) fn config(env: Env, options: &Object<'_>, memory: f64, heap: f64) -> 
         config.port = u16::try_from(port).unwrap_or_default();
     }
     config.hostname = options.text("hostname", "a host name or address", |it| !it.is_empty())?;
-    let path = "a path that starts with / and holds neither ? nor #";
+    let path = "a path that starts with / and has no ? or #";
     config.rules.path = options.text("path", path, |it| {
         it.starts_with('/') && !it.contains(['?', '#'])
     })?;
@@ -115,7 +115,7 @@ pub(crate) fn config(env: Env, options: &Object<'_>, memory: f64, heap: f64) -> 
     if let Some(max) = options.whole("maxBackpressure", 0, MAX_SAFE_INTEGER, bytes)? {
         config.max_backpressure = size(max);
     }
-    let from = "a whole number of bytes from 1048576";
+    let from = "a whole number of bytes, at least 1048576";
     let least = MIN_BUFFERED_BYTES as u64;
     if let Some(max) = options.whole("maxBufferedBytes", least, MAX_SAFE_INTEGER, from)? {
         config.max_buffered_bytes = size(max);
@@ -133,7 +133,7 @@ pub(crate) fn config(env: Env, options: &Object<'_>, memory: f64, heap: f64) -> 
     if let Some(timeout) = options.duration("handshakeTimeout", 1.0)? {
         config.handshake_timeout = timeout;
     }
-    let count = "a whole number of connections from 1";
+    let count = "a whole number of connections, at least 1";
     if let Some(max) = options.whole("maxConnections", 1, MAX_SAFE_INTEGER, count)? {
         config.max_connections = Some(size(max));
     }

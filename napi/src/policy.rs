@@ -43,6 +43,6 @@ pub(crate) fn refuse(env: Env, place: &str, value: Unknown<'_>) -> Result<()> {
     if is_undefined(value)? {
         return Ok(());
     }
-    let message = format!("{place}: only outgoing messages have one");
+    let message = format!("{place}: only outgoing messages have a {NAME}");
     Err(type_error(env, &message))
 }

@@ -73,7 +73,7 @@ fn read_message<'env>(
             let value: Unknown = definition.get_c_named_property_unchecked(c"_middlewares")?;
             let Some(middlewares) = copy_functions(env, value)? else {
                 let place = format!("{place}._middlewares");
-                let expected = "an array of nothing but functions";
+                let expected = "an array of functions";
                 return Err(unexpected(*env, &place, expected, value));
             };
             Ok(Route::Incoming {

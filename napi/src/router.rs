@@ -109,7 +109,8 @@ impl<'env> Walk<'env> {
             if !is_undefined(handler)? {
                 let name = self.name("handlers", prefix, &key)?;
                 let place = place("handlers", &name);
-                let message = format!("{place}: there is no incoming route {}", quote(&name));
+                let expected = "expected the name of an incoming route";
+                let message = format!("{place}: {expected}, got {}", quote(&name));
                 return Err(type_error(*self.env, &message));
             }
         }
@@ -140,7 +141,7 @@ impl<'env> Walk<'env> {
             let place = place(argument, prefix);
             let key = quote(key);
             let message = format!(
-                "{place}: expected keys that are not empty, hold no dot and do not start with $, got {key}"
+                "{place}: expected a key that is not empty, has no dot and does not start with $, got {key}"
             );
             return Err(type_error(*self.env, &message));
         }

@@ -86,20 +86,20 @@ impl Reason {
     /// What the peer is told when the owner has nothing to say.
     const fn text(self) -> &'static str {
         match self {
-            Reason::Headers => "The headers were not accepted.\n",
-            Reason::Connect => "The connection was not accepted.\n",
-            Reason::Origin => "The origin is not allowed.\n",
+            Reason::Headers => "The server does not accept the headers.\n",
+            Reason::Connect => "The server does not accept the connection.\n",
+            Reason::Origin => "The server does not allow the origin.\n",
             Reason::Stop => "The server is stopping.\n",
             Reason::NotUpgrade => "This is a WebSocket server.\n",
             Reason::Version => "Only version 13 of the WebSocket protocol is spoken here.\n",
             Reason::Malformed => "The request is malformed.\n",
             Reason::HeadTooLarge => "The request head is too large.\n",
-            Reason::Path => "There is nothing at this path.\n",
+            Reason::Path => "The server has no WebSocket at this path.\n",
             Reason::MaxConnections => "The server has no room for another connection.\n",
             Reason::Timeout => "The handshake took too long.\n",
-            Reason::Address => "There are too many connections from this address.\n",
+            Reason::Address => "This address has too many connections.\n",
             Reason::UpgradeRate => "The server is busy with other clients.\n",
-            Reason::AddressRate => "There are too many upgrades from this address.\n",
+            Reason::AddressRate => "This address makes too many upgrades.\n",
         }
     }
 }
@@ -283,8 +283,8 @@ mod tests {
             "HTTP/1.1 404 Not Found\r\n\
              Connection: close\r\n\
              Content-Type: text/plain; charset=utf-8\r\n\
-             Content-Length: 31\r\n\r\n\
-             There is nothing at this path.\n"
+             Content-Length: 42\r\n\r\n\
+             The server has no WebSocket at this path.\n"
         );
     }
 

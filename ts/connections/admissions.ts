@@ -173,7 +173,8 @@ export class Admissions {
 
   #refuseOrigin(client: Client, origin: string): void {
     this.#refuse(client, "ORIGIN", 403);
-    const fault = () => new ClientFault(`the origin ${quote(origin)} is not allowed`);
+    const fault = () =>
+      new ClientFault(`allowedOrigins does not allow the origin ${quote(origin)}`);
     this.#faults.reportClient(fault, "ORIGIN", client.id);
   }
 
@@ -181,7 +182,7 @@ export class Admissions {
     const details = request.otherSite ? "[]" : headersIssues(issues, request, MAX_DETAILS);
     const body = `{"error":"Invalid headers","details":${details}}`;
     this.#refuse(client, "HEADERS", 400, body);
-    const fault = () => new ClientFault("the headers are not valid", issues);
+    const fault = () => new ClientFault("the headers do not match the headers schema", issues);
     this.#faults.reportClient(fault, "HEADERS", client.id);
   }
 
@@ -206,7 +207,7 @@ export class Admissions {
 
 function contextOf(value: unknown): object {
   if (isObject(value)) return value;
-  const { message } = unexpected("onConnect", "it to return an object or nothing", value);
+  const { message } = unexpected("onConnect", "it to return an object or undefined", value);
   throw new NoContext(message);
 }
 

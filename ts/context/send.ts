@@ -1,7 +1,7 @@
 // `send.a.b(payload)`, then `to`, `toRoom` or `broadcast`: built once from the outgoing routes, shared by all contexts.
 import type { Commands } from "../border/commands.js";
 import { serialise, type Payload } from "../border/payload.js";
-import { quote, unexpected } from "../faults/check.js";
+import { unexpected } from "../faults/check.js";
 import type { FluentSender, UntypedSender } from "../types/context.js";
 import type { Client, Clients } from "./clients.js";
 import { roomName, roomNames } from "./room-name.js";
@@ -51,7 +51,7 @@ export class Outlet {
     if (client === undefined && this.clients.isDeciding(id)) {
       // Once is enough to find the place.
       this.clients.watchDeciding(false);
-      const why = "the client gets nothing before its onConnect is done, so this message is lost";
+      const why = "the onConnect of this client is still pending, so this message is lost";
       const instead = "send it when the client's first message comes";
       this.#sentEarly?.(new Error(`${place}.to: ${why}; ${instead}`), id);
     }
@@ -63,9 +63,7 @@ export class Outlet {
     const roomId = roomName(room, place, method);
     const route = typeof name === "string" ? this.#routes.get(name) : undefined;
     if (route === undefined) {
-      const expected = "the wire name of an outgoing route";
-      if (typeof name !== "string") throw unexpected(`${place}.${method}`, expected, name);
-      throw new TypeError(`${place}.${method}: there is no outgoing route ${quote(name)}`);
+      throw unexpected(`${place}.${method}`, "the wire name of an outgoing route", name);
     }
     this.commands.toRooms(route.number, [roomId], serialise(payload));
   }

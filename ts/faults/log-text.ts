@@ -46,7 +46,7 @@ export function shown(thrown: unknown, hidesMessages = false): string {
         : escaped(text) + issuesText(thrown as ClientFault, hidesMessages);
     return whole.length > MAX_WHOLE ? `${whole.slice(0, MAX_WHOLE)}…` : whole;
   } catch {
-    return "(what it is cannot be shown)";
+    return "(the value cannot be shown)";
   }
 }
 

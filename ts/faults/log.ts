@@ -60,7 +60,7 @@ export class Log {
   /** `onError` threw when it was told something. */
   onErrorFailed(thrown: unknown, error: unknown, info: ErrorInfo): void {
     if (this.#ofApplication.take()) {
-      const told = `it was told of ${info.code}${of(info)}: ${text(error, info)}`;
+      const told = `it was called for ${info.code}${of(info)}: ${text(error, info)}`;
       write("zocket: onError failed:", `${shown(thrown)}; ${told}`);
     } else {
       this.#count("calls of onError that failed", 1);
@@ -105,7 +105,7 @@ function write(start: string, ...rest: unknown[]): void {
   } catch {
     try {
       // The value threw when it was looked at, or the console throws: then there is nobody left to tell.
-      if (rest.length > 0) console.error(`${start} (what it is cannot be shown)`);
+      if (rest.length > 0) console.error(`${start} (the value cannot be shown)`);
     } catch {
       // Nothing may come of telling.
     }

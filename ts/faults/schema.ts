@@ -12,9 +12,9 @@ export function issuesOf(result: unknown): readonly unknown[] | undefined {
     if (Array.isArray(issues)) {
       if (issues.length > 0) return issues;
     } else if (issues !== undefined && issues !== null) {
-      throw new TypeError("a schema returned issues that are no array");
+      throw new TypeError("the schema returned issues that are not an array");
     }
     if ("value" in result) return undefined;
   }
-  throw new TypeError("a schema returned neither a value nor issues");
+  throw new TypeError("the schema returned neither a value nor issues");
 }

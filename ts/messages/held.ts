@@ -149,7 +149,7 @@ export class Held {
       if (left <= this.#limit) break;
       left -= client.held;
       this.#commands.terminate(client.handle);
-      const text = `cut off: the messages of all clients that are not done hold more than ${this.#limit} bytes of JSON`;
+      const text = `the server cut this client off, because the unfinished messages of all clients hold more than ${this.#limit} bytes of JSON`;
       const fault = () => new ClientFault(text);
       const faults = this.#faults;
       this.#scope.run(faults.reportClient, faults, fault, "HANDLERS", client.id);

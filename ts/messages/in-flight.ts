@@ -50,8 +50,8 @@ export class InFlight {
     if (this.#told.has(client)) return;
     this.#told.add(client);
     const text =
-      "as many handlers of this client are busy as maxHandlersInFlight, or maxPayload for their messages together, allow; " +
-      "its next messages wait";
+      "the next messages of this client wait, because its pending handler calls reach maxHandlersInFlight, " +
+      "or their messages hold more than maxPayload bytes";
     this.#faults.reportClient(() => new ClientFault(text), "HANDLERS", client.id);
   }
 }

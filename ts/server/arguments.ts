@@ -17,7 +17,7 @@ export function tableOf(appRouter: unknown): RouteTable {
     const { incoming, outgoing } = table as { readonly [name in keyof RouteTable]?: unknown };
     if (Array.isArray(incoming) && Array.isArray(outgoing)) return { incoming, outgoing };
   }
-  throw unexpected("createServer: appRouter", "what zo.router returned", appRouter);
+  throw unexpected("createServer: appRouter", "the router that zo.router returned", appRouter);
 }
 
 /** The schema and the callbacks that `zocket.create` was given. */
@@ -30,7 +30,7 @@ export function callbacksOf(zo: unknown): Omit<Gate, "allowedOrigins"> & {
       return { headersSchema, onConnect, onDisconnect };
     }
   }
-  throw unexpected("createServer: zo", "what zocket.create returned", zo);
+  throw unexpected("createServer: zo", "the object that zocket.create returned", zo);
 }
 
 /** The options that concern JavaScript. */

@@ -127,13 +127,14 @@ export class Stop {
     const others = pending.filter(({ stops }) => !stops);
     // A call that waits for the others is not to blame for them.
     for (const { clientId } of others.length > 0 ? others : pending) {
-      const error = new Error(`onDisconnect was not done ${GRACE / 1_000} s after stop()`);
+      const late = `${GRACE / 1_000} s after the last connection closed`;
+      const error = new Error(`onDisconnect was still pending ${late}`);
       this.#report(error, "STOP", clientId);
     }
     clearTimeout(this.#handling);
     const { refused } = this.#messages;
     if (refused > 0) {
-      const text = `${refused} messages had been read and were not handled ${HANDLING / 1_000} s after stop()`;
+      const text = `the server discarded ${refused} messages whose handlers could not start in time after stop()`;
       this.#report(new Error(text), "STOP");
     }
     this.#held.close();
