@@ -31,9 +31,8 @@ export declare class NativeServer {
   /** How many rooms one client may be in. */
   get maxRoomsPerClient(): number
   /**
-   * The oldest events of a shard: at most 112 KiB or 1,000, at least one, `null` if there are none. Returns their values as
-   * JSON text of one array. Into `heads`, with room for 1,000, it puts words of four bytes: first 1 if there are more events to
-   * take now, for which the bell does not ring, then for each handle, code, and bytes and weight of the value.
+   * The oldest events of a shard: at most 112 KiB or `limit.BATCH_EVENTS`, at least one, `null` if there are none. Returns
+   * their values as JSON text of one array. Into `heads` it puts words of four bytes, in the places that `head` says.
    * Taking from shard 0 answers the bell, so take from it first.
    */
   take(shard: number, heads: Buffer): string | null
@@ -101,6 +100,67 @@ export interface NativeRoute {
  * @throws `TypeError` naming the path of a wrong route or handler.
  */
 export declare function router(routes: unknown, handlers: unknown): object
+
+export declare namespace event {
+  export const BAD: number
+  export const CLOSED: number
+  export const DIED: number
+  export const FAULT: number
+  export const STOPPED: number
+  export const UPGRADE: number
+}
+
+export declare namespace head {
+  export const BYTES: number
+  export const CODE: number
+  export const FIRST: number
+  export const HANDLE: number
+  export const MORE: number
+  export const WEIGHT: number
+  export const WORDS: number
+}
+
+export declare namespace limit {
+  export const BATCH_EVENTS: number
+  export const MAX_OUTGOING: number
+  export const MAX_ROOM_NAME: number
+}
+
+export declare namespace opcode {
+  export const ADMIT: number
+  export const BROADCAST: number
+  export const CLOSE: number
+  export const JOIN: number
+  export const LEAVE: number
+  export const PAUSE: number
+  export const REFUSE: number
+  export const RELEASE: number
+  export const RESUME: number
+  export const ROOMS: number
+  export const TERMINATE: number
+  export const TO: number
+}
+
+export declare namespace piece {
+  export const DOUBLE: number
+  export const INTEGER: number
+  export const JSON: number
+  export const SHIFT: number
+  export const TEXT: number
+}
+
+export declare namespace refusal {
+  export const CONNECT: number
+  export const HEADERS: number
+  export const ORIGIN: number
+}
+
+export declare namespace word {
+  export const ERROR_ROUTE: number
+  export const ILL_FORMED: number
+  export const NO_PAYLOAD: number
+  export const OPCODE_BITS: number
+}
 
 export declare namespace zocket {
   /**

@@ -42,7 +42,7 @@ mod transport;
 pub use border::command::Command;
 pub use border::event::{Event, EventSink, Head};
 pub use border::handle::{ClientId, Handle};
-pub use border::inbox::{BATCH_EVENTS, Batch};
+pub use border::inbox::Batch;
 pub use border::mailbox::StopMode;
 pub use border::writer::CommandWriter;
 pub use config::{Config, SlowClient};

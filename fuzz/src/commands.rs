@@ -3,7 +3,7 @@
 
 use zocket::{
     Command, CommandWriter, MAX_ROOM_NAME,
-    border::{codes::NO_PAYLOAD, command::Commands, payloads::write_with_payloads},
+    border::{codes::word::NO_PAYLOAD, command::Commands, payloads::write_with_payloads},
 };
 
 use super::memory;

@@ -1,6 +1,7 @@
 //! Node.js binding of the [`zocket`] engine: converts and forwards, nothing else.
 
 mod check;
+mod codes;
 mod create;
 mod error;
 mod events;

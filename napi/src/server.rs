@@ -13,7 +13,9 @@ use napi::{
 };
 use napi_derive::napi;
 use zocket::{
-    BATCH_EVENTS, EnvelopeProtocol, Routes, Server, ServerHandle, StopMode, server::refusal_names,
+    EnvelopeProtocol, Routes, Server, ServerHandle, StopMode,
+    border::codes::{head, limit::BATCH_EVENTS},
+    server::refusal_names,
 };
 
 use crate::{
@@ -21,9 +23,6 @@ use crate::{
     events::{Bell, Sink},
     memory, options, policy,
 };
-
-/// Bytes beside each event: handle, code, and the bytes and weight of its value.
-const HEAD: usize = 16;
 
 /// Strong, so that it keeps Node alive for as long as it exists. It is never called.
 type Hold = ThreadsafeFunction<(), (), (), Status, false, false>;
@@ -150,9 +149,8 @@ impl NativeServer {
         self.server.config().max_rooms_per_client
     }
 
-    /// The oldest events of a shard: at most 112 KiB or 1,000, at least one, `null` if there are none. Returns their values as
-    /// JSON text of one array. Into `heads`, with room for 1,000, it puts words of four bytes: first 1 if there are more events to
-    /// take now, for which the bell does not ring, then for each handle, code, and bytes and weight of the value.
+    /// The oldest events of a shard: at most 112 KiB or `limit.BATCH_EVENTS`, at least one, `null` if there are none. Returns
+    /// their values as JSON text of one array. Into `heads` it puts words of four bytes, in the places that `head` says.
     /// Taking from shard 0 answers the bell, so take from it first.
     #[napi(catch_unwind)]
     pub fn take<'env>(
@@ -161,7 +159,7 @@ impl NativeServer {
         shard: u32,
         mut heads: BufferSlice<'_>,
     ) -> Result<Option<JsString<'env>>> {
-        if heads.len() < 4 + HEAD * BATCH_EVENTS {
+        if heads.len() < 4 * (head::FIRST + head::WORDS * BATCH_EVENTS) {
             return Err(Error::new(Status::InvalidArg, "heads has too little room"));
         }
         if shard == 0 {
@@ -170,13 +168,11 @@ impl NativeServer {
         let Some(batch) = self.server.take(shard) else {
             return Ok(None);
         };
-        let (more, heads) = heads.split_at_mut(4);
-        more.copy_from_slice(&u32::from(batch.is_followed()).to_ne_bytes());
-        for (place, head) in heads.chunks_exact_mut(HEAD).zip(batch.heads()) {
-            place[..4].copy_from_slice(&head.handle.0.to_ne_bytes());
-            place[4..8].copy_from_slice(&head.code.to_ne_bytes());
-            place[8..12].copy_from_slice(&head.bytes.to_ne_bytes());
-            place[12..].copy_from_slice(&head.weight.to_ne_bytes());
+        let (before, heads) = heads.split_at_mut(4 * head::FIRST);
+        before[4 * head::MORE..][..4]
+            .copy_from_slice(&u32::from(batch.is_followed()).to_ne_bytes());
+        for (place, head) in heads.chunks_exact_mut(4 * head::WORDS).zip(batch.heads()) {
+            place.copy_from_slice(head.words().map(u32::to_ne_bytes).as_flattened());
         }
         let bytes = batch.values();
         // One-byte strings are half the size for V8 and quicker to make and to parse.

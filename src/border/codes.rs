@@ -1,40 +1,170 @@
-//! The numbers of the border: opcodes of commands, codes of events, kinds of pieces.
+//! The numbers of the border: what commands, events and pieces of payloads are, and how much of each there may be.
+//!
+//! This list is the only place that has them. A binding hands [`border_codes!`](crate::border_codes) a macro of its own to export
+//! all of them, so that the owner never writes a number down again.
 
-// Opcodes; see `command`.
-pub(crate) const ADMIT: u32 = 1;
-pub(crate) const REFUSE: u32 = 2;
-pub(crate) const RELEASE: u32 = 3;
-pub(crate) const JOIN: u32 = 4;
-pub(crate) const LEAVE: u32 = 5;
-pub(crate) const TO: u32 = 6;
-pub(crate) const ROOMS: u32 = 7;
-pub(crate) const BROADCAST: u32 = 8;
-pub(crate) const CLOSE: u32 = 9;
-pub(crate) const PAUSE: u32 = 10;
-pub(crate) const RESUME: u32 = 11;
-pub(crate) const TERMINATE: u32 = 12;
+/// Hands all numbers of the border to the macro `$with`, in groups: `name: type { NAME = value, … }`.
+#[macro_export]
+macro_rules! border_codes {
+    ($with:ident) => {
+        $with! {
+            /// What a command does; see [`command`](crate::border::command).
+            opcode: u32 {
+                /// Sends the 101.
+                ADMIT = 1,
+                /// Refuses an upgrade.
+                REFUSE = 2,
+                /// Frees the handle of a client that is gone.
+                RELEASE = 3,
+                /// Puts a client into a room.
+                JOIN = 4,
+                /// Takes a client out of a room.
+                LEAVE = 5,
+                /// Sends to single clients.
+                TO = 6,
+                /// Sends to rooms.
+                ROOMS = 7,
+                /// Sends to every client.
+                BROADCAST = 8,
+                /// Starts the closing handshake.
+                CLOSE = 9,
+                /// Stops reading a client.
+                PAUSE = 10,
+                /// Reads it again.
+                RESUME = 11,
+                /// Cuts it off.
+                TERMINATE = 12,
+            }
+            /// What the words of a command hold; see [`payloads`](crate::border::payloads).
+            word: u32 {
+                /// Bits of the first word that hold the opcode. The others count the words of the payload.
+                OPCODE_BITS = 8,
+                /// The payload length of a message without a payload.
+                NO_PAYLOAD = u32::MAX,
+                /// The route number of `$error`.
+                ERROR_ROUTE = $crate::message::routes::ERROR_ROUTE,
+                /// The first byte of a room name that is not well-formed text. UTF-8 never has it.
+                ILL_FORMED = 0xff,
+            }
+            /// What a piece of a payload is: the highest bits of its word; see [`payloads`](crate::border::payloads).
+            piece: u32 {
+                /// Where those bits begin.
+                SHIFT = 30,
+                /// JSON.
+                JSON = 0,
+                /// Text that the engine escapes.
+                TEXT = 1,
+                /// A number in one word.
+                INTEGER = 2,
+                /// A number in two words.
+                DOUBLE = 3,
+            }
+            /// What an event is if it is no message; see [`event`](crate::border::event).
+            event: i32 {
+                /// An upgrade waits for an answer.
+                UPGRADE = -1,
+                /// A connection ended.
+                CLOSED = -2,
+                /// The engine refused a message.
+                BAD = -3,
+                /// Something else went wrong.
+                FAULT = -4,
+                /// A shard has stopped.
+                STOPPED = -5,
+                /// A shard's thread panicked.
+                DIED = -6,
+            }
+            /// Where the words stand that are beside the values of a batch: first [`MORE`](head::MORE), then those of each event.
+            head: usize {
+                /// Whether more events can be taken now. No bell rings for those.
+                MORE = 0,
+                /// Where the words of the first event begin.
+                FIRST = 1,
+                /// How many words each event has. Their places follow.
+                WORDS = 4,
+                /// The connection.
+                HANDLE = 0,
+                /// What happened.
+                CODE = 1,
+                /// Bytes of the value.
+                BYTES = 2,
+                /// Bytes of memory that the value may take.
+                WEIGHT = 3,
+            }
+            /// Why the owner refuses an upgrade; see [`Reason`](crate::Reason).
+            refusal: u32 {
+                /// The headers schema.
+                HEADERS = $crate::Reason::Headers as u32,
+                /// `onConnect`.
+                CONNECT = $crate::Reason::Connect as u32,
+                /// The rule for origins.
+                ORIGIN = $crate::Reason::Origin as u32,
+            }
+            /// How much there may be.
+            limit: usize {
+                /// Most events of one batch, so that the owner's event loop breathes.
+                BATCH_EVENTS = $crate::sync::bound(1000, 1),
+                /// Most bytes of an outgoing payload: the length of a frame is counted in 31 bits.
+                MAX_OUTGOING = 1 << 30,
+                /// Most bytes of a room name.
+                MAX_ROOM_NAME = $crate::rooms::MAX_ROOM_NAME,
+            }
+        }
+    };
+}
 
-/// Payload length that says there is no payload.
-pub const NO_PAYLOAD: u32 = u32::MAX;
+macro_rules! modules {
+    ($($(#[$about:meta])* $group:ident: $type:ty { $($(#[$doc:meta])* $name:ident = $value:expr,)* })*) => {
+        $(
+            $(#[$about])*
+            pub mod $group {
+                $($(#[$doc])* pub const $name: $type = $value;)*
+            }
+        )*
+    };
+}
 
-/// Most bytes of one outgoing payload.
-pub(crate) const MAX_OUTGOING: usize = 1 << 30;
+border_codes!(modules);
 
-/// Bits of a command's first word that hold the opcode; see `payloads` for the others.
-pub(crate) const OPCODE_BITS: u32 = 8;
-/// In the word of a piece, where the bits begin that say what it is.
-pub(crate) const KIND_SHIFT: u32 = 30;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-// Kinds of pieces; see `payloads`.
-pub(crate) const JSON: u32 = 0;
-pub(crate) const TEXT: u32 = 1;
-pub(crate) const INTEGER: u32 = 2;
-pub(crate) const DOUBLE: u32 = 3;
+    /// The names and numbers of a group.
+    macro_rules! groups {
+        ($($(#[$about:meta])* $group:ident: $type:ty { $($(#[$doc:meta])* $name:ident = $value:expr,)* })*) => {
+            [$((stringify!($group), vec![$(i64::try_from($group::$name).unwrap()),*])),*]
+        };
+    }
 
-// Codes of events that are no messages; see `event`.
-pub(crate) const UPGRADE: i32 = -1;
-pub(crate) const CLOSED: i32 = -2;
-pub(crate) const BAD: i32 = -3;
-pub(crate) const FAULT: i32 = -4;
-pub(crate) const STOPPED: i32 = -5;
-pub(crate) const DIED: i32 = -6;
+    #[test]
+    fn no_two_opcodes_events_or_refusals_have_the_same_number() {
+        for (group, mut numbers) in border_codes!(groups) {
+            if ["opcode", "event", "refusal"].contains(&group) {
+                let count = numbers.len();
+                numbers.sort_unstable();
+                numbers.dedup();
+                assert_eq!(numbers.len(), count, "{group}");
+            }
+        }
+    }
+
+    #[test]
+    fn opcodes_and_pieces_fit_into_their_bits() {
+        for (group, numbers) in border_codes!(groups) {
+            if group == "opcode" {
+                assert!(
+                    numbers
+                        .iter()
+                        .all(|code| (1..1 << word::OPCODE_BITS).contains(code))
+                );
+            }
+        }
+        let kinds = 1 << (u32::BITS - piece::SHIFT);
+        assert!(
+            [piece::JSON, piece::TEXT, piece::INTEGER, piece::DOUBLE]
+                .iter()
+                .all(|kind| *kind < kinds)
+        );
+    }
+}

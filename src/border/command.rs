@@ -15,10 +15,10 @@
 //! | 9 close | handle, close code |
 //! | 10 pause, 11 resume, 12 terminate | handle |
 //!
-//! A payload length of [`NO_PAYLOAD`](codes::NO_PAYLOAD) means that the envelope has none. An owner may hand over the payloads beside the
+//! A payload length of [`NO_PAYLOAD`](super::codes::word::NO_PAYLOAD) means that the envelope has none. An owner may hand over the payloads beside the
 //! commands instead, as one text: see [`write_with_payloads`](super::payloads::write_with_payloads).
 
-use crate::border::{codes, handle::Handle, words::Words};
+use crate::border::{codes::opcode, handle::Handle, words::Words};
 
 /// One order from the owner, borrowed from the buffer it came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,8 +157,8 @@ impl<'a> Iterator for Commands<'a> {
 
 fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
     Some(match opcode {
-        codes::ADMIT => Command::Admit(words.handle()?),
-        codes::REFUSE => {
+        opcode::ADMIT => Command::Admit(words.handle()?),
+        opcode::REFUSE => {
             let handle = words.handle()?;
             let status = u16::try_from(words.word()?).ok()?;
             let reason = words.word()?;
@@ -170,10 +170,10 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
                 body: words.padded(length)?,
             }
         }
-        codes::RELEASE => Command::Release(words.handle()?),
-        codes::JOIN => Command::Join(words.handle()?, words.room_name()?),
-        codes::LEAVE => Command::Leave(words.handle()?, words.room_name()?),
-        codes::TO => {
+        opcode::RELEASE => Command::Release(words.handle()?),
+        opcode::JOIN => Command::Join(words.handle()?, words.room_name()?),
+        opcode::LEAVE => Command::Leave(words.handle()?, words.room_name()?),
+        opcode::TO => {
             let length = words.word()?;
             let route = words.word()?;
             let count = words.word()? as usize;
@@ -184,7 +184,7 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
                 clients,
             }
         }
-        codes::ROOMS => {
+        opcode::ROOMS => {
             let length = words.word()?;
             let route = words.word()?;
             let count = words.word()?;
@@ -201,7 +201,7 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
                 rooms,
             }
         }
-        codes::BROADCAST => {
+        opcode::BROADCAST => {
             let length = words.word()?;
             let route = words.word()?;
             Command::Broadcast {
@@ -209,10 +209,10 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
                 payload: words.payload(length)?,
             }
         }
-        codes::CLOSE => Command::Close(words.handle()?, u16::try_from(words.word()?).ok()?),
-        codes::PAUSE => Command::Pause(words.handle()?),
-        codes::RESUME => Command::Resume(words.handle()?),
-        codes::TERMINATE => Command::Terminate(words.handle()?),
+        opcode::CLOSE => Command::Close(words.handle()?, u16::try_from(words.word()?).ok()?),
+        opcode::PAUSE => Command::Pause(words.handle()?),
+        opcode::RESUME => Command::Resume(words.handle()?),
+        opcode::TERMINATE => Command::Terminate(words.handle()?),
         _ => return None,
     })
 }

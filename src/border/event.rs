@@ -15,7 +15,7 @@
 
 use crate::{
     border::{
-        codes,
+        codes::{event, head},
         handle::{ClientId, Handle},
     },
     handshake::{headers::Headers, request::UpgradeRequest, rules::Site},
@@ -74,6 +74,19 @@ pub struct Head {
     pub bytes: u32,
     /// Bytes of memory that its value may take once it is parsed; 0 unless the owner has [asked](crate::ServerHandle::weigh) for it.
     pub weight: u32,
+}
+
+impl Head {
+    /// The same as words, in their places on the border.
+    #[must_use]
+    pub fn words(self) -> [u32; head::WORDS] {
+        let mut words = [0; head::WORDS];
+        words[head::HANDLE] = self.handle.0;
+        words[head::CODE] = self.code.cast_unsigned();
+        words[head::BYTES] = self.bytes;
+        words[head::WEIGHT] = self.weight;
+        words
+    }
 }
 
 /// One thing that happened, borrowed from where it happened.
@@ -141,12 +154,12 @@ impl Event<'_> {
             Self::Message { route, payload } => {
                 (route << 1 | u32::from(payload.is_none())).cast_signed()
             }
-            Self::Upgrade { .. } => codes::UPGRADE,
-            Self::Closed { .. } => codes::CLOSED,
-            Self::Bad { .. } => codes::BAD,
-            Self::Fault { .. } => codes::FAULT,
-            Self::Stopped => codes::STOPPED,
-            Self::Died { .. } => codes::DIED,
+            Self::Upgrade { .. } => event::UPGRADE,
+            Self::Closed { .. } => event::CLOSED,
+            Self::Bad { .. } => event::BAD,
+            Self::Fault { .. } => event::FAULT,
+            Self::Stopped => event::STOPPED,
+            Self::Died { .. } => event::DIED,
         }
     }
 

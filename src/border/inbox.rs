@@ -14,18 +14,17 @@ use std::{
 
 use crate::{
     border::{
+        codes::limit::BATCH_EVENTS,
         event::{Event, EventSink, Head},
         handle::Handle,
         weight::parsed_size,
     },
-    sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, bound},
+    sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard},
 };
 
 /// Bytes of one batch; a single larger message still gets one of its own. V8 keeps strings up to
 /// 128 KiB on ordinary pages, and larger ones on pages that it maps and faults in for each.
 const BATCH_BYTES: usize = 112 * 1024;
-/// Most events of one batch, so that the owner's event loop breathes.
-pub const BATCH_EVENTS: usize = bound(1000, 1);
 /// Values from this length on are always weighed: a few of them that come before the owner asks for it can be too much.
 const WEIGHED: usize = 64 * 1024;
 /// Values that become larger than this many times their length count for more.

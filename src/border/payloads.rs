@@ -4,7 +4,11 @@ use std::ops::RangeInclusive;
 
 use crate::{
     border::{
-        codes::{BROADCAST, DOUBLE, INTEGER, JSON, KIND_SHIFT, OPCODE_BITS, TEXT, TO},
+        codes::{
+            opcode::{BROADCAST, TO},
+            piece::{self, DOUBLE, INTEGER, JSON, TEXT},
+            word::OPCODE_BITS,
+        },
         words::{Words, pad},
     },
     message::json::push_escaped,
@@ -63,9 +67,9 @@ fn push(out: &mut Vec<u8>, command: &[u8], text: &mut Text<'_>) -> Option<()> {
     out.extend_from_slice(command);
     let payload = out.len();
     let mut pieces = Words(pieces);
-    while let Some(piece) = pieces.word() {
-        let units = (piece & ((1 << KIND_SHIFT) - 1)) as usize;
-        match piece >> KIND_SHIFT {
+    while let Some(word) = pieces.word() {
+        let units = (word & ((1 << piece::SHIFT) - 1)) as usize;
+        match word >> piece::SHIFT {
             JSON => out.extend_from_slice(text.take(units)?),
             TEXT => push_escaped(out, text.take(units)?),
             INTEGER => {

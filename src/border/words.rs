@@ -2,7 +2,7 @@
 
 use crate::{
     border::{
-        codes::{MAX_OUTGOING, NO_PAYLOAD},
+        codes::{limit::MAX_OUTGOING, word::NO_PAYLOAD},
         handle::Handle,
     },
     rooms::MAX_ROOM_NAME,

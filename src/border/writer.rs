@@ -1,7 +1,7 @@
 //! Writes commands, for owners in Rust.
 
 use crate::border::{
-    codes,
+    codes::opcode,
     handle::Handle,
     words::{push, push_length, push_padded, push_payload_length, push_text},
 };
@@ -30,12 +30,12 @@ impl CommandWriter {
 
     /// See [`Command::Admit`](super::command::Command::Admit).
     pub fn admit(&mut self, handle: Handle) -> &mut Self {
-        self.command(codes::ADMIT, |out| push(out, handle.0))
+        self.command(opcode::ADMIT, |out| push(out, handle.0))
     }
 
     /// See [`Command::Refuse`](super::command::Command::Refuse).
     pub fn refuse(&mut self, handle: Handle, status: u16, reason: u32, body: &[u8]) -> &mut Self {
-        self.command(codes::REFUSE, |out| {
+        self.command(opcode::REFUSE, |out| {
             push(out, handle.0);
             push(out, u32::from(status));
             push(out, reason);
@@ -45,12 +45,12 @@ impl CommandWriter {
 
     /// See [`Command::Release`](super::command::Command::Release).
     pub fn release(&mut self, handle: Handle) -> &mut Self {
-        self.command(codes::RELEASE, |out| push(out, handle.0))
+        self.command(opcode::RELEASE, |out| push(out, handle.0))
     }
 
     /// See [`Command::Join`](super::command::Command::Join).
     pub fn join(&mut self, handle: Handle, room: &[u8]) -> &mut Self {
-        self.command(codes::JOIN, |out| {
+        self.command(opcode::JOIN, |out| {
             push(out, handle.0);
             push_text(out, room);
         })
@@ -58,7 +58,7 @@ impl CommandWriter {
 
     /// See [`Command::Leave`](super::command::Command::Leave).
     pub fn leave(&mut self, handle: Handle, room: &[u8]) -> &mut Self {
-        self.command(codes::LEAVE, |out| {
+        self.command(opcode::LEAVE, |out| {
             push(out, handle.0);
             push_text(out, room);
         })
@@ -66,7 +66,7 @@ impl CommandWriter {
 
     /// See [`Command::To`](super::command::Command::To).
     pub fn to(&mut self, route: u32, payload: Option<&[u8]>, clients: &[Handle]) -> &mut Self {
-        self.command(codes::TO, |out| {
+        self.command(opcode::TO, |out| {
             push_payload_length(out, payload);
             push(out, route);
             push_length(out, clients.len());
@@ -79,7 +79,7 @@ impl CommandWriter {
 
     /// See [`Command::Rooms`](super::command::Command::Rooms).
     pub fn rooms(&mut self, route: u32, payload: Option<&[u8]>, rooms: &[&[u8]]) -> &mut Self {
-        self.command(codes::ROOMS, |out| {
+        self.command(opcode::ROOMS, |out| {
             push_payload_length(out, payload);
             push(out, route);
             push_length(out, rooms.len());
@@ -92,7 +92,7 @@ impl CommandWriter {
 
     /// See [`Command::Broadcast`](super::command::Command::Broadcast).
     pub fn broadcast(&mut self, route: u32, payload: Option<&[u8]>) -> &mut Self {
-        self.command(codes::BROADCAST, |out| {
+        self.command(opcode::BROADCAST, |out| {
             push_payload_length(out, payload);
             push(out, route);
             push_padded(out, payload.unwrap_or_default());
@@ -101,7 +101,7 @@ impl CommandWriter {
 
     /// See [`Command::Close`](super::command::Command::Close).
     pub fn close(&mut self, handle: Handle, code: u16) -> &mut Self {
-        self.command(codes::CLOSE, |out| {
+        self.command(opcode::CLOSE, |out| {
             push(out, handle.0);
             push(out, u32::from(code));
         })
@@ -109,17 +109,17 @@ impl CommandWriter {
 
     /// See [`Command::Pause`](super::command::Command::Pause).
     pub fn pause(&mut self, handle: Handle) -> &mut Self {
-        self.command(codes::PAUSE, |out| push(out, handle.0))
+        self.command(opcode::PAUSE, |out| push(out, handle.0))
     }
 
     /// See [`Command::Resume`](super::command::Command::Resume).
     pub fn resume(&mut self, handle: Handle) -> &mut Self {
-        self.command(codes::RESUME, |out| push(out, handle.0))
+        self.command(opcode::RESUME, |out| push(out, handle.0))
     }
 
     /// See [`Command::Terminate`](super::command::Command::Terminate).
     pub fn terminate(&mut self, handle: Handle) -> &mut Self {
-        self.command(codes::TERMINATE, |out| push(out, handle.0))
+        self.command(opcode::TERMINATE, |out| push(out, handle.0))
     }
 
     fn command(&mut self, opcode: u32, rest: impl FnOnce(&mut Vec<u8>)) -> &mut Self {

@@ -9,6 +9,12 @@ const binding = load();
 /** Whether this file was loaded in another realm than the addon, whose objects and errors are of that realm. */
 const isForeign = !(binding.zocket instanceof Object);
 
+/** The numbers of the border, in groups. */
+export const codes: Pick<
+  typeof Binding,
+  "event" | "head" | "limit" | "opcode" | "piece" | "refusal" | "word"
+> = binding;
+
 /** Required, not imported, so that what the loader throws can be told in our words. */
 function load(): typeof Binding {
   try {

@@ -1,6 +1,6 @@
 // The payloads beside the commands: they are put together to one text, since to write each into the buffer costs more than all
 // the rest of sending it.
-import { MAX_PAYLOAD } from "./codes.js";
+import { MAX_OUTGOING } from "./codes.js";
 import { MOST_TEXT, type Payload, type Pieces } from "./payload.js";
 import { mostBytes } from "./words.js";
 
@@ -74,8 +74,8 @@ export class PayloadText {
  */
 export function roomForPayload(payload: Payload): number {
   if (payload === undefined) return 0;
-  if (6 * payload.length > MAX_PAYLOAD && mostJson(payload) > MAX_PAYLOAD) {
-    throw new RangeError(`expected a payload of at most ${MAX_PAYLOAD} bytes of JSON, got more`);
+  if (6 * payload.length > MAX_OUTGOING && mostJson(payload) > MAX_OUTGOING) {
+    throw new RangeError(`expected a payload of at most ${MAX_OUTGOING} bytes of JSON, got more`);
   }
   return typeof payload === "string" ? 4 : 4 * payload.count;
 }

@@ -23,7 +23,7 @@ export class Pieces {
     readonly length: number,
     /** JSON and the texts in it, one after the other; long texts are not joined with the rest, which would copy them. */
     readonly texts: readonly string[],
-    /** Where which begins, and the numbers: as the engine has it in `src/command/payloads.rs`. */
+    /** Where which begins, and the numbers: as the engine has it in `src/border/payloads.rs`. */
     readonly words: readonly number[],
     /** How many words there are; what stands behind them is nothing. */
     readonly count: number,

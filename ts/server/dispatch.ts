@@ -1,7 +1,7 @@
 // Answers the bell: takes what happened, tells each event to whom it concerns, and hands over what the user's code sent
 // meanwhile. Stops when the turn of the event loop is over, and goes on in the next one. Nothing that user code does gets
 // out of here.
-import { EVENT, HEAD, MAX_EVENTS } from "../border/codes.js";
+import { BATCH_EVENTS, EVENT, HEAD } from "../border/codes.js";
 import type { Commands } from "../border/commands.js";
 import type { HandOver } from "../border/hand-over.js";
 import type { Native } from "../border/native.js";
@@ -15,6 +15,8 @@ import type { Messages } from "../messages/messages.js";
 import type { Scope } from "../user-code/scope.js";
 import type { Turn } from "../user-code/turn.js";
 import type { Stop } from "./stop.js";
+
+const { BYTES, CODE, FIRST, HANDLE, MORE, WEIGHT, WORDS } = HEAD;
 
 /** Those the events concern. */
 export interface Parts {
@@ -53,7 +55,7 @@ export class Dispatch {
   /** How many shards there are, asked for once: a native getter is a call. */
   #shards = 0;
   /** What stands beside the events that were taken last; see {@link HEAD}. */
-  readonly #heads = Buffer.allocUnsafeSlow(4 * (HEAD.FIRST + HEAD.WORDS * MAX_EVENTS));
+  readonly #heads = Buffer.allocUnsafeSlow(4 * (FIRST + WORDS * BATCH_EVENTS));
   readonly #numbers = new Int32Array(this.#heads.buffer);
   /** The values of the events that were taken last, until all are dealt with, and which is next. */
   #values: readonly unknown[] | undefined = undefined;
@@ -111,7 +113,7 @@ export class Dispatch {
         }
         const text = native.take(this.#shard++, this.#heads);
         if (text === null) continue;
-        if (this.#numbers[HEAD.MORE] === 1) this.#again = true;
+        if (this.#numbers[MORE] === 1) this.#again = true;
         this.#at = 0;
         turn.enter(text.length);
         this.#values = JSON.parse(text) as readonly unknown[];
@@ -129,15 +131,15 @@ export class Dispatch {
     const numbers = this.#numbers;
     let { untilLook } = turn;
     for (let at = this.#at; at < values.length; at += 1) {
-      const head = HEAD.FIRST + HEAD.WORDS * at;
+      const head = FIRST + WORDS * at;
       try {
-        const handle = numbers[head] as number;
-        const code = numbers[head + 1] as number;
+        const handle = numbers[head + HANDLE] as number;
+        const code = numbers[head + CODE] as number;
         const value = values[at];
         if (code >= 0) {
           const client = clients.at(handle);
-          const bytes = numbers[head + 2] as number;
-          const weight = numbers[head + 3] as number;
+          const bytes = numbers[head + BYTES] as number;
+          const weight = numbers[head + WEIGHT] as number;
           if (client) scope.run(messages.take, messages, client, code, value, bytes, weight);
         } else {
           scope.run(this.#rare, this, handle, code, value, this.#shards);

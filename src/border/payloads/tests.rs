@@ -50,14 +50,14 @@ impl Beside {
             match piece {
                 Json(text) | Raw(text) => {
                     let units = u32::try_from(text.encode_utf16().count()).unwrap();
-                    payload.push(units | u32::from(matches!(piece, Raw(_))) << KIND_SHIFT);
+                    payload.push(units | u32::from(matches!(piece, Raw(_))) << piece::SHIFT);
                     self.text.push_str(text);
                 }
-                Integer(number) => payload.extend([2 << KIND_SHIFT, number.cast_unsigned()]),
+                Integer(number) => payload.extend([2 << piece::SHIFT, number.cast_unsigned()]),
                 Double(number) => {
                     let halves = number.to_le_bytes();
                     let (low, high) = halves.split_first_chunk::<4>().unwrap();
-                    payload.push(3 << KIND_SHIFT);
+                    payload.push(3 << piece::SHIFT);
                     payload.push(u32::from_le_bytes(*low));
                     payload.push(u32::from_le_bytes(high.try_into().unwrap()));
                 }
