@@ -94,13 +94,6 @@ export interface NativeRoute {
   slowClient?: string
 }
 
-/**
- * Creates the application router from nested routes and the handlers of the incoming ones.
- *
- * @throws `TypeError` naming the path of a wrong route or handler.
- */
-export declare function router(routes: unknown, handlers: unknown): object
-
 export declare namespace event {
   export const BAD: number
   export const CLOSED: number
@@ -164,10 +157,10 @@ export declare namespace word {
 
 export declare namespace zocket {
   /**
-   * Makes the message builder and the router, and keeps the headers schema and the connection callbacks for `createServer`.
-   * Nothing listens yet.
+   * Puts the message builder and the router, which are given as they are, together with the headers schema and the connection
+   * callbacks of `config`, for `createServer`. Nothing listens yet.
    *
    * @throws `TypeError` if `config.headers` is not a Standard Schema or a callback is not a function.
    */
-  export function create(config: unknown): object
+  export function create(config: unknown, message: unknown, router: unknown): object
 }

@@ -836,7 +836,6 @@ function __napiStampBindingTarget(exportsObject, target) {
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
 module.exports.NativeServer = nativeBinding.NativeServer
-module.exports.router = nativeBinding.router
 module.exports.event = nativeBinding.event
 module.exports.head = nativeBinding.head
 module.exports.limit = nativeBinding.limit

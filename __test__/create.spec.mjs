@@ -10,7 +10,7 @@ import { type } from "arktype";
 import * as v from "valibot";
 import { z } from "zod";
 
-import native from "../binding.js";
+import native from "../index.js";
 import {
   NO_FUNCTIONS,
   NO_OBJECTS,
@@ -276,7 +276,7 @@ describe("memory and threads", () => {
       // The end comes in the middle of a call, with native frames on the stack.
       zo.router(new Proxy({}, { ownKeys() { for (;;); } }), {});
     `;
-    const workerData = fileURLToPath(new URL("../binding.js", import.meta.url));
+    const workerData = fileURLToPath(new URL("../index.js", import.meta.url));
     for (let round = 0; round < 3; round++) {
       const worker = new Worker(code, { eval: true, workerData });
       const [count] = await new Promise((resolve, reject) => {

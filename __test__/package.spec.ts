@@ -9,6 +9,7 @@ import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { build, transform } from "esbuild";
+import { z } from "zod";
 
 const require = createRequire(import.meta.url);
 const root = fileURLToPath(new URL("../", import.meta.url));
@@ -225,6 +226,51 @@ describe("@zocket/core/client", () => {
     assert.ok((outputFiles[0]?.text.length ?? Infinity) < 16 * 1024);
     assert.deepEqual(
       Object.keys(metafile.inputs).filter((input) => input.includes("node_modules")),
+      [],
+    );
+  });
+});
+
+describe("@zocket/core/contract", () => {
+  test("exports the same names to import and to require", async () => {
+    const imported = (await import("@zocket/core/contract")) as object;
+    const required = require("@zocket/core/contract") as object;
+    assert.deepEqual(names(imported), ["message"]);
+    assert.deepEqual(names(required), ["message"]);
+  });
+
+  test("defines messages where nothing native can be loaded, and a server's router takes them", async () => {
+    const guard = `process.dlopen = () => { throw new Error("something native is loaded"); };`;
+    const use = `
+      const payload = { "~standard": { version: 1, vendor: "spec", validate: (value) => ({ value }) } };
+      console.log(Object.keys(message).join(), message.incoming({ payload })._direction);`;
+    const imported = `${guard} const { message } = await import("@zocket/core/contract"); ${use}`;
+    assert.equal(run(imported, "module"), "incoming,outgoing in");
+    const required = `${guard} const { message } = require("@zocket/core/contract"); ${use}`;
+    assert.equal(run(required, "commonjs"), "incoming,outgoing in");
+
+    const { message } = await import("@zocket/core/contract");
+    const { zocket } = await import("@zocket/core");
+    const payload = z.string();
+    const routes = { say: message.incoming({ payload }), said: message.outgoing({ payload }) };
+    const { router } = zocket.create({ headers: z.object({}) });
+    const app = router(routes, { say: ({ ctx }) => ctx.send.said("hello").broadcast() });
+    assert.equal(app.routes, routes);
+  });
+
+  test("is a few hundred lines of a page, with nothing of the server", async () => {
+    const { metafile } = await build({
+      stdin: { contents: 'export * from "@zocket/core/contract";', resolveDir: root },
+      bundle: true,
+      platform: "browser",
+      format: "esm",
+      metafile: true,
+      write: false,
+    });
+    const inputs = Object.keys(metafile.inputs).filter((input) => input !== "<stdin>");
+    const allowed = /^dist\/esm\/(contract\/|faults\/check\.js$|unknown-options\.js$)/;
+    assert.deepEqual(
+      inputs.filter((input) => !allowed.test(input)),
       [],
     );
   });

@@ -6,7 +6,7 @@ import { createContext, runInContext } from "node:vm";
 import { type } from "arktype";
 import { z } from "zod";
 
-import native from "../binding.js";
+import native from "../index.js";
 import {
   NO_FUNCTIONS,
   NO_OBJECTS,
@@ -51,11 +51,6 @@ describe("zo.router", () => {
     assert.deepEqual(Object.getOwnPropertyNames(router), ["routes", "handlers", "_table"]);
     assert.ok(!Object.isFrozen(routes) && !Object.isFrozen(handlers) && !Object.isFrozen(message));
     assert.deepEqual(router, { routes: { chat: { message, onMessage: notice } }, handlers });
-  });
-
-  test("is the binding's own router", () => {
-    const router = native.router({ a: message }, { a: handle });
-    assert.equal(router._table.incoming[0].name, "a");
   });
 
   test("numbers the incoming routes that have a handler and all outgoing routes", () => {

@@ -1,4 +1,4 @@
-// Finds the option that was meant by a name that does not exist. The native side has the same for its own options.
+// Finds the option that was meant by a name that does not exist. The native side has the same for the options that it reads.
 
 /** Longest name that is compared with ours, in characters. Ours are shorter by far. */
 const MAX_COMPARED = 64;
@@ -7,7 +7,7 @@ const MAX_COMPARED = 64;
  * Refuses the own names of an object of options that are not among `known`, also those that are `undefined`.
  *
  * `place` is what stands before a name in the error, such as `server.stop: options.`; `aliases` are names from other libraries,
- * in lower case, each with ours.
+ * in lower case, each with ours. The caller looks at the names in `elsewhere` itself.
  *
  * @throws `TypeError` naming the option, and the right name where one is near.
  */
@@ -16,13 +16,32 @@ export function refuseUnknown(
   options: object,
   known: readonly string[],
   aliases: Readonly<Record<string, string>> = {},
+  elsewhere: readonly string[] = [],
 ): void {
   for (const name of Object.keys(options)) {
-    if (known.includes(name)) continue;
+    if (known.includes(name) || elsewhere.includes(name)) continue;
     const meant = meantBy(name, known, aliases);
     const among = `expected ${known.length > 1 ? "one of " : ""}${known.join(", ")}`;
     const hint = meant ? `did you mean ${meant}?` : among;
     throw new TypeError(`${place}${shown(name)}: unknown option; ${hint}`);
+  }
+}
+
+/**
+ * Says what was meant if the required option `required` is missing and another name stands for it.
+ *
+ * @throws `TypeError` naming both.
+ */
+export function refuseOtherNameOf(
+  required: string,
+  place: string,
+  options: object,
+  aliases: Readonly<Record<string, string>>,
+): void {
+  for (const name of Object.keys(options)) {
+    if (name !== required && meantBy(name, [required], aliases) === required) {
+      throw new TypeError(`${place}${shown(name)}: unknown option; did you mean ${required}?`);
+    }
   }
 }
 

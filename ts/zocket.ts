@@ -1,7 +1,9 @@
-// `zocket.create`: the native function with the types that callers see.
+// `zocket.create`: the native function with the message builder, the router, and the types that callers see.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
-import { zocket as native } from "./border/native.js";
+import { createZocket } from "./border/native.js";
+import { builder } from "./contract/message.js";
+import { router } from "./contract/router.js";
 import type { DisconnectContext } from "./types/context.js";
 import type { Zocket } from "./types/zocket.js";
 
@@ -43,4 +45,6 @@ export const zocket: {
     /** Called exactly once for each client whose `onConnect` succeeded, when that client is gone. */
     onDisconnect?: (ctx: DisconnectContext<TUserContext>, clientId: string) => void | Promise<void>;
   }) => Zocket<THeadersSchema, TUserContext>;
-} = native as never;
+} = {
+  create: (config: unknown) => createZocket(config, builder([]), router),
+} as never;

@@ -1,14 +1,12 @@
-//! `zocket.create`: checks the config, hands back the message builder and the router, and keeps schema and callbacks.
+//! `zocket.create`: checks the config, and puts what it was given together with the message builder and the router.
 
 use napi::Env;
-use napi::bindgen_prelude::{JsValue, Object, Result, Unknown};
+use napi::bindgen_prelude::{Object, Result, Unknown};
 use napi_derive::napi;
 
 use crate::check::{SCHEMA, is_function, is_schema, is_undefined, object, unexpected};
 use crate::fields::{Aliases, Fields};
-use crate::message::builder;
 use crate::object::plain;
-use crate::router::router_function;
 
 /// What other libraries call the options.
 const ALIASES: Aliases = &[
@@ -28,12 +26,17 @@ const ALIASES: Aliases = &[
     ("onclose", "onDisconnect"),
 ];
 
-/// Makes the message builder and the router, and keeps the headers schema and the connection callbacks for `createServer`.
-/// Nothing listens yet.
+/// Puts the message builder and the router, which are given as they are, together with the headers schema and the connection
+/// callbacks of `config`, for `createServer`. Nothing listens yet.
 ///
 /// @throws `TypeError` if `config.headers` is not a Standard Schema or a callback is not a function.
 #[napi(namespace = "zocket", catch_unwind)]
-pub(crate) fn create<'env>(env: &'env Env, config: Unknown<'env>) -> Result<Object<'env>> {
+pub(crate) fn create<'env>(
+    env: &'env Env,
+    config: Unknown<'env>,
+    message: Unknown<'env>,
+    router: Unknown<'env>,
+) -> Result<Object<'env>> {
     let Some(config) = object(config)? else {
         return Err(unexpected(
             *env,
@@ -50,12 +53,12 @@ pub(crate) fn create<'env>(env: &'env Env, config: Unknown<'env>) -> Result<Obje
     }
     let on_connect = callback(&config, "onConnect")?;
     let on_disconnect = callback(&config, "onDisconnect")?;
-    config.refuse_others(&[])?;
+    config.refuse_others()?;
     plain(
         env,
         &[
-            ("message", builder(env, env.create_array(0)?)?.to_unknown()),
-            ("router", router_function(env)?.to_unknown()),
+            ("message", message),
+            ("router", router),
             ("headersSchema", headers),
             ("onConnect", on_connect),
             ("onDisconnect", on_disconnect),

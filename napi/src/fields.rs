@@ -51,11 +51,6 @@ impl<'env> Fields<'env> {
         self.object.get_named_property_unchecked(name)
     }
 
-    /// The same for a name that is not an option here, and has an error of its own.
-    pub(crate) fn peek(&self, name: &str) -> Result<Unknown<'env>> {
-        self.object.get_named_property_unchecked(name)
-    }
-
     /// Where an option stands, as errors name it.
     pub(crate) fn place(&self, name: &str) -> String {
         format!("{}{}{name}", self.function, self.between)
@@ -75,11 +70,11 @@ impl<'env> Fields<'env> {
     }
 
     /// Refuses an option that nobody asked for, also one that is `undefined`: `{ host: process.env.HOST }` should fail
-    /// where it is written, and not only on the machine that has the variable. `peeked` are names that were only peeked at.
-    pub(crate) fn refuse_others(&self, peeked: &[&str]) -> Result<()> {
+    /// where it is written, and not only on the machine that has the variable.
+    pub(crate) fn refuse_others(&self) -> Result<()> {
         for name in names(&self.object)? {
             let is_known = self.asked.borrow().contains(&name.as_str());
-            if !is_known && !peeked.contains(&name.as_str()) {
+            if !is_known {
                 return Err(self.unknown(&name));
             }
         }

@@ -160,7 +160,7 @@ pub(crate) fn config(env: Env, options: &Object<'_>, memory: f64, heap: f64) -> 
     config.max_inbox = config.max_inbox.min(inbox);
     // JavaScript checks and keeps this one.
     options.get("onError")?;
-    options.0.refuse_others(&[])?;
+    options.0.refuse_others()?;
     Ok(config)
 }
 

@@ -2,7 +2,7 @@
 import type * as Binding from "../../binding.js";
 import { missingAddon } from "../faults/missing-addon.js";
 import { heap, memory } from "./memory.js";
-import { atHome, zocketAtHome, type NativeZocket } from "./realm.js";
+import { atHome } from "./realm.js";
 
 const binding = load();
 
@@ -86,7 +86,8 @@ export const startNative: StartNative = (options, incoming, outgoing, bell) => {
   return isForeign ? atHome(start) : start();
 };
 
-/** `zocket.create` and what it leads to. */
-export const zocket: { create(config: unknown): object } = isForeign
-  ? zocketAtHome(binding.zocket as NativeZocket)
-  : binding.zocket;
+/** What `zocket.create` returns, made of the config, the message builder and the router. */
+export const createZocket: typeof binding.zocket.create = (...given) => {
+  const create = () => binding.zocket.create(...given);
+  return isForeign ? { ...atHome(create) } : create();
+};

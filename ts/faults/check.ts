@@ -1,4 +1,8 @@
-// Checks of what callers hand over, and the words errors have for it: the same as the native side's.
+// Checks of what callers hand over, and the words errors have for it: the same as the native side's. Browsers load it too.
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+
+/** What errors call the thing that {@link isSchema} accepts. */
+export const SCHEMA = 'a Standard Schema (an object with "~standard".validate)';
 
 /** How many characters of a caller's text are repeated in an error. */
 const MAX_QUOTED = 120;
@@ -10,7 +14,12 @@ export function unexpected(place: string, expected: string, got: unknown): TypeE
 
 /** Quotes a caller's text for an error, shortened and with control characters escaped. */
 export function quote(text: string): string {
-  return JSON.stringify(text.length > MAX_QUOTED ? `${text.slice(0, MAX_QUOTED)}…` : text);
+  return JSON.stringify(shorten(text));
+}
+
+/** Cuts a text that is too long to be repeated in an error. */
+export function shorten(text: string): string {
+  return text.length > MAX_QUOTED ? `${text.slice(0, MAX_QUOTED)}…` : text;
 }
 
 /** Names a value in a few words without reading its properties. */
@@ -27,6 +36,7 @@ function describe(value: unknown): string {
     case "object":
       if (value === null) return "null";
       if (Array.isArray(value)) return "an array";
+      if (value instanceof Promise) return "a promise";
       return isPlainObject(value) ? "an object" : "a class instance";
     default:
       return String(value);
@@ -56,4 +66,17 @@ export function isPlainObject(value: unknown): value is object {
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   if (typeof value !== "object" && typeof value !== "function") return false;
   return value !== null && typeof (value as { then?: unknown }).then === "function";
+}
+
+/** Whether the value can be called. */
+export function isFunction(value: unknown): value is (...args: never[]) => unknown {
+  return typeof value === "function";
+}
+
+/** Whether the value has a `"~standard".validate` that can be called. Schemas may be functions themselves. */
+export function isSchema(value: unknown): value is StandardSchemaV1 {
+  if (!isObject(value) && !isFunction(value)) return false;
+  const standard = (value as { readonly "~standard"?: unknown })["~standard"];
+  if (!isObject(standard) && !isFunction(standard)) return false;
+  return isFunction((standard as { readonly validate?: unknown }).validate);
 }

@@ -1,7 +1,14 @@
 // What `createServer` is given, checked as far as JavaScript uses it. The engine checks the other options.
 import type { Gate } from "../connections/admissions.js";
 import type { OnDisconnect } from "../connections/disconnects.js";
-import { isObject, isOptions, isPlainObject, unexpected } from "../faults/check.js";
+import {
+  isFunction,
+  isObject,
+  isOptions,
+  isPlainObject,
+  isSchema,
+  unexpected,
+} from "../faults/check.js";
 import type { OnError } from "../faults/report.js";
 import type { RouteTable } from "../types/routes.js";
 import { refuseUnknown } from "../unknown-options.js";
@@ -69,10 +76,5 @@ export function endingOf(how: unknown): How {
 }
 
 function isOptionalFunction(value: unknown): boolean {
-  return value === undefined || typeof value === "function";
-}
-
-function isSchema(value: unknown): boolean {
-  const schema = value as { readonly "~standard"?: { readonly validate?: unknown } } | null;
-  return typeof schema?.["~standard"]?.validate === "function";
+  return value === undefined || isFunction(value);
 }

@@ -1,0 +1,92 @@
+// The message builder: `incoming`, `outgoing` and `use`.
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+
+import { isFunction, isSchema, SCHEMA, unexpected } from "../faults/check.js";
+import type { MessageBuilder } from "../types/builder.js";
+import { refuseOtherNameOf, refuseUnknown } from "../unknown-options.js";
+import { isSlowClient, SLOW_CLIENT } from "./slow-client.js";
+
+/** What other libraries call the schema of a message, and what it does about slow clients. */
+const ALIASES = {
+  args: "payload",
+  body: "payload",
+  data: "payload",
+  input: "payload",
+  output: "payload",
+  schema: "payload",
+  backpressure: "slowClient",
+  policy: "slowClient",
+};
+
+/** A middleware, as the builder keeps it. */
+type AnyMiddleware = (message: never) => unknown;
+
+/** Makes a message builder. Its incoming messages go through `middlewares`, an array that nobody changes. */
+export function builder(middlewares: readonly AnyMiddleware[]): MessageBuilder {
+  const made = {
+    incoming(definition: unknown) {
+      const place = "zo.message.incoming";
+      const fields = fieldsOf(place, definition);
+      const payload = payloadOf(place, fields);
+      if (fields["slowClient"] !== undefined) {
+        throw new TypeError(`${place}: slowClient: only outgoing messages have a slowClient`);
+      }
+      refuseUnknown(`${place}: `, fields, ["payload"], ALIASES, ["slowClient"]);
+      return { payload, _direction: "in", _middlewares: [...middlewares] };
+    },
+    outgoing(definition: unknown) {
+      const place = "zo.message.outgoing";
+      const fields = fieldsOf(place, definition);
+      const payload = payloadOf(place, fields);
+      const { slowClient } = fields;
+      if (slowClient !== undefined && !isSlowClient(slowClient)) {
+        throw unexpected(`${place}: slowClient`, SLOW_CLIENT, slowClient);
+      }
+      refuseUnknown(`${place}: `, fields, ["payload", "slowClient"], ALIASES);
+      const own = slowClient === undefined ? {} : { slowClient };
+      return { payload, _direction: "out", ...own };
+    },
+    use(middleware: unknown) {
+      if (!isFunction(middleware)) {
+        throw unexpected("zo.message.use", "a middleware (a function)", middleware);
+      }
+      return builder([...middlewares, middleware]);
+    },
+  };
+  return made as never;
+}
+
+const { incoming, outgoing } = builder([]);
+
+/**
+ * Defines messages without a server, for a package that the server and its clients share. `zo.router` takes routes made of them.
+ *
+ * @example
+ * ```ts
+ * import { message } from "@zocket/core/contract";
+ *
+ * export const routes = {
+ *   chat: {
+ *     message: message.incoming({ payload: z.object({ text: z.string() }) }),
+ *     onMessage: message.outgoing({ payload: z.object({ from: z.string(), text: z.string() }) }),
+ *   },
+ * };
+ * ```
+ */
+export const message: Pick<MessageBuilder, "incoming" | "outgoing"> = { incoming, outgoing };
+
+/** A definition as users write it: `{ payload: schema }`. */
+function fieldsOf(place: string, definition: unknown): Readonly<Record<string, unknown>> {
+  if (typeof definition === "object" && definition !== null && !Array.isArray(definition)) {
+    return definition as Readonly<Record<string, unknown>>;
+  }
+  throw unexpected(place, "an object { payload: schema }", definition);
+}
+
+function payloadOf(place: string, fields: Readonly<Record<string, unknown>>): StandardSchemaV1 {
+  const { payload } = fields;
+  if (isSchema(payload)) return payload;
+  // Another name that stands for it says more than "got undefined".
+  if (payload === undefined) refuseOtherNameOf("payload", `${place}: `, fields, ALIASES);
+  throw unexpected(`${place}: payload`, SCHEMA, payload);
+}

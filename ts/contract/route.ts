@@ -1,0 +1,60 @@
+// Tells what a place in a tree of routes holds: a message, or a group of further routes.
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+
+import { isFunction, isPlainObject, isSchema, SCHEMA, unexpected } from "../faults/check.js";
+import { isSlowClient, SLOW_CLIENT, type SlowClient } from "./slow-client.js";
+
+/** What users may have written where we expect something of ours. */
+type Unchecked = Readonly<Record<string, unknown>>;
+
+/** A function that stands in a list of middlewares. */
+type Middleware = (message: { ctx: object; payload: unknown }) => unknown;
+
+/** What a place in a tree of routes holds. */
+export type Place =
+  | {
+      readonly kind: "incoming";
+      readonly schema: StandardSchemaV1;
+      /** A copy, so that what users do to the definition later changes nothing. */
+      readonly middlewares: readonly Middleware[];
+    }
+  | { readonly kind: "outgoing"; readonly slowClient: SlowClient | undefined }
+  | { readonly kind: "group"; readonly routes: object };
+
+/** Reads what stands at `place`. Only a message has a string for `_direction`; a group may hold a route of that name. */
+export function readPlace(place: string, value: unknown): Place {
+  const isPlain = isPlainObject(value);
+  if (isPlain && Object.hasOwn(value, "_direction")) {
+    const direction = (value as Unchecked)["_direction"];
+    if (typeof direction === "string") return readMessage(place, value as Unchecked, direction);
+  }
+  if (isSchema(value)) {
+    const wrap = "wrap it: zo.message.incoming({ payload: schema })";
+    throw new TypeError(`${place}: expected a message definition, got a schema; ${wrap}`);
+  }
+  if (isPlain) return { kind: "group", routes: value };
+  throw unexpected(place, "a message definition or a plain object of nested routes", value);
+}
+
+/** Checks a message definition again: it is an object that users can change, copy and write themselves. */
+function readMessage(place: string, definition: Unchecked, direction: string): Place {
+  const { payload: schema, slowClient } = definition;
+  if (!isSchema(schema)) throw unexpected(`${place}.payload`, SCHEMA, schema);
+  if (direction === "out") {
+    if (slowClient !== undefined && !isSlowClient(slowClient)) {
+      throw unexpected(`${place}.slowClient`, SLOW_CLIENT, slowClient);
+    }
+    return { kind: "outgoing", slowClient };
+  }
+  if (direction !== "in") throw unexpected(`${place}._direction`, '"in" or "out"', direction);
+  if (slowClient !== undefined) {
+    throw new TypeError(`${place}.slowClient: only outgoing messages have a slowClient`);
+  }
+  const found = definition["_middlewares"];
+  // From an iterator it would leave out nothing: `Array.from` reads the holes of an array too.
+  const middlewares: unknown[] | undefined = Array.isArray(found) ? Array.from(found) : undefined;
+  if (!middlewares?.every(isFunction)) {
+    throw unexpected(`${place}._middlewares`, "an array of functions", found);
+  }
+  return { kind: "incoming", schema, middlewares: middlewares as unknown[] as Middleware[] };
+}

@@ -1,0 +1,149 @@
+// `zo.router`: walks routes and handlers once, and leaves the flat table that the dispatcher and the engine number their routes by.
+import { isFunction, isPlainObject, quote, shorten, unexpected } from "../faults/check.js";
+import type { IncomingRoute, OutgoingRoute } from "../types/routes.js";
+import { readPlace } from "./route.js";
+
+/** How deep routes nest at most. No tree of a person gets there; one that contains itself always does. */
+const MAX_DEPTH = 64;
+/** How many messages a router holds at most, and how many groups of them. */
+const MAX_ROUTES = 65_536;
+/** How long the wire name of a route is at most, in bytes of UTF-8. It travels with every message. */
+const MAX_NAME = 1_024;
+
+/** A router as it is before it has types. */
+export interface UntypedRouter {
+  readonly routes: unknown;
+  readonly handlers: unknown;
+  readonly _table: {
+    readonly incoming: readonly IncomingRoute[];
+    readonly outgoing: readonly OutgoingRoute[];
+  };
+}
+
+/**
+ * Makes the application router from nested routes and the handlers of the incoming ones.
+ *
+ * @throws `TypeError` naming the path of a wrong route or handler.
+ */
+export function router(routes: unknown, handlers: unknown): UntypedRouter {
+  if (!isPlainObject(routes)) {
+    throw unexpected("zo.router: routes", "a plain object of routes", routes);
+  }
+  const walk = new Walk();
+  walk.group("", 0, routes, handlerGroup("", handlers));
+  const { incoming, outgoing } = walk;
+  // Hidden, so that spreading, `Object.keys` and `JSON.stringify` pass over it.
+  const table = { __proto__: null, value: { incoming, outgoing } };
+  return Object.defineProperty({ routes, handlers }, "_table", table) as never;
+}
+
+/** One pass over the routes with their handlers, and the table as far as it got. */
+class Walk {
+  readonly incoming: IncomingRoute[] = [];
+  readonly outgoing: OutgoingRoute[] = [];
+  #messages = 0;
+  #groups = 0;
+
+  /** Walks one group. `prefix` is its path, empty for the root; without `handlers` all of it is left out. */
+  group(prefix: string, depth: number, routes: object, handlers: object | undefined): void {
+    this.#countGroup(prefix, depth);
+    const left = new Map(handlers && entriesOf(placeOf("handlers", prefix), handlers));
+    for (const [key, value] of entriesOf(placeOf("routes", prefix), routes)) {
+      const name = nameOf("routes", prefix, key);
+      const handler = left.get(key);
+      left.delete(key);
+      const found = readPlace(placeOf("routes", name), value);
+      if (found.kind === "group") {
+        const group = handler === undefined ? undefined : handlerGroup(name, handler);
+        this.group(name, depth + 1, found.routes, group);
+        continue;
+      }
+      this.#countMessage();
+      if (found.kind === "incoming") {
+        const { schema, middlewares } = found;
+        if (handler === undefined) continue;
+        if (!isFunction(handler)) {
+          throw unexpected(placeOf("handlers", name), "a handler (a function)", handler);
+        }
+        this.incoming.push({ name, schema, middlewares, handler: handler as never });
+      } else {
+        if (handler !== undefined) {
+          const rule = "is an outgoing route; only incoming routes have handlers";
+          throw new TypeError(`${placeOf("handlers", name)}: ${quote(name)} ${rule}`);
+        }
+        const { slowClient } = found;
+        this.outgoing.push(slowClient === undefined ? { name } : { name, slowClient });
+      }
+    }
+    for (const [key, handler] of left) {
+      if (handler === undefined) continue;
+      const name = nameOf("handlers", prefix, key);
+      throw new TypeError(
+        `${placeOf("handlers", name)}: expected the name of an incoming route, got ${quote(name)}`,
+      );
+    }
+  }
+
+  /** Bounds the walk: neither a tree that contains itself nor one group reached by very many paths may hang or overflow it. */
+  #countGroup(prefix: string, depth: number): void {
+    this.#groups += 1;
+    if (depth > MAX_DEPTH) {
+      const place = placeOf("routes", shorten(prefix));
+      const expected = `expected at most ${MAX_DEPTH} levels of nesting, got more`;
+      throw new TypeError(`${place}: ${expected}; do the routes contain themselves?`);
+    }
+    if (this.#groups > MAX_ROUTES) {
+      throw new TypeError(`zo.router: routes: expected at most ${MAX_ROUTES} groups, got more`);
+    }
+  }
+
+  #countMessage(): void {
+    this.#messages += 1;
+    if (this.#messages > MAX_ROUTES) {
+      throw new TypeError(`zo.router: routes: expected at most ${MAX_ROUTES} routes, got more`);
+    }
+  }
+}
+
+/** The own enumerable properties whose keys are strings; each is read once. */
+function entriesOf(place: string, group: object): [key: string, value: unknown][] {
+  return Object.keys(group).map((key) => {
+    // No two keys may become the same UTF-8 text.
+    if (/\p{Surrogate}/u.test(key)) {
+      const shown = key.replace(/\p{Surrogate}/gu, "\ufffd");
+      throw new TypeError(`${place}: expected a key without lone surrogates, got ${quote(shown)}`);
+    }
+    return [key, (group as Readonly<Record<string, unknown>>)[key]];
+  });
+}
+
+/** Checks a key and joins it to the path of its group: the wire name, if a message stands there. */
+function nameOf(argument: string, prefix: string, key: string): string {
+  if (key === "" || key.includes(".") || key.startsWith("$")) {
+    const expected = "expected a key that is not empty, has no dot and does not start with $";
+    throw new TypeError(`${placeOf(argument, prefix)}: ${expected}, got ${quote(key)}`);
+  }
+  const name = join(prefix, key);
+  const length = new TextEncoder().encode(name).length;
+  if (length > MAX_NAME) {
+    const place = placeOf(argument, shorten(name));
+    throw new TypeError(`${place}: expected a path of at most ${MAX_NAME} bytes, got ${length}`);
+  }
+  return name;
+}
+
+/** The handlers of a group, which have the shape of its routes. */
+function handlerGroup(path: string, value: unknown): object {
+  if (isPlainObject(value)) return value;
+  throw unexpected(placeOf("handlers", path), "a plain object of handlers", value);
+}
+
+/** Where something stands in one of the two arguments, as errors name it. */
+function placeOf(argument: string, path: string): string {
+  return `zo.router: ${join(argument, path)}`;
+}
+
+/** Joins two parts of a path, either of which may be empty. */
+function join(left: string, right: string): string {
+  return left === "" || right === "" ? `${left}${right}` : `${left}.${right}`;
+}
