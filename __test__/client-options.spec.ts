@@ -188,7 +188,7 @@ describe("the options", () => {
       "open",
       `sends "chat.message", ${bytes} bytes`,
       'received "chat.onMessage", ',
-      "received something that is no envelope",
+      "received a message that is not an envelope",
       'closed with 4000 "line\\nbreak"',
       "next attempt in ",
       "attempt 2 to connect",

@@ -186,7 +186,7 @@ const recordOfOurs = zocket.create({
 // @ts-expect-error onConnect returns `clientId`
 recordOfOurs.router({}, {});
 const nothing = zocket.create({ headers, onConnect: () => null });
-// @ts-expect-error onConnect returns null, which is neither an object nor nothing
+// @ts-expect-error onConnect returns null, which is not an object or undefined
 nothing.message.incoming({ payload });
 
 // Middlewares: synchronous, asynchronous, nothing, sometimes, over what was there, in one chain
@@ -241,7 +241,7 @@ zo.message.use((): { rooms?: string[] } => ({}));
 zo.message.use(({ ctx }) => (ctx.level ? { clientId: "" } : undefined));
 // @ts-expect-error sometimes it is, in a promise
 zo.message.use(async ({ ctx }) => (ctx.level ? { clientId: "" } : { a: 1 }));
-// @ts-expect-error null is neither an object nor nothing
+// @ts-expect-error null is not an object or undefined
 zo.message.use(() => null);
 // @ts-expect-error a promise in a promise's place alone
 zo.message.use(() => ({ then: () => {} }));

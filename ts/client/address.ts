@@ -34,7 +34,7 @@ function absolute(url: string | URL): string {
   const isAbsolute = /^[a-z][\w+.-]*:/i.test(text);
   if (!isAbsolute && page === undefined) {
     throw new TypeError(
-      "createZocketClient: url: expected a whole URL such as wss://example.com, as there is no page whose host a path could have",
+      "createZocketClient: url: expected a whole URL such as wss://example.com; a path alone works only in a page",
     );
   }
   if (isAbsolute && !isWhole()) return text;

@@ -78,7 +78,7 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
         },
         received(data) {
           const envelope = parse(data);
-          if (!envelope) return log("received something that is no envelope");
+          if (!envelope) return log("received a message that is not an envelope");
           if (debug) log(`received ${described(envelope.type, data as string)}`);
           if (envelope.type !== ERROR_TYPE) messages.get(envelope.type)?.emit(envelope.payload);
           else if (isErrorPayload(envelope.payload)) errors.emit(envelope.payload);
@@ -86,7 +86,7 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
         ended(event) {
           if (event.code === TOO_LARGE && longest.length > 0) {
             const message =
-              "The server closed the connection, as a message was larger than it takes";
+              "The server closed the connection, because a message was larger than its maxPayload";
             errors.emit({ code: "TOO_LARGE", route: longest.route, message });
           }
           return closes.emit(event);

@@ -101,7 +101,7 @@ function webSocketClass(given: WebSocketClass | undefined): WebSocketClass {
   if (typeof found === "function") return found;
   if (given !== undefined) throw wrong(".WebSocket", "a class", kindOf(given));
   throw new TypeError(
-    'createZocketClient: there is no global WebSocket here; pass a class as options.WebSocket, such as that of the package "ws"',
+    'createZocketClient: this platform has no global WebSocket; pass a class as options.WebSocket, such as the one of the package "ws"',
   );
 }
 

@@ -128,7 +128,7 @@ declare const none: unique symbol;
 
 /** What stands for the routes there, so that the compiler says it. */
 type RouterIsMissing =
-  "the type of the router is missing: createZocketClient<typeof appRouter>(url)";
+  "createZocketClient needs the type of the router: createZocketClient<typeof appRouter>(url)";
 
 /**
  * The incoming routes as functions: `send.chat.message(payload)`. They throw the errors of `JSON.stringify`. A payload that JSON

@@ -51,4 +51,4 @@ type Checked<TUserContext, TMember> = 0 extends 1 & TUserContext
     ? [Taken<TUserContext>] extends [never]
       ? TMember
       : `onConnect returns \`${Taken<TUserContext>}\`, a name that zocket itself puts into ctx`
-    : "onConnect returns something that is neither an object nor nothing";
+    : "onConnect returns a value that is not an object or undefined";
