@@ -7,7 +7,7 @@ use crate::{
     handshake::rules::Rules,
 };
 
-/// What happens to a client that reads slower than it is sent to.
+/// The treatment of a client that reads more slowly than the server sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SlowClient {
     /// The connection is cut, so the client can come back and start afresh.
@@ -17,7 +17,7 @@ pub enum SlowClient {
     Drop,
 }
 
-/// How a server listens and what it puts up with.
+/// How a server listens, and its limits.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Host name or address to listen on; `None` is all interfaces, IPv6 and IPv4.
@@ -28,15 +28,15 @@ pub struct Config {
     pub rules: Rules,
     /// Bytes of one incoming message; a larger one closes the connection with 1009. Default 1 MiB.
     pub max_payload: usize,
-    /// Bytes that may wait for one client before [`SlowClient`] applies to the next message. What it costs to keep them counts
+    /// Bytes that may wait for one client before [`SlowClient`] applies to the next message. Their bookkeeping counts
     /// too. One message of each [`Latest`](crate::RoutePolicy::Latest) route may wait besides. Default 1 MiB.
     pub max_backpressure: usize,
-    /// Bytes that all connections together may hold, in inboxes, messages that are not complete, and outboxes; past it those
-    /// that hold the most are not read, get nothing more once their sockets are full, and are cut off after a second. The
-    /// inboxes get a quarter of it at most. Default 1 GiB, as the engine does not know the machine.
+    /// Bytes that all connections together may hold, in inboxes, incomplete messages and outboxes. Past it, the engine stops
+    /// reading the connections that hold the most, and sends nothing more to them once their sockets are full. It cuts them off
+    /// after a second. The inboxes get at most a quarter. Default 1 GiB, because the engine does not know the machine.
     pub max_buffered_bytes: usize,
-    /// What happens past `max_backpressure`, where the route of the message has no
-    /// [policy](crate::RoutePolicy) of its own.
+    /// The treatment of a client past `max_backpressure`, if the route of the message has no
+    /// [policy](crate::RoutePolicy).
     pub slow_client: SlowClient,
     /// Silence before a ping; twice this without a byte ends the connection. `None` turns it off. Default 30 s.
     pub heartbeat_interval: Option<Duration>,

@@ -1,4 +1,4 @@
-//! What can go wrong when a server is set up, and whose fault it is.
+//! The errors of a server that cannot start, and who is at fault.
 
 use std::{io, net::SocketAddr};
 
@@ -16,7 +16,7 @@ pub enum Error {
     Resolve {
         /// The name as configured.
         hostname: String,
-        /// What the resolver said.
+        /// The resolver's error.
         source: io::Error,
     },
     /// The address cannot be listened on: in use, not ours, or not permitted.
@@ -24,7 +24,7 @@ pub enum Error {
     Bind {
         /// The address that was tried last.
         address: SocketAddr,
-        /// What the system said; its kind tells a port in use from the rest.
+        /// The system's error. Its kind tells a port in use from other errors.
         source: io::Error,
     },
     /// A limit in the [`Config`](crate::Config) makes no sense; the caller's fault.
@@ -32,7 +32,7 @@ pub enum Error {
     Config {
         /// The field of `Config`.
         field: &'static str,
-        /// What it should have been.
+        /// The values that are allowed.
         expected: &'static str,
     },
     /// The system would not start an I/O thread or its event loop.

@@ -1,25 +1,26 @@
-//! WebSocket engine: connections, rooms and fan-out on I/O threads of its own.
+//! A WebSocket engine. It runs connections, rooms and fan-out on its own I/O threads.
 //!
-//! A module uses only what stands below it:
+//! The program that takes the engine's events and gives it commands is called the owner. A module uses only modules below it in
+//! this table:
 //!
 //! | floor | owns |
 //! |---|---|
 //! | [`server`] | the public face: [`Server`] starts, [`ServerHandle`] takes events and hands in commands |
-//! | `tasks` | all that awaits: accepts, upgrades, reads, closes |
-//! | `shard` | the state of one I/O thread, and what is done with it |
-//! | `connection` | the state of one socket: what waits to be written, and whether it is read |
-//! | [`border`] | the only way out and the only way in: events, commands, and where both wait |
+//! | `tasks` | everything that awaits: accepts, upgrades, reads, closes |
+//! | `shard` | the state of one I/O thread, and all changes of it |
+//! | `connection` | the state of one socket: its outbox, its heartbeat, and whether the engine reads it |
+//! | [`border`] | the border with the owner: events, commands, and the queues of both |
 //! | `metrics` | counters |
 //! | [`config`] | every limit and timeout of a server |
-//! | `rooms` | who is in which room |
-//! | `limits` | rates, places and memory, of clients, of addresses and of the whole server |
-//! | [`message`] | the JSON wrapper, the routes, and what becomes of a message that has arrived |
+//! | `rooms` | the members of each room |
+//! | `limits` | limits of clients, of addresses and of the whole server: rates, places and memory |
+//! | [`message`] | the JSON envelope, the routes, and the way of an incoming message |
 //! | [`handshake`] | the upgrade request and its refusals |
 //! | `transport` | sockets |
 //! | `frame` | the bytes of RFC 6455 |
-//! | `sync` | what threads share things with, and their models |
-//! | `shrink` | memory of lists and maps that comes back after a peak |
-//! | `error` | what can go wrong when a server starts |
+//! | `sync` | locks and notifications, which tests replace with models |
+//! | `shrink` | lists and maps that give memory back after a peak |
+//! | `error` | the errors of a server that cannot start |
 #![forbid(unsafe_code)]
 
 pub mod border;

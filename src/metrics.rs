@@ -1,4 +1,6 @@
-//! Counters. Each shard writes its own set alone; the owner adds them up.
+//! Counters. Each shard has a set, and the owner adds the sets up.
+//!
+//! Only the thread of a shard writes its counters.
 
 use std::{
     array,
@@ -13,7 +15,7 @@ pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     pub(crate) fn add(&self, n: u64) {
-        // Release pairs with the load of a snapshot: who sees a message written also sees it sent.
+        // Release pairs with the load of a snapshot: a thread that sees a message written also sees it sent.
         self.0
             .store(self.0.load(Ordering::Relaxed) + n, Ordering::Release);
     }
@@ -23,7 +25,7 @@ impl Counter {
     }
 }
 
-/// What one shard has counted.
+/// The counters of one shard.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     pub(crate) opened: Counter,
@@ -54,9 +56,9 @@ pub struct Snapshot {
     pub refused: [u64; Reason::ALL.len()],
     /// Whole messages read.
     pub received: u64,
-    /// Messages that were no envelope.
+    /// Messages that were not envelopes.
     pub bad_message: u64,
-    /// Messages for a route there is not.
+    /// Messages for a route that does not exist.
     pub no_route: u64,
     /// Messages past `max_messages_per_second`.
     pub rate_limited: u64,
@@ -80,7 +82,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     pub(crate) fn add(&mut self, shard: &Metrics) {
-        // What ends a message is read before what starts one, so that `queued` is never negative.
+        // The ends of messages are read before their beginnings, so that `queued` is never negative.
         let written = shard.written.get();
         let dropped = shard.dropped.get();
         let sent = shard.sent.get();

@@ -1,4 +1,4 @@
-//! Who is in which room.
+//! The members of each room.
 
 use std::sync::Arc;
 
@@ -8,6 +8,6 @@ pub(crate) mod registry;
 /// Longest room name in bytes.
 pub const MAX_ROOM_NAME: usize = 4096;
 
-/// A room's name: any bytes, since JavaScript strings need not be valid UTF-16. All that know the room share it, on all
-/// shards, as a name may be long.
+/// The name of a room. It may be any bytes, because a JavaScript string need not be valid UTF-16. All shards share it, because a
+/// name may be long.
 pub(crate) type RoomName = Arc<[u8]>;

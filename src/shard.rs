@@ -1,7 +1,7 @@
 //! One I/O thread: owns its connections and its share of every room.
 //!
-//! Nothing here is shared with another thread but the inbox, the mailbox and the counters. This file holds the state, and what
-//! needs nothing else; the files beside it are what is done with it. Nothing here awaits.
+//! A shard shares its inbox, its mailbox and its counters with other threads, and what [`shared`] holds. This file has the state,
+//! and functions that need nothing else. The files beside it change the state. Nothing here awaits.
 
 pub(crate) mod bad;
 pub(crate) mod delivery;
@@ -57,7 +57,7 @@ pub(crate) struct Shard {
     pub(crate) inbox: RefCell<InboxWriter>,
     /// The inbox has its first event since it was published.
     pub(crate) unpublished: Notify,
-    /// What the owner has not heard of yet.
+    /// Bad messages that the owner has not heard of yet.
     bad: RefCell<BadMessages>,
     /// The first bad message of a second has come.
     pub(crate) has_bad: Notify,
@@ -65,16 +65,16 @@ pub(crate) struct Shard {
     registry: RefCell<Registry>,
     /// Connections to flush at the end of the batch.
     touched: RefCell<Vec<Rc<Connection>>>,
-    /// What its connections hold.
+    /// The bytes that its connections hold.
     tally: Rc<Tally>,
-    /// Something is being done about holding too much.
+    /// The relief of the server is running.
     pub(crate) is_relieving: Cell<bool>,
-    /// Something is to be done about it.
+    /// Wakes the relief.
     pub(crate) is_over: Notify,
     /// Connections that stopped reading because the inbox is full, or the server holds too much.
     waiting: RefCell<Vec<Rc<Connection>>>,
     scratch: Cell<Vec<u8>>,
-    /// Of the heartbeat's timer.
+    /// Ticks of the heartbeat's timer.
     tick: Cell<u16>,
     /// Number of the last fan-out with several rooms.
     fan_out: Cell<u32>,
@@ -82,7 +82,7 @@ pub(crate) struct Shard {
     stopping: Cell<Option<StopMode>>,
     /// The mode has changed.
     pub(crate) stop_signal: Notify,
-    /// Who is closed when, while the server drains.
+    /// The plan of the drain, while the server drains.
     pub(crate) drain: RefCell<Option<Drain>>,
     pub(crate) tasks: Tasks,
 }
@@ -149,7 +149,7 @@ impl Shard {
         self.tick.get()
     }
 
-    /// How it stops, once it does.
+    /// How the shard stops; `None` before it does.
     pub(crate) fn stopping(&self) -> Option<StopMode> {
         self.stopping.get()
     }
@@ -192,7 +192,7 @@ impl Shard {
         if connection.read_gate.start_waiting() {
             let mut waiting = self.waiting.borrow_mut();
             if waiting.len() == waiting.capacity() {
-                // An owner that takes nothing for long would keep all that come and go meanwhile.
+                // If the owner took nothing for long, this list would keep all connections that come and go meanwhile.
                 waiting.retain(|it| it.state() != State::Ended);
             }
             waiting.push(connection.clone());
@@ -224,7 +224,7 @@ impl Shard {
         }
     }
 
-    // What the owner is told.
+    // Reports to the owner.
 
     /// Appends an event for the owner; returns how many bytes its value has.
     pub(crate) fn tell(&self, handle: Handle, event: &Event<'_>) -> u32 {

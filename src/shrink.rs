@@ -1,11 +1,11 @@
-//! Memory of lists and maps that comes back after a peak.
+//! Shrinks lists and maps after a peak, so that their memory comes back.
 
 use std::{
     collections::HashMap,
     hash::{BuildHasher, Hash},
 };
 
-/// Places that are always kept: fewer are not worth it.
+/// Places that are always kept, because fewer would save too little.
 const KEPT: usize = 64;
 /// Places that are kept for each item: so much has to come or go before memory is moved again.
 const SPARE: usize = 8;

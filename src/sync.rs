@@ -1,5 +1,5 @@
-//! What threads share is made of these: the standard library's and tokio's, or for `npm run loom` their models, which
-//! try every order of what the threads do. The models themselves are in `border/models`.
+//! The locks, atomics and notifications that threads share. They come from the standard library and tokio. For `npm run loom` they
+//! come from loom, which tries every order of the threads' steps. The models are in `border/models`.
 
 #[cfg(not(all(test, zocket_loom)))]
 pub(crate) use std::sync::{
@@ -32,7 +32,7 @@ mod model {
 
     use loom::{future::AtomicWaker, sync::atomic::AtomicBool};
 
-    /// What tokio promises of its own with one waiter: a notification that nobody waits for is kept.
+    /// The promise of tokio's notification with one waiter: it keeps a notification until somebody waits for it.
     #[derive(Default)]
     pub(crate) struct Notify {
         permit: AtomicBool,

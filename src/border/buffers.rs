@@ -1,16 +1,18 @@
-//! Memory of commands that have been applied, for those that come. What one thread allocates and another one frees goes
-//! back to the system again and again, and costs page faults each time.
+//! Keeps the memory of commands that were applied, and uses it for new ones.
+//!
+//! Without this, the JavaScript thread would allocate the memory and an I/O thread would free it. The allocator would then return
+//! it to the system each time, and each new buffer would cost page faults.
 
 use std::sync::{Arc, PoisonError};
 
 use crate::sync::{Mutex, MutexGuard};
 
-/// Most bytes that are kept: about what comes together while one batch of events is dealt with.
+/// How many bytes are kept at most: about as many as one batch of events leads to.
 const MOST: usize = 1024 * 1024;
 /// A larger buffer is freed.
 const LARGEST: usize = 256 * 1024;
 
-/// Empty buffers, of one server.
+/// The empty buffers of one server.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     kept: Mutex<Kept>,
@@ -23,7 +25,7 @@ struct Kept {
 }
 
 impl Buffers {
-    /// An empty buffer, with the memory of the one that was given back last.
+    /// Returns an empty buffer, with the memory of the one that was given back last.
     pub(crate) fn get(&self) -> Vec<u8> {
         let mut kept = self.lock();
         let buffer = kept.buffers.pop().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What the owner tells the engine, and its binary form: the only way in.
+//! Commands: the orders of the owner, and their binary form. The engine takes orders in no other way.
 //!
 //! Commands are little-endian `u32` words. Each starts with its opcode and its whole length in
 //! words; text and payloads are padded with zeros to whole words.
@@ -27,7 +27,7 @@ pub enum Command<'a> {
     Admit(Handle),
     /// Answer the upgrade with an HTTP status; releases the handle.
     Refuse {
-        /// Whose upgrade.
+        /// The connection that asked for the upgrade.
         handle: Handle,
         /// 400 to 599.
         status: u16,
@@ -48,7 +48,7 @@ pub enum Command<'a> {
         route: u32,
         /// JSON text.
         payload: Option<&'a [u8]>,
-        /// Who gets it; doubles count once.
+        /// The receivers. A client that is listed twice gets one copy.
         clients: Handles<'a>,
     },
     /// Send to everybody in any of some rooms, once.
@@ -57,7 +57,7 @@ pub enum Command<'a> {
         route: u32,
         /// JSON text.
         payload: Option<&'a [u8]>,
-        /// Which rooms.
+        /// The rooms whose members receive it.
         rooms: RoomNames<'a>,
     },
     /// Send to every open client.
@@ -122,8 +122,8 @@ impl<'a> Iterator for RoomNames<'a> {
     }
 }
 
-/// Walks the commands of one buffer. Ends early at the first that makes no sense; `None` then
-/// comes with bytes left, which [`is_done`](Self::is_done) tells.
+/// Walks the commands of one buffer. It stops at the first command that it cannot decode. Then [`is_done`](Self::is_done) is
+/// false.
 #[derive(Debug)]
 pub struct Commands<'a>(&'a [u8]);
 

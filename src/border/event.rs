@@ -1,7 +1,7 @@
-//! What the engine tells its owner, and how it reads on the border.
+//! Events: reports of the engine to its owner, and their form on the border.
 //!
-//! Events travel in batches: for each a [`Head`] of four numbers, and the values of all as one JSON array, so that the
-//! owner parses a whole batch at once, and nothing it can have as numbers.
+//! Events travel in batches. Each event has a [`Head`] of four numbers and a value. The values of a batch form one JSON array, so
+//! the owner parses all of them at once. Numbers are not in the JSON, because parsing them would cost more.
 //!
 //! | code | value | meaning |
 //! |---|---|---|
@@ -22,14 +22,14 @@ use crate::{
     message::json::push_json_string,
 };
 
-/// Wakes the owner of a server: the only way out of the engine.
+/// Wakes the owner of a server. The engine calls its owner in no other way.
 pub trait EventSink: Send + Sync + 'static {
-    /// There is something to take. Called from I/O threads, at most once until the owner has
-    /// answered with [`ServerHandle::answer`](crate::ServerHandle::answer). Must not block.
+    /// Tells the owner that events wait. I/O threads call it, and not again before the owner has answered with
+    /// [`ServerHandle::answer`](crate::ServerHandle::answer). It must not block.
     fn ring(&self);
 
-    /// A crowd has left, so memory of many connections is free: a good moment to give it back to the system. Called from
-    /// I/O threads, each time twice within ten seconds. Must not block.
+    /// Tells the owner that many connections have ended and left free memory, which it can now return to the system. I/O threads
+    /// call it twice within ten seconds. It must not block.
     fn thinned(&self) {}
 }
 
@@ -39,7 +39,7 @@ impl<F: Fn() + Send + Sync + 'static> EventSink for F {
     }
 }
 
-/// A fault that is about no message.
+/// A fault that does not concern a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultCode {
     /// A client was cut off because it read too slowly.
@@ -63,12 +63,12 @@ impl FaultCode {
     }
 }
 
-/// What stands beside an event's value.
+/// The numbers of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
     /// The connection it is about.
     pub handle: Handle,
-    /// What it is; see [the table](self).
+    /// The kind of event; see [the table](self).
     pub code: i32,
     /// Bytes of its value.
     pub bytes: u32,
@@ -103,7 +103,7 @@ pub enum Event<'a> {
     Upgrade {
         /// The id the client will have.
         id: ClientId,
-        /// What it asked for.
+        /// The request.
         request: &'a UpgradeRequest,
     },
     /// The connection is over.
@@ -116,11 +116,11 @@ pub enum Event<'a> {
         /// The `$error` payload, JSON text.
         payload: &'a [u8],
     },
-    /// A fault that is about no message.
+    /// A fault that does not concern a message.
     Fault {
-        /// What kind.
+        /// The kind of fault.
         code: FaultCode,
-        /// For people.
+        /// A text for people.
         message: &'a str,
         /// The client it is about.
         id: Option<ClientId>,

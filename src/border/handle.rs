@@ -1,4 +1,4 @@
-//! Names of clients: as users see them, and as both sides of the border number them.
+//! The two names of a client: the id that users see, and the number that both sides of the border use.
 
 use std::fmt;
 
@@ -29,8 +29,8 @@ impl fmt::Display for ClientId {
     }
 }
 
-/// The number of a connection on the border: small, dense, and not reused before the owner has
-/// released it. It tells the shard too, so nobody needs a table to find it.
+/// The number of a connection on the border. Numbers are small and dense. The engine uses a number again only after the owner has
+/// released it. The number also contains the shard, so no table is needed to find it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Handle(pub u32);
 

@@ -1,10 +1,10 @@
-//! What happened on one shard since the owner last looked.
+//! The inbox of one shard: events that the owner has not taken yet.
 //!
-//! The shard appends to a batch of its own ([`InboxWriter`]) and publishes it when its other ready
-//! tasks have had their turn; the owner takes published batches. The lock is held for a push or a
-//! pop, never for a message. Bounded in bytes: past `limit` the shard stops reading sockets, so
-//! that TCP slows the clients down and nothing is lost. Events that are no messages always fit;
-//! connections bound their number.
+//! The shard appends events to a batch that only it sees ([`InboxWriter`]). It publishes the batch when its other ready tasks have
+//! had their turn. The owner takes published batches. The lock is held for a push or a pop of a batch, never for a message.
+//!
+//! The inbox has a bound in bytes. Past `limit` the shard stops reading sockets. TCP then slows the clients down, and nothing is
+//! lost. Events that are not messages always fit, because the number of connections bounds their number.
 
 use std::{
     collections::VecDeque,
@@ -67,13 +67,13 @@ impl Bell {
 pub struct Batch {
     heads: Vec<Head>,
     text: Vec<u8>,
-    /// What values will take besides, as they are much larger once they are parsed.
+    /// Additional bytes, for values that are much larger once they are parsed.
     growth: usize,
     more: bool,
 }
 
 impl Batch {
-    /// What stands beside the values; see [`event`](crate::border::event).
+    /// The numbers of the events; see [`event`](crate::border::event).
     #[must_use]
     pub fn heads(&self) -> &[Head] {
         &self.heads
@@ -115,7 +115,7 @@ impl Batch {
         bytes
     }
 
-    /// What it takes of the inbox's limit.
+    /// The bytes that count towards the inbox's limit.
     fn bytes(&self) -> usize {
         self.text.len() + size_of_val(&*self.heads) + self.growth
     }
@@ -165,7 +165,7 @@ struct Queue {
     spare: Batch,
 }
 
-/// What a take leaves behind.
+/// The state of the inbox after a take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Drained {
     /// The shard waits for room, and now there is some.

@@ -1,7 +1,7 @@
-//! What waits for one shard: commands, sockets and signals from other threads.
+//! The mailbox of one shard: commands, sockets and signals from other threads.
 //!
-//! Bounded in bytes of commands: past the bound the owner waits in [`Mailbox::commands`], shortly,
-//! since a shard waits neither for peers nor for its owner.
+//! The mailbox has a bound in bytes of commands. Past the bound, the owner waits in [`Mailbox::commands`]. The wait is short,
+//! because a shard waits neither for clients nor for its owner.
 
 use std::{
     mem,
@@ -18,7 +18,7 @@ use crate::{
 /// Bytes of commands that may wait for one shard.
 const LIMIT: usize = bound(8 * 1024 * 1024, 0);
 
-/// What a buffer of commands takes besides them, however short they are: its place in the mail, and its two allocations.
+/// The overhead of a buffer of commands, however short it is: its place in the mail, and its two allocations.
 const BUFFER: usize = 128;
 
 /// One thing for a shard to do.

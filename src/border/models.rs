@@ -1,4 +1,4 @@
-//! What the owner, the listener and the shards share, in every order of what they do: `npm run loom`.
+//! Models of the state that the owner, the listener and the shards share. `npm run loom` tries every order of their steps.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Puts payloads into commands, for owners that hand them over beside the commands, as one text.
+//! Puts payloads into commands. Some owners hand over the payloads as one text beside the commands.
 
 use std::ops::RangeInclusive;
 
@@ -98,7 +98,7 @@ fn push(out: &mut Vec<u8>, command: &[u8], text: &mut Text<'_>) -> Option<()> {
     Some(())
 }
 
-/// What is left of the text.
+/// The rest of the text.
 struct Text<'a> {
     bytes: &'a [u8],
     /// Then bytes and code units are the same.

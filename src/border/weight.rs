@@ -1,13 +1,13 @@
-//! How much memory JSON takes once a JavaScript engine has parsed it.
+//! Estimates how much memory JSON takes once a JavaScript engine has parsed it.
 //!
 //! Some JSON is fifty times as large in memory as it is as text: `{"34":{"34":…}}` makes V8 set aside an array of 35 elements for
-//! each object. So whoever bounds what an owner holds has to look at more than the length.
+//! each object. So a bound on the owner's memory cannot go by the length alone.
 
-/// What an object or array takes, in bytes.
+/// Bytes of an object or array.
 const OPENING: usize = 56;
-/// What an element, a property or a text takes besides: for each comma, colon and quote.
+/// Additional bytes of an element, a property or a text: for each comma, colon and quote.
 const MARK: usize = 16;
-/// What a property takes whose name is a small number: the elements below it.
+/// Bytes of a property whose name is a small number: V8 makes room for the elements below it.
 const INDEX: usize = 320;
 
 /// An estimate in bytes, more often too high than too low. Measured with V8 11 and 14 on shapes that are made to be large,

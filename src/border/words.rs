@@ -1,4 +1,4 @@
-//! The words that commands consist of: reads and writes them.
+//! Reads and writes the words of commands.
 
 use crate::{
     border::{
@@ -8,7 +8,7 @@ use crate::{
     rooms::MAX_ROOM_NAME,
 };
 
-/// What is left of one command, or of several.
+/// The rest of one command, or of several.
 pub(crate) struct Words<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Words<'a> {

@@ -1,4 +1,4 @@
-//! Writes commands, for owners in Rust.
+//! Writes commands. Owners in Rust use it.
 
 use crate::border::{
     codes::opcode,
@@ -17,7 +17,7 @@ impl CommandWriter {
         Self::default()
     }
 
-    /// What was written, ready for [`ServerHandle::submit`](crate::ServerHandle::submit).
+    /// The commands so far, ready for [`ServerHandle::submit`](crate::ServerHandle::submit).
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.0

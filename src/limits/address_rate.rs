@@ -1,7 +1,7 @@
-//! How many of something there may be a second from each address: a token bucket for each that has come lately.
+//! Limits how often each address may do something per second, with a token bucket for each recent address.
 //!
-//! An address is forgotten when its bucket is full again, since a full bucket says nothing about it. The buckets of one server take
-//! at most 2.25 MiB: past 65,536 addresses a further one is let through, and has no bucket until others are forgotten.
+//! When a bucket is full again, the server forgets its address, because a full bucket says nothing. The buckets of one server take
+//! at most 2.25 MiB. Past 65,536 addresses, the server lets a new address through. It gets no bucket until others are forgotten.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,9 +11,9 @@ use crate::limits::{addresses::Source, rate::Rate};
 
 /// Addresses that are remembered.
 const MOST: usize = 65_536;
-/// So many are remembered before it is looked which of them can be forgotten.
+/// With this many addresses, the server begins to look for those that it can forget.
 const FEW: usize = 1024;
-/// How long nobody looks again after that, in nanoseconds: a look at all of them takes a moment.
+/// How long the server waits before it looks again, in nanoseconds, because a look at all of them takes time.
 const PAUSE: u64 = 100_000_000;
 
 /// The buckets of all addresses.
@@ -28,7 +28,7 @@ pub(crate) struct AddressRates {
 struct Buckets {
     /// When each is full again; see [`Rate`].
     full: FxHashMap<Source, u64>,
-    /// With so many it is looked who can be forgotten, but not before this moment.
+    /// How many addresses start the next look, and the earliest moment for it.
     sweep_at: usize,
     sweep_from: u64,
 }

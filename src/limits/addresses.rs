@@ -1,4 +1,4 @@
-//! How many connections there are from each address, over all shards.
+//! Counts the connections of each address, over all shards.
 
 use std::{
     net::IpAddr,
@@ -9,8 +9,8 @@ use rustc_hash::FxHashMap;
 
 use crate::shrink::shrink_map;
 
-/// Who counts as one: an IPv4 address, also written as an IPv6 one, or the first half of an IPv6 address, which is what a
-/// single customer is given.
+/// One client for the limits. It is an IPv4 address, also if written as IPv6, or the first half of an IPv6 address, because a
+/// provider gives each customer that half.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Source(u64);
 
@@ -25,7 +25,7 @@ impl From<IpAddr> for Source {
 }
 
 impl Source {
-    /// Who counts as one; all that have no address do.
+    /// The source of an address. All clients without an address are one source.
     pub(crate) fn of(address: Option<IpAddr>) -> Self {
         // Of the same prefix as IPv4 addresses, and none of them.
         address.map_or(Self(0xffff_0000_0000_0000), Self::from)

@@ -1,7 +1,7 @@
-//! How much the I/O threads of one server hold for their clients, and whether that is too much.
+//! Counts the bytes that the I/O threads of one server hold for their clients, and knows whether they are too many.
 //!
-//! Each shard counts for itself ([`Tally`]) and tells the others of changes that matter ([`Buffered`]), so that counting a
-//! message costs two plain additions, and whether the server is over its bound is one flag that is almost never written.
+//! Each shard counts for itself ([`Tally`]), and tells the others only of larger changes ([`Buffered`]). So counting a message costs
+//! two plain additions. One flag says whether the server is over its bound, and the shards almost never write it.
 
 use std::{
     cell::Cell,
@@ -13,9 +13,9 @@ use std::{
 
 /// The inboxes of all shards together get at most this share of the bound.
 const INBOXES: usize = 4;
-/// Once over the bound, the server is so until this share of it is free.
+/// Once over its bound, the server stays over it until this share of the bound is free.
 const RELIEF: usize = 8;
-/// So much more than the bound, as a part of it, is too much to wait even a second.
+/// If the server holds more than the bound and this part of it, it does not wait a second.
 const FAR: usize = 4;
 /// The shards together may be wrong by this part of the bound, and queue as much before they write.
 const PARTS: usize = 64;
@@ -29,19 +29,19 @@ const LEAST_SHARE: usize = 512;
 /// A shard queues no more than so many bytes before it writes.
 const UNWRITTEN: usize = 4 * 1024 * 1024;
 
-/// What one shard holds; alone on its cache lines, as each is written by another thread.
+/// The bytes that one shard holds. It has its own cache lines, because each is written by another thread.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Held(AtomicUsize);
 
-/// What the shards of one server hold, the inboxes aside.
+/// The bytes that the shards of one server hold, without the inboxes.
 #[derive(Debug)]
 pub(crate) struct Buffered {
     by_shard: Vec<Held>,
     /// The sum, to within a grain of each shard.
     total: AtomicUsize,
     is_over: AtomicBool,
-    /// What it may be.
+    /// How large the sum may be.
     limit: usize,
     grain: usize,
     /// So many bytes a shard queues before it writes.
@@ -62,7 +62,7 @@ impl Buffered {
         }
     }
 
-    /// What each inbox may take.
+    /// How many bytes each inbox may take.
     pub(crate) fn inbox(max: usize, wanted: usize, shards: usize) -> usize {
         wanted.min(max / INBOXES / shards.max(1))
     }
@@ -77,24 +77,24 @@ impl Buffered {
         self.is_over.load(Ordering::Relaxed)
     }
 
-    /// The same by what is held in truth: two shards that change the sum at once may leave the flag behind, and the sum leaves
-    /// out changes that are small.
+    /// The same, by the exact bytes. The sum leaves out small changes, and two shards that change it at the same time may leave an
+    /// old flag.
     pub(crate) fn is_still_over(&self) -> bool {
         self.judge(self.bytes());
         self.is_over()
     }
 
-    /// Whether it is so much that nobody can be given time.
+    /// Whether it is so much that the engine has to act at once.
     pub(crate) fn is_far_over(&self) -> bool {
         self.is_over() && self.bytes() > self.limit.saturating_add(self.limit / FAR)
     }
 
-    /// What there is too much.
+    /// How many bytes are too many.
     pub(crate) fn excess(&self) -> usize {
         self.bytes().saturating_sub(self.relieved())
     }
 
-    /// What each of so many connections may hold while the server is over its bound.
+    /// How many bytes each of so many connections may hold while the server is over its bound.
     pub(crate) fn share(&self, connections: usize) -> usize {
         (self.limit / SHARE / connections.max(1)).max(LEAST_SHARE)
     }
@@ -113,13 +113,13 @@ impl Buffered {
     }
 }
 
-/// What one shard holds.
+/// The count of one shard.
 #[derive(Debug)]
 pub(crate) struct Tally {
     server: Arc<Buffered>,
     shard: usize,
     bytes: Cell<usize>,
-    /// What is in the sum of the server.
+    /// The part that is in the server's sum.
     told: Cell<usize>,
     /// Up to here the batch under way may grow before it is written.
     written_at: Cell<usize>,
@@ -144,7 +144,7 @@ impl Tally {
         self.bytes.get()
     }
 
-    /// What somebody held has become another number of bytes.
+    /// Counts that something held `before` bytes and holds `now` bytes from now on.
     pub(crate) fn change(&self, before: usize, now: usize) {
         if before == now {
             return;

@@ -1,4 +1,4 @@
-//! Who may connect: seats among the connections of the server and of an address, and the rate of upgrades.
+//! Limits connections: gives seats among the connections of the server and of an address, and watches the rates of upgrades.
 
 use std::{
     net::IpAddr,
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// What a server is to keep to; `None` is no limit.
+/// The limits of a server; `None` is no limit.
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
     /// Connections at once.
@@ -61,7 +61,7 @@ impl Capacity {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// A seat for a client that asks at `now`, in nanoseconds, if one is left. What is refused takes nothing from the rate. A
+    /// A seat for a client that asks at `now`, in nanoseconds, if one is left. A refused upgrade takes nothing from the rate. A
     /// client without an address is exempt from the limits of addresses.
     pub(crate) fn enter(
         self: &Arc<Self>,

@@ -1,8 +1,8 @@
-//! Places for sockets that are no connection yet: how many there may be, and who goes when they run out.
+//! Places for sockets that are not connections yet. They limit the number of such sockets.
 //!
-//! A socket takes a place when it is accepted, and gives it back when it is admitted or closed. Sockets that keep others
-//! waiting can be dropped: those whose request is incomplete, and those that have been refused and do not leave. The oldest of
-//! the address with the most of them goes first, so that one address cannot lock out the rest.
+//! A socket takes a place when it is accepted, and gives it back when it is admitted or closed. When the places run out, the server
+//! drops a socket whose request is incomplete, or a refused one that does not leave. It drops the oldest of the address that has
+//! the most of them, so that one address cannot lock out the rest.
 
 use std::{
     cmp::Reverse,
@@ -19,8 +19,8 @@ use crate::{
     sync::{Mutex, MutexGuard, Notify},
 };
 
-/// How long a socket keeps its place although others wait for one. Clients that all connect at once from one process send
-/// their requests only after that.
+/// How long a socket keeps its place in any case. A process that opens many connections at once sends its requests only after all
+/// of them are open.
 const GRACE: Duration = Duration::from_secs(1);
 /// An address that holds this part of the places can lose its grace.
 const SHARE: usize = 8;
@@ -44,12 +44,12 @@ struct State {
     taken: usize,
     /// Those of them whose sockets have been told to leave.
     leaving: usize,
-    /// Who can be told to, by address and age.
+    /// The sockets that the server may drop, by address and age.
     droppable: BTreeMap<(Source, u64), Droppable>,
     sources: FxHashMap<Source, Crowd>,
     /// The number of the next that can be told to.
     next: u64,
-    /// Who came last.
+    /// The socket that came last.
     newcomer: Option<Source>,
 }
 
@@ -66,7 +66,7 @@ struct Crowd {
     late: bool,
 }
 
-/// What the listener does next.
+/// The next step of the listener.
 #[derive(Debug, PartialEq, Eq)]
 enum Room {
     /// Accept.
@@ -102,8 +102,8 @@ impl PendingPlaces {
         }
     }
 
-    /// Waits until one more socket may be accepted. That one may be one too many: only then is another dropped for it, as
-    /// nobody knows before whether, and from where, there is a next one.
+    /// Waits until one more socket may be accepted. That socket may be one too many, and only then is another one dropped for it.
+    /// Before, the server does not know whether a next socket comes, and from which address.
     pub(crate) async fn room(&self) {
         loop {
             match self.make_room(Instant::now()) {

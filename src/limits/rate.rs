@@ -1,7 +1,7 @@
-//! How many of something there may be a second: a token bucket that is one number.
+//! A rate limit: a token bucket that is one number.
 //!
-//! The number is the moment at which the bucket is full again (the generic cell rate algorithm): nothing runs while
-//! nobody asks, and what is limited needs eight bytes.
+//! The number is the moment at which the bucket is full again (the generic cell rate algorithm). So the bucket needs no timer, and
+//! each limited thing needs eight bytes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,4 +1,4 @@
-//! Which rooms there are, over all shards.
+//! Knows all rooms of a server, over all shards.
 
 use std::{
     collections::HashMap,
@@ -7,9 +7,9 @@ use std::{
 
 use crate::{rooms::RoomName, shrink::shrink_map};
 
-/// How many shards have members of each room: a room spread over all of them is still one.
+/// Counts the shards that have members of each room, so that a room on several shards counts as one.
 ///
-/// Touched only when a shard gets a room's first member or loses its last, never on a send.
+/// A shard uses it only for the first and for the last of its members of a room, never for a send.
 #[derive(Debug, Default)]
 pub(crate) struct RoomDirectory {
     shards_in: Mutex<HashMap<RoomName, u32>>,

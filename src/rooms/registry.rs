@@ -1,7 +1,7 @@
-//! Who is in which room, for one shard: both indexes. No I/O, no await.
+//! The rooms of one shard, in two indexes: the members of each room, and the rooms of each client. No I/O, no await.
 //!
-//! Clients are slot numbers. A room's members are a dense list, so that fan-out walks memory in
-//! order; each client knows its place in it, so that leaving costs the same in a room of any size.
+//! Clients are slot numbers. The members of a room are a dense list, so that fan-out walks memory in order. Each client knows its
+//! place in that list, so that leaving costs the same in a room of any size.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use crate::{
 
 type RoomId = u32;
 
-/// Fewer numbers of rooms are not worth to be given anew.
+/// With fewer room numbers than this, giving out new numbers does not pay.
 const MANY_ROOMS: usize = if cfg!(test) { 4 } else { 1_024 };
 
 /// A number that is free has no name and no members.
@@ -38,7 +38,7 @@ pub(crate) struct Registry {
     clients: Vec<Client>,
     rooms: Vec<Room>,
     free: Vec<RoomId>,
-    /// Names are the peers' choice, so this hash is keyed.
+    /// Clients can choose the names, so this hash has a secret key.
     names: HashMap<RoomName, RoomId>,
 }
 
@@ -48,7 +48,7 @@ impl Registry {
         &self.open
     }
 
-    /// The members of a room; none if there is no such room.
+    /// The members of a room. The list is empty if the room does not exist.
     pub(crate) fn members(&self, name: &[u8]) -> &[u32] {
         self.names
             .get(name)
@@ -67,7 +67,7 @@ impl Registry {
         }
     }
 
-    /// Takes a client out of everything; tells each room that it emptied.
+    /// Takes a client out of all rooms, and reports each room that is now empty.
     pub(crate) fn remove(&mut self, slot: u32, mut emptied: impl FnMut(&[u8])) {
         let Some(client) = self.clients.get_mut(slot as usize) else {
             return;
@@ -93,7 +93,7 @@ impl Registry {
         shrink_list(&mut self.clients);
     }
 
-    /// Puts a client into a room; `opened` is asked for the name to keep if nobody was in it.
+    /// Puts a client into a room. If the room was empty, `opened` gives the name to keep.
     pub(crate) fn join(&mut self, slot: u32, name: &[u8], opened: impl FnOnce(&[u8]) -> RoomName) {
         let is_open = |client: &Client| client.place.is_some();
         if !self.clients.get(slot as usize).is_some_and(is_open) {
@@ -123,7 +123,7 @@ impl Registry {
         id
     }
 
-    /// Takes a client out of a room; tells if that emptied it.
+    /// Takes a client out of a room, and reports the room if it is now empty.
     pub(crate) fn leave(&mut self, slot: u32, name: &[u8], emptied: impl FnOnce(&[u8])) {
         let Some(&id) = self.names.get(name) else {
             return;

@@ -1,4 +1,5 @@
-//! Bad messages, as the owner hears of them: the first of a client, code and second at once, the others as a count.
+//! Reports bad messages to the owner. The owner gets the first one of a client, code and second at once, and the number of the
+//! others at the end of the second.
 //!
 //! A client can send bad messages faster than an owner can look at them. So the number of events about them depends on
 //! the clients and on time, never on how many messages a client sends. The metrics count each of them.
@@ -17,7 +18,7 @@ use crate::{
 pub(crate) struct Counts([Option<u32>; BadCode::ALL.len()]);
 
 impl Counts {
-    /// What the owner is told of those that were only counted.
+    /// The text for bad messages that were only counted.
     pub(crate) fn payloads(&self) -> impl Iterator<Item = Vec<u8>> {
         let codes = BadCode::ALL.into_iter().zip(self.0);
         codes.filter_map(|(code, count)| {
@@ -30,7 +31,7 @@ impl Counts {
     }
 }
 
-/// What has been counted within this second. It holds only clients that sent a bad message in it.
+/// The counts of this second. They hold only clients that sent a bad message in it.
 #[derive(Debug, Default)]
 pub(crate) struct BadMessages {
     counts: FxHashMap<Handle, Counts>,

@@ -1,4 +1,4 @@
-//! May this connection take this message? It is taken or dropped, or its client is too slow and is cut off.
+//! Decides whether a connection takes a message. It takes it or drops it, or its client is too slow and is cut off.
 
 use std::{mem, rc::Rc};
 
@@ -10,12 +10,12 @@ use crate::{
     shard::{Shard, life, relief},
 };
 
-/// What became of messages for a client.
+/// The outcome of messages for a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     /// They were queued, or dropped and counted.
     Settled,
-    /// Some were dropped, and the client is to be cut off for that.
+    /// Some were dropped, and the engine has to cut the client off.
     TooSlow,
 }
 
@@ -43,8 +43,8 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// Offers `count` messages to a client, of about `length` bytes together. `push` queues those from a number on while no more
-    /// than a limit of bytes is held, and says how many it took.
+    /// Offers `count` messages to a client, of about `length` bytes together. `push` gets the number of the first message and a
+    /// limit. It queues messages while the connection holds no more bytes than the limit, and returns how many it took.
     fn offer(
         &mut self,
         connection: &Rc<Connection>,
@@ -60,8 +60,8 @@ impl<'a> Delivery<'a> {
         let limit = relief::backpressure(self.shard, connection, length);
         let mut taken = push(0, limit);
         if taken < count {
-            // The flush counts what it writes, and a snapshot may be taken at any time: what is written has been
-            // sent before.
+            // The flush counts written messages, and somebody may read the counters at any time. So `sent` has to be
+            // counted before.
             let metrics = self.shard.metrics();
             metrics.sent.add(mem::take(&mut self.sent) as u64);
             if connection.output.has_room(limit, metrics) {
@@ -110,7 +110,7 @@ pub(crate) fn send_one(
     }
 }
 
-/// Queues frames for many; returns those that were too slow and are to be cut off. That is done afterwards, since it
+/// Queues frames for many clients, and returns those that were too slow. The caller cuts them off afterwards, because that
 /// changes the registry.
 pub(crate) fn send_shared(
     shard: &Shard,
@@ -163,7 +163,7 @@ pub(crate) fn cut_slow(shard: &Shard, slow: Vec<Rc<Connection>>) {
 }
 
 fn disconnect_slow(shard: &Shard, connection: &Rc<Connection>) {
-    // One that is gone reads nothing either, and is not to blame for it.
+    // A client that has gone cannot read either, and is not to blame.
     if connection.output.flush(shard.metrics()) != Flush::Broken {
         let message = "the client reads too slowly and was disconnected";
         shard.fault(FaultCode::SlowClient, message, Some(connection.id()));

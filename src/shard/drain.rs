@@ -12,7 +12,7 @@ use crate::{
 /// Connections that are due sooner than this after each other are closed together.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Who is still to be closed, and when. One timer serves all of them.
+/// The connections that are still to be closed, and when. One timer serves all of them.
 pub(crate) struct Drain {
     started: Instant,
     over: Duration,
@@ -45,7 +45,7 @@ impl Drain {
         this
     }
 
-    /// When to ask again who is due.
+    /// The moment at which the next connections are due.
     pub(crate) fn next(&self) -> Instant {
         self.next
     }

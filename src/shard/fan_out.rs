@@ -1,8 +1,8 @@
-//! Who gets a message: single clients, rooms, everybody.
+//! Finds the receivers of a message: single clients, the members of rooms, or all clients.
 //!
-//! A message for many is encoded once. Consecutive messages for the same audience are joined into
-//! one buffer first, so that a burst costs each receiver one entry and one write. Messages of routes that keep their
-//! latest alone are not joined, as each can be taken out again.
+//! A shard encodes a message for many clients once. It first joins consecutive messages for the same audience into one buffer, so
+//! that a burst costs each receiver one entry and one write. It does not join messages of a route that keeps only its latest one,
+//! because each of them can be removed again.
 
 use std::rc::Rc;
 
@@ -13,7 +13,7 @@ use crate::{
     shard::{Shard, delivery, flush},
 };
 
-/// Who a run of messages is for.
+/// The receivers of a run of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Audience<'a> {
     Room(&'a [u8]),
@@ -26,7 +26,7 @@ pub(crate) struct Run<'a> {
     sending: Sending,
 }
 
-/// Encoded messages, and what becomes of them where there is no room.
+/// Encoded messages, and the policy for clients without room.
 struct Sending {
     frames: Frames,
     policy: RoutePolicy,
@@ -158,7 +158,7 @@ fn deliver(shard: &Shard, sending: Sending, to: impl Iterator<Item = Rc<Connecti
     delivery::cut_slow(shard, slow);
 }
 
-/// Queues messages for many; returns those that were too slow, who are to be cut off once the registry is free.
+/// Queues messages for many clients, and returns those that were too slow. The caller cuts them off once the registry is free.
 fn queue(
     shard: &Shard,
     sending: Sending,

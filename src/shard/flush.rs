@@ -1,4 +1,4 @@
-//! Writes what was touched: each connection once a batch.
+//! Writes to each connection that has something new, once per batch.
 
 use std::{mem, rc::Rc};
 
@@ -15,7 +15,7 @@ pub(crate) fn flush_touched(shard: &Shard) {
         flush_or_cut(shard, &connection);
     }
     shard.tally().all_written();
-    // The list's memory serves the next batch, unless that has begun; not what a crowd needed that has gone.
+    // The next batch uses the list's memory again, unless it has begun already. Memory for a crowd that has left is freed.
     let open = shard.registry.borrow().open().len();
     touched.shrink_to(8 * open.max(64));
     let mut next = shard.touched.borrow_mut();
@@ -24,7 +24,7 @@ pub(crate) fn flush_touched(shard: &Shard) {
     }
 }
 
-/// Writes before the batch is done, if much is queued: what the sockets take need not be held.
+/// Writes before the end of the batch if much is queued. The server then holds less.
 pub(crate) fn write_much(shard: &Shard) {
     if shard.tally().is_much_unwritten() {
         flush_touched(shard);

@@ -1,4 +1,4 @@
-//! The ways of a connection through life: pending, open, ended.
+//! The states of a connection: pending, open, ended.
 
 use std::{rc::Rc, thread};
 
@@ -12,7 +12,7 @@ use crate::{
     shard::{Shard, drain::close_for_later},
 };
 
-/// A connection that has a number, and so an end the owner hears of, whatever becomes of its task.
+/// A connection that has a number. The owner hears of its end, even if its task panics.
 pub(crate) struct Registered {
     pub(crate) shard: Rc<Shard>,
     pub(crate) connection: Rc<Connection>,
@@ -47,7 +47,7 @@ pub(crate) fn release(shard: &Shard, handle: Handle) {
     drop(released);
 }
 
-/// Pending to open.
+/// Makes a pending connection an open one.
 pub(crate) fn admit(shard: &Shard, connection: &Rc<Connection>) {
     if connection.state() != State::Pending {
         return;
@@ -55,7 +55,7 @@ pub(crate) fn admit(shard: &Shard, connection: &Rc<Connection>) {
     let slot = shard.slot(connection);
     shard.registry.borrow_mut().insert(slot);
     connection.heartbeat.heard(shard.tick());
-    // Counted before the 101 leaves: who has seen it is counted.
+    // Counted before the 101 leaves, so that a client that has seen the 101 is in the count.
     shard.metrics().opened.add(1);
     connection.open();
     shard.touch(connection);
@@ -66,7 +66,7 @@ pub(crate) fn admit(shard: &Shard, connection: &Rc<Connection>) {
     }
 }
 
-/// The end of a connection as far as anybody but its own task is concerned. Idempotent.
+/// Ends a connection for everybody except its own task. A second call does nothing.
 pub(crate) fn end(shard: &Shard, connection: &Connection) {
     let opened = !matches!(connection.state(), State::Pending);
     if !connection.end() {
@@ -78,12 +78,12 @@ pub(crate) fn end(shard: &Shard, connection: &Connection) {
         shard.tell_rest_of(connection.handle());
         shard.tell(connection.handle(), &Event::Closed { opened });
     } else {
-        // Who has never heard of it would not release it either.
+        // The owner has not heard of this connection, so it would not release its number either.
         release(shard, connection.handle());
     }
 }
 
-/// Ends a connection at once; what waits for it is lost, counted, and freed before anything else is queued.
+/// Ends a connection at once. Its queued messages are dropped, counted and freed before anything else is queued.
 pub(crate) fn cut(shard: &Shard, connection: &Rc<Connection>) {
     end(shard, connection);
     connection.output.drop_queued(shard.metrics());

@@ -1,4 +1,4 @@
-//! Does what the owner asks: admissions, rooms, sends, ends.
+//! Carries out the owner's commands: admissions, rooms, sends, ends.
 
 use crate::{
     border::{
@@ -68,7 +68,7 @@ fn obey(shard: &Shard, command: Command<'_>) {
             refuse(shard, handle, status, reason, body);
         }
         Command::Release(handle) => {
-            // A live connection keeps its number, whatever the owner believes.
+            // A live connection keeps its number, even if the owner releases it by mistake.
             if shard
                 .connection(handle)
                 .is_some_and(|it| it.state() == State::Ended)

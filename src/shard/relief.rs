@@ -1,8 +1,9 @@
-//! What happens when the server holds more for its clients than it may.
+//! Relieves a server that holds more for its clients than it may.
 //!
-//! At once, a connection that holds more than its share is not read, and once its socket is full it is a slow one. A share is a
-//! small part of what is equal for all, so that the many that hold less can go on. After a second, or at once if it is far too much,
-//! those that hold the most are cut off, as many as needed.
+//! The engine at once stops reading each connection that holds more than its share. Once the socket of such a connection is full,
+//! its client counts as slow. A share is a small part of the bound divided by all connections, so most connections hold less and
+//! continue. After a second, the engine cuts off those that hold the most, as many as needed. If the server holds far too much, it
+//! does so at once.
 
 use std::{cmp::Reverse, rc::Rc};
 
@@ -27,7 +28,7 @@ pub(crate) fn watch_buffers(shard: &Shard) {
     }
 }
 
-/// What each connection may hold while the server holds too much; `None` if it does not.
+/// How many bytes each connection may hold while the server holds too much. `None` while it does not.
 pub(crate) fn share(shard: &Shard) -> Option<usize> {
     shard.tally.server().is_over().then(|| equal_share(shard))
 }
@@ -56,8 +57,8 @@ pub(crate) fn reads_at_once(shard: &Shard) -> usize {
     share(shard).map_or(SCRATCH, |share| share.min(SCRATCH))
 }
 
-/// What may wait for a client before a message of so many bytes is added. While the server holds too much, that is the
-/// client's share, the message included, once its socket is full.
+/// How many bytes may wait for a client before a message of so many bytes is added. While the server holds too much, a client
+/// whose socket is full gets its share, and the message counts towards it.
 pub(crate) fn backpressure(shard: &Shard, connection: &Connection, length: usize) -> usize {
     let limit = shard.config().max_backpressure;
     match share(shard) {
@@ -66,7 +67,7 @@ pub(crate) fn backpressure(shard: &Shard, connection: &Connection, length: usize
     }
 }
 
-/// A shard on which nothing happens has its part in what is held, too.
+/// Wakes the other shards, because an idle shard may hold a part too.
 pub(crate) fn tell_others(shard: &Shard) {
     for (index, mailbox) in (0..).zip(&shard.shared.mailboxes) {
         if index != shard.index {
@@ -83,7 +84,7 @@ pub(crate) fn holders(shard: &Shard) -> Vec<Rc<Connection>> {
     holders
 }
 
-/// Cuts off the largest of `holders`, until this shard has done its part; whether that was anybody.
+/// Cuts off the largest of `holders` until this shard has freed its part. Returns whether it cut off any.
 pub(crate) fn cut_largest(shard: &Shard, holders: Vec<Rc<Connection>>) -> bool {
     let mut holders: Vec<_> = (holders.into_iter())
         .map(|connection| (connection.weight(), connection))
@@ -101,7 +102,7 @@ pub(crate) fn cut_largest(shard: &Shard, holders: Vec<Rc<Connection>>) -> bool {
     cuts
 }
 
-/// What this shard has to free: its part of what is too much, as large as its part of all that is held.
+/// How many bytes this shard has to free. Its part of the excess is as large as its part of all that the server holds.
 fn part_of_excess(shard: &Shard) -> usize {
     let server = shard.tally.server();
     let (here, all) = (shard.tally.bytes() as u128, server.bytes().max(1) as u128);

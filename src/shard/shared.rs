@@ -1,4 +1,4 @@
-//! What the shards of one server share.
+//! The state that the shards of one server share.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::{
     rooms::directory::RoomDirectory,
 };
 
-/// What the shards of one server share.
+/// The state that the shards of one server share.
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) protocol: Box<dyn Protocol>,
@@ -25,7 +25,7 @@ pub(crate) struct Shared {
     pub(crate) pending: Arc<PendingPlaces>,
     /// Each connection has a bucket of its own.
     pub(crate) message_rate: Option<Rate>,
-    /// What buckets count from.
+    /// The moment from which buckets count.
     pub(crate) started: std::time::Instant,
     /// One a shard; the listener deals sockets into them.
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,

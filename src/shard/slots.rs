@@ -52,14 +52,14 @@ impl Slots {
         self.connections.iter().flatten().cloned().collect()
     }
 
-    /// Lets a number be used again; whose it was.
+    /// Makes a number free again, and returns the connection that had it.
     pub(crate) fn release(&mut self, handle: Handle) -> Option<Rc<Connection>> {
         let connection = self.get(handle)?.clone();
         let slot = handle.slot(self.shards);
         self.connections[slot as usize] = None;
         self.free.push(slot);
         if self.free.len() == self.connections.len() {
-            // Nobody is left: what a crowd needed is given back, and numbers begin anew.
+            // No connection is left, so the memory is freed, and the numbers begin anew.
             self.connections = Vec::new();
             self.free = Vec::new();
         }

@@ -1,4 +1,4 @@
-//! How a shard stops: refuses, drains, closes, cuts off.
+//! Stops a shard: refuses, drains, closes, cuts off.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(crate) fn stop(shard: &Shard, mode: StopMode) {
     shard.stopping.set(Some(mode));
     shard.stop_signal.notify_waiters();
     if let StopMode::Drain(over) = mode {
-        // Whoever comes is still told that there is nothing to come for.
+        // A client that connects now still gets an answer: a refusal.
         *shard.drain.borrow_mut() = Some(plan(shard, over));
         return;
     }
@@ -34,7 +34,7 @@ pub(crate) fn stop(shard: &Shard, mode: StopMode) {
         match mode {
             // Pending upgrades hear the signal.
             StopMode::Close if connection.state() == State::Pending => {}
-            // It was told a moment ago, perhaps with a hint.
+            // It has an order to close already, perhaps with a hint.
             StopMode::Close if connection.has_order() => {}
             StopMode::Close => connection.order(Order::Close(1001, None)),
             StopMode::Terminate => life::cut(shard, &connection),
@@ -43,7 +43,7 @@ pub(crate) fn stop(shard: &Shard, mode: StopMode) {
     }
 }
 
-/// Whether the shard has stopped. The one that listens waits for the others, so that all who come are refused alike.
+/// Whether the shard has stopped. The shard that listens waits for the others, so that every new client gets the same refusal.
 pub(crate) fn is_done(shard: &Shard) -> bool {
     let refuses = matches!(shard.stopping.get(), Some(StopMode::Drain(_)))
         && shard.listener.borrow().is_some()
@@ -74,7 +74,7 @@ pub(crate) fn drain_on(shard: &Shard) -> bool {
     drain.is_over(now)
 }
 
-/// Tells of the clients for whom the time to close was not enough.
+/// Reports the clients that did not close in time.
 pub(crate) fn tell_unclosed(shard: &Shard) {
     for connection in shard.connections() {
         if matches!(connection.state(), State::Open | State::Closing) {

@@ -1,4 +1,4 @@
-//! The tasks that serve sockets: how many there are, and when a crowd of them has left.
+//! Counts the tasks that serve sockets, and notices when a crowd of them has left.
 
 use std::cell::Cell;
 
