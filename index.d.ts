@@ -22,6 +22,7 @@ export type {
   RoomOperations,
   Sender,
   StandardSchemaV1,
+  UpgradeRequest,
   Zocket,
   ZocketContext,
 } from "./dist/public.js";

@@ -6,7 +6,7 @@ import type { Socket } from "node:net";
 import type { TestContext } from "node:test";
 
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { createServer, zocket, type ServerOptions } from "@zocket/core";
+import { createServer, zocket, type ServerOptions, type UpgradeRequest } from "@zocket/core";
 import { WebSocket, type ClientOptions, type RawData } from "ws";
 
 import { soon, until } from "./_wait.ts";
@@ -61,7 +61,7 @@ export function dice(seed: number): (sides: number) => number {
 /** What a test may replace of the application. */
 export interface Given {
   headers?: StandardSchemaV1<unknown, Headers>;
-  onConnect?: (headers: Headers, clientId: string) => unknown;
+  onConnect?: (headers: Headers, clientId: string, request: UpgradeRequest) => unknown;
   onDisconnect?: (ctx: LastContext, clientId: string) => unknown;
   /** Instead of sending back what was said. */
   say?: (payload: unknown, ctx: Context) => unknown;
@@ -74,7 +74,7 @@ export interface Given {
 
 /** What happened to an application, in order. */
 export interface Recorded {
-  connects: { headers: Headers; clientId: string }[];
+  connects: { headers: Headers; clientId: string; request: UpgradeRequest }[];
   messages: { payload: unknown; clientId: string }[];
   disconnects: { ctx: LastContext; clientId: string }[];
   errors: { error: unknown; code: string; clientId?: string; route?: string }[];
@@ -96,10 +96,12 @@ function launch(given: Given) {
   const seen: Recorded = { connects: [], messages: [], disconnects: [], errors: [], order: [] };
   const zo = zocket.create({
     headers: given.headers ?? (anything<Headers>() as StandardSchemaV1<unknown, Headers>),
-    onConnect: (headers, clientId) => {
-      seen.connects.push({ headers, clientId });
+    onConnect: (headers, clientId, request) => {
+      seen.connects.push({ headers, clientId, request });
       seen.order.push("connect");
-      return (given.onConnect ? given.onConnect(headers, clientId) : {}) as User | Promise<User>;
+      const { onConnect } = given;
+      const context = onConnect ? onConnect(headers, clientId, request) : {};
+      return context as User | Promise<User>;
     },
     onDisconnect: (ctx, clientId) => {
       seen.disconnects.push({ ctx, clientId });

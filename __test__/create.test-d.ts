@@ -9,6 +9,7 @@ import {
   zocket,
   type DisconnectContext,
   type StandardSchemaV1,
+  type UpgradeRequest,
   type Zocket,
   type ZocketContext,
 } from "@zocket/core";
@@ -32,6 +33,7 @@ declare function create<THeadersSchema extends StandardSchemaV1, TUserContext = 
   onConnect?: (
     headers: StandardSchemaV1.InferOutput<THeadersSchema>,
     clientId: string,
+    request: UpgradeRequest,
   ) => TUserContext | Promise<TUserContext>;
   onDisconnect?: (ctx: DisconnectContext<TUserContext>, clientId: string) => void | Promise<void>;
 }): Zocket<THeadersSchema, TUserContext>;
@@ -103,6 +105,34 @@ zocket.create({
   headers: handWritten,
   onConnect: (headers) => expectTypeOf(headers).toEqualTypeOf<{ token: string }>() && {},
 });
+
+// The request, which a callback may leave out.
+zocket.create({
+  headers,
+  onConnect: (_headers, _clientId, request) => {
+    expectTypeOf(request).toEqualTypeOf<UpgradeRequest>();
+    expectTypeOf(request).toEqualTypeOf<{
+      readonly url: string;
+      readonly path: string;
+      readonly origin: string | undefined;
+      readonly host: string;
+      readonly remoteAddress: string;
+      readonly remotePort: number;
+      readonly secure: boolean;
+      readonly protocol: string | undefined;
+      readonly clientCertificate: string | undefined;
+    }>();
+    // @ts-expect-error it cannot be changed
+    request.url = "";
+  },
+});
+declare const withTwo: (headers: { authorization: string }, clientId: string) => User;
+const two = zocket.create({ headers, onConnect: withTwo });
+two.onConnect satisfies
+  | ((headers: { authorization: string }, clientId: string, request: UpgradeRequest) => unknown)
+  | undefined;
+declare const withAny: (...args: unknown[]) => User;
+zocket.create({ headers, onConnect: withAny });
 
 // @ts-expect-error `headers` is required
 zocket.create({});

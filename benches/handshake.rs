@@ -7,11 +7,18 @@ use std::{fmt::Write, hint::black_box};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use zocket::{
-    Rules,
+    Peer, Rules,
     handshake::{
+        caller::Caller,
         request::{Head, parse},
         response::SwitchingProtocols,
     },
+};
+
+const CALLER: Caller = Caller {
+    peer: Peer::Local,
+    secure: false,
+    certificate: None,
 };
 
 fn request(target: &str, extra: usize) -> String {
@@ -31,7 +38,7 @@ fn request(target: &str, extra: usize) -> String {
 }
 
 fn accept(head: &[u8]) -> String {
-    match parse(black_box(head), &Rules::default()) {
+    match parse(black_box(head), &Rules::default(), &CALLER) {
         Head::Complete {
             length,
             request: Ok(request),
@@ -61,7 +68,11 @@ fn upgrade(criterion: &mut Criterion) {
     group.bench_function("drip/browser", |bencher| {
         bencher.iter(|| {
             for end in 0..head.len() {
-                let partial = parse(black_box(&head.as_bytes()[..end]), &Rules::default());
+                let partial = parse(
+                    black_box(&head.as_bytes()[..end]),
+                    &Rules::default(),
+                    &CALLER,
+                );
                 assert!(matches!(partial, Head::Partial));
             }
             accept(head.as_bytes())

@@ -1,6 +1,7 @@
 //! The HTTP upgrade: checks the request head, extracts the headers the owner sees, and writes the answers. No I/O.
 
 mod authority;
+pub mod caller;
 mod fields;
 pub mod head;
 pub mod headers;

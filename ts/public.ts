@@ -47,4 +47,5 @@ export type {
 export type { AppRouter, HandlerFn, Handlers } from "./types/router.js";
 export type { AnyRouter, AnyRoutes, RouteTable } from "./types/routes.js";
 export type { Added, Merge, PayloadArguments } from "./types/shape.js";
+export type { UpgradeRequest } from "./types/upgrade-request.js";
 export type { Zocket } from "./types/zocket.js";

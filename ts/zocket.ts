@@ -5,6 +5,7 @@ import { createZocket } from "./border/native.js";
 import { builder } from "./contract/message.js";
 import { router } from "./contract/router.js";
 import type { DisconnectContext } from "./types/context.js";
+import type { UpgradeRequest } from "./types/upgrade-request.js";
 import type { Zocket } from "./types/zocket.js";
 
 /** Makes zocket instances: each is a message builder and a router, for one kind of clients. */
@@ -41,6 +42,7 @@ export const zocket: {
     onConnect?: (
       headers: StandardSchemaV1.InferOutput<THeadersSchema>,
       clientId: string,
+      request: UpgradeRequest,
     ) => TUserContext | Promise<TUserContext>;
     /** Called exactly once for each client whose `onConnect` succeeded, when that client is gone. */
     onDisconnect?: (ctx: DisconnectContext<TUserContext>, clientId: string) => void | Promise<void>;

@@ -4,9 +4,10 @@
 use std::collections::HashSet;
 
 use zocket::{
-    AllowedOrigins, Rules,
+    AllowedOrigins, Peer, Rules,
     border::event::write_headers,
     handshake::{
+        caller::Caller,
         head::MAX_HEAD,
         request::{Head, UpgradeRequest, parse},
         rules::Site,
@@ -15,6 +16,13 @@ use zocket::{
 };
 
 use super::memory;
+
+/// Who asks.
+const CALLER: Caller = Caller {
+    peer: Peer::Local,
+    secure: false,
+    certificate: None,
+};
 
 /// Bytes that are held for each byte of a head, and besides.
 const READ: usize = 8;
@@ -42,7 +50,8 @@ fn check_all(bytes: &[u8]) {
 
 fn check(bytes: &[u8], rules: &Rules) {
     let most = READ * bytes.len().min(MAX_HEAD) + SOME;
-    let Head::Complete { length, request } = memory::at_most(most, || parse(bytes, rules)) else {
+    let Head::Complete { length, request } = memory::at_most(most, || parse(bytes, rules, &CALLER))
+    else {
         assert!(bytes.len() < MAX_HEAD);
         return;
     };
@@ -51,7 +60,7 @@ fn check(bytes: &[u8], rules: &Rules) {
     for cut in [length.saturating_sub(1), length, bytes.len() / 2] {
         if let Head::Complete {
             request: earlier, ..
-        } = parse(&bytes[..cut], rules)
+        } = parse(&bytes[..cut], rules, &CALLER)
         {
             assert_eq!(earlier, request);
         }
@@ -123,10 +132,13 @@ fn check_request(head: &[u8], request: &UpgradeRequest, rules: &Rules) {
     assert!(!other_site || rules.origins == AllowedOrigins::Any && !all("origin").is_empty());
     assert!(request.path.starts_with('/'));
     assert!(rules.path.as_ref().is_none_or(|path| *path == request.path));
-    assert_eq!(
-        request.origin.is_some(),
-        rules.origins == AllowedOrigins::Owner && !all("origin").is_empty()
-    );
+    let origins = all("origin");
+    let origin = (!origins.is_empty()).then(|| origins.join(", "));
+    assert_eq!(request.origin, origin);
+    assert_eq!([&*request.host], *all("host"));
+    let target = lines[0].split(' ').nth(1).unwrap_or_default();
+    let url: String = request.url.bytes().map(char::from).collect();
+    assert_eq!(url, target);
     assert_eq!(request.accept.len(), 28);
 }
 

@@ -6,19 +6,21 @@
 //! | code | value | meaning |
 //! |---|---|---|
 //! | 0 and up | payload or `null` | a message for incoming route `code >> 1`; with `code & 1` it had no payload |
-//! | −1 | `{"id","headers","fields","otherSite","origin"}` | an upgrade waits for admission; `fields` has the names of the headers that are no query parameters, with commas between; `origin` is text only if the owner decides origins |
+//! | −1 | `{"id","headers","fields","otherSite","origin","request"}` | an upgrade waits for admission; `fields` has the names of the headers that are no query parameters, with commas between; `origin` is text or `null`; `request` is a list, as those are quicker to parse: url, path, host, address (empty if nobody knows it), port, whether it is encrypted, subprotocol and certificate (text or `null`) |
 //! | −2 | `1` or `0` | the connection ended, after its 101 or before |
 //! | −3 | `{"code","route"?,"message","retryAfterMs"?,"count"?}` | a bad message, already answered with `$error`; with `count` so many more of one client |
 //! | −4 | `{"code","message","id"?}` | something else went wrong |
 //! | −5 | `null` | the shard has stopped; the handle is its number |
 //! | −6 | text | the shard's thread panicked; the handle is its number |
 
+use std::{fmt::Display, io::Write as _};
+
 use crate::{
     border::{
         codes::{event, head},
         handle::{ClientId, Handle},
     },
-    handshake::{headers::Headers, request::UpgradeRequest, rules::Site},
+    handshake::{headers::Headers, request::UpgradeRequest, rules::Site, subprotocol::Subprotocol},
     message::json::push_json_string,
 };
 
@@ -142,7 +144,13 @@ impl Event<'_> {
             Self::Bad { payload } => 1 + payload.len(),
             // The names of the fields stand there twice, and each pair has some punctuation.
             Self::Upgrade { request, .. } => {
-                256 + request.headers.bytes() + 8 * request.headers.len()
+                512 + request.headers.bytes()
+                    + 8 * request.headers.len()
+                    + request.url.len()
+                    + request.path.len()
+                    + request.host.len()
+                    + request.origin.as_deref().map_or(0, str::len)
+                    + request.certificate.as_deref().map_or(0, str::len)
             }
             _ => 256,
         }
@@ -169,29 +177,7 @@ impl Event<'_> {
             Self::Message { payload, .. } => {
                 out.extend_from_slice(payload.unwrap_or("null").as_bytes());
             }
-            Self::Upgrade { id, request } => {
-                out.extend_from_slice(b"{\"id\":\"");
-                out.extend_from_slice(id.to_string().as_bytes());
-                out.extend_from_slice(b"\",\"headers\":");
-                write_headers(out, &request.headers);
-                out.extend_from_slice(b",\"fields\":\"");
-                // Names of fields are tokens (RFC 9110, section 5.1): no comma is in them, and nothing that JSON escapes.
-                for (index, name) in request.headers.fields().enumerate() {
-                    if index > 0 {
-                        out.push(b',');
-                    }
-                    out.extend_from_slice(name.as_bytes());
-                }
-                out.extend_from_slice(match request.site {
-                    Site::Own => b"\",\"otherSite\":false,\"origin\":",
-                    Site::Other => b"\",\"otherSite\":true,\"origin\":",
-                });
-                match &request.origin {
-                    Some(origin) => push_json_string(out, origin),
-                    None => out.extend_from_slice(b"null"),
-                }
-                out.push(b'}');
-            }
+            Self::Upgrade { id, request } => write_upgrade(out, *id, request),
             Self::Closed { opened } => out.push(if *opened { b'1' } else { b'0' }),
             Self::Bad { payload } => out.extend_from_slice(payload),
             Self::Fault { code, message, id } => {
@@ -210,6 +196,63 @@ impl Event<'_> {
             Self::Died { message } => push_json_string(out, message),
         }
     }
+}
+
+fn write_upgrade(out: &mut Vec<u8>, id: ClientId, request: &UpgradeRequest) {
+    out.extend_from_slice(b"{\"id\":\"");
+    push_shown(out, id);
+    out.extend_from_slice(b"\",\"headers\":");
+    write_headers(out, &request.headers);
+    out.extend_from_slice(b",\"fields\":\"");
+    // Names of fields are tokens (RFC 9110, section 5.1): no comma is in them, and nothing that JSON escapes.
+    for (index, name) in request.headers.fields().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(name.as_bytes());
+    }
+    out.extend_from_slice(match request.site {
+        Site::Own => b"\",\"otherSite\":false,\"origin\":",
+        Site::Other => b"\",\"otherSite\":true,\"origin\":",
+    });
+    push_text_or_null(out, request.origin.as_deref());
+    out.extend_from_slice(b",\"request\":[");
+    push_json_string(out, &request.url);
+    out.push(b',');
+    push_json_string(out, &request.path);
+    out.push(b',');
+    push_json_string(out, &request.host);
+    out.extend_from_slice(b",\"");
+    if let Some(address) = request.address {
+        push_shown(out, address);
+    }
+    out.extend_from_slice(b"\",");
+    push_shown(out, request.port);
+    out.push(b',');
+    push_shown(out, request.secure);
+    out.push(b',');
+    let protocol = match &request.protocol {
+        Subprotocol::Other(name) => Some(&**name),
+        // What our own client speaks is nothing that the owner has asked for.
+        Subprotocol::None | Subprotocol::Zocket => None,
+    };
+    push_text_or_null(out, protocol);
+    out.push(b',');
+    push_text_or_null(out, request.certificate.as_deref());
+    out.extend_from_slice(b"]}");
+}
+
+fn push_text_or_null(out: &mut Vec<u8>, text: Option<&str>) {
+    match text {
+        Some(text) => push_json_string(out, text),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+/// Appends what needs no escaping as it shows itself.
+fn push_shown(out: &mut Vec<u8>, value: impl Display) {
+    // A vector takes every write.
+    let _ = write!(out, "{value}");
 }
 
 /// Appends the headers as one JSON object.

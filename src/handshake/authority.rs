@@ -5,6 +5,8 @@ use std::net::Ipv6Addr;
 /// A host with its port, if one is written.
 #[derive(Debug)]
 pub(super) struct Authority<'a> {
+    /// As it is written.
+    text: &'a str,
     host: Host<'a>,
     port: Option<u16>,
 }
@@ -20,8 +22,8 @@ impl<'a> Authority<'a> {
     /// Reads one; user names, paths and empty hosts make it `None`.
     pub(super) fn parse(text: &'a [u8]) -> Option<Authority<'a>> {
         let text = str::from_utf8(text).ok()?;
-        let (host, port) = if let Some(text) = text.strip_prefix('[') {
-            let (address, rest) = text.split_once(']')?;
+        let (host, port) = if let Some(bracketed) = text.strip_prefix('[') {
+            let (address, rest) = bracketed.split_once(']')?;
             let port = match rest {
                 "" => "",
                 rest => rest.strip_prefix(':')?,
@@ -43,7 +45,12 @@ impl<'a> Authority<'a> {
             }
             _ => return None,
         };
-        Some(Authority { host, port })
+        Some(Authority { text, host, port })
+    }
+
+    /// As it is written.
+    pub(super) fn as_str(&self) -> &'a str {
+        self.text
     }
 
     /// Whether a page of this origin came from this host and port. `null` and everything else that is no

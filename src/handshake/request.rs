@@ -4,24 +4,29 @@
 //! [`SwitchingProtocols::to_response`](super::response::SwitchingProtocols::to_response) or [`Refusal::to_response`]
 //! returns.
 
-use std::mem::MaybeUninit;
+use std::{mem::MaybeUninit, net::IpAddr, sync::Arc};
 
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{
     authority::Authority,
+    caller::Caller,
     fields::Fields,
     head::{self, End, MAX_FIELDS},
     headers::Headers,
     malformed::Malformed,
     refusal::{Reason, Refusal},
-    rules::{AllowedOrigins, Rules, Site},
-    subprotocol::{self, PROTOCOL, Settled, Subprotocol},
+    rules::{Rules, Site},
+    subprotocol::{self, PROTOCOL, Subprotocol},
     target::Target,
 };
 
 /// What the bytes read so far amount to.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a request is moved once, and a box would cost each handshake an allocation"
+)]
 pub enum Head {
     /// More must be read.
     Partial,
@@ -40,6 +45,8 @@ pub enum Head {
 pub struct UpgradeRequest {
     /// The value of `Sec-WebSocket-Accept` in the answer.
     pub accept: String,
+    /// The target as the client wrote it.
+    pub url: String,
     /// The path as the client wrote it, without the query.
     pub path: String,
     /// The subprotocol that is spoken from the 101 on.
@@ -48,18 +55,28 @@ pub struct UpgradeRequest {
     pub headers: Headers,
     /// Whose page it comes from.
     pub site: Site,
-    /// The `Origin` for the owner to judge: only with [`AllowedOrigins::Owner`].
+    /// The `Origin`.
     pub origin: Option<String>,
+    /// Where the client sent it: a host with its port, if one is written.
+    pub host: String,
+    /// The address of the client; `None` if nobody knows it.
+    pub address: Option<IpAddr>,
+    /// The port of the client; 0 if nobody knows it.
+    pub port: u16,
+    /// Whether the client's way here is encrypted.
+    pub secure: bool,
+    /// The certificate that the client has proved to own, as PEM.
+    pub certificate: Option<Arc<str>>,
 }
 
 /// Looks at everything that has arrived so far on a fresh connection.
 ///
 /// Costs one pass over at most [`MAX_HEAD`](super::head::MAX_HEAD) bytes, so it may be called after every read.
 #[must_use]
-pub fn parse(bytes: &[u8], rules: &Rules) -> Head {
+pub fn parse(bytes: &[u8], rules: &Rules, caller: &Caller) -> Head {
     let refuse = |refusal| (bytes.len(), Err(refusal));
     let (length, request) = match head::find_end(bytes) {
-        End::At(length) => (length, check(&bytes[..length], rules)),
+        End::At(length) => (length, check(&bytes[..length], rules, caller)),
         End::NotYet => return Head::Partial,
         End::TooLarge => refuse(Refusal::new(431, Reason::HeadTooLarge)),
         // The first byte of a TLS record that begins a handshake.
@@ -69,12 +86,12 @@ pub fn parse(bytes: &[u8], rules: &Rules) -> Head {
     Head::Complete { length, request }
 }
 
-fn check(head: &[u8], rules: &Rules) -> Result<UpgradeRequest, Refusal> {
+fn check(head: &[u8], rules: &Rules, caller: &Caller) -> Result<UpgradeRequest, Refusal> {
     let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut request = httparse::Request::new(&mut []);
     let parsed = request.parse_with_uninit_headers(head, &mut slots);
     let is_complete = parsed.map_err(Malformed::from)?.is_complete();
-    let (true, Some(method), Some(target), Some(version)) =
+    let (true, Some(method), Some(url), Some(version)) =
         (is_complete, request.method, request.path, request.version)
     else {
         return Err(Malformed::RequestLine.into());
@@ -82,9 +99,26 @@ fn check(head: &[u8], rules: &Rules) -> Result<UpgradeRequest, Refusal> {
     let fields = Fields::new(request.headers);
     check_upgrade(method, &fields)?;
     let (key, host) = check_handshake(version, &fields)?;
-    let target = Target::parse(target).ok_or(Malformed::Target)?;
+    let target = Target::parse(url).ok_or(Malformed::Target)?;
     let settled = subprotocol::settle(fields.items(PROTOCOL), &rules.protocols)?;
-    apply(rules, &fields, key, &host, &target, settled)
+    rules.check_path(target.path)?;
+    let origin = fields.joined("origin");
+    let site = rules.site(origin.as_ref(), &host)?;
+    Ok(UpgradeRequest {
+        accept: derive_accept_key(key),
+        url: url.to_owned(),
+        path: target.path.to_owned(),
+        protocol: settled.protocol,
+        headers: fields.merge(site, settled.claims, target.query),
+        site,
+        origin,
+        host: host.as_str().to_owned(),
+        address: caller.address(),
+        port: caller.port(),
+        secure: caller.secure,
+        // Browsers present it for any page.
+        certificate: (caller.certificate.clone()).filter(|_| site == Site::Own),
+    })
 }
 
 /// Whether this asks for the protocol that is spoken here, in its only version.
@@ -127,27 +161,6 @@ fn check_handshake<'a>(
         return Err(Malformed::Body);
     }
     Ok((key, host))
-}
-
-fn apply(
-    rules: &Rules,
-    fields: &Fields,
-    key: &[u8],
-    host: &Authority,
-    target: &Target,
-    settled: Settled,
-) -> Result<UpgradeRequest, Refusal> {
-    rules.check_path(target.path)?;
-    let origin = fields.joined("origin");
-    let site = rules.site(origin.as_ref(), host)?;
-    Ok(UpgradeRequest {
-        accept: derive_accept_key(key),
-        path: target.path.to_owned(),
-        protocol: settled.protocol,
-        headers: fields.merge(site, settled.claims, target.query),
-        site,
-        origin: origin.filter(|_| rules.origins == AllowedOrigins::Owner),
-    })
 }
 
 /// Whether this is 16 bytes in base64. The bits that stand for no byte may be anything, as many clients draw all

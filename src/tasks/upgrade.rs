@@ -16,6 +16,7 @@ use crate::{
     },
     connection::{Connection, Order, State},
     handshake::{
+        caller::Caller,
         head::MAX_HEAD,
         refusal::{Reason, Refusal},
         request::{self, Head, UpgradeRequest},
@@ -52,9 +53,11 @@ pub(crate) async fn open(
 ) -> Option<Open> {
     let shard = &shard;
     stream.send_at_once();
-    let asked = match read_request(shard, &pending, &mut stream, deadline).await? {
+    let caller = Caller::from(peer);
+    let asked = match read_request(shard, &pending, &mut stream, &caller, deadline).await? {
         Ok((request, early)) => {
-            let seat = shard.shared.capacity.enter(peer.ip(), shard.shared.now());
+            let now = shard.shared.now();
+            let seat = shard.shared.capacity.enter(request.address, now);
             seat.map(|seat| (request, early, seat))
         }
         Err(refusal) => Err(refusal),
@@ -96,10 +99,11 @@ async fn read_request(
     shard: &Shard,
     pending: &PendingPlace,
     stream: &mut Stream,
+    caller: &Caller,
     deadline: Instant,
 ) -> Option<Result<(UpgradeRequest, Vec<u8>), Refusal>> {
     let head = tokio::select! {
-        head = timeout_at(deadline, read_head(shard, pending, stream)) => head,
+        head = timeout_at(deadline, read_head(shard, pending, stream, caller)) => head,
         () = signal::stopping(shard) => return Some(Err(Refusal::new(503, Reason::Stop))),
     };
     let Ok(head) = head else {
@@ -124,11 +128,12 @@ async fn read_head(
     shard: &Shard,
     pending: &PendingPlace,
     stream: &mut Stream,
+    caller: &Caller,
 ) -> Option<(Result<UpgradeRequest, Refusal>, Vec<u8>)> {
     let mut bytes = Vec::with_capacity(HEAD);
     let mut is_told = false;
     loop {
-        match request::parse(&bytes, &shard.config().rules) {
+        match request::parse(&bytes, &shard.config().rules, caller) {
             Head::Complete { length, request } => {
                 bytes.drain(..length.min(bytes.len()));
                 return Some((request, bytes));

@@ -9,26 +9,19 @@ import { isObject, isThenable, quote, unexpected } from "../faults/check.js";
 import { headersIssues } from "../faults/issues.js";
 import { ClientFault, type Faults } from "../faults/report.js";
 import { issuesOf } from "../faults/schema.js";
+import type { UpgradeRequest } from "../types/upgrade-request.js";
 import type { Scope } from "../user-code/scope.js";
 import type { Disconnects } from "./disconnects.js";
+import { requestOf, type Upgrade } from "./upgrade.js";
 
-/** The value of an UPGRADE event. */
-export interface UpgradeRequest {
-  readonly id: string;
-  readonly headers: Readonly<Record<string, string>>;
-  /** The names of those that are real header fields, with commas between. */
-  readonly fields: string;
-  /** Whether a page of another site asks, that no rule has let in. */
-  readonly otherSite: boolean;
-  /** Only there if a function decides. */
-  readonly origin: string | null;
-}
+/** The callback of that name. */
+export type OnConnect = (headers: unknown, clientId: string, request: UpgradeRequest) => unknown;
 
 /** What decides about an upgrade: the user's code. */
 export interface Gate {
   readonly allowedOrigins: ((origin: string) => unknown) | undefined;
   readonly headersSchema: StandardSchemaV1;
-  readonly onConnect: ((headers: unknown, clientId: string) => unknown) | undefined;
+  readonly onConnect: OnConnect | undefined;
 }
 
 /** Most bytes of the issues that are told to a client that is refused. */
@@ -67,7 +60,7 @@ export class Admissions {
   }
 
   /** Answers an upgrade request, unless its client is gone before. Never throws. */
-  decide(client: Client, request: UpgradeRequest): void {
+  decide(client: Client, request: Upgrade): void {
     const { origin } = request;
     const { allowedOrigins } = this.#gate;
     let allowed: unknown = true;
@@ -81,7 +74,7 @@ export class Admissions {
     else this.#originDecided(client, request, allowed);
   }
 
-  #originDecided(client: Client, request: UpgradeRequest, allowed: unknown): void {
+  #originDecided(client: Client, request: Upgrade, allowed: unknown): void {
     if (!allowed) {
       this.#refuseOrigin(client, request.origin ?? "");
       return;
@@ -97,7 +90,7 @@ export class Admissions {
     else this.#validated(client, request, result);
   }
 
-  #validated(client: Client, request: UpgradeRequest, result: unknown): void {
+  #validated(client: Client, request: Upgrade, result: unknown): void {
     if (client.phase === "gone") return;
     let context: unknown;
     let reason: Reason = "HEADERS";
@@ -109,7 +102,7 @@ export class Admissions {
       }
       const { value } = result as StandardSchemaV1.SuccessResult<unknown>;
       reason = "CONNECT";
-      context = this.#gate.onConnect?.(value, client.id);
+      context = this.#gate.onConnect?.(value, client.id, requestOf(request));
     } catch (error) {
       this.#failed(client, reason, error);
       return;
@@ -131,7 +124,7 @@ export class Admissions {
   /** Goes on when a promise of the application has settled. The end of the client takes the request away, which may be long. */
   #later(
     client: Client,
-    request: UpgradeRequest | undefined,
+    request: Upgrade | undefined,
     step: Reason,
     pending: PromiseLike<unknown>,
   ): Promise<void> {
@@ -156,9 +149,8 @@ export class Admissions {
     client.suspended = undefined;
     if (step === "CONNECT") this.#connected(client, result);
     else if (client.phase === "gone") return;
-    else if (step === "ORIGIN")
-      this.#originDecided(client, suspended.payload as UpgradeRequest, result);
-    else this.#validated(client, suspended.payload as UpgradeRequest, result);
+    else if (step === "ORIGIN") this.#originDecided(client, suspended.payload as Upgrade, result);
+    else this.#validated(client, suspended.payload as Upgrade, result);
   }
 
   #admit(client: Client): void {
@@ -178,7 +170,7 @@ export class Admissions {
     this.#faults.reportClient(fault, "ORIGIN", client.id);
   }
 
-  #refuseHeaders(client: Client, request: UpgradeRequest, issues: readonly unknown[]): void {
+  #refuseHeaders(client: Client, request: Upgrade, issues: readonly unknown[]): void {
     const details = request.otherSite ? "[]" : headersIssues(issues, request, MAX_DETAILS);
     const body = `{"error":"Invalid headers","details":${details}}`;
     this.#refuse(client, "HEADERS", 400, body);

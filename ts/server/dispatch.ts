@@ -5,8 +5,9 @@ import { BATCH_EVENTS, EVENT, HEAD } from "../border/codes.js";
 import type { Commands } from "../border/commands.js";
 import type { HandOver } from "../border/hand-over.js";
 import type { Native } from "../border/native.js";
-import type { Admissions, UpgradeRequest } from "../connections/admissions.js";
+import type { Admissions } from "../connections/admissions.js";
 import type { Disconnects } from "../connections/disconnects.js";
+import type { Upgrade } from "../connections/upgrade.js";
 import type { Client, Clients } from "../context/clients.js";
 import type { ErrorCode } from "../faults/codes.js";
 import { ClientFault, type Faults } from "../faults/report.js";
@@ -166,7 +167,7 @@ export class Dispatch {
     const { clients, admissions, commands, faults, stop, turn } = this.#parts;
     switch (code) {
       case EVENT.UPGRADE: {
-        const request = value as UpgradeRequest;
+        const request = value as Upgrade;
         admissions.decide(clients.add(handle, request.id), request);
         turn.count();
         break;

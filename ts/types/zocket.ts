@@ -6,6 +6,7 @@ import type { DisconnectContext } from "./context.js";
 import type { AppRouter, Handlers } from "./router.js";
 import type { AnyRoutes } from "./routes.js";
 import type { Named } from "./shape.js";
+import type { UpgradeRequest } from "./upgrade-request.js";
 
 /** The result of `zocket.create`: the message builder and the router, with the headers schema and the callbacks as given. */
 export interface Zocket<THeadersSchema extends StandardSchemaV1, TUserContext = {}> {
@@ -29,6 +30,7 @@ export interface Zocket<THeadersSchema extends StandardSchemaV1, TUserContext = 
     | ((
         headers: StandardSchemaV1.InferOutput<THeadersSchema>,
         clientId: string,
+        request: UpgradeRequest,
       ) => TUserContext | Promise<TUserContext>)
     | undefined;
   /** The callback as given. */

@@ -1,7 +1,17 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{border::event::write_headers, handshake::head::MAX_HEAD};
+use crate::{
+    border::event::write_headers,
+    handshake::{head::MAX_HEAD, rules::AllowedOrigins},
+    transport::peer::Peer,
+};
+
+const CALLER: Caller = Caller {
+    peer: Peer::Local,
+    secure: false,
+    certificate: None,
+};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
@@ -47,7 +57,7 @@ fn origins(origins: AllowedOrigins) -> Rules {
 }
 
 fn check_by(bytes: &[u8], rules: &Rules) -> Result<UpgradeRequest, Refusal> {
-    match parse(bytes, rules) {
+    match parse(bytes, rules, &CALLER) {
         Head::Complete { request, .. } => request,
         Head::Partial => panic!("partial: {}", bytes.escape_ascii()),
     }
@@ -127,11 +137,11 @@ fn every_start_of_a_request_is_partial_and_early_frames_are_left_alone() {
     let mut bytes = with(&[]);
     let head = bytes.len();
     for length in 0..head {
-        let start = parse(&bytes[..length], &Rules::default());
+        let start = parse(&bytes[..length], &Rules::default(), &CALLER);
         assert!(matches!(start, Head::Partial), "{length}");
     }
     bytes.extend_from_slice(b"\x81\x80\0\0\0\0\r\n\r\n");
-    let Head::Complete { length, request } = parse(&bytes, &Rules::default()) else {
+    let Head::Complete { length, request } = parse(&bytes, &Rules::default(), &CALLER) else {
         panic!("partial");
     };
     assert_eq!(length, head);
@@ -157,7 +167,7 @@ fn a_head_may_be_exactly_as_long_as_the_limit() {
     // Seen before its end has arrived.
     assert_eq!(refused(&longer[..MAX_HEAD]), TOO_LARGE);
     assert!(matches!(
-        parse(&longer[..MAX_HEAD - 1], &Rules::default()),
+        parse(&longer[..MAX_HEAD - 1], &Rules::default(), &CALLER),
         Head::Partial
     ));
 }
@@ -424,7 +434,8 @@ fn a_list_of_origins_is_exact_and_lets_requests_without_origin_in() {
     accepted(&with(&["Origin: null"]), &rules);
     let request = accepted(&with(&["Origin: https://a.com", "Cookie: c"]), &rules);
     assert_eq!(header(&request, "cookie"), Some("c"));
-    assert_eq!((request.origin, request.site), (None, Site::Own));
+    assert_eq!(request.origin.as_deref(), Some("https://a.com"));
+    assert_eq!(request.site, Site::Own);
     for lines in [
         &["Origin: https://a.com:443"][..],
         &["Origin: http://a.com"],
@@ -557,9 +568,9 @@ proptest! {
     ) {
         let bytes = pieces.concat();
         let start = &bytes[..cut.index(bytes.len() + 1)];
-        if let Head::Complete { length, request } = parse(start, &Rules::default()) {
+        if let Head::Complete { length, request } = parse(start, &Rules::default(), &CALLER) {
             prop_assert!(length <= start.len());
-            match parse(&bytes, &Rules::default()) {
+            match parse(&bytes, &Rules::default(), &CALLER) {
                 Head::Complete { request: later, .. } => prop_assert_eq!(request, later),
                 Head::Partial => prop_assert!(false, "complete first, partial later"),
             }
