@@ -5,7 +5,7 @@
 export interface Envelope {
   /** The route's wire name. Names that start with `$` belong to the library. */
   readonly type: string;
-  /** What the schema validates. Missing when there is nothing to send; `null` is not missing. */
+  /** The value that the schema validates. It is missing if there is nothing to send. `null` is not missing. */
   readonly payload?: unknown;
 }
 

@@ -1,5 +1,5 @@
-// The public types, all in one place. Only index.d.ts reads this file: whoever imports it inside ts/ takes the server's types, and
-// with them those of Node, into a browser's build.
+// The public types, all in one place. Only index.d.ts reads this file. A file of ts/ that imported it would pull the server's types
+// and Node's into a browser's build.
 export type { StandardSchemaV1 } from "@standard-schema/spec";
 export type {
   ClientCloseEvent,

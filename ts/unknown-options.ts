@@ -1,4 +1,4 @@
-// Finds the option that was meant by a name that does not exist. The native side has the same for the options that it reads.
+// Refuses unknown options, and suggests the right name. The native side does the same for the options that it reads.
 
 /** Longest name that is compared with ours, in characters. Ours are shorter by far. */
 const MAX_COMPARED = 64;

@@ -1,25 +1,27 @@
-// The numbers that both sides of the border know. The engine has them in `src/border/codes.rs`; here they are read once, when
-// the addon is loaded. Copies, as the addon may be of another realm; frozen, so that V8 takes them for constants.
+// The numbers that both sides of the border use. The engine defines them in `src/border/codes.rs`, and this file reads them once,
+// when the addon is loaded. It copies them, because the addon may be of another realm. It freezes them, so that V8 treats them as
+// constants.
 import { codes } from "./native.js";
 
-/** What a command does: its first word, together with {@link PAYLOAD_WORD}. */
+/** The opcodes of commands. A command's first word holds one, together with {@link PAYLOAD_WORD}. */
 export const OPCODE = Object.freeze({ ...codes.opcode });
 
-/** What an event is. A code from 0 up is a message for incoming route `code >> 1`, without a payload if it is odd. */
+/** The codes of events. A code from 0 up is a message for incoming route `code >> 1`, without a payload if it is odd. */
 export const EVENT = Object.freeze({ ...codes.event });
 
-/** Why JavaScript refuses an upgrade: numbers of the engine's reasons. */
+/** The numbers of the reasons for which JavaScript refuses an upgrade. */
 export const REFUSAL = Object.freeze({ ...codes.refusal });
 
 /**
- * Where the words stand that are beside the values of events: `MORE` says whether there are more to take, for which the bell does not
- * ring. From `FIRST` on each event has `WORDS`, with `HANDLE`, `CODE`, and `BYTES` and `WEIGHT` of its value in their places.
+ * The places of the words beside the values of events. `MORE` says whether more events can be taken now, because the bell does not
+ * ring for them. The words of the events begin at `FIRST`. Each event has `WORDS` words: `HANDLE`, `CODE`, and `BYTES` and `WEIGHT`
+ * of its value.
  */
 export const HEAD = Object.freeze({ ...codes.head });
 
 const { DOUBLE, INTEGER, SHIFT, TEXT } = codes.piece;
 
-/** What the highest bits of a piece's word say; without one it is JSON. */
+/** The highest bits of a piece's word, which give its kind. Without any of them the piece is JSON. */
 export const PIECE = Object.freeze({
   TEXT: TEXT << SHIFT,
   INTEGER: INTEGER << SHIFT,
@@ -29,7 +31,7 @@ export const PIECE = Object.freeze({
 /** The first byte of a room name that is not well-formed text, the route of `$error`, and the length of a payload that is none. */
 export const { ERROR_ROUTE, ILL_FORMED, NO_PAYLOAD } = codes.word;
 
-/** What the number of a payload's words is counted in, in the first word of its command. */
+/** One word of payload, as the first word of its command counts it. */
 export const PAYLOAD_WORD = 1 << codes.word.OPCODE_BITS;
 
 /** How many events are taken at once, how long a payload may be and how long a room name, both in bytes. */

@@ -1,4 +1,4 @@
-// The commands the engine understands, each as the words it consists of.
+// Writes the commands for the engine, each as a row of words.
 import { OPCODE } from "./codes.js";
 import type { HandOver } from "./hand-over.js";
 import type { Payload } from "./payload.js";

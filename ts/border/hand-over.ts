@@ -1,5 +1,5 @@
-// When commands are handed over to the engine, together with their payloads: at the end of a batch of events, in a microtask
-// outside of one, or when much has come together.
+// Hands commands and their payloads over to the engine: at the end of each batch of events, or as soon as they are many. Outside
+// of a batch it does so in a microtask.
 import { NO_PAYLOAD } from "./codes.js";
 import { bytesOf, PayloadText, roomForPayload } from "./payload-text.js";
 import type { Payload, Pieces } from "./payload.js";
@@ -23,7 +23,7 @@ export class HandOver {
   #scheduled = false;
   #closed = false;
 
-  /** `fail` is told when commands were not taken, which are lost then. */
+  /** `fail` gets the error if the engine does not take commands. These are lost. */
   constructor(submit: Submit, fail: (error: unknown) => void) {
     this.#submit = submit;
     this.#fail = fail;
@@ -54,7 +54,7 @@ export class HandOver {
     }
     this.words.clear();
     payloads.clear();
-    // Last, as who is told may send.
+    // Last, because the application may send when it gets the error.
     if (failure) this.#fail(failure.error);
   }
 
@@ -111,9 +111,9 @@ export class HandOver {
 
   /** Makes room for a long payload. */
   #expect(payload: string | Pieces): void {
-    // With what is there it might be longer than a string can be.
+    // Together with the text so far, it might be longer than a string can be.
     this.flush();
-    // Now, as what fails in the middle of a command would spoil those that follow.
+    // Now, because a failure in the middle of a command would spoil the commands behind it.
     this.#payloads.reserve(bytesOf(payload));
   }
 

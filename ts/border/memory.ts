@@ -2,7 +2,7 @@
 import { totalmem } from "node:os";
 import { getHeapStatistics } from "node:v8";
 
-/** What the heap is taken for where a runtime does not tell, in bytes. */
+/** The assumed size of the heap in bytes, for runtimes that do not say. */
 const USUAL_HEAP = 2 ** 31;
 
 /** Bytes of memory that the process may have: what its control group allows, or else all of the machine. */

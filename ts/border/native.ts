@@ -1,4 +1,4 @@
-// The native addon as the rest sees it. The only file that imports the binding.
+// The types of the native addon. No other file imports the binding.
 import type * as Binding from "../../binding.js";
 import { missingAddon } from "../faults/missing-addon.js";
 import { heap, memory } from "./memory.js";
@@ -15,7 +15,7 @@ export const codes: Pick<
   "event" | "head" | "limit" | "opcode" | "piece" | "refusal" | "word"
 > = binding;
 
-/** Required, not imported, so that what the loader throws can be told in our words. */
+/** Uses `require`, so that the loader's error can be replaced by a better one. */
 function load(): typeof Binding {
   try {
     return require("../../binding.js") as typeof Binding;
@@ -50,8 +50,8 @@ export interface Native {
   readonly maxPayload: number;
   readonly maxRoomsPerClient: number;
   /**
-   * What happened on a shard: JSON text of one array with the value of each event, and in `heads` what `HEAD` in codes.ts says; `null`
-   * when nothing happened.
+   * Takes the events of a shard. Returns a JSON array with the value of each event, and fills `heads` as `HEAD` in codes.ts says.
+   * Returns `null` if there are no events.
    */
   take(shard: number, heads: Buffer): string | null;
   /** Stops reading all clients, or reads them again. */
@@ -86,7 +86,7 @@ export const startNative: StartNative = (options, incoming, outgoing, bell) => {
   return isForeign ? atHome(start) : start();
 };
 
-/** What `zocket.create` returns, made of the config, the message builder and the router. */
+/** Makes the result of `zocket.create` from the config, the message builder and the router. */
 export const createZocket: typeof binding.zocket.create = (...given) => {
   const create = () => binding.zocket.create(...given);
   return isForeign ? { ...atHome(create) } : create();

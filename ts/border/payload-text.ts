@@ -1,10 +1,10 @@
-// The payloads beside the commands: they are put together to one text, since to write each into the buffer costs more than all
-// the rest of sending it.
+// Joins the payloads to one text beside the commands. To write each payload into the buffer would cost more than the rest of its
+// send.
 import { MAX_OUTGOING } from "./codes.js";
 import { MOST_TEXT, type Payload, type Pieces } from "./payload.js";
 import { mostBytes } from "./words.js";
 
-/** Payloads are written when they are this long, in characters: what was put together is garbage until then. */
+/** Payloads are written when they are this long, in characters. Until then the joined text is garbage. */
 const CHUNK = 8 * 1024;
 
 /** Bytes of the reused buffer; what needs more gets a buffer of its own. Memory that is never touched costs nothing. */
@@ -18,10 +18,10 @@ export class PayloadText {
   /** As UTF-8, and how many bytes that are. */
   #bytes = Buffer.allocUnsafeSlow(CAPACITY);
   #size = 0;
-  /** What is not written there yet. */
+  /** The payloads that are not written there yet. */
   #pending = "";
 
-  /** What is written: so many {@link bytes}. */
+  /** The number of written {@link bytes}. */
   get size(): number {
     return this.#size;
   }
@@ -87,7 +87,7 @@ function mostJson(payload: string | Pieces): number {
   return bytesOf(payload) + 5 * raw + NUMBER * payload.count;
 }
 
-/** The most bytes that what a payload has as text takes. */
+/** The most bytes of the text in a payload. */
 export function bytesOf(payload: string | Pieces): number {
   const texts = typeof payload === "string" ? [payload] : payload.texts;
   return texts.reduce((sum, text) => sum + mostBytes(text), 0);

@@ -1,7 +1,7 @@
-// The border to an addon of another realm. Jest loads modules in a realm of its own, and addons in the one around it: what the
-// addon makes and throws would be no `Object` and no `TypeError` there. Only set-up functions come through here.
+// Moves objects and errors of an addon into this realm. Jest loads modules in a separate realm, and addons in the outer one. There,
+// an error of the addon would not be an instance of the module's `TypeError`. Only set-up functions use this file.
 
-/** How the texts of the addon's own errors begin. What user code throws in a getter passes through as it is. */
+/** The beginnings of the addon's error texts. An error that user code throws in a getter passes through as it is. */
 const OWN = /^(?:zocket\.create|createServer): /;
 
 /** Calls the addon; an error that it made becomes one of this realm. */

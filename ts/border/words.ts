@@ -1,4 +1,4 @@
-// The one reused buffer that commands are written into, in words of 32 bits.
+// The buffer for commands, in words of 32 bits. It is used again for each hand-over.
 import { ILL_FORMED, PAYLOAD_WORD } from "./codes.js";
 
 /** Bytes of the reused buffer; what needs more gets a buffer of its own. Memory that is never touched costs nothing. */
@@ -19,7 +19,7 @@ export class Words {
   /** Where the command starts that is being written. */
   #start = 0;
 
-  /** What is written: so many {@link bytes}. */
+  /** The number of written {@link bytes}. */
   get length(): number {
     return this.#length;
   }

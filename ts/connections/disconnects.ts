@@ -1,4 +1,4 @@
-// The calls of `onDisconnect`: who waits for them, and which of them waits for `stop()` itself.
+// Calls `onDisconnect`, and keeps track of the calls. `stop()` waits for them, but not for a call that itself waits for `stop()`.
 import { AsyncLocalStorage } from "node:async_hooks";
 
 import { NO_CONTEXT, type Client } from "../context/clients.js";
@@ -7,7 +7,7 @@ import type { Faults } from "../faults/report.js";
 import type { Scope } from "../user-code/scope.js";
 import type { Turn } from "../user-code/turn.js";
 
-/** One call of `onDisconnect` that is not done. */
+/** One pending call of `onDisconnect`. */
 export interface DisconnectCall {
   readonly clientId: string;
   /** Whether it called `stop()`: then a `stop()` called in such a call must not wait for it, or both wait for ever. */
@@ -38,12 +38,12 @@ export class Disconnects {
     this.#turn = turn;
   }
 
-  /** The calls that are not done. */
+  /** The pending calls. */
   get pending(): Iterable<DisconnectCall> {
     return this.#pending;
   }
 
-  /** The call that the running code belongs to, if that is not done. */
+  /** The call that the running code belongs to, if it is pending. */
   current(): DisconnectCall | undefined {
     const call = this.#pending.size > 0 ? this.#storage.getStore() : undefined;
     return call && this.#pending.has(call) ? call : undefined;
@@ -61,7 +61,7 @@ export class Disconnects {
     const rooms: ReadonlySet<string> = client.rooms ?? new Set();
     client.rooms = undefined;
     if (onDisconnect) this.#scope.runApart(this.#call, this, client, onDisconnect, rooms);
-    // A handler that never ends holds the client.
+    // A handler that never settles keeps the client object in memory.
     client.context = NO_CONTEXT;
   }
 
@@ -127,7 +127,7 @@ export class Disconnects {
   }
 }
 
-/** What can be read of an object's own properties. */
+/** A copy of the object's own properties, as far as they can be read. */
 function readableCopy(from: object): object {
   let copy = {};
   try {
@@ -139,7 +139,7 @@ function readableCopy(from: object): object {
       }
     }
   } catch {
-    // A proxy that does not even tell its keys.
+    // A proxy that throws when it is asked for its keys.
   }
   return copy;
 }

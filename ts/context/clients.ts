@@ -1,4 +1,4 @@
-// What JavaScript knows of each client, and how it is found: by the engine's handle or by its id.
+// Keeps what JavaScript knows about each client, and finds clients by the engine's handle or by id.
 
 /** A message that waits behind one that is pending: an event's code and value, and the bytes and weight of the JSON that was. */
 export interface WaitingMessage {
@@ -26,29 +26,29 @@ export interface Suspended {
   ctx: object | undefined;
 }
 
-/** The context of a client that has none. */
+/** The context of a client whose `onConnect` returned none. */
 export const NO_CONTEXT: object = Object.freeze({});
 
-/** One client, from its upgrade request on. There may be very many: an idle one is to cost little. */
+/** One client, from its upgrade request on. There may be very many, so an idle one has to cost little. */
 export class Client {
   /** `deciding` until it is admitted, `gone` from its end on. */
   phase: "deciding" | "open" | "gone" = "deciding";
-  /** What `onConnect` returned. */
+  /** The object that `onConnect` returned. */
   context: object = NO_CONTEXT;
   /** Names of the rooms it is in; the engine's registry changes by the commands of the same calls. */
   rooms: Set<string> | undefined = undefined;
-  /** What handlers get as `ctx.rooms`; made for the first message. */
+  /** The `ctx.rooms` of its handlers; made for the first message. */
   operations: object | undefined = undefined;
   /** Messages behind a pending one; `undefined` while none is pending. */
   waiting: WaitingMessage[] | undefined = undefined;
   /** Bytes of JSON of those, and what they hold. */
   waitingBytes = 0;
   waitingHeld = 0;
-  /** What its pending message, or its upgrade request, waits with. */
+  /** The payload and context of its pending message, or its upgrade request. */
   suspended: Suspended | undefined = undefined;
   /** Its handler calls under way. */
   calls: Calls | undefined = undefined;
-  /** What all its messages hold that are not done. */
+  /** The bytes that all its unfinished messages hold. */
   held = 0;
   /** Whether the engine was told not to read it. */
   paused = false;
@@ -68,7 +68,7 @@ export class Clients {
   #deciding: Set<string> | undefined = undefined;
   /** How many there are, open or not. */
   #count = 0;
-  /** Whom the last event was about: most of what its handler sends is for it. */
+  /** The client of the last event. Most messages that its handler sends are for this client. */
   #last: Client | undefined = undefined;
 
   /** Adds the client of an upgrade request. Nobody finds it by its id yet. */
@@ -120,7 +120,7 @@ export class Clients {
     // The engine begins anew too when nobody is left.
     if (this.#count === 0) this.#byHandle.length = 0;
     if (this.#last === client) this.#last = undefined;
-    // Whoever still runs for it holds the client, not what it sent.
+    // Code that still runs for the client keeps this object in memory, but not the messages.
     if (client.waiting) client.waiting.length = 0;
     client.waitingBytes = 0;
     client.calls = undefined;

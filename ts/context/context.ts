@@ -3,14 +3,14 @@ import type { Client } from "./clients.js";
 import { ClientRooms } from "./rooms.js";
 import type { Outlet } from "./send.js";
 
-/** What every context holds, whatever else is in it. */
+/** The properties of every context. */
 export interface Context {
   clientId: string;
   send: unknown;
   rooms: unknown;
 }
 
-/** A fresh context of a client: a copy of what `onConnect` returned, and ours, which win. */
+/** A fresh context of a client: a copy of the user context, and zocket's properties, which win. */
 export function freshContext(client: Client, outlet: Outlet): Context {
   const rooms = (client.operations ??= new ClientRooms(client, outlet));
   const clientId = client.id;

@@ -1,4 +1,4 @@
-// What a room's name may be.
+// Checks the names of rooms.
 import { MAX_ROOM_NAME } from "../border/codes.js";
 import { quote, unexpected } from "../faults/check.js";
 import { provokedBy } from "../faults/client-fault.js";
@@ -19,15 +19,15 @@ export function roomName(name: unknown, place: string, method: string): string {
   );
 }
 
-/** V8 copies a part of a text that is shorter. */
+/** V8 copies a shorter part of a text by itself. */
 const SHORTEST_PART = 13;
 /** Never holds anything for longer than a call. */
 const table: Record<string, true> = Object.create(null) as Record<string, true>;
 
 /**
- * Makes a name stand alone that is going to be kept. V8 keeps all of a text for as long as a part of it is kept, such as what
- * `slice` or `split` returned: of a payload, up to `maxPayload` for each name. It copies what it uses as a key, and lets the
- * part go; clients that join the same room share the copy.
+ * Copies a name that is going to be kept. V8 keeps a whole text in memory as long as a part of it, such as a result of `slice`, is
+ * in use. So a name could keep a whole payload. V8 copies a text that it uses as a key. Clients that join the same room
+ * share the copy.
  */
 export function separate(name: string): void {
   if (name.length < SHORTEST_PART) return;

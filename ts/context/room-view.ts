@@ -3,7 +3,7 @@ import { inspect } from "node:util";
 
 import type { Client } from "./clients.js";
 
-/** What the methods that combine sets need of the other one. */
+/** The other set, as the methods that combine sets use it. */
 interface SetLike {
   readonly size: number;
   has(value: unknown): boolean;
@@ -18,7 +18,7 @@ export class RoomView implements ReadonlySet<string> {
 
   constructor(client: Client) {
     this.#client = client;
-    // Every handler of the client gets this one: what one of them defines on it would lie to the others.
+    // All handlers of the client share this object. Frozen, so that one of them cannot change it for the others.
     Object.freeze(this);
   }
 
@@ -91,7 +91,7 @@ export class RoomView implements ReadonlySet<string> {
     return this.#filter((name) => other.has(name)).size === 0;
   }
 
-  /** What `console.log` shows. */
+  /** The value that `console.log` shows. */
   [inspect.custom](): ReadonlySet<string> {
     return new Set(this.#names);
   }

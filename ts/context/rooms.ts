@@ -26,7 +26,7 @@ export class ClientRooms implements RoomOperations {
   constructor(client: Client, outlet: Outlet) {
     this.#client = client;
     this.#outlet = outlet;
-    // All contexts of the client share it, and what one handler assigns the next is not to see.
+    // All contexts of the client share this object. Frozen, so that one handler cannot change it for the next.
     Object.freeze(this);
   }
 

@@ -6,7 +6,7 @@ import type { MessageBuilder } from "../types/builder.js";
 import { refuseOtherNameOf, refuseUnknown } from "../unknown-options.js";
 import { isSlowClient, SLOW_CLIENT } from "./slow-client.js";
 
-/** What other libraries call the schema of a message, and what it does about slow clients. */
+/** The names that other libraries use for the schema of a message, and for `slowClient`. */
 const ALIASES = {
   args: "payload",
   body: "payload",
@@ -86,7 +86,7 @@ function fieldsOf(place: string, definition: unknown): Readonly<Record<string, u
 function payloadOf(place: string, fields: Readonly<Record<string, unknown>>): StandardSchemaV1 {
   const { payload } = fields;
   if (isSchema(payload)) return payload;
-  // Another name that stands for it says more than "got undefined".
+  // An error that names the wrong option helps more than "got undefined".
   if (payload === undefined) refuseOtherNameOf("payload", `${place}: `, fields, ALIASES);
   throw unexpected(`${place}: payload`, SCHEMA, payload);
 }

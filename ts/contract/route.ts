@@ -1,16 +1,16 @@
-// Tells what a place in a tree of routes holds: a message, or a group of further routes.
+// Reads one place in a tree of routes: a message, or a group of further routes.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import { isFunction, isPlainObject, isSchema, SCHEMA, unexpected } from "../faults/check.js";
 import { isSlowClient, SLOW_CLIENT, type SlowClient } from "./slow-client.js";
 
-/** What users may have written where we expect something of ours. */
+/** A value of a user, before it is checked. */
 type Unchecked = Readonly<Record<string, unknown>>;
 
 /** A function that stands in a list of middlewares. */
 type Middleware = (message: { ctx: object; payload: unknown }) => unknown;
 
-/** What a place in a tree of routes holds. */
+/** The content of one place in a tree of routes. */
 export type Place =
   | {
       readonly kind: "incoming";
@@ -21,7 +21,7 @@ export type Place =
   | { readonly kind: "outgoing"; readonly slowClient: SlowClient | undefined }
   | { readonly kind: "group"; readonly routes: object };
 
-/** Reads what stands at `place`. Only a message has a string for `_direction`; a group may hold a route of that name. */
+/** Reads the value at `place`. Only a message has a string for `_direction`; a group may hold a route of that name. */
 export function readPlace(place: string, value: unknown): Place {
   const isPlain = isPlainObject(value);
   if (isPlain && Object.hasOwn(value, "_direction")) {

@@ -3,7 +3,7 @@ import { isFunction, isPlainObject, quote, shorten, unexpected } from "../faults
 import type { IncomingRoute, OutgoingRoute } from "../types/routes.js";
 import { readPlace } from "./route.js";
 
-/** How deep routes nest at most. No tree of a person gets there; one that contains itself always does. */
+/** How deep routes nest at most. A tree that a person writes is never so deep. One that contains itself always is. */
 const MAX_DEPTH = 64;
 /** How many messages a router holds at most, and how many groups of them. */
 const MAX_ROUTES = 65_536;
@@ -84,7 +84,7 @@ class Walk {
     }
   }
 
-  /** Bounds the walk: neither a tree that contains itself nor one group reached by very many paths may hang or overflow it. */
+  /** Bounds the walk, so that a tree that contains itself ends, and so does a group that very many paths lead to. */
   #countGroup(prefix: string, depth: number): void {
     this.#groups += 1;
     if (depth > MAX_DEPTH) {

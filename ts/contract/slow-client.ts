@@ -1,4 +1,4 @@
-// `slowClient` of outgoing messages: what becomes of them for a client that reads too slowly.
+// `slowClient` of outgoing messages: the policy for clients that read too slowly.
 import type { OutgoingMessage } from "../types/message.js";
 
 /** One of the words. */
@@ -6,7 +6,7 @@ export type SlowClient = NonNullable<OutgoingMessage["slowClient"]>;
 
 const WORDS: readonly unknown[] = ["disconnect", "drop", "latest"] satisfies SlowClient[];
 
-/** What errors call the words. */
+/** The words, as errors list them. */
 export const SLOW_CLIENT = '"disconnect", "drop" or "latest"';
 
 /** Whether the value is one of the words. */

@@ -1,13 +1,13 @@
-// Checks of what callers hand over, and the words errors have for it: the same as the native side's. Browsers load it too.
+// Checks arguments, and words the errors about them as the native side does. Browsers load it too.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
-/** What errors call the thing that {@link isSchema} accepts. */
+/** The name that errors use for a value that {@link isSchema} accepts. */
 export const SCHEMA = 'a Standard Schema (an object with "~standard".validate)';
 
 /** How many characters of a caller's text are repeated in an error. */
 const MAX_QUOTED = 120;
 
-/** The `TypeError` for a value of the wrong kind: where it stood, what was expected there and what came. */
+/** The `TypeError` for a value of the wrong kind. It names the place, the expected kind and the value. */
 export function unexpected(place: string, expected: string, got: unknown): TypeError {
   return new TypeError(`${place}: expected ${expected}, got ${describe(got)}`);
 }
@@ -49,7 +49,8 @@ export function isObject(value: unknown): value is object {
 }
 
 /**
- * Whether the value can hold options: an object of any class, but no list and no `Map`, whose entries nobody would look at.
+ * Whether the value can hold options. It may be an object of any class, but not a list or a `Map`, because nobody would read their
+ * entries.
  */
 export function isOptions(value: unknown): value is object {
   return isObject(value) && !(Symbol.iterator in value);

@@ -1,10 +1,10 @@
-// What a client did wrong, told apart from what the application did wrong.
+// The faults of clients, as opposed to the faults of the application.
 
-/** Something a client did wrong, as `onError` gets it. */
+/** A fault of a client, as `onError` gets it. */
 export class ClientFault extends Error {
-  /** What the log shows; `message` can be changed by whoever gets the error. */
+  /** The text for the log, because `onError` may change `message`. */
   readonly #text: string;
-  /** What a schema found. */
+  /** The issues that a schema found. */
   declare readonly issues?: readonly unknown[];
 
   constructor(message: string, issues?: readonly unknown[]) {
@@ -19,10 +19,10 @@ export class ClientFault extends Error {
   }
 }
 
-/** Errors that user code gets for what a client sent, such as the name of a room. */
+/** Errors that user code gets because of a client's message, for example for the name of a room. */
 const provoked = new WeakSet<object>();
 
-/** Marks an error that user code gets: a client is most likely its cause, and can cause it without end. */
+/** Marks an error that user code gets. A client has most likely caused it, and can cause it again and again. */
 export function provokedBy<TError extends Error>(error: TError): TError {
   provoked.add(error);
   return error;

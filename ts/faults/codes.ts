@@ -1,4 +1,4 @@
-// What `onError` is told beside an error: where it came from.
+// The second argument of `onError`, which says where an error came from.
 import type { MessageErrorCode } from "../envelope.js";
 
 /**

@@ -1,14 +1,14 @@
-// A schema's issues as JSON for the client: what may be told of them, within a bound in bytes. A hostile schema may make issues
-// that throw when they are looked at.
+// Turns a schema's issues into JSON for the client. It leaves out what the client may not see, and keeps to a bound in bytes. A
+// hostile schema may make issues that throw when they are read.
 import { isObject } from "./check.js";
 
 /** Most issues and path segments, and most characters of a text in them, where they are cut. */
 const MAX_ISSUES = 64;
 const MAX_PATH = 64;
 const MAX_TEXT = 512;
-/** What anything but a text counts in the length of issues, in characters. */
+/** How many characters a value that is not text counts for, in the length of issues. */
 const LEAST = 8;
-/** A header's value that a message repeats is recognised by its first characters, if it has some more than nothing. */
+/** This many first characters show that a message repeats a header's value. */
 const MIN_RECOGNISED = 8;
 const MAX_RECOGNISED = 16;
 const NOT_ACCEPTED = "not accepted";
@@ -21,7 +21,7 @@ interface Essence {
 
 type Segment = string | number | { readonly key: string | number };
 
-/** What a request's issues may not give away. */
+/** The parts of a request that its issues may not reveal. */
 export interface Confidential {
   /** The names of the real header fields, in lower case, with commas between. */
   readonly fields: string;
@@ -38,7 +38,7 @@ export function payloadIssues(issues: readonly unknown[], maxBytes: number): str
     const text = whole(issues, maxBytes);
     if (Buffer.byteLength(text) <= maxBytes) return text;
   } catch {
-    // They cannot be told as they are.
+    // JSON cannot hold them as they are.
   }
   return fitting(first(issues, MAX_ISSUES, essence), maxBytes);
 }
@@ -61,7 +61,7 @@ export function headersIssues(
     const field = issue.path?.[0];
     if (field === undefined) return { message: NOT_ACCEPTED };
     const name = String(isObject(field) ? field.key : field);
-    // What is deeper in a header's value is named by that value.
+    // The deeper parts of a path may repeat the header's value.
     if (real.has(name.toLowerCase())) return { message: NOT_ACCEPTED, path: [field] };
     // A schema that renames fields may complain about one under another name.
     const repeats = values.some((value) => issue.message.includes(value));
@@ -98,7 +98,7 @@ function fitting(issues: readonly Essence[], maxBytes: number): string {
   return `[${list}]`;
 }
 
-/** What becomes of the first items of a list that may throw at each look; it ends where `map` lets that out. */
+/** Maps the first items of a list that may throw when it is read. The result ends where `map` throws. */
 function first<T>(
   list: readonly unknown[],
   most: number,
@@ -108,7 +108,7 @@ function first<T>(
   try {
     for (let at = 0; at < most && at < list.length; at += 1) found.push(map(list, at));
   } catch {
-    // What there is must do.
+    // The items so far have to do.
   }
   return found;
 }

@@ -1,4 +1,4 @@
-// What the log shows of values that come from clients and from user code: one line, without anything that a terminal obeys.
+// Turns values of clients and of user code into text for the log: one line, without characters that a terminal obeys.
 import { dirname } from "node:path";
 import { inspect, types } from "node:util";
 
@@ -36,7 +36,7 @@ function coded(code: number): string {
   return code > 0xffff ? `\\u{${digits}}` : `\\u${digits.padStart(4, "0")}`;
 }
 
-/** What was thrown, on one line; of the issues of headers, which may repeat a password, the paths alone. Never throws. */
+/** A thrown value on one line. Of the issues of headers it shows only the paths, because messages may repeat a password. Never throws. */
 export function shown(thrown: unknown, hidesMessages = false): string {
   try {
     const text = isObject(thrown) ? ClientFault.text(thrown) : undefined;
@@ -99,7 +99,7 @@ function issuesText({ issues }: ClientFault, hidesMessages: boolean): string {
     const more = issues.length - MAX_ISSUES;
     if (more > 0) text += `; and ${more} more`;
   } catch {
-    // What there is must do.
+    // The issues so far have to do.
   }
   return text;
 }

@@ -1,5 +1,5 @@
-// The default logger. Clients can provoke nearly everything that is told about one of them, an error of a handler included,
-// and as often as they like: of that at most ten lines a second are written, and the rest is counted.
+// The default logger. Clients can provoke nearly every error about a client, even an error of a handler, as often as they like. So
+// the log writes at most ten lines a second about them, and counts the rest.
 import { performance } from "node:perf_hooks";
 
 import { isProvoked } from "./client-fault.js";
@@ -36,7 +36,7 @@ class Budget {
 export class Log {
   readonly #ofApplication = new Budget(MOST_OF_APPLICATION);
   readonly #ofClients = new Budget(MOST_OF_CLIENTS);
-  /** What was not shown since the last line about that, by code or by words of ours. */
+  /** Counts of errors that were not shown since the last line with counts, by code. */
   readonly #counts = new Map<string, number>();
   /** Runs while there is something counted. */
   #timer: NodeJS.Timeout | undefined;
@@ -87,12 +87,12 @@ export class Log {
   }
 }
 
-/** Whom an entry is about, in words that are not a client's. */
+/** Names the client of an entry. A client cannot choose this text. */
 function of({ clientId }: ErrorInfo): string {
   return clientId === undefined ? "" : `, client ${clientId}`;
 }
 
-/** What is said of an error: the route may be a client's word, so it stands here. */
+/** The text of an error. A client may have chosen the route, so the route is here and not in the first argument. */
 function text(error: unknown, { code, route }: ErrorInfo): string {
   const said = shown(error, code === "HEADERS");
   return route === undefined ? said : `route ${escaped(route)}: ${said}`;
@@ -104,10 +104,10 @@ function write(start: string, ...rest: unknown[]): void {
     console.error(start, ...rest);
   } catch {
     try {
-      // The value threw when it was looked at, or the console throws: then there is nobody left to tell.
+      // The value threw when the console read it. If the console itself throws, nobody is left to tell.
       if (rest.length > 0) console.error(`${start} (the value cannot be shown)`);
     } catch {
-      // Nothing may come of telling.
+      // The log may not throw.
     }
   }
 }

@@ -1,4 +1,4 @@
-// The error of a process for which there is no addon, or none that loads: it names the platform and says what to do.
+// The error of a process whose addon is missing or does not load. It names the platform and says what to do.
 
 /** The platforms that the addon is built for, as `process.platform`, `process.arch` and, on Linux, the C library name them. */
 const PLATFORMS: readonly string[] = [
@@ -21,7 +21,7 @@ function platform(): string {
   return `${name}-${header.glibcVersionRuntime === undefined ? "musl" : "gnu"}`;
 }
 
-/** The texts of an error and its causes. The loader leaves a chain of what it met, which its own error begins. */
+/** The texts of an error and its causes. The loader's error begins a chain of the errors that it met. */
 function textsOf(cause: unknown): string[] {
   const texts: string[] = [];
   // Not `instanceof`: where a test runner loads this file in a realm of its own, the loader's errors are from another one.
@@ -38,7 +38,7 @@ function textsOf(cause: unknown): string[] {
 export function missingAddon(cause: unknown): Error & { code: string } {
   const here = platform();
   const [told, ...met] = textsOf(cause);
-  // Node's words for a file or package that is not there; anything else is one that is there and does not load.
+  // Node says this for a missing file or package. Any other text means a file that exists and does not load.
   const failure = met.find((text) => !text.startsWith("Cannot find module"));
   let text: string;
   if (!PLATFORMS.includes(here)) {

@@ -1,4 +1,4 @@
-// What went wrong and no handler saw: the way to `onError`, which may itself throw, or to the log that stands in for it.
+// Reports errors that no handler saw: to `onError`, which may itself throw, or else to the log.
 import type { Scope } from "../user-code/scope.js";
 import type { Turn } from "../user-code/turn.js";
 import { isThenable } from "./check.js";
@@ -10,7 +10,7 @@ export { ClientFault } from "./client-fault.js";
 /** The option of that name. */
 export type OnError = (error: unknown, info: ErrorInfo) => unknown;
 
-/** Tells the owner of a server, and never throws. */
+/** Reports to the owner of a server, and never throws. */
 export class Faults {
   readonly #onError: OnError | undefined;
   readonly #scope: Scope;
@@ -71,7 +71,7 @@ export class Faults {
   }
 }
 
-/** What `onError` is told, without what there is not. */
+/** The second argument of `onError`, without the fields that have no value. */
 function infoOf(code: ErrorCode, clientId?: string, route?: string, count?: number): ErrorInfo {
   const info: { code: ErrorCode; clientId?: string; route?: string; count?: number } = { code };
   if (clientId !== undefined) info.clientId = clientId;

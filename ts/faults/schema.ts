@@ -1,4 +1,4 @@
-// What a Standard Schema says of a value, told apart from what a hostile one might say.
+// Reads the result of a Standard Schema, which may be hostile.
 import { isObject } from "./check.js";
 
 /**

@@ -1,5 +1,5 @@
-// How much JSON the messages hold that are not done: those that wait, are pending or have a handler under way. Bounded for
-// the server as a whole; each client has bounds of its own besides.
+// Counts the JSON of all unfinished messages: those that wait, are pending or have a pending handler. The server bounds the sum. Each
+// client has bounds too.
 import { performance } from "node:perf_hooks";
 
 import type { Commands } from "../border/commands.js";
@@ -11,9 +11,9 @@ import type { Scope } from "../user-code/scope.js";
 
 /** The part of V8's heap that messages may take, in bytes of JSON. */
 const PART_OF_HEAP = 32;
-/** What bytes of JSON may become in memory within that. Some become more, and count as so many bytes more. */
+/** How many bytes of memory a byte of JSON may become. JSON that becomes more counts as more bytes. */
 const GROWTH = 8;
-/** How long clients are only not read, in ms, before those that hold the most are cut off. */
+/** How long the server only stops reading, in ms, before it cuts off the clients that hold the most. */
 const PATIENCE = 1_000;
 
 /** How long the messages of a client that is gone are counted, in ms. */
@@ -21,7 +21,7 @@ const ORPHANED = 30_000;
 
 const now = performance.now.bind(performance);
 
-/** What one server's messages hold. */
+/** The bytes that the messages of one server hold. */
 export class Held {
   readonly #clients: Clients;
   readonly #commands: Commands;
@@ -30,10 +30,10 @@ export class Held {
   readonly #limit = heap() / PART_OF_HEAP;
   #native: Native | undefined = undefined;
   #isWeighed = false;
-  /** What the messages of open clients hold, and of those that are gone. */
+  /** The bytes of the messages of open clients, and of clients that are gone. */
   #total = 0;
   #orphaned = 0;
-  /** Clients that are gone whose messages are not done, and when they went. */
+  /** Clients that are gone and have unfinished messages, and when they went. */
   readonly #orphans = new Map<Client, number>();
   /** Runs while there is too much. */
   #timer: NodeJS.Timeout | undefined = undefined;
@@ -99,20 +99,20 @@ export class Held {
     this.#timer = undefined;
   }
 
-  /** What clients left behind has a bound of its own, as large: nobody is cut off for it. */
+  /** The messages of clients that are gone have a separate bound of the same size. No client is cut off because of them. */
   get #isTooMuch(): boolean {
     return this.#total > this.#limit || this.#orphaned > this.#limit;
   }
 
   #over(): void {
     if (this.#timer !== undefined) return;
-    // Nobody is read until there is room: a message of any client could be the one that is too much.
+    // The server reads no client until there is room, because the next message of any client could be too much.
     this.#native?.hold(true);
     this.#wait();
   }
 
   #wait(): void {
-    // In nobody's context, as it is about all of them.
+    // In no client's context, because it is about all of them.
     const wait = () => setTimeout(() => this.#look(), PATIENCE).unref();
     this.#timer = this.#scope.run(wait, undefined);
   }
@@ -128,7 +128,7 @@ export class Held {
     }
   }
 
-  /** Gives up on what clients left behind that are gone for long: it may never be done. */
+  /** Stops counting the messages of clients that have been gone for long, because they may never be done. */
   #forget(): void {
     const before = now() - ORPHANED;
     for (const [client, endedAt] of this.#orphans) {
@@ -139,7 +139,7 @@ export class Held {
     }
   }
 
-  /** Cuts off as many of those that hold the most as it takes. */
+  /** Cuts off as many clients as needed, those that hold the most first. */
   #cutOff(): void {
     let left = this.#total;
     if (left <= this.#limit) return;
@@ -166,7 +166,7 @@ export class Held {
   }
 }
 
-/** What a message holds: bytes of JSON, or more for JSON that is much larger once it is parsed. */
+/** How many bytes a message counts for: its bytes of JSON, or more if it is much larger once it is parsed. */
 export function heldSize(bytes: number, weight: number): number {
   return Math.max(bytes, weight / GROWTH);
 }

@@ -1,4 +1,4 @@
-// How many handler calls of each client are under way, and how much JSON they began with.
+// Counts the pending handler calls of each client, and the JSON of their messages.
 import type { Calls, Client } from "../context/clients.js";
 import { ClientFault, type Faults } from "../faults/report.js";
 import type { Held } from "./held.js";
@@ -7,7 +7,7 @@ import type { Held } from "./held.js";
 export class InFlight {
   readonly #held: Held;
   readonly #faults: Faults;
-  /** Clients whose bound was met before. */
+  /** Clients that have reached the bound before. */
   readonly #told = new WeakSet<Client>();
   /** The most calls, and bytes of JSON, of one client; the engine tells once it has read the options. */
   maxCalls = Infinity;
@@ -36,7 +36,7 @@ export class InFlight {
     calls.next = undefined;
   }
 
-  /** Resolves when the client may have one more call; nothing if it may now. To be waited for by one message at a time. */
+  /** Resolves when the client may have one more call. Returns `undefined` if it may now. Only one message at a time may wait. */
   full(client: Client, bytes: number): Promise<void> | undefined {
     const { calls } = client;
     // One is always let through, however long.

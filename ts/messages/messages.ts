@@ -1,6 +1,5 @@
-// A message's way in: schema, middlewares, handler. What is synchronous in the user's code stays synchronous here and
-// makes no promise; while a schema or middleware is pending, or as many handlers as may be, the client's later messages
-// wait.
+// The way of an incoming message: schema, middlewares, handler. Synchronous user code stays synchronous here, and makes no promise.
+// While a schema or middleware is pending, or the handlers reach their limit, the client's later messages wait.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import { ERROR_ROUTE } from "../border/codes.js";
@@ -18,11 +17,11 @@ import type { Turn } from "../user-code/turn.js";
 import { heldSize, type Held } from "./held.js";
 import type { InFlight } from "./in-flight.js";
 
-/** With more messages than this behind a pending one, or bytes of JSON, the client is not read until they are done. */
+/** When more messages or bytes of JSON than this wait behind a pending one, the engine stops reading the client. */
 const MAX_WAITING = 64;
 const MAX_WAITING_BYTES = 256 * 1024;
 
-/** What the sender of a message is told; never the text of what user code threw. */
+/** The texts for the sender of a message. The text of an error that user code threw is never sent. */
 const TEXTS = {
   INVALID_PAYLOAD: "the payload is not valid",
   REJECTED: "the message was rejected",
@@ -43,7 +42,7 @@ interface Route {
   readonly handler: IncomingRoute["handler"];
 }
 
-/** What messages need on their way. */
+/** The parts that messages need on their way. */
 export interface Parts {
   readonly outlet: Outlet;
   readonly faults: Faults;
@@ -311,7 +310,7 @@ export class Messages {
     }
   }
 
-  /** Nothing waits for a handler's promise, up to the bound of calls under way; only its rejection counts. */
+  /** Does not wait for a handler's promise, up to the bound of pending calls. It only reports a rejection. */
   async #follow(
     client: Client,
     route: Route,

@@ -1,4 +1,4 @@
-// What `createServer` is given, checked as far as JavaScript uses it. The engine checks the other options.
+// Checks the arguments of `createServer` that JavaScript uses. The engine checks the other options.
 import type { Gate } from "../connections/admissions.js";
 import type { OnDisconnect } from "../connections/disconnects.js";
 import {
@@ -60,7 +60,7 @@ export function ownOptions(options: unknown): {
   };
 }
 
-/** How `stop` is to end a server. What is neither `true` nor an object is often an event's argument, and means nothing. */
+/** Reads the argument of `stop`. A value that is not `true` or an object is often an event's argument, and means nothing. */
 export function endingOf(how: unknown): How {
   if (how === true) return "cut";
   if (!isObject(how)) return "close";

@@ -1,6 +1,5 @@
-// Answers the bell: takes what happened, tells each event to whom it concerns, and hands over what the user's code sent
-// meanwhile. Stops when the turn of the event loop is over, and goes on in the next one. Nothing that user code does gets
-// out of here.
+// Answers the bell. It takes the events, passes each one to the part that handles it, and hands over the commands of user code. It
+// stops when the turn of the event loop is over, and continues in the next one. It lets no error of user code out.
 import { BATCH_EVENTS, EVENT, HEAD } from "../border/codes.js";
 import type { Commands } from "../border/commands.js";
 import type { HandOver } from "../border/hand-over.js";
@@ -19,7 +18,7 @@ import type { Stop } from "./stop.js";
 
 const { BYTES, CODE, FIRST, HANDLE, MORE, WEIGHT, WORDS } = HEAD;
 
-/** Those the events concern. */
+/** The parts that handle events. */
 export interface Parts {
   readonly handOver: HandOver;
   readonly clients: Clients;
@@ -34,7 +33,7 @@ export interface Parts {
   readonly turn: Turn;
 }
 
-/** The value of a BAD event: what the engine has already answered, once or, with a count, so many times. */
+/** The value of a BAD event: a bad message that the engine has answered, or a count of them. */
 interface BadMessage {
   readonly code: ErrorCode;
   readonly route?: string;
@@ -55,7 +54,7 @@ export class Dispatch {
   #ended = 0;
   /** How many shards there are, asked for once: a native getter is a call. */
   #shards = 0;
-  /** What stands beside the events that were taken last; see {@link HEAD}. */
+  /** The words of the events that were taken last; see {@link HEAD}. */
   readonly #heads = Buffer.allocUnsafeSlow(4 * (FIRST + WORDS * BATCH_EVENTS));
   readonly #numbers = new Int32Array(this.#heads.buffer);
   /** The values of the events that were taken last, until all are dealt with, and which is next. */
@@ -71,7 +70,7 @@ export class Dispatch {
     this.#parts = parts;
   }
 
-  /** How many clients that had their 101 are gone, as far as `onDisconnect` was told. */
+  /** How many clients have gone after their 101, and their `onDisconnect` has begun. */
   get ended(): number {
     return this.#ended;
   }

@@ -34,7 +34,7 @@ export function serve(
   const turn = new Turn();
   const faults = new Faults(onError, scope, turn);
   const clients = new Clients();
-  // Nothing to talk to while the engine starts, nor after it could not.
+  // `undefined` while the engine starts, and if it could not start.
   let running: Native | undefined;
   const handOver = new HandOver(
     (commands, length, text, size) => running?.submit(commands, length, text, size),
@@ -89,7 +89,7 @@ export function serve(
     metrics: () => metricsOf(native.metrics(), clientCount(), messages.bad),
     stop: (how) => stop.stop(endingOf(how)),
     ref() {
-      // Once the server is over there is nothing left that would let Node go again.
+      // After the end of the server, nothing would let Node exit again.
       if (stop.isOver) return;
       turn.holds = true;
       native.ref();

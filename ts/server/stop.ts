@@ -1,4 +1,4 @@
-// `stop()`: waits for the engine's threads, then for what `onDisconnect` still does, and lets Node go.
+// `stop()`: waits for the engine's threads, then for pending calls of `onDisconnect`, and lets Node exit.
 import { performance } from "node:perf_hooks";
 
 import type { HandOver } from "../border/hand-over.js";
@@ -21,11 +21,11 @@ const HANDLING = 5_000;
 /** How to stop: `"close"` all connections now, `"cut"` them off, or close them within so many ms. */
 export type How = "close" | "cut" | number;
 
-/** What callers of `stop()` wait for. */
+/** The promises for callers of `stop()`. */
 interface Ending {
   /** The end of everything. */
   readonly all: Promise<void>;
-  /** The same, for callers within `onDisconnect`: but for the calls that wait for it. */
+  /** The same for callers within `onDisconnect`, without the calls that themselves wait for `stop()`. */
   readonly others: Promise<void>;
 }
 
@@ -37,7 +37,7 @@ export class Stop {
   readonly #scope: Scope;
   readonly #held: Held;
   readonly #messages: Messages;
-  /** Shards without a connection, which stay so. */
+  /** Shards that have stopped. */
   readonly #stopped = new Set<number>();
   readonly #closed: Promise<void>;
   #resolveClosed = (): void => {};
@@ -70,16 +70,16 @@ export class Stop {
     return this.#isOver;
   }
 
-  /** Tells what there is to stop. */
+  /** Sets the engine that it stops. */
   attach(native: Native): void {
     this.#native = native;
   }
 
-  /** Stops the server; if it stops already, what asks for more than what is under way is done at once. */
+  /** Stops the server. If it is stopping already, a call that asks for more takes effect at once. */
   stop(how: How): Promise<void> {
     this.#handOver.flush();
     if (!this.#isOver) {
-      // Also after `unref`: whoever waits for the end is to see it. It lasts no longer than the deadlines here and there.
+      // Also after `unref`, so that a caller that waits for the end sees it. The deadlines bound how long that takes.
       this.#native?.ref();
       if (typeof how === "number") this.#native?.drain(how);
       else this.#native?.stop(how === "cut");
@@ -149,7 +149,7 @@ export class Stop {
     this.#scope.close();
   }
 
-  /** Whoever called `stop()`, perhaps another client's handler, must not be seen in `onError`. */
+  /** Runs outside the caller's context, because another client's handler may have called `stop()`. */
   #report(error: unknown, code: ErrorCode, clientId?: string): void {
     this.#scope.run(this.#faults.report, this.#faults, error, code, clientId);
   }

@@ -1,4 +1,4 @@
-// The message builder and its middlewares: what `zo.message` is.
+// The types of `zo.message`: the message builder and its middlewares.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { ZocketContext } from "./context.js";
@@ -17,7 +17,7 @@ export type MiddlewareFn<TContext = ZocketContext, TAdditions = object | void> =
   readonly payload: unknown;
 }) => TAdditions | Promise<TAdditions>;
 
-/** What a middleware may return: nothing, or an object without the names that zocket itself puts into the context. */
+/** The result of a middleware: nothing, or an object without the names that zocket itself puts into the context. */
 export type MiddlewareResult<TResult = {}> =
   (object & (string extends keyof TResult ? Untaken<TResult> : NotTaken)) | void | undefined;
 

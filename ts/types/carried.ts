@@ -1,7 +1,7 @@
-// What a client may send: the part of a schema's input that JSON can carry. The rest becomes a text that says so, which
-// compilers repeat in their errors.
+// The type of what a client may send: the part of a schema's input that JSON can carry. Other parts become a text that says so, and
+// compilers show that text in their errors.
 
-/** What JSON carries as it is. Interfaces are not in it: their properties are looked at one by one. */
+/** The types that JSON carries as they are. Interfaces are not among them: their properties are checked one by one. */
 type Json = Plain | undefined | readonly JsonItem[] | { readonly [name: string]: Json };
 
 /** The same in an array, where JSON has no `undefined`. */
@@ -68,7 +68,7 @@ type CarriedObject<TValue> = TValue extends Date
                       : Carried<TValue[TKey]>;
                   };
 
-/** What a `Blob` and a `File` have; the types of browsers are not everywhere. */
+/** A `Blob` or a `File`, by its members. Their types are not declared everywhere. */
 interface File {
   readonly size: number;
   readonly type: string;

@@ -1,4 +1,4 @@
-// What handlers get as `ctx`: the sender, the rooms, and the user's own properties.
+// The types of `ctx`: the sender, the rooms, and the properties of the user context.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { MessageDef } from "./message.js";
@@ -126,7 +126,7 @@ type OutgoingPayload<TRoutes, TName> = TName extends `${infer TKey}.${infer TRes
     ? Known<StandardSchemaV1.InferOutput<TSchema>>
     : never;
 
-/** What stands under a key; a numeric key is found by its text. */
+/** The type under a key. A numeric key is found by its text. */
 type At<TRoutes, TKey> = TKey extends keyof TRoutes
   ? TRoutes[TKey]
   : TKey extends `${infer TNumber extends number}`

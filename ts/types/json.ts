@@ -1,7 +1,7 @@
-// What JSON makes of a value's type: the truth about what a client receives.
+// The type of a value after JSON, which is what a client receives.
 import type { Simplify } from "./shape.js";
 
-/** What `JSON.stringify` leaves out of objects, and turns into `null` in arrays. */
+/** Types that `JSON.stringify` leaves out of objects, and turns into `null` in arrays. */
 type NotJson =
   | undefined
   | void
@@ -9,7 +9,7 @@ type NotJson =
   | ((...args: never) => unknown)
   | (abstract new (...args: never) => unknown);
 
-/** Objects that are known for what JSON makes of them, which is not what their properties say. */
+/** Objects whose JSON differs from their properties. */
 type Exotic = ReadonlyMap<unknown, unknown> | ReadonlySet<unknown> | RegExp | Error | BufferSource;
 
 type BufferSource = ArrayBufferLike | ArrayBufferView;
@@ -59,7 +59,7 @@ type JsonExotic<TValue> = TValue extends {
     ? JsonError<TValue>
     : {};
 
-/** An error's own words are not enumerable. What only looks like one, `{ name, message }`, is an object like any other. */
+/** The properties of an error are not enumerable. An object that only looks like one, `{ name, message }`, is an ordinary object. */
 type JsonError<TValue> = "stack" extends keyof TValue
   ? JsonObject<Omit<TValue, "name" | "message" | "stack" | "cause">>
   : JsonObject<TValue>;

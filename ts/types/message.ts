@@ -1,4 +1,4 @@
-// Message definitions: what the message builder makes.
+// Message definitions, as the message builder makes them.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 /** Which way a message goes, as the server sees it. */

@@ -39,7 +39,7 @@ export type Handlers<TRoutes, TUserContext = {}> = string extends keyof TRoutes
         HandlersAt<TRoutes[TKey], TUserContext, TRoutes> | undefined;
     };
 
-/** What stands in the handlers where `TRoute` stands in the routes. */
+/** The type of the handlers in the place of `TRoute` in the routes. */
 type HandlersAt<TRoute, TUserContext, TRoutes> =
   TRoute extends IncomingMessage<infer TSchema, infer TAdditions>
     ? HandlerFn<

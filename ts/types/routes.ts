@@ -1,4 +1,4 @@
-// Routes: message definitions under their names, and what can be told from them.
+// Routes: message definitions under their names, and types that follow from them.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { AnyMessage, Direction, OutgoingMessage } from "./message.js";

@@ -1,4 +1,4 @@
-// What `zocket.create` returns.
+// The type of the result of `zocket.create`.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { MessageBuilder } from "./builder.js";

@@ -28,7 +28,7 @@ export class Scope {
     if (STORES === "in") this.#shared = watched(this.#origin, () => (this.#shared = undefined));
   }
 
-  /** Calls a method in the context in which `createServer` was called. What it enters there ends with the call. */
+  /** Calls a method in the context in which `createServer` was called. A store that it enters there ends with the call. */
   run<TThis, TArguments extends unknown[], TResult>(
     callback: (this: TThis, ...args: TArguments) => TResult,
     receiver: TThis,
@@ -51,7 +51,7 @@ export class Scope {
   /**
    * Returns the promise of user code that it is given, which the caller then awaits.
    *
-   * Node 20 and 22 give promises a resource only while a hook or some storage is enabled. Whatever continues after any other
+   * Node 20 and 22 give promises a resource only while a hook or some storage is enabled. All code that continues after any other
    * promise shares one resource. So the first store of a process, entered after an `await`, would be seen by all clients
    * whose callbacks were pending. This enables a hook before there can be two of them.
    */

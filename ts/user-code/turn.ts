@@ -13,7 +13,7 @@ const SLOW = 1;
 /** Text of events, in characters, that is worth a look at the clock: before it is parsed, and after its first event. */
 const WORTH_TIMING = 256;
 const LONG = 16 * 1024;
-/** What the rest of a message costs in promise callbacks until it was measured, in ms, and how many messages that guess weighs. */
+/** The guess for the promise callbacks of a message until they are measured, in ms, and how many messages the guess counts for. */
 const FIRST_GUESS = 0.1;
 const GUESS_WEIGHT = 16;
 /** The least it is taken to cost, so that one turn never starts more than two hundred of them, whatever they did before. */
@@ -32,14 +32,14 @@ const now = performance.now.bind(performance);
 export class Turn {
   /** Work since the last turn that was waited for, in ms. */
   #spent = 0;
-  /** What is timed began then; `undefined` while nothing is. */
+  /** When the timed code began; `undefined` while nothing is timed. */
   #since: number | undefined = undefined;
   #inSlice = false;
   #stride = 1;
   /** How many events to deal with before the next {@link look}. The loop over events counts them down. */
   untilLook = 1;
 
-  /** What the rest of a message costs in promise callbacks, in ms: measured, and counted before it is spent. */
+  /** The cost of the promise callbacks of a message, in ms. It is measured, and counted before it is spent. */
   #cost = FIRST_GUESS;
   /** Messages that continue in the promise callbacks which are due, when those began, and what was counted for them. */
   #continuing = 0;
