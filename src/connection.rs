@@ -1,4 +1,4 @@
-//! One connection as its shard sees it: how far it has come, and what its task is told.
+//! One connection as its shard sees it: its state, and the orders for its task.
 
 pub(crate) mod heartbeat;
 pub(crate) mod outbox;
@@ -21,19 +21,19 @@ use crate::{
 
 use self::{heartbeat::Heartbeat, output::Output, read_gate::ReadGate};
 
-/// How far a connection has come.
+/// The state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Upgrade read, admission pending.
+    /// The upgrade request is complete, and the owner has not decided yet.
     Pending,
     Open,
     /// Our close frame is queued: nothing may be sent after it.
     Closing,
-    /// Over, as far as the owner is concerned.
+    /// The connection is over for the owner.
     Ended,
 }
 
-/// What the shard tells a connection's task to do.
+/// An order of the shard to a connection's task.
 #[derive(Debug)]
 pub(crate) enum Order {
     /// Answer the pending upgrade with these bytes.
@@ -44,7 +44,7 @@ pub(crate) enum Order {
     Terminate,
 }
 
-/// The part both the task and the shard hold.
+/// The part that the task and the shard share.
 pub(crate) struct Connection {
     handle: Handle,
     id: ClientId,
@@ -55,7 +55,7 @@ pub(crate) struct Connection {
     order: RefCell<Option<Order>>,
     /// The owner has been told of its upgrade, so it is to be told of its end.
     known: Cell<bool>,
-    /// Bytes of memory held of what it sends: a message that is not complete, and what is not to be read yet.
+    /// Bytes of memory for what the client sends: an incomplete message, and bytes that are not to be read yet.
     held: Cell<usize>,
     /// When its bucket of messages is full again; see [`Rate`].
     bucket: Cell<u64>,
@@ -180,9 +180,9 @@ impl Connection {
             .map(|full| self.bucket.set(full))
     }
 
-    /// Bytes of memory held of what it sends, as they were when the last read settled: a message that is not complete, and
-    /// what has arrived but is not to be read yet. Messages that are complete are the inbox's. At most `maxPayload` and
-    /// 64 KiB; 0 once its task is over.
+    /// Bytes of memory for what the client sends, at the end of the last read: an incomplete message, and bytes that have arrived
+    /// but are not to be read yet. Complete messages count for the inbox. At most `maxPayload` and 64 KiB. 0 once its task is
+    /// over.
     pub(crate) fn held(&self) -> usize {
         self.held.get()
     }
@@ -194,12 +194,12 @@ impl Connection {
         }
     }
 
-    /// Whether it holds more than `share` bytes, of what it sends and what waits for it.
+    /// Whether it holds more than `share` bytes, in both directions together.
     pub(crate) fn holds_more_than(&self, share: usize) -> bool {
         self.held() + self.output.held() > share
     }
 
-    /// Bytes of memory that would be free without it.
+    /// Bytes of memory that its end would free.
     pub(crate) fn weight(&self) -> usize {
         self.held() + self.output.weight()
     }

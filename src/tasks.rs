@@ -1,4 +1,4 @@
-//! All that awaits: the loop of each I/O thread, and the tasks that serve sockets.
+//! Everything that awaits: the loop of each I/O thread, and the tasks that serve sockets.
 
 pub(crate) mod feed;
 pub(crate) mod heartbeat;

@@ -1,12 +1,12 @@
-//! Checks of what users hand to the set-up functions, and the words errors have for it.
+//! Checks the arguments of the set-up functions, and words the errors about them.
 //!
-//! Reading a property may run user code (a getter, a `Proxy`). What it throws stays the pending exception and reaches the
-//! caller as it is, so no check swallows an `Err`.
+//! Reading a property may run user code (a getter, a `Proxy`). If that throws, its error stays the pending exception and reaches the
+//! caller. So no check may swallow an `Err`.
 
 use napi::bindgen_prelude::{JsObjectValue, JsValue, Object, Result, Unknown};
 use napi::{Env, Error, Status, ValueType};
 
-/// What errors call the thing that `is_schema` accepts.
+/// The name that errors use for a value that `is_schema` accepts.
 pub(crate) const SCHEMA: &str = r#"a Standard Schema (an object with "~standard".validate)"#;
 
 /// How many characters of a user's text are repeated in an error.
@@ -22,7 +22,7 @@ pub(crate) fn type_error(env: Env, message: &str) -> Error {
     }
 }
 
-/// The `TypeError` for a value of the wrong kind: where it stood, what was expected there and what came.
+/// The `TypeError` for a value of the wrong kind. It names the place, the expected kind and the value.
 pub(crate) fn unexpected(env: Env, place: &str, expected: &str, got: Unknown) -> Error {
     match describe(got) {
         Ok(got) => type_error(env, &format!("{place}: expected {expected}, got {got}")),

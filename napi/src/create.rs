@@ -8,7 +8,7 @@ use crate::check::{SCHEMA, is_function, is_schema, is_undefined, object, unexpec
 use crate::fields::{Aliases, Fields};
 use crate::object::plain;
 
-/// What other libraries call the options.
+/// The names that other libraries use for the options.
 const ALIASES: Aliases = &[
     ("schema", "headers"),
     ("headersschema", "headers"),

@@ -1,4 +1,4 @@
-//! Engine errors as JavaScript errors: a system failure is an `Error` with Node's own code for it.
+//! Turns engine errors into JavaScript errors. A failure of the system becomes an `Error` with the code that Node uses.
 
 use std::{error::Error as _, io};
 
@@ -6,7 +6,7 @@ use napi::{Env, Error, Status};
 
 use crate::check::type_error;
 
-/// Throws what kept a server from starting.
+/// Throws the error of a server that could not start.
 pub(crate) fn throw(env: Env, error: &zocket::Error) -> Error {
     let mut message = format!("createServer: {error}");
     if let Some(source) = error.source() {

@@ -1,4 +1,4 @@
-//! The bell: rings JavaScript through one threadsafe function, whatever has happened.
+//! The bell: wakes the JavaScript thread through one threadsafe function, for events of any kind.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -45,7 +45,7 @@ impl Bell {
         Ok(())
     }
 
-    /// Lets go of the callback; what rings from now on is not heard.
+    /// Releases the callback. Later rings do nothing.
     pub(crate) fn release(&self) {
         self.lock().ring.take();
     }
@@ -58,7 +58,7 @@ impl Bell {
 impl State {
     fn ring(&mut self) {
         match &self.ring {
-            // An environment that is going away hears nothing any more.
+            // A ring in an environment that is ending does nothing.
             Some(ring) => {
                 ring.call((), ThreadsafeFunctionCallMode::NonBlocking);
             }

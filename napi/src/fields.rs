@@ -1,6 +1,6 @@
-//! An object of options as users write it: reads options by name, and refuses the names that nobody asked for.
+//! Reads options by name from an object of the user, and refuses unknown names.
 //!
-//! Reading records the name, so the list of what there is cannot fall behind the code that uses it.
+//! Reading an option records its name, so the list of known names always matches the code.
 
 use std::cell::RefCell;
 
@@ -10,7 +10,7 @@ use napi::{Env, Error};
 use crate::check::{is_undefined, shorten, type_error};
 use crate::object::names;
 
-/// Names that people bring from other libraries, in lower case, each with ours.
+/// Names of options in other libraries, in lower case, each with our name.
 pub(crate) type Aliases = &'static [(&'static str, &'static str)];
 
 /// Longest name that is compared with ours, in bytes. Ours are shorter by far.
@@ -20,7 +20,7 @@ const MAX_COMPARED: usize = 64;
 pub(crate) struct Fields<'env> {
     pub(crate) env: Env,
     object: Object<'env>,
-    /// The function that takes the object, and what stands between it and a name in errors.
+    /// The function that takes the object, and the text between it and a name in errors.
     function: &'static str,
     between: &'static str,
     aliases: Aliases,
@@ -56,7 +56,7 @@ impl<'env> Fields<'env> {
         format!("{}{}{name}", self.function, self.between)
     }
 
-    /// Says what was meant if a required option is left out and another name stands for it.
+    /// Refuses a wrong name for a required option that is missing, and suggests the right one.
     pub(crate) fn refuse_other_name_of(&self, name: &str, value: Unknown<'_>) -> Result<()> {
         if !is_undefined(value)? {
             return Ok(());
@@ -69,8 +69,8 @@ impl<'env> Fields<'env> {
         Ok(())
     }
 
-    /// Refuses an option that nobody asked for, also one that is `undefined`: `{ host: process.env.HOST }` should fail
-    /// where it is written, and not only on the machine that has the variable.
+    /// Refuses an unknown option, even if its value is `undefined`. So `{ host: process.env.HOST }` fails on the machine where it is
+    /// written, and not only on the one that has the variable.
     pub(crate) fn refuse_others(&self) -> Result<()> {
         for name in names(&self.object)? {
             let is_known = self.asked.borrow().contains(&name.as_str());

@@ -1,7 +1,7 @@
 //! Gives memory back to the system after a crowd has left.
 //!
-//! glibc keeps what is freed. Each I/O thread has an arena of its own, which only shrinks at its end, so a few bytes in the wrong
-//! place keep hundreds of mebibytes. Other allocators give memory back by themselves.
+//! glibc keeps freed memory. Each I/O thread has an arena, which shrinks only at its end. So a few bytes in the wrong place can keep
+//! hundreds of mebibytes. Other allocators return memory by themselves.
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) use self::glibc::{bound, give_back};
@@ -30,12 +30,12 @@ mod glibc {
     const M_MMAP_THRESHOLD: c_int = -3;
 
     const MIB: usize = 1024 * 1024;
-    /// What an arena may keep free at its end. Less makes it shrink and grow with each message of 1 MiB, which then takes a third
-    /// longer.
+    /// How many free bytes an arena may keep at its end. With less, it shrinks and grows with each message of 1 MiB, which then takes
+    /// a third longer.
     const KEPT: c_int = 4 * 1024 * 1024;
     /// The same while a crowd leaves.
     const KEPT_AFTER: c_int = 128 * 1024;
-    /// What is larger is mapped by itself. The largest number that glibc takes.
+    /// Larger blocks are mapped separately. This is the largest number that glibc takes.
     const MAPPED: c_int = 32 * 1024 * 1024;
 
     /// Bounds what an arena may keep free at its end. By itself glibc raises that to twice the largest memory that was ever freed,
@@ -51,7 +51,7 @@ mod glibc {
     }
 
     /// Gives back the end of this thread's arena, and then what is free in all arenas, in a thread of its own, as that can take a
-    /// while. What is asked for meanwhile is left out: the engine asks again.
+    /// while. A request that comes meanwhile is ignored, because the engine asks again.
     pub(crate) fn give_back() {
         static RUNS: AtomicBool = AtomicBool::new(false);
 

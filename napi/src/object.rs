@@ -1,4 +1,4 @@
-//! Reading and building plain JavaScript objects.
+//! Reads and builds plain JavaScript objects.
 
 use napi::bindgen_prelude::{
     JsObjectValue, KeyCollectionMode, KeyConversion, KeyFilter, Object, Result, Unknown,

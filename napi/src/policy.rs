@@ -1,4 +1,4 @@
-//! `slowClient` of outgoing messages: what becomes of them for a client that reads too slowly.
+//! `slowClient` of outgoing messages: the policy for clients that read too slowly.
 
 use zocket::RoutePolicy;
 

@@ -1,11 +1,11 @@
-//! How long a client has been silent, and what is due then.
+//! Measures how long a client has been silent, and says whether a ping or the end is due.
 
 use std::cell::Cell;
 
 /// Ticks of the timer in one heartbeat interval: how finely silence is measured.
 pub(crate) const TICKS: u16 = 4;
 
-/// What is due for a connection.
+/// The step that is due for a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Due {
     Nothing,
@@ -13,7 +13,7 @@ pub(crate) enum Due {
     End,
 }
 
-/// The silence of one client, in ticks of the shard's timer. Each tick is looked at, so it never comes near the range of the number.
+/// The silence of one client, in ticks of the shard's timer. It is checked at each tick, so the number never overflows.
 #[derive(Debug, Default)]
 pub(crate) struct Heartbeat {
     /// The tick of the last byte read.
@@ -22,7 +22,7 @@ pub(crate) struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// A byte came at this tick.
+    /// Notes that a byte came at this tick.
     pub(crate) fn heard(&self, tick: u16) {
         self.last_read.set(tick);
         self.pinged.set(false);
@@ -41,7 +41,7 @@ impl Heartbeat {
 fn due(silence: u16) -> Due {
     match silence {
         0..=TICKS => Due::Nothing,
-        // The tick of the last byte counts as none, so one more makes two whole intervals.
+        // The tick of the last byte may be nearly over, so two whole intervals need one tick more.
         silence if silence <= 2 * TICKS => Due::Ping,
         _ => Due::End,
     }

@@ -1,10 +1,13 @@
 //! Encoded frames that wait for one connection.
 //!
-//! Frames for one client are appended to a buffer of the outbox's own; frames for many are shared.
-//! Bounded in bytes by the caller's limit, measured before a message is added; what then happens
-//! is the caller's decision. What is measured is the memory that is held ([`Outbox::held`]): what waits, the part of a buffer
-//! that is written or not used yet, and the bookkeeping. Every message that entered leaves as written or as dropped. One whose
-//! route keeps its latest alone may be dropped while it waits, for a newer one; never once it has begun to leave.
+//! The outbox appends frames for one client to a buffer that only this outbox has. It shares frames for many clients with other
+//! outboxes.
+//!
+//! The caller gives a limit in bytes, which is compared before a message is added. The caller also decides what happens past it. The
+//! limit is about memory ([`Outbox::held`]): the bytes that wait, the written and unused parts of buffers, and the bookkeeping.
+//!
+//! Every message that entered leaves as written or as dropped. A message of a route that keeps only its latest one may be dropped for
+//! a newer one, but not once its first byte has left.
 
 mod chunk;
 pub(crate) mod latest;
@@ -19,11 +22,11 @@ use self::{
 };
 use crate::{frame::outgoing::first_frame, limits::buffered::Tally};
 
-/// An own buffer takes no more frames past this, so that a long queue is freed as it is written.
+/// Past this size, a buffer takes no more frames, so that a long queue is freed as it is written.
 const OWN_BYTES: usize = 64 * 1024;
-/// Nor past this share of the limit, as a buffer that grows may take twice what it needs.
+/// A buffer also takes no more frames past this share of the limit, because a growing buffer may take twice what it needs.
 const OWN_SHARE: usize = 16;
-/// The least of that.
+/// The smallest such share, in bytes.
 const OWN_LEAST: usize = 512;
 /// Shared frames that are shorter than this are copied once the socket is full: to share them would cost more.
 const COPIED: usize = 512;
@@ -33,7 +36,7 @@ pub(crate) const SLICES: usize = 16;
 const KEPT_CHUNKS: usize = 4;
 /// Up to so many chunks the queue doubles when it grows; a longer one grows by a quarter.
 const DOUBLES: usize = 64;
-/// So much bookkeeping is not counted, so that a limit of a few bytes means what it says.
+/// This much bookkeeping is not counted, so that a limit of a few bytes still takes a message.
 const FREE: usize = 256;
 
 /// The frame that has begun to leave.
@@ -79,13 +82,13 @@ pub(crate) struct Outbox {
     under_way: UnderWay,
     bytes: usize,
     messages: usize,
-    /// What the chunks cost; see [`Chunk::cost`].
+    /// The cost of the chunks; see [`Chunk::cost`].
     cost: usize,
     /// The part of that which other outboxes may share.
     shared: usize,
-    /// What the shard has been told that it costs without that part.
+    /// The cost without that part, as the shard was last told.
     told: usize,
-    /// What could not be saved when the queue was last made small.
+    /// The bytes that could not be saved when the queue was last made small.
     lasting: usize,
     /// From the first message that is superseded until nothing waits.
     places: Option<Box<Places>>,
@@ -127,14 +130,14 @@ impl Outbox {
         if let Some(places) = &self.places {
             held += places.cost();
         }
-        // What others hold too is not this client's fault once it has been written.
+        // Once the frames are written, this client is not to blame for memory that other outboxes still hold.
         if self.front > 0 && self.chunks.front().is_some_and(Chunk::is_shared) {
             held -= self.front;
         }
         held.saturating_sub(FREE).max(self.bytes)
     }
 
-    /// Bytes of memory that would be free without it: frames that others hold too count in part.
+    /// Bytes of memory that its end would free. Frames that other outboxes hold too count in part.
     pub(crate) fn weight(&self) -> usize {
         self.told + self.chunks.iter().map(Chunk::part).sum::<usize>()
     }

@@ -1,16 +1,16 @@
-//! Whether a client is read: the owner may have paused it, or enough of it may wait for the owner.
+//! Decides whether the engine reads a client. It does not if the owner has paused it, or if enough of its messages wait.
 
 use std::cell::Cell;
 
-/// Messages of one connection that may wait for the owner, and bytes of them, before it is not read on. So a client that
-/// floods is never far ahead of the others, and the owner's wish to pause it comes in time. With what the owner has taken
-/// and not handled yet, it is twice as much.
+/// How many messages of one connection may wait for the owner, and how many bytes, before the engine stops reading it. So a client
+/// that floods is never far ahead of the others, and the owner can pause it in time. The owner may hold as much again that it has
+/// taken and not handled yet.
 const MAX_WAITING: u16 = 64;
 const MAX_WAITING_BYTES: u32 = 128 * 1024;
 
 #[derive(Debug, Default)]
 pub(crate) struct ReadGate {
-    /// Number of its last event, and how many were written since one before them was seen taken.
+    /// The number of its last event, and how many of its events may still wait.
     last_event: Cell<u64>,
     waiting: Cell<u16>,
     /// Bytes of those.
@@ -42,7 +42,7 @@ impl ReadGate {
         self.last_event.set(number);
     }
 
-    /// Whether so much of it waits for the owner that it is not read on.
+    /// Whether so much of it waits for the owner that the engine stops reading it.
     pub(crate) fn has_enough(&self, is_taken: impl Fn(u64) -> bool) -> bool {
         let enough =
             self.waiting.get() >= MAX_WAITING || self.waiting_bytes.get() >= MAX_WAITING_BYTES;

@@ -1,4 +1,4 @@
-//! A raw echo.
+//! A protocol that echoes every message.
 
 use crate::{
     frame::{BINARY, TEXT, outgoing::push_header},

@@ -1,7 +1,7 @@
-//! The JSON wrapper around every message: splits an incoming one into type and raw payload, and encodes an
-//! outgoing one, its frame's header included, so that the same bytes serve every receiver.
+//! The envelope: the JSON object around every message.
 //!
-//! Payloads are never parsed here: they are checked to be JSON and handed on as text.
+//! [`parse`] splits an incoming message into its type and its raw payload. It checks that the payload is JSON, and does not parse it.
+//! [`encode_frame`] encodes an outgoing message with its frame header, so that all receivers get the same bytes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -88,7 +88,7 @@ pub fn parse(text: &str) -> Result<Envelope<'_>, BadEnvelope> {
 
 const JSON_WHITESPACE: [char; 4] = [' ', '\n', '\r', '\t'];
 
-/// What the visitor found, each value as raw JSON text.
+/// The values that the visitor found, each as raw JSON text.
 #[derive(Default)]
 struct Fields<'a> {
     kind: Option<&'a str>,

@@ -1,4 +1,4 @@
-//! Messages in our envelope: each has a rate to keep to, and goes to its route or is answered with `$error`.
+//! Handles messages in envelopes. It checks the client's rate, and passes each message to its route or answers it with `$error`.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -10,8 +10,8 @@ use crate::message::{
     routes::{ERROR_ROUTE, Routes},
 };
 
-/// So many bytes of a name are repeated in the `$error` about a route there is not: a peer is not to make the server
-/// send, and the owner read, as much as it likes.
+/// How many bytes of an unknown name the `$error` repeats. Otherwise a client could make the server send, and the owner read, as much
+/// as it likes.
 const MAX_TOLD_ROUTE: usize = 1024;
 
 /// Messages are JSON envelopes for named routes; bad ones are answered with `$error`.
@@ -56,7 +56,7 @@ impl EnvelopeProtocol {
     ) {
         let payload = error_payload(code, route, text, more);
         let prefix = self.routes.prefix(ERROR_ROUTE).unwrap_or_default();
-        // Told first: the answer may be what is too much for a slow client, and nothing follows its end.
+        // The owner hears of it first. The answer may be too much for a slow client and end it, and no event may follow that end.
         exchange.refuse(code, &payload);
         exchange.reply(&mut |out| envelope::encode_frame(out, prefix, Some(&payload)));
     }

@@ -1,5 +1,4 @@
-//! Text as JSON. An owner hands over texts as they are, because escaping them is many times faster here than in the owner's own
-//! serialiser.
+//! Escapes text for JSON. The owner hands over text as it is, because escaping is many times faster here than in JavaScript.
 
 /// Appends `text` as a JSON string literal, quotes included.
 ///

@@ -1,4 +1,4 @@
-//! A message as far as it has arrived: text or bytes without their mask, in one piece of memory.
+//! The part of a message that has arrived: text or bytes without their mask, in one piece of memory.
 
 use crate::{frame::fault::Fault, message::protocol::Message};
 

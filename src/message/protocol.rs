@@ -1,4 +1,4 @@
-//! What a server does with upgrades and messages: a trait, and what it may do about one message.
+//! The trait for what a server does with upgrades and messages.
 
 use tokio_tungstenite::tungstenite::{Bytes, Utf8Bytes};
 
@@ -13,7 +13,7 @@ pub enum Message {
     Binary(Bytes),
 }
 
-/// Who decides about an upgrade.
+/// The way in which an upgrade is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
     /// Nobody: it is admitted at once.
@@ -22,7 +22,7 @@ pub enum Admission {
     Owner,
 }
 
-/// What a connection hands upgrades and messages to. One value serves all connections of a server.
+/// Handles upgrades and messages. One value serves all connections of a server.
 pub trait Protocol: Send + Sync + 'static {
     /// Whether upgrades wait for the owner.
     fn admission(&self) -> Admission;
@@ -30,7 +30,7 @@ pub trait Protocol: Send + Sync + 'static {
     fn message(&self, message: Message, exchange: &mut dyn Exchange);
 }
 
-/// What a protocol may do about one message.
+/// The steps that a protocol may take for one message.
 pub trait Exchange {
     /// Takes one from the rate of the sender.
     ///
@@ -38,8 +38,8 @@ pub trait Exchange {
     /// After how many nanoseconds there is one to take, if there is none.
     fn take(&mut self) -> Result<(), u64>;
 
-    /// Tells the owner of a message for an incoming route. What it has not taken yet of one client is bounded: past that
-    /// the client is not read.
+    /// Passes a message for an incoming route to the owner. If too many messages of one client wait there, the engine stops reading
+    /// the client.
     fn hand_over(&mut self, route: u32, payload: Option<&str>);
 
     /// Counts a message as refused, and tells the owner. `payload` is that of the `$error` which answers it.

@@ -1,6 +1,6 @@
-//! The table of route names: finds the number of an incoming type, and holds the start of every outgoing envelope.
+//! The table of routes. It finds the number of an incoming type, and holds the start of every outgoing envelope.
 //!
-//! Numbers are positions in the two lists the owner hands over; what stands behind a number is the owner's business.
+//! The owner hands over two lists of names. A route's number is its place in its list. Only the owner knows what a number stands for.
 
 use rustc_hash::FxHashMap;
 
@@ -9,22 +9,22 @@ use crate::message::json::push_json_string;
 /// The outgoing route number that stands for the library's own `$error`.
 pub const ERROR_ROUTE: u32 = u32::MAX;
 
-/// What becomes of an outgoing route's messages for a client that reads too slowly.
+/// The policy of an outgoing route for clients that read too slowly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RoutePolicy {
-    /// What [`Config::slow_client`](crate::Config::slow_client) says.
+    /// The policy of the server: [`Config::slow_client`](crate::Config::slow_client).
     #[default]
     Server,
-    /// Past the limit the client is cut off.
+    /// Past the limit, the engine cuts the client off.
     Disconnect,
-    /// Past the limit they are dropped and counted.
+    /// Past the limit, the engine drops the messages and counts them.
     Drop,
-    /// While the socket is full only the newest waits; those that it supersedes are dropped and counted. The newest is
-    /// taken past the limit too.
+    /// While the socket is full, only the newest message waits. The engine drops older ones and counts them. It takes the newest one
+    /// past the limit too.
     Latest,
 }
 
-/// Both directions' route names. Never changes once made, so one is shared by all shards.
+/// The route names of both directions. It never changes, so all shards share one.
 #[derive(Debug)]
 pub struct Routes {
     // The keys come from the owner and peers only look names up, so a fast hash without a random seed is safe.
@@ -56,7 +56,7 @@ impl Routes {
         }
     }
 
-    /// The same table with the policies of its outgoing routes, by number; those left out at the end have none of their own.
+    /// Adds the policies of the outgoing routes, by number. Routes that are left out at the end have the server's policy.
     #[must_use]
     pub fn with_policies(self, policies: Vec<RoutePolicy>) -> Routes {
         Routes { policies, ..self }
@@ -84,7 +84,7 @@ impl Routes {
         }
     }
 
-    /// What becomes of an outgoing route's messages for a slow client.
+    /// The policy of an outgoing route for slow clients.
     #[must_use]
     pub fn policy(&self, route: u32) -> RoutePolicy {
         (self.policies.get(route as usize).copied()).unwrap_or_default()

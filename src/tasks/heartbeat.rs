@@ -34,8 +34,8 @@ fn check(shard: &Rc<Shard>, connection: &Rc<Connection>, tick: u16) {
         || shard.is_unread(connection)
         || relief::holds_back(shard, connection)
     {
-        // Nobody reads it, so its silence is ours. Pings go on: written to a client that is gone, they are answered with
-        // a reset.
+        // The engine is not reading this client, so its silence says nothing. Pings continue, because a client that has gone answers
+        // them with a reset.
         connection.heartbeat.heard(tick);
         if tick.is_multiple_of(TICKS) && !connection.output.is_blocked() && connection.ping() {
             flush::flush_or_cut(shard, connection);

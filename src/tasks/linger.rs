@@ -1,5 +1,5 @@
-//! The end of a socket: what is queued is sent, then a FIN, and what still comes is discarded. Closing a socket with unread bytes
-//! would reset it, and take with it what was sent last.
+//! Ends a socket: sends what is queued, then a FIN, and discards what still comes. Closing a socket with unread bytes would reset it,
+//! and the client would lose the last bytes that were sent.
 
 use std::{future::poll_fn, io, pin::Pin, rc::Rc, task::Poll, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
     transport::stream::{Reader, Stream},
 };
 
-/// How long a socket is written to and read on, so that a close frame or a refusal arrives instead of a reset.
+/// How long the end of a socket may take, so that a close frame or a refusal arrives instead of a reset.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Ends a connection. Boxed, so that no open connection carries it along.
@@ -102,7 +102,7 @@ async fn send_refusal(
         () = signal::terminating(shard) => false,
     };
     if !is_read {
-        // Whoever does not read a refusal, or not before it has to leave, gets a reset.
+        // A client that does not read the refusal in time gets a reset.
         stream.end_with_reset();
     }
 }

@@ -42,7 +42,7 @@ pub(crate) async fn run(shard: Rc<Shard>, listener: TcpListener, shards: Vec<Arc
         failing = false;
         let at = Instant::now();
         let place = places.enter(Source::of(peer.ip()), at);
-        // The others may have stopped already: refusals are for this shard alone.
+        // The other shards may have stopped already, so this shard sends the refusals.
         if target == 0 || shard.is_stopping() {
             serve::serve(&shard, stream, peer, at, place);
         } else if let Ok(stream) = stream.into_std() {
@@ -56,7 +56,7 @@ pub(crate) async fn run(shard: Rc<Shard>, listener: TcpListener, shards: Vec<Arc
     }
 }
 
-/// The client's fault, over with its connection.
+/// Whether the error is the client's fault and concerns only its connection.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use crate::shard::{Shard, relief};
 
-/// How often the shard looks whether it has become better.
+/// How often the shard checks whether the server holds less.
 const LOOK: Duration = Duration::from_millis(100);
 /// Looks until a connection that still holds more than its share may be cut off: one second.
 const PATIENCE: u32 = 10;
@@ -47,7 +47,7 @@ async fn relieve(shard: &Shard) {
         }
         sleep(LOOK).await;
         if look % PATIENCE == 0 && mem::take(&mut has_cut) {
-            // What others fill from now on does not take the places of those that are gone.
+            // New buffers would not fill the gaps that the cut connections leave, so the system gets that memory back.
             shard.inbox.borrow().thinned();
         }
     }

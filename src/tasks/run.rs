@@ -19,12 +19,12 @@ use crate::{
     transport::stream::Stream,
 };
 
-/// So many events at once, of whatever connections, are a sign of more to come.
+/// This many events at once, of any connections, are a sign of more to come.
 const MANY: usize = 4;
 /// How often sockets are looked at again before events are published.
 const MOST_LOOKS: usize = 4;
-/// When the owner is told after a crowd has left. The second time is for what is freed late: by connections that linger, and by
-/// an owner that has not dealt with everything yet.
+/// When the owner is told that a crowd has left. The second time is for memory that is freed late, by lingering connections or by a
+/// busy owner.
 const TOLD_AFTER: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(3)];
 /// How long bad messages are counted before the owner hears how many there were.
 const BAD_INTERVAL: Duration = Duration::from_secs(1);
@@ -46,8 +46,8 @@ pub(crate) async fn run(shard: Rc<Shard>, listener: Option<TcpListener>) {
     work(&shard).await;
 }
 
-/// Publishes events once the tasks that were ready with the first have had their turn: the owner is rung once for all
-/// of them. While many come, what has arrived meanwhile is still read with them; a single one never waits.
+/// Publishes events once all ready tasks have had their turn, so that the bell rings once for all of their events. While many events
+/// come, it also waits for those that arrive meanwhile. A single event never waits.
 async fn publish(shard: Rc<Shard>) {
     loop {
         shard.unpublished.notified().await;

@@ -1,4 +1,4 @@
-//! One socket from accept to its end.
+//! Serves one socket, from accept to its end.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use crate::{
     transport::{peer::Peer, stream::Stream},
 };
 
-/// Serves a socket in a task of its own.
+/// Serves a socket in a new task.
 pub(crate) fn serve(
     shard: &Rc<Shard>,
     stream: Stream,

@@ -1,4 +1,4 @@
-//! Waits for what happens to a shard.
+//! Waits for signals to a shard.
 
 use crate::{border::mailbox::StopMode, shard::Shard};
 
@@ -9,7 +9,7 @@ pub(crate) async fn stopping(shard: &Shard) {
     }
 }
 
-/// Resolves when everything is to be cut off.
+/// Resolves when the shard cuts off all connections.
 pub(crate) async fn terminating(shard: &Shard) {
     while shard.stopping() != Some(StopMode::Terminate) {
         shard.stop_signal.notified().await;

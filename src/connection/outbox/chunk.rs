@@ -1,12 +1,12 @@
-//! What an outbox consists of: buffers of whole frames, its own ones and shared ones.
+//! The parts of an outbox: buffers of whole frames, which are its own or shared.
 
 use std::rc::Rc;
 
 use crate::{frame::outgoing::first_frame, limits::buffered::Tally};
 
-/// What an allocator keeps for a block beside its bytes.
+/// The bytes that an allocator needs for a block in addition to its content.
 const BLOCK: usize = 16;
-/// What shared frames cost besides their bytes: two blocks, and what the first holds.
+/// The overhead of shared frames: two blocks, and the content of the first.
 const SHARED: usize = 2 * BLOCK + 2 * size_of::<usize>() + size_of::<Frames>();
 
 /// Whole frames, encoded once for many outboxes.

@@ -1,4 +1,4 @@
-//! Messages of routes that keep their latest alone: taken out of the queue for a newer one. And the queue made small again.
+//! Removes messages of a route that keeps only its latest one, when a newer one comes. Also makes the queue small again.
 
 use std::mem;
 
@@ -41,8 +41,8 @@ pub(crate) fn drop_latest(outbox: &mut Outbox, route: u32) -> usize {
     dropped + 1
 }
 
-/// Of each route that keeps its latest alone, takes out all messages but the newest; returns how many that drops. What
-/// has begun to leave stays.
+/// Removes all messages but the newest one of each route that keeps only its latest. Returns how many it dropped. A message whose
+/// first byte has left stays.
 pub(crate) fn coalesce(outbox: &mut Outbox) -> usize {
     if outbox.places.is_none() && outbox.chunks.iter().all(|chunk| chunk.latest().is_none()) {
         return 0;
@@ -55,7 +55,7 @@ pub(crate) fn coalesce(outbox: &mut Outbox) -> usize {
 pub(crate) fn compact(outbox: &mut Outbox) -> usize {
     let waste = wasted(outbox);
     outbox.lasting = outbox.lasting.min(waste);
-    // What could not be saved the last time would only be looked at again.
+    // Without new bytes, another look would find nothing to save.
     if waste < outbox.lasting + outbox.bytes / 8 {
         return 0;
     }

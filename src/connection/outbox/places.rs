@@ -1,4 +1,4 @@
-//! Where messages that a newer one may supersede wait in the queue.
+//! Finds the messages in the queue that a newer one may replace.
 
 use rustc_hash::FxHashMap;
 
