@@ -44,8 +44,8 @@ export declare class NativeServer {
   submit(commands: Uint8Array, length: number, text: Uint8Array, size: number): void
   /** How many upgrades have been answered with 101 so far. */
   opened(): number
-  /** The counters now. */
-  metrics(): NativeMetrics
+  /** The counters now; of those that have one for each of several names, the ones that are not 0. */
+  metrics(): Record<string, number | Record<string, number>>
   /** Closes every connection, or cuts them off when `force` is true. */
   stop(force: boolean): void
   /** Keeps Node alive from now on. */
@@ -56,34 +56,6 @@ export declare class NativeServer {
   drain(milliseconds: number): void
   /** Waits for the I/O threads, which have ended, and lets go of the bell. */
   dispose(): void
-}
-
-/** The counters of the native side; see `ZocketServer.metrics()` for their meaning. */
-export interface NativeMetrics {
-  /** Upgrades answered with 101. */
-  accepted: number
-  /** Upgrades refused, by reason. */
-  refused: Record<string, number>
-  /** Messages read. */
-  received: number
-  /** Messages answered with `$error` natively, by code. */
-  bad: Record<string, number>
-  /** Messages sent, once for each client. */
-  sent: number
-  /** Messages the system took. */
-  written: number
-  /** Messages that wait. */
-  queued: number
-  /** Messages given up. */
-  dropped: number
-  /** Bytes read. */
-  bytesIn: number
-  /** Bytes written. */
-  bytesOut: number
-  /** Rooms with a member. */
-  rooms: number
-  /** Bytes held for clients. */
-  buffered: number
 }
 
 /** One outgoing route. */

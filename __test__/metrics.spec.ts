@@ -1,12 +1,31 @@
 // What a server counts: `metrics()` and `clientCount()`.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 
 import { Raw, ask, request } from "./_raw.ts";
 import { Client, serve } from "./_support.ts";
 import { latch, until } from "./_wait.ts";
 
+const read = (file: string) => readFileSync(new URL(`../${file}`, import.meta.url), "utf8");
+
 describe("metrics", () => {
+  test("the type has the counters and the reasons of the engine", (t) => {
+    const types = read("ts/server/types.ts");
+    const [, fields = ""] = /interface ServerMetrics \{(.*?)\n\}/s.exec(types) ?? [];
+    const named = [...fields.matchAll(/readonly (\w+):/g)].map(([, name]) => name);
+    assert.deepEqual(named.toSorted(), Object.keys(serve(t).server.metrics()).toSorted());
+
+    const [, union = ""] = /type RefusalReason =(.*?);/s.exec(types) ?? [];
+    const [, list = ""] = /^reasons! \{(.*?)^\}/ms.exec(read("src/handshake/refusal.rs")) ?? [];
+    const reasons = [...list.matchAll(/: "(\w+)",/g)].map(([, name]) => name);
+    assert.ok(reasons.length > 0);
+    assert.deepEqual(
+      [...union.matchAll(/"(\w+)"/g)].map(([, name]) => name),
+      reasons,
+    );
+  });
+
   test("has every field from the start", (t) => {
     assert.deepEqual(serve(t).server.metrics(), {
       connections: 0,

@@ -54,7 +54,7 @@ pub use message::echo::Echo;
 pub use message::incoming::EnvelopeProtocol;
 pub use message::protocol::Protocol;
 pub use message::routes::{RoutePolicy, Routes};
-pub use metrics::Snapshot;
+pub use metrics::{Count, Snapshot};
 pub use rooms::MAX_ROOM_NAME;
 pub use server::{Server, ServerHandle};
 pub use transport::peer::Peer;

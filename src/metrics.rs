@@ -2,12 +2,9 @@
 //!
 //! Only the thread of a shard writes its counters.
 
-use std::{
-    array,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::handshake::refusal::Reason;
+use crate::{handshake::refusal::Reason, message::error::BadCode};
 
 /// A counter with one writer, so that counting costs no locked instruction.
 #[derive(Debug, Default)]
@@ -25,20 +22,94 @@ impl Counter {
     }
 }
 
-/// The counters of one shard.
-#[derive(Debug, Default)]
-pub(crate) struct Metrics {
-    pub(crate) opened: Counter,
-    pub(crate) refused: [Counter; Reason::ALL.len()],
-    pub(crate) received: Counter,
-    pub(crate) bad_message: Counter,
-    pub(crate) no_route: Counter,
-    pub(crate) rate_limited: Counter,
-    pub(crate) sent: Counter,
-    pub(crate) written: Counter,
-    pub(crate) dropped: Counter,
-    pub(crate) bytes_in: Counter,
-    pub(crate) bytes_out: Counter,
+/// Makes [`Metrics`] and [`Snapshot`] of one list, so that a new counter is one line of it. Under `by`, each value of an enum
+/// counts for itself. What is under `now` nobody counts: the server looks when it is asked.
+macro_rules! counters {
+    (
+        all { $($(#[$about:meta])* $counter:ident,)* }
+        by { $($(#[$by:meta])* $group:ident: $key:ident,)* }
+        now { $($(#[$state:meta])* $now:ident,)* }
+    ) => {
+        /// What one shard has counted.
+        #[derive(Debug, Default)]
+        pub(crate) struct Metrics {
+            $(pub(crate) $counter: Counter,)*
+            $(pub(crate) $group: [Counter; $key::ALL.len()],)*
+        }
+
+        /// The counters of a server at one moment. `sent = written + queued + dropped` always holds.
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        pub struct Snapshot {
+            $($(#[$about])* pub $counter: u64,)*
+            $($(#[$by])* pub $group: [u64; $key::ALL.len()],)*
+            $($(#[$state])* pub $now: u64,)*
+        }
+
+        impl Snapshot {
+            /// Adds what a shard has counted, read in the order of the list.
+            fn add(&mut self, shard: &Metrics) {
+                $(self.$counter += shard.$counter.get();)*
+                $(for (total, counter) in self.$group.iter_mut().zip(&shard.$group) {
+                    *total += counter.get();
+                })*
+            }
+
+            /// All of it with its names.
+            #[must_use]
+            pub fn named(&self) -> Vec<(&'static str, Count)> {
+                vec![
+                    $((stringify!($counter), Count::One(self.$counter)),)*
+                    $((stringify!($group), Count::Each(
+                        $key::ALL.map($key::name).into_iter().zip(self.$group).collect(),
+                    )),)*
+                    $((stringify!($now), Count::One(self.$now)),)*
+                ]
+            }
+        }
+    };
+}
+
+counters! {
+    all {
+        /// Upgrades answered with 101.
+        accepted,
+        /// Whole messages read.
+        received,
+        // The ends of messages are read before their beginnings, so that `queued` is never negative.
+        /// Messages whose last byte the system took.
+        written,
+        /// Messages that were given up.
+        dropped,
+        /// Messages sent, once for each client they were meant for.
+        sent,
+        /// Bytes read from upgraded connections.
+        bytes_in,
+        /// Bytes written to them.
+        bytes_out,
+    }
+    by {
+        /// Upgrades answered otherwise, in the order of [`Reason::ALL`].
+        refused: Reason,
+        /// Messages answered with `$error`, in the order of [`BadCode::ALL`].
+        bad: BadCode,
+    }
+    now {
+        /// Messages that wait.
+        queued,
+        /// Rooms with a member.
+        rooms,
+        /// Bytes that are held for clients: in inboxes, messages that are not complete, and outboxes.
+        buffered,
+    }
+}
+
+/// What is counted under one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Count {
+    /// One number.
+    One(u64),
+    /// A number for each of several names.
+    Each(Vec<(&'static str, u64)>),
 }
 
 impl Metrics {
@@ -47,59 +118,50 @@ impl Metrics {
     }
 }
 
-/// The counters of a server at one moment. `sent = written + queued + dropped` always holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Upgrades answered with 101.
-    pub accepted: u64,
-    /// Upgrades answered otherwise, in the order of [`Reason::ALL`].
-    pub refused: [u64; Reason::ALL.len()],
-    /// Whole messages read.
-    pub received: u64,
-    /// Messages that were not envelopes.
-    pub bad_message: u64,
-    /// Messages for a route that does not exist.
-    pub no_route: u64,
-    /// Messages past `max_messages_per_second`.
-    pub rate_limited: u64,
-    /// Messages sent, once for each client they were meant for.
-    pub sent: u64,
-    /// Those whose last byte the system took.
-    pub written: u64,
-    /// Those that wait.
-    pub queued: u64,
-    /// Those that were given up.
-    pub dropped: u64,
-    /// Bytes read from upgraded connections.
-    pub bytes_in: u64,
-    /// Bytes written to them.
-    pub bytes_out: u64,
-    /// Rooms with a member.
-    pub rooms: u64,
-    /// Bytes that are held for clients now: in inboxes, messages that are not complete, and outboxes.
-    pub buffered: u64,
+impl Snapshot {
+    /// What the shards have counted.
+    pub(crate) fn of(shards: &[Metrics], rooms: u64, buffered: u64) -> Self {
+        let mut all = Self {
+            rooms,
+            buffered,
+            ..Self::default()
+        };
+        for shard in shards {
+            all.add(shard);
+        }
+        all.queued = all.sent - all.written - all.dropped;
+        all
+    }
 }
 
-impl Snapshot {
-    pub(crate) fn add(&mut self, shard: &Metrics) {
-        // The ends of messages are read before their beginnings, so that `queued` is never negative.
-        let written = shard.written.get();
-        let dropped = shard.dropped.get();
-        let sent = shard.sent.get();
-        self.written += written;
-        self.dropped += dropped;
-        self.sent += sent;
-        self.queued += sent - written - dropped;
-        self.accepted += shard.opened.get();
-        let refused: [u64; Reason::ALL.len()] = array::from_fn(|i| shard.refused[i].get());
-        for (total, n) in self.refused.iter_mut().zip(refused) {
-            *total += n;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_counter_of_every_shard_is_in_the_snapshot_under_its_name() {
+        let shards = [Metrics::default(), Metrics::default()];
+        for shard in &shards {
+            shard.sent.add(5);
+            shard.written.add(2);
+            shard.dropped.add(1);
+            shard.refuse(Reason::Path);
         }
-        self.received += shard.received.get();
-        self.bad_message += shard.bad_message.get();
-        self.no_route += shard.no_route.get();
-        self.rate_limited += shard.rate_limited.get();
-        self.bytes_in += shard.bytes_in.get();
-        self.bytes_out += shard.bytes_out.get();
+        let named = Snapshot::of(&shards, 3, 4).named();
+        let of = |name| &named.iter().find(|it| it.0 == name).expect(name).1;
+        for (name, count) in [
+            ("sent", 10),
+            ("queued", 4),
+            ("rooms", 3),
+            ("buffered", 4),
+            ("bytes_in", 0),
+        ] {
+            assert_eq!(of(name), &Count::One(count), "{name}");
+        }
+        let Count::Each(refused) = of("refused") else {
+            panic!("one number")
+        };
+        assert_eq!(refused.len(), Reason::ALL.len());
+        assert!(refused.contains(&("PATH", 2)));
     }
 }

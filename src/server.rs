@@ -29,7 +29,6 @@ use crate::{
     },
     config::Config,
     error::{Error, Result},
-    handshake::refusal::Reason,
     limits::{
         buffered::Buffered,
         capacity::{Capacity, Limits},
@@ -325,7 +324,7 @@ impl ServerHandle {
         self.shared
             .metrics
             .iter()
-            .map(|metrics| metrics.opened.get())
+            .map(|metrics| metrics.accepted.get())
             .sum()
     }
 
@@ -334,15 +333,8 @@ impl ServerHandle {
     pub fn metrics(&self) -> Snapshot {
         let inboxes = self.inboxes.iter().map(|inbox| inbox.bytes());
         let buffered = self.shared.buffered.bytes() + inboxes.sum::<usize>();
-        let mut snapshot = Snapshot {
-            rooms: self.shared.rooms.count(),
-            buffered: buffered as u64,
-            ..Snapshot::default()
-        };
-        for metrics in &self.shared.metrics {
-            snapshot.add(metrics);
-        }
-        snapshot
+        let rooms = self.shared.rooms.count();
+        Snapshot::of(&self.shared.metrics, rooms, buffered as u64)
     }
 
     /// Refuses what is new and closes what is open, bit by bit or at once, or cuts it off; also after an
@@ -369,10 +361,4 @@ impl Drop for ServerHandle {
         self.stop(StopMode::Terminate);
         self.join();
     }
-}
-
-/// Names of the refusals, in the order of [`Snapshot::refused`].
-#[must_use]
-pub fn refusal_names() -> [&'static str; Reason::ALL.len()] {
-    Reason::ALL.map(Reason::name)
 }

@@ -11,6 +11,7 @@ use support::{
     wait_for,
 };
 use tokio::{io::AsyncWriteExt, time::timeout};
+use zocket::message::error::BadCode;
 use zocket::{Config, Handle, StopMode};
 
 /// What the name of a seed says about the end.
@@ -159,7 +160,10 @@ async fn nesting_of_a_hundred_thousand_levels_is_answered_or_passed_on() {
     raw.send(&frame(0x81, deep.as_bytes())).await;
     assert_eq!(owner.next_of(0).value, json!(balanced));
     let metrics = owner.server.metrics();
-    assert_eq!((metrics.received, metrics.bad_message), (5, 4));
+    assert_eq!(
+        (metrics.received, metrics.bad[BadCode::BadMessage as usize]),
+        (5, 4)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

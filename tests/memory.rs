@@ -21,6 +21,7 @@ use tokio::{
     sync::Mutex,
 };
 use zocket::Config;
+use zocket::message::error::BadCode;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -390,7 +391,9 @@ async fn upgrades_that_end_before_an_owner_that_takes_nothing_are_let_go() {
     // A bad message fills the inbox, and nobody takes it.
     let (mut raw, _) = Raw::open(&mut owner).await;
     raw.send(&frame(0x81, b"[")).await;
-    wait_for(&owner.server, |it| it.bad_message == 1);
+    wait_for(&owner.server, |it| {
+        it.bad[BadCode::BadMessage as usize] == 1
+    });
     let mut after_first = 0;
     for round in 0..8 {
         let mut crowd = Vec::new();

@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::{
         },
     },
 };
+use zocket::message::error::BadCode;
 use zocket::{Config, StopMode};
 
 /// Messages of a flood, more than the inbox of its test holds.
@@ -90,7 +91,8 @@ async fn bad_messages_are_answered_and_told_and_the_connection_goes_on() {
         .unwrap();
     assert_eq!(owner.next().code, 0);
     let metrics = owner.server.metrics();
-    assert_eq!((metrics.bad_message, metrics.no_route), (3, 2));
+    let bad = |code: BadCode| metrics.bad[code as usize];
+    assert_eq!((bad(BadCode::BadMessage), bad(BadCode::NoRoute)), (3, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

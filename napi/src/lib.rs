@@ -7,6 +7,7 @@ mod error;
 mod events;
 mod fields;
 mod memory;
+mod metrics;
 mod object;
 mod options;
 mod policy;

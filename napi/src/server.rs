@@ -1,7 +1,6 @@
 //! The server class: start, take the inbox, hand over commands, stop.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -15,46 +14,16 @@ use napi_derive::napi;
 use zocket::{
     EnvelopeProtocol, Routes, Server, ServerHandle, StopMode,
     border::codes::{head, limit::BATCH_EVENTS},
-    server::refusal_names,
 };
 
 use crate::{
     error,
     events::{Bell, Sink},
-    memory, options, policy,
+    memory, metrics, options, policy,
 };
 
 /// Strong, so that it keeps Node alive for as long as it exists. It is never called.
 type Hold = ThreadsafeFunction<(), (), (), Status, false, false>;
-
-/// The counters of the native side; see `ZocketServer.metrics()` for their meaning.
-#[napi(object)]
-pub struct NativeMetrics {
-    /// Upgrades answered with 101.
-    pub accepted: f64,
-    /// Upgrades refused, by reason.
-    pub refused: HashMap<String, f64>,
-    /// Messages read.
-    pub received: f64,
-    /// Messages answered with `$error` natively, by code.
-    pub bad: HashMap<String, f64>,
-    /// Messages sent, once for each client.
-    pub sent: f64,
-    /// Messages the system took.
-    pub written: f64,
-    /// Messages that wait.
-    pub queued: f64,
-    /// Messages given up.
-    pub dropped: f64,
-    /// Bytes read.
-    pub bytes_in: f64,
-    /// Bytes written.
-    pub bytes_out: f64,
-    /// Rooms with a member.
-    pub rooms: f64,
-    /// Bytes held for clients.
-    pub buffered: f64,
-}
 
 /// One outgoing route.
 #[napi(object)]
@@ -209,37 +178,16 @@ impl NativeServer {
     /// How many upgrades have been answered with 101 so far.
     #[napi(catch_unwind)]
     pub fn opened(&self) -> f64 {
-        number(self.server.opened())
+        metrics::number(self.server.opened())
     }
 
-    /// The counters now.
-    #[napi(catch_unwind)]
-    pub fn metrics(&self) -> NativeMetrics {
-        let metrics = self.server.metrics();
-        let some = |pairs: Vec<(&str, u64)>| {
-            let counted = pairs.into_iter().filter(|(_, count)| *count > 0);
-            counted
-                .map(|(name, count)| (name.to_owned(), number(count)))
-                .collect()
-        };
-        NativeMetrics {
-            accepted: number(metrics.accepted),
-            refused: some(refusal_names().into_iter().zip(metrics.refused).collect()),
-            received: number(metrics.received),
-            bad: some(vec![
-                ("BAD_MESSAGE", metrics.bad_message),
-                ("NO_ROUTE", metrics.no_route),
-                ("RATE_LIMITED", metrics.rate_limited),
-            ]),
-            sent: number(metrics.sent),
-            written: number(metrics.written),
-            queued: number(metrics.queued),
-            dropped: number(metrics.dropped),
-            bytes_in: number(metrics.bytes_in),
-            bytes_out: number(metrics.bytes_out),
-            rooms: number(metrics.rooms),
-            buffered: number(metrics.buffered),
-        }
+    /// The counters now; of those that have one for each of several names, the ones that are not 0.
+    #[napi(
+        catch_unwind,
+        ts_return_type = "Record<string, number | Record<string, number>>"
+    )]
+    pub fn metrics<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        metrics::object(env, &self.server.metrics())
     }
 
     /// Closes every connection, or cuts them off when `force` is true.
@@ -294,12 +242,4 @@ fn end(server: &Weak<ServerHandle>) {
         server.stop(StopMode::Terminate);
         server.join();
     }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counters stay exact in a double up to 2^53"
-)]
-fn number(count: u64) -> f64 {
-    count as f64
 }

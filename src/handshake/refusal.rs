@@ -2,106 +2,74 @@
 
 use std::time::Duration;
 
-/// Why an upgrade was refused: the keys of the refusal metrics, in the order the owner numbers them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u32)]
-pub enum Reason {
-    /// The owner's headers schema found issues or threw.
-    Headers,
-    /// The owner's connect callback threw.
-    Connect,
-    /// The origin is not allowed.
-    Origin,
-    /// The server is stopping.
-    Stop,
-    /// An ordinary HTTP request.
-    NotUpgrade,
-    /// Another version of the WebSocket protocol than 13.
-    Version,
-    /// The request breaks the rules of HTTP or of the opening handshake.
-    Malformed,
-    /// The head is longer than [`MAX_HEAD`](super::head::MAX_HEAD) or has more fields than
-    /// [`MAX_FIELDS`](super::head::MAX_FIELDS).
-    HeadTooLarge,
-    /// The path is not the one that is served.
-    Path,
-    /// As many connections as allowed are open or pending.
-    MaxConnections,
-    /// The handshake took too long.
-    Timeout,
-    /// As many connections as allowed come from the address.
-    Address,
-    /// More upgrades than allowed came within a second.
-    UpgradeRate,
-    /// More upgrades than allowed came from the address within a second.
-    AddressRate,
+/// Makes [`Reason`] of one list: what each is called in the metrics, and what the peer is told when the owner has nothing to say.
+macro_rules! reasons {
+    ($($(#[$about:meta])* $reason:ident: $name:literal, $text:literal;)*) => {
+        /// Why an upgrade was refused: the keys of the refusal metrics, in the order the owner numbers them.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(u32)]
+        pub enum Reason {
+            $($(#[$about])* $reason,)*
+        }
+
+        impl Reason {
+            /// Every reason, at its own number.
+            pub const ALL: [Reason; [$($name),*].len()] = [$(Reason::$reason),*];
+
+            /// The name users see in the metrics.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Reason::$reason => $name,)*
+                }
+            }
+
+            /// What the peer is told when the owner has nothing to say.
+            const fn text(self) -> &'static str {
+                match self {
+                    $(Reason::$reason => $text,)*
+                }
+            }
+
+            /// The reason with this number.
+            #[must_use]
+            pub fn from_index(index: u32) -> Option<Reason> {
+                Reason::ALL.get(index as usize).copied()
+            }
+        }
+    };
 }
 
-impl Reason {
-    /// Every reason, at its own number.
-    pub const ALL: [Reason; 14] = [
-        Reason::Headers,
-        Reason::Connect,
-        Reason::Origin,
-        Reason::Stop,
-        Reason::NotUpgrade,
-        Reason::Version,
-        Reason::Malformed,
-        Reason::HeadTooLarge,
-        Reason::Path,
-        Reason::MaxConnections,
-        Reason::Timeout,
-        Reason::Address,
-        Reason::UpgradeRate,
-        Reason::AddressRate,
-    ];
-
-    /// The reason with this number.
-    #[must_use]
-    pub fn from_index(index: u32) -> Option<Reason> {
-        Reason::ALL.get(index as usize).copied()
-    }
-
-    /// The name users see in the metrics.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Reason::Headers => "HEADERS",
-            Reason::Connect => "CONNECT",
-            Reason::Origin => "ORIGIN",
-            Reason::Stop => "STOP",
-            Reason::NotUpgrade => "NOT_UPGRADE",
-            Reason::Version => "VERSION",
-            Reason::Malformed => "MALFORMED",
-            Reason::HeadTooLarge => "HEAD_TOO_LARGE",
-            Reason::Path => "PATH",
-            Reason::MaxConnections => "MAX_CONNECTIONS",
-            Reason::Timeout => "TIMEOUT",
-            Reason::Address => "ADDRESS",
-            Reason::UpgradeRate => "UPGRADE_RATE",
-            Reason::AddressRate => "ADDRESS_RATE",
-        }
-    }
-
-    /// What the peer is told when the owner has nothing to say.
-    const fn text(self) -> &'static str {
-        match self {
-            Reason::Headers => "The server does not accept the headers.\n",
-            Reason::Connect => "The server does not accept the connection.\n",
-            Reason::Origin => "The server does not allow the origin.\n",
-            Reason::Stop => "The server is stopping.\n",
-            Reason::NotUpgrade => "This is a WebSocket server.\n",
-            Reason::Version => "Only version 13 of the WebSocket protocol is spoken here.\n",
-            Reason::Malformed => "The request is malformed.\n",
-            Reason::HeadTooLarge => "The request head is too large.\n",
-            Reason::Path => "The server has no WebSocket at this path.\n",
-            Reason::MaxConnections => "The server has no room for another connection.\n",
-            Reason::Timeout => "The handshake took too long.\n",
-            Reason::Address => "This address has too many connections.\n",
-            Reason::UpgradeRate => "The server is busy with other clients.\n",
-            Reason::AddressRate => "This address makes too many upgrades.\n",
-        }
-    }
+reasons! {
+    /// The owner's headers schema found issues or threw.
+    Headers: "HEADERS", "The server does not accept the headers.\n";
+    /// The owner's connect callback threw.
+    Connect: "CONNECT", "The server does not accept the connection.\n";
+    /// The origin is not allowed.
+    Origin: "ORIGIN", "The server does not allow the origin.\n";
+    /// The server is stopping.
+    Stop: "STOP", "The server is stopping.\n";
+    /// An ordinary HTTP request.
+    NotUpgrade: "NOT_UPGRADE", "This is a WebSocket server.\n";
+    /// Another version of the WebSocket protocol than 13.
+    Version: "VERSION", "Only version 13 of the WebSocket protocol is spoken here.\n";
+    /// The request breaks the rules of HTTP or of the opening handshake.
+    Malformed: "MALFORMED", "The request is malformed.\n";
+    /// The head is longer than [`MAX_HEAD`](super::head::MAX_HEAD) or has more fields than
+    /// [`MAX_FIELDS`](super::head::MAX_FIELDS).
+    HeadTooLarge: "HEAD_TOO_LARGE", "The request head is too large.\n";
+    /// The path is not the one that is served.
+    Path: "PATH", "The server has no WebSocket at this path.\n";
+    /// As many connections as allowed are open or pending.
+    MaxConnections: "MAX_CONNECTIONS", "The server has no room for another connection.\n";
+    /// The handshake took too long.
+    Timeout: "TIMEOUT", "The handshake took too long.\n";
+    /// As many connections as allowed come from the address.
+    Address: "ADDRESS", "This address has too many connections.\n";
+    /// More upgrades than allowed came within a second.
+    UpgradeRate: "UPGRADE_RATE", "The server is busy with other clients.\n";
+    /// More upgrades than allowed came from the address within a second.
+    AddressRate: "ADDRESS_RATE", "This address makes too many upgrades.\n";
 }
 
 /// An answer that does not upgrade.
@@ -247,32 +215,15 @@ mod tests {
     }
 
     #[test]
-    fn the_reasons_keep_the_numbers_and_names_the_owner_knows() {
-        let names = Reason::ALL.map(Reason::name);
-        assert_eq!(
-            names,
-            [
-                "HEADERS",
-                "CONNECT",
-                "ORIGIN",
-                "STOP",
-                "NOT_UPGRADE",
-                "VERSION",
-                "MALFORMED",
-                "HEAD_TOO_LARGE",
-                "PATH",
-                "MAX_CONNECTIONS",
-                "TIMEOUT",
-                "ADDRESS",
-                "UPGRADE_RATE",
-                "ADDRESS_RATE"
-            ]
-        );
+    fn every_reason_is_found_by_its_number_and_has_a_name_of_its_own() {
         for (index, reason) in (0..).zip(Reason::ALL) {
             assert_eq!(Reason::from_index(index), Some(reason));
             assert_eq!(reason as u32, index);
+            let same = Reason::ALL.iter().filter(|it| it.name() == reason.name());
+            assert_eq!(same.count(), 1);
         }
-        assert_eq!(Reason::from_index(14), None);
+        let past = u32::try_from(Reason::ALL.len()).unwrap();
+        assert_eq!(Reason::from_index(past), None);
         assert_eq!(Reason::from_index(u32::MAX), None);
     }
 

@@ -17,7 +17,7 @@ pub enum BadCode {
 
 impl BadCode {
     /// All of them, each at its own number.
-    pub(crate) const ALL: [Self; 3] = [Self::BadMessage, Self::NoRoute, Self::RateLimited];
+    pub const ALL: [Self; 3] = [Self::BadMessage, Self::NoRoute, Self::RateLimited];
 
     /// The code in the `$error`.
     #[must_use]

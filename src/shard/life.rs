@@ -56,7 +56,7 @@ pub(crate) fn admit(shard: &Shard, connection: &Rc<Connection>) {
     shard.registry.borrow_mut().insert(slot);
     connection.heartbeat.heard(shard.tick());
     // Counted before the 101 leaves, so that a client that has seen the 101 is in the count.
-    shard.metrics().opened.add(1);
+    shard.metrics().accepted.add(1);
     connection.open();
     shard.touch(connection);
     match shard.stopping() {

@@ -348,13 +348,7 @@ impl Exchange for Sender<'_> {
     }
 
     fn refuse(&mut self, code: BadCode, payload: &[u8]) {
-        let metrics = self.shard.metrics();
-        let counter = match code {
-            BadCode::BadMessage => &metrics.bad_message,
-            BadCode::NoRoute => &metrics.no_route,
-            BadCode::RateLimited => &metrics.rate_limited,
-        };
-        counter.add(1);
+        self.shard.metrics().bad[code as usize].add(1);
         (self.shard).tell_bad(self.connection.handle(), code, payload);
     }
 

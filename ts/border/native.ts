@@ -24,21 +24,8 @@ function load(): typeof Binding {
   }
 }
 
-/** The counters that the engine keeps. */
-export interface NativeMetrics {
-  readonly accepted: number;
-  readonly refused: Readonly<Record<string, number>>;
-  readonly received: number;
-  readonly bad: Readonly<Record<string, number>>;
-  readonly sent: number;
-  readonly written: number;
-  readonly queued: number;
-  readonly dropped: number;
-  readonly bytesIn: number;
-  readonly bytesOut: number;
-  readonly rooms: number;
-  readonly buffered: number;
-}
+/** The counters that the engine keeps: numbers by their names, some of them in groups. */
+export type NativeMetrics = Readonly<Record<string, number | Readonly<Record<string, number>>>>;
 
 /** A listening engine. */
 export interface Native {

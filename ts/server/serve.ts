@@ -107,13 +107,16 @@ function hostOf(address: string): string {
   return address.includes(":") ? `[${address}]` : address;
 }
 
-/** The engine's counters with those that only JavaScript can count. */
+/** The engine's counters, whatever they are, with those that only JavaScript can count. */
 function metricsOf(
   native: NativeMetrics,
   connections: number,
   bad: ReadonlyMap<string, number>,
 ): ServerMetrics {
   // Copied, as the engine's binding makes its objects in the realm that the addon was loaded in.
-  const refused = { ...native.refused };
-  return { connections, ...native, refused, bad: { ...native.bad, ...Object.fromEntries(bad) } };
+  const copies = Object.entries(native).map(([name, value]) => {
+    return [name, typeof value === "number" ? value : { ...value }];
+  });
+  const counters = { connections, ...Object.fromEntries(copies) } as ServerMetrics;
+  return { ...counters, bad: { ...counters.bad, ...Object.fromEntries(bad) } };
 }
