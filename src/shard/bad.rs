@@ -25,7 +25,7 @@ impl Counts {
             let count @ 1.. = count? else {
                 return None;
             };
-            let message = "more of the same within a second";
+            let message = "the client sent more such messages within a second";
             Some(error_payload(code, None, message, More::Count(count)))
         })
     }

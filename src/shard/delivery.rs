@@ -165,7 +165,7 @@ pub(crate) fn cut_slow(shard: &Shard, slow: Vec<Rc<Connection>>) {
 fn disconnect_slow(shard: &Shard, connection: &Rc<Connection>) {
     // A client that has gone cannot read either, and is not to blame.
     if connection.output.flush(shard.metrics()) != Flush::Broken {
-        let message = "the client reads too slowly and was disconnected";
+        let message = "the client read too slowly, so the server disconnected it";
         shard.fault(FaultCode::SlowClient, message, Some(connection.id()));
     }
     life::cut(shard, connection);

@@ -48,7 +48,11 @@ pub(crate) fn apply(shard: &Shard, bytes: &[u8]) {
     }
     fan_out::finish(shard, run);
     if !commands.is_done() {
-        shard.fault(FaultCode::Internal, "a command buffer made no sense", None);
+        shard.fault(
+            FaultCode::Internal,
+            "the engine could not decode a buffer of commands",
+            None,
+        );
     }
 }
 

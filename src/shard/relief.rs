@@ -112,7 +112,8 @@ fn part_of_excess(shard: &Shard) -> usize {
 
 fn cut_holder(shard: &Shard, connection: &Rc<Connection>) {
     if connection.state() != State::Ended {
-        let message = "the buffers of the server were full and this client held the most";
+        let message =
+            "the server held too much for its clients, so it cut off this one, which held the most";
         shard.fault(FaultCode::SlowClient, message, Some(connection.id()));
     }
     life::cut(shard, connection);

@@ -32,7 +32,7 @@ pub(crate) async fn run(shard: Rc<Shard>, listener: TcpListener, shards: Vec<Arc
                 Err(error) => {
                     if !failing {
                         failing = true;
-                        let message = format!("cannot accept connections: {error}");
+                        let message = format!("the server cannot accept connections: {error}");
                         shard.fault(FaultCode::Internal, &message, None);
                     }
                     places.spare_a_descriptor(RETRY).await;
