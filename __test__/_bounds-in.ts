@@ -37,6 +37,11 @@ export const WAY_IN: Record<string, Case> = {
     await house.crowd(64);
   },
 
+  "a TLS handshake": engine("tests/tls.rs", "a_hello_without_end_is_cut_short"),
+  "a TLS record that is not complete": engine(
+    "tests/tls.rs",
+    "records_that_are_not_complete_are_counted_as_held",
+  ),
   "messages before the 101": async (t) => {
     const house = await House.open(t);
     await house.ask(`${NEVER} at.connect = never;`);

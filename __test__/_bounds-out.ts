@@ -206,6 +206,10 @@ export const WAY_OUT: Record<string, Case> = {
     "what_is_kept_is_bounded",
   ),
 
+  "bytes that are encrypted and wait for the socket": engine(
+    "tests/tls.rs",
+    "what_waits_for_a_slow_client_is_bounded_and_counted",
+  ),
   "the outbox of a client": async (t) => {
     const house = await House.open(t, { slowClient: "drop", maxBackpressure: 4 * MIB });
     await house.ask(CONTEXTS);

@@ -24,6 +24,9 @@ pub struct Config {
     pub hostname: Option<String>,
     /// TCP port; 0 asks the system for any free one. Default 3000.
     pub port: u16,
+    /// TLS for all connections. Default none.
+    #[cfg(feature = "tls")]
+    pub tls: Option<crate::Tls>,
     /// Which upgrade requests are let through to the owner.
     pub rules: Rules,
     /// Bytes of one incoming message; a larger one closes the connection with 1009. Default 1 MiB.
@@ -91,6 +94,8 @@ impl Default for Config {
         Self {
             hostname: None,
             port: 3000,
+            #[cfg(feature = "tls")]
+            tls: None,
             rules: Rules::default(),
             max_payload: 1024 * 1024,
             max_backpressure: 1024 * 1024,

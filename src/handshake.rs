@@ -5,7 +5,7 @@ pub mod caller;
 mod fields;
 pub mod head;
 pub mod headers;
-mod malformed;
+pub(crate) mod malformed;
 mod named;
 pub mod refusal;
 pub mod request;

@@ -58,3 +58,7 @@ pub use metrics::{Count, Snapshot};
 pub use rooms::MAX_ROOM_NAME;
 pub use server::{Server, ServerHandle};
 pub use transport::peer::Peer;
+#[cfg(feature = "tls")]
+pub use transport::tls::{
+    ClientCertificates, Identity, MinVersion, Tls, TlsCause, TlsFault, TlsOptions,
+};

@@ -18,6 +18,8 @@ use tokio::{
     runtime::{Builder, LocalOptions, LocalRuntime},
 };
 
+#[cfg(feature = "tls")]
+use crate::{Tls, transport::tls::material::Current};
 use crate::{
     border::{
         buffers::Buffers,
@@ -98,7 +100,11 @@ impl Server {
             upgrades_per_address: config.max_upgrades_per_second_per_address,
         }));
         let message_rate = config.max_messages_per_second.map(Rate::new);
+        #[cfg(feature = "tls")]
+        let tls = config.tls.clone().map(Current::new).map(Arc::new);
         let shared = Arc::new(Shared {
+            #[cfg(feature = "tls")]
+            tls,
             config,
             protocol: Box::new(protocol),
             routes,
@@ -335,6 +341,15 @@ impl ServerHandle {
         let buffered = self.shared.buffered.bytes() + inboxes.sum::<usize>();
         let rooms = self.shared.rooms.count();
         Snapshot::of(&self.shared.metrics, rooms, buffered as u64)
+    }
+
+    /// Gives new handshakes other material. Sessions from before are not resumed; open connections stay. False if the server does
+    /// not speak TLS.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn set_tls(&self, tls: Tls) -> bool {
+        let current = self.shared.tls.as_ref();
+        current.map(|current| current.set(tls)).is_some()
     }
 
     /// Refuses what is new and closes what is open, bit by bit or at once, or cuts it off; also after an

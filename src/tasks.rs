@@ -6,6 +6,7 @@ pub(crate) mod linger;
 pub(crate) mod listener;
 pub(crate) mod relief;
 pub(crate) mod run;
+pub(crate) mod secure;
 pub(crate) mod serve;
 pub(crate) mod session;
 pub(crate) mod signal;

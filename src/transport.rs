@@ -4,3 +4,5 @@ pub(crate) mod listen;
 pub(crate) mod peer;
 pub(crate) mod socket;
 pub(crate) mod stream;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;

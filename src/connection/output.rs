@@ -89,17 +89,22 @@ impl Output {
 
     /// Whether nothing waits, a pong aside.
     pub(crate) fn is_empty(&self) -> bool {
-        self.outbox.borrow().is_empty()
+        self.outbox.borrow().is_empty() && self.sealed() == 0
     }
 
     /// Bytes of memory that are held for what waits.
     pub(crate) fn held(&self) -> usize {
-        self.outbox.borrow().held()
+        self.outbox.borrow().held() + self.sealed()
+    }
+
+    /// The part of that which has left the outbox.
+    fn sealed(&self) -> usize {
+        self.writer.borrow().as_ref().map_or(0, Writer::sealed)
     }
 
     /// Bytes of memory that would be free without it.
     pub(crate) fn weight(&self) -> usize {
-        self.outbox.borrow().weight()
+        self.outbox.borrow().weight() + self.sealed()
     }
 
     /// What is held beside the outbox has become another number of bytes.
@@ -115,10 +120,9 @@ impl Output {
         limit: usize,
         write: impl FnOnce(&mut Vec<u8>) -> usize,
     ) -> bool {
-        let mut outbox = self.outbox.borrow_mut();
-        let has_room = outbox.held() <= room;
+        let has_room = self.held() <= room;
         if has_room {
-            outbox.push_message(limit, write);
+            self.outbox.borrow_mut().push_message(limit, write);
         }
         has_room
     }
@@ -145,24 +149,27 @@ impl Output {
     /// Queues shared messages from number `from` on while no more than `limit` bytes are held; returns how many it took.
     pub(crate) fn push_shared(&self, frames: &Rc<Frames>, from: usize, limit: usize) -> usize {
         let copies = self.blocked.get();
+        let Some(limit) = limit.checked_sub(self.sealed()) else {
+            return 0;
+        };
         let mut outbox = self.outbox.borrow_mut();
         outbox.push_shared(frames, from, limit, copies)
     }
 
     /// Whether no more than `limit` bytes are held for it. Writes and makes the outbox small first, where that may help.
     pub(crate) fn has_room(&self, limit: usize, metrics: &Metrics) -> bool {
-        if self.outbox.borrow().held() <= limit {
+        if self.held() <= limit {
             return true;
         }
         // It may only look slow because this batch is large.
         if self.flush(metrics) == Flush::Broken {
             return false;
         }
-        let mut outbox = self.outbox.borrow_mut();
-        if outbox.held() > limit {
+        if self.held() > limit {
+            let mut outbox = self.outbox.borrow_mut();
             metrics.dropped.add(latest::compact(&mut outbox) as u64);
         }
-        outbox.held() <= limit
+        self.held() <= limit
     }
 
     /// Queues a message of a route that keeps its latest alone: while the socket is full it supersedes the one that waits,
@@ -174,7 +181,7 @@ impl Output {
         limit: usize,
         metrics: &Metrics,
     ) {
-        if !self.blocked.get() && self.outbox.borrow().held() > limit {
+        if !self.blocked.get() && self.held() > limit {
             // What one batch queues is bounded too, and only a write tells what the socket takes.
             let is_broken = self.flush(metrics) == Flush::Broken;
             if is_broken {
@@ -197,12 +204,22 @@ impl Output {
         let Some(writer) = &*writer else {
             return Flush::Broken;
         };
+        let flushed = self.flush_to(writer, metrics);
+        let (before, now) = writer.sealed_change();
+        self.tally(before, now);
+        flushed
+    }
+
+    fn flush_to(&self, writer: &Writer, metrics: &Metrics) -> Flush {
         let mut outbox = self.outbox.borrow_mut();
         loop {
             if outbox.is_empty() {
                 match self.pong.take() {
                     Some(pong) => outbox.push_control(&pong),
-                    None => break,
+                    None => match writer.try_flush() {
+                        Ok(()) => break,
+                        Err(error) => return self.not_written(&error, &mut outbox, metrics),
+                    },
                 }
             }
             let mut slices = [IoSlice::new(&[]); SLICES];
@@ -213,20 +230,26 @@ impl Output {
             match written {
                 Ok(written) => {
                     metrics.bytes_out.add(written as u64);
-                    metrics.written.add(outbox.advance(written) as u64);
+                    let taken = outbox.advance(written);
+                    metrics.written.add(writer.settle(taken) as u64);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if !self.blocked.replace(true) {
-                        metrics.dropped.add(latest::coalesce(&mut outbox) as u64);
-                        self.wake();
-                    }
-                    return Flush::Blocked;
-                }
-                Err(_) => return Flush::Broken,
+                Err(error) => return self.not_written(&error, &mut outbox, metrics),
             }
         }
+        metrics.written.add(writer.settle(0) as u64);
         self.blocked.set(false);
         Flush::Empty
+    }
+
+    fn not_written(&self, error: &io::Error, outbox: &mut Outbox, metrics: &Metrics) -> Flush {
+        if error.kind() != io::ErrorKind::WouldBlock {
+            return Flush::Broken;
+        }
+        if !self.blocked.replace(true) {
+            metrics.dropped.add(latest::coalesce(outbox) as u64);
+            self.wake();
+        }
+        Flush::Blocked
     }
 
     /// Polls the blocked socket on; `Ready` when it is broken.
@@ -255,19 +278,31 @@ impl Output {
     /// Closes the socket for good; what still waits is counted as dropped.
     pub(crate) fn abandon(&self, metrics: &Metrics) {
         self.drop_queued(metrics);
-        if let Some(writer) = self.writer.take() {
+        if let Some(writer) = self.let_go() {
             writer.shut_down();
         }
     }
 
     /// Gives up what waits, and counts it as dropped.
     pub(crate) fn drop_queued(&self, metrics: &Metrics) {
-        metrics.dropped.add(self.outbox.borrow_mut().clear() as u64);
+        let mut dropped = self.outbox.borrow_mut().clear();
+        if let Some(writer) = &*self.writer.borrow() {
+            metrics.written.add(writer.settle(0) as u64);
+            dropped += writer.give_up();
+        }
+        metrics.dropped.add(dropped as u64);
     }
 
     /// Lets go of a socket that the peer has reset, without the calls that end a live one.
     pub(crate) fn forget(&self) {
-        self.writer.take();
+        self.let_go();
+    }
+
+    fn let_go(&self) -> Option<Writer> {
+        let writer = self.writer.take()?;
+        let (told, _) = writer.sealed_change();
+        self.tally(told, 0);
+        Some(writer)
     }
 
     /// Makes the end of the socket a reset, so that the system keeps nothing for a peer that does not read.

@@ -7,6 +7,9 @@ use super::refusal::{Reason, Refusal};
 pub(super) enum Malformed {
     /// A TLS handshake on a port that speaks plain HTTP.
     Tls,
+    /// Plain HTTP on a port that speaks TLS.
+    #[cfg(feature = "tls")]
+    NoTls,
     /// A control character other than tab, or half a line break.
     Control,
     /// The first line is no request line.
@@ -45,7 +48,11 @@ impl Malformed {
                 return format!("The request has more than one `{name}` header.\n");
             }
             Malformed::Tls => {
-                "The request is TLS, but this port speaks plain HTTP: use `ws://`, or a proxy that ends TLS.\n"
+                "The request is TLS, but this port speaks plain HTTP: use `ws://`, or give the server the option `tls`.\n"
+            }
+            #[cfg(feature = "tls")]
+            Malformed::NoTls => {
+                "The request is plain HTTP, but this port speaks TLS: use `wss://` or `https://`.\n"
             }
             Malformed::Control => {
                 "The request has a control character, or a line that does not end with CR LF.\n"
@@ -80,6 +87,12 @@ impl From<Malformed> for Refusal {
     fn from(malformed: Malformed) -> Refusal {
         Refusal::new(400, Reason::Malformed).with_body(malformed.text().into_bytes())
     }
+}
+
+/// The answer to plain HTTP on a port that speaks TLS.
+#[cfg(feature = "tls")]
+pub(crate) fn without_tls() -> Refusal {
+    Malformed::NoTls.into()
 }
 
 impl From<httparse::Error> for Malformed {

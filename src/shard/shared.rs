@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "tls")]
+use crate::transport::tls::material::Current;
 use crate::{
     border::{buffers::Buffers, mailbox::Mailbox},
     config::Config,
@@ -23,6 +25,9 @@ pub(crate) struct Shared {
     pub(crate) capacity: Arc<Capacity>,
     /// Sockets that are no connection yet.
     pub(crate) pending: Arc<PendingPlaces>,
+    /// What new handshakes use, if the server speaks TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<Arc<Current>>,
     /// Each connection has a bucket of its own.
     pub(crate) message_rate: Option<Rate>,
     /// The moment from which buckets count.

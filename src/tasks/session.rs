@@ -249,8 +249,19 @@ impl Task {
             }
             Poll::Pending => {
                 self.registered.shard.return_scratch(scratch);
+                self.count_held();
                 Poll::Pending
             }
+        }
+    }
+
+    /// Counts what is held of what has come.
+    fn count_held(&self) {
+        let held = self.socket.get_ref().held() + self.reader.held();
+        let Registered { shard, connection } = &self.registered;
+        if held != connection.held() {
+            connection.set_held(held);
+            relief::watch_buffers(shard);
         }
     }
 
@@ -282,8 +293,7 @@ impl Task {
         let feed = self.socket.get_mut();
         let scratch = feed.arrived.settle();
         self.registered.shard.return_scratch(scratch);
-        self.registered.connection.set_held(feed.held());
-        relief::watch_buffers(&self.registered.shard);
+        self.count_held();
         if !self.registered.connection.output.is_empty() && self.flush() == Flush::Broken {
             return Some(End::Gone);
         }

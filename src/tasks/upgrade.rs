@@ -29,7 +29,7 @@ use crate::{
         life::{self, Registered},
         relief,
     },
-    tasks::{linger, session::Open, signal},
+    tasks::{linger, secure, session::Open, signal},
     transport::{
         peer::Peer,
         stream::{Reader, Stream},
@@ -47,14 +47,14 @@ const MAX_EARLY: usize = 64 * 1024;
 pub(crate) async fn open(
     shard: Rc<Shard>,
     mut pending: PendingPlace,
-    mut stream: Stream,
+    stream: Stream,
     peer: Peer,
     deadline: Instant,
 ) -> Option<Open> {
     let shard = &shard;
     stream.send_at_once();
-    let caller = Caller::from(peer);
-    let asked = match read_request(shard, &pending, &mut stream, &caller, deadline).await? {
+    let (mut stream, mut caller) = secure::begin(shard, stream, peer);
+    let asked = match read_request(shard, &pending, &mut stream, &mut caller, deadline).await? {
         Ok((request, early)) => {
             let now = shard.shared.now();
             let seat = shard.shared.capacity.enter(request.address, now);
@@ -99,7 +99,7 @@ async fn read_request(
     shard: &Shard,
     pending: &PendingPlace,
     stream: &mut Stream,
-    caller: &Caller,
+    caller: &mut Caller,
     deadline: Instant,
 ) -> Option<Result<(UpgradeRequest, Vec<u8>), Refusal>> {
     let head = tokio::select! {
@@ -128,7 +128,7 @@ async fn read_head(
     shard: &Shard,
     pending: &PendingPlace,
     stream: &mut Stream,
-    caller: &Caller,
+    caller: &mut Caller,
 ) -> Option<(Result<UpgradeRequest, Refusal>, Vec<u8>)> {
     let mut bytes = Vec::with_capacity(HEAD);
     let mut is_told = false;
@@ -155,11 +155,14 @@ async fn read_head(
                 is_told = true;
                 // A request that has arrived is not late.
                 stream.read_arrived(&mut bytes, MAX_HEAD);
+                secure::identify(caller, stream);
                 continue;
             }
         };
         match read {
-            Ok(0) | Err(_) => return None,
+            Ok(0) => return None,
+            Err(_) => return secure::refusal(stream).map(|refusal| (Err(refusal), bytes)),
+            Ok(read) if read == bytes.len() => secure::identify(caller, stream),
             Ok(_) => {}
         }
     }

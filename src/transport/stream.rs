@@ -13,6 +13,8 @@ use std::{
     rc::Rc,
     task::{Context, Poll},
 };
+#[cfg(feature = "tls")]
+use std::{io::Read, sync::Arc};
 
 use socket2::SockRef;
 #[cfg(unix)]
@@ -23,6 +25,8 @@ use tokio::{
 };
 
 use crate::transport::socket;
+#[cfg(feature = "tls")]
+use crate::transport::tls::{below::Below, material::Current, session::Failure, stream::TlsStream};
 
 /// An accepted socket that the runtime of one thread serves.
 #[derive(Debug)]
@@ -30,6 +34,9 @@ pub(crate) enum Stream {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
+    /// TLS on one of the others.
+    #[cfg(feature = "tls")]
+    Tls(Box<TlsStream<Stream>>),
 }
 
 /// The same on its way to another thread.
@@ -47,6 +54,8 @@ macro_rules! each {
             Stream::Tcp($socket) => $do,
             #[cfg(unix)]
             Stream::Unix($socket) => $do,
+            #[cfg(feature = "tls")]
+            Stream::Tls($socket) => $do,
         }
     };
 }
@@ -69,7 +78,15 @@ impl Stream {
             Self::Tcp(stream) => StdStream::Tcp(stream.into_std()?),
             #[cfg(unix)]
             Self::Unix(stream) => StdStream::Unix(stream.into_std()?),
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => return Err(io::ErrorKind::Unsupported.into()),
         })
+    }
+
+    /// TLS on this socket.
+    #[cfg(feature = "tls")]
+    pub(crate) fn with_tls(self, material: Arc<Current>) -> Self {
+        Self::Tls(Box::new(TlsStream::new(self, material)))
     }
 
     /// Makes a fresh socket send at once what it is given.
@@ -81,6 +98,10 @@ impl Stream {
 
     /// Reads what the system has, also where the runtime does not know of it yet, until `bytes` are more than `most`.
     pub(crate) fn read_arrived(&self, bytes: &mut Vec<u8>, most: usize) {
+        #[cfg(feature = "tls")]
+        if let Self::Tls(stream) = self {
+            return stream.read_arrived(bytes, most);
+        }
         socket::read_arrived(&self.socket(), bytes, most);
     }
 
@@ -95,7 +116,13 @@ impl Stream {
     }
 
     fn socket(&self) -> SockRef<'_> {
-        each!(self, stream => SockRef::from(stream))
+        match self {
+            Self::Tcp(stream) => SockRef::from(stream),
+            #[cfg(unix)]
+            Self::Unix(stream) => SockRef::from(stream),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.below().socket(),
+        }
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -112,7 +139,108 @@ impl Stream {
 
     async fn failed(&self) {
         // What comes of waiting is the same: it is over.
-        let _ = each!(self, stream => stream.ready(Interest::ERROR).await);
+        let _ = match self {
+            Self::Tcp(stream) => stream.ready(Interest::ERROR).await.map(drop),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.ready(Interest::ERROR).await.map(drop),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => {
+                Box::pin(stream.below().failed()).await;
+                Ok(())
+            }
+        };
+    }
+}
+
+/// What only TLS has; see [`TlsStream`]. Without it, bytes that were taken have reached the system.
+impl Stream {
+    /// Why there is no TLS on a socket that should have it.
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls_failure(&self) -> Option<Failure> {
+        match self {
+            Self::Tls(stream) => stream.failure(),
+            _ => None,
+        }
+    }
+
+    /// The certificate of the client as PEM, if the server believes it.
+    pub(crate) fn client_certificate(&self) -> Option<String> {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.client_certificate(),
+            _ => None,
+        }
+    }
+
+    fn held(&self) -> usize {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.held(),
+            _ => 0,
+        }
+    }
+
+    fn sealed(&self) -> usize {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.sealed(),
+            _ => 0,
+        }
+    }
+
+    fn sealed_change(&self) -> (usize, usize) {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.sealed_change(),
+            _ => (0, 0),
+        }
+    }
+
+    #[cfg_attr(
+        not(feature = "tls"),
+        expect(clippy::unnecessary_wraps, reason = "only TLS can fail")
+    )]
+    fn try_flush(&self) -> io::Result<()> {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.try_flush(),
+            _ => Ok(()),
+        }
+    }
+
+    fn settle(&self, taken: usize) -> usize {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.settle(taken),
+            _ => taken,
+        }
+    }
+
+    fn give_up(&self) -> usize {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.give_up(),
+            _ => 0,
+        }
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Below for Stream {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_write(bytes)
+    }
+
+    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.try_write_vectored(slices)
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_write_ready(cx)
+    }
+
+    fn read_now(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        (&*self.socket()).read(bytes)
     }
 }
 
@@ -157,6 +285,11 @@ impl Reader {
         Pin::new(&mut *self.0.borrow_mut()).poll_read(cx, buffer)
     }
 
+    /// Bytes of memory for what has come and cannot be read yet.
+    pub(crate) fn held(&self) -> usize {
+        self.0.borrow().held()
+    }
+
     /// Resolves when the socket has failed, without reading from it.
     #[expect(
         clippy::await_holding_refcell_ref,
@@ -192,6 +325,34 @@ impl Writer {
         self.0.borrow().poll_write_ready(cx)
     }
 
+    /// Hands to the system what was taken and has not reached it.
+    ///
+    /// # Errors
+    /// Those of [`try_write`](Self::try_write).
+    pub(crate) fn try_flush(&self) -> io::Result<()> {
+        self.0.borrow().try_flush()
+    }
+
+    /// Bytes of memory for what was taken and has not reached the system.
+    pub(crate) fn sealed(&self) -> usize {
+        self.0.borrow().sealed()
+    }
+
+    /// How many those were at the last call, and how many they are now.
+    pub(crate) fn sealed_change(&self) -> (usize, usize) {
+        self.0.borrow().sealed_change()
+    }
+
+    /// Counts messages that were taken to their last byte; returns how many have reached the system.
+    pub(crate) fn settle(&self, taken: usize) -> usize {
+        self.0.borrow().settle(taken)
+    }
+
+    /// Gives up the messages that were taken and have not reached the system; returns how many those are.
+    pub(crate) fn give_up(&self) -> usize {
+        self.0.borrow().give_up()
+    }
+
     /// Makes the end of the socket a reset, so that the system keeps nothing for a peer that does not read.
     pub(crate) fn end_with_reset(&self) {
         self.0.borrow().end_with_reset();
@@ -199,7 +360,12 @@ impl Writer {
 
     /// Sends a FIN.
     pub(crate) fn shut_down(&self) {
-        socket::shut_down(&self.0.borrow().socket());
+        let stream = self.0.borrow();
+        #[cfg(feature = "tls")]
+        if let Stream::Tls(stream) = &*stream {
+            stream.close();
+        }
+        socket::shut_down(&stream.socket());
     }
 }
 

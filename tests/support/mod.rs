@@ -7,6 +7,8 @@
 )]
 
 pub mod raw;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 use std::{
     collections::VecDeque,
