@@ -52,7 +52,7 @@ export declare class NativeServer {
   ref(): void
   /** Lets Node exit although the server listens. */
   unref(): void
-  /** Refuses what is new, and closes the connections one after the other within so many milliseconds. */
+  /** Refuses new connections, and closes the open ones one after the other within this many milliseconds. */
   drain(milliseconds: number): void
   /** Waits for the I/O threads, which have ended, and lets go of the bell. */
   dispose(): void
@@ -62,7 +62,7 @@ export declare class NativeServer {
 export interface NativeRoute {
   /** The wire name. */
   name: string
-  /** What becomes of its messages for a slow client; left out, what the options say. */
+  /** The policy of its messages for slow clients. Without it, the option applies. */
   slowClient?: string
 }
 

@@ -64,9 +64,9 @@ pub struct Config {
     pub max_rooms_per_client: u32,
     /// Threads for WebSocket I/O. Default: one a core, at most 4.
     pub io_threads: usize,
-    /// Sockets at once that are no connection yet. Past it incomplete requests are dropped, the oldest of the address with
-    /// the most first. When all of them are complete nothing is accepted, so the rest waits in the system's backlog.
-    /// Default 4,096, or with `max_connections` a quarter of that, 64 at least.
+    /// Sockets at once that are not connections yet. Past it, the server drops incomplete requests: first the oldest of the
+    /// address that has the most. If all requests are complete, it accepts nothing, and further clients wait in the system's
+    /// backlog. Default 4,096, or a quarter of `max_connections` if that is given, at least 64.
     pub max_pending_handshakes: Option<usize>,
     /// Bytes of events one I/O thread keeps for a slow owner before it stops reading. Default 4 MiB.
     pub max_inbox: usize,
@@ -121,7 +121,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// How many sockets there may be that are no connection yet.
+    /// How many sockets may be open that are not connections yet.
     #[must_use]
     pub fn pending_places(&self) -> usize {
         self.max_pending_handshakes

@@ -53,7 +53,7 @@ pub(crate) struct Connection {
     pub(crate) heartbeat: Heartbeat,
     state: Cell<State>,
     order: RefCell<Option<Order>>,
-    /// The owner has been told of its upgrade, so it is to be told of its end.
+    /// The owner knows of its upgrade, so it has to hear of its end.
     known: Cell<bool>,
     /// Bytes of memory for what the client sends: an incomplete message, and bytes that are not to be read yet.
     held: Cell<usize>,
@@ -174,7 +174,7 @@ impl Connection {
         first
     }
 
-    /// Takes a message from its bucket; if there is none, says after how many nanoseconds there is one.
+    /// Takes a message from its bucket. If the bucket is empty, returns after how many nanoseconds it has one.
     pub(crate) fn take_message(&self, rate: Rate, now: u64) -> Result<(), u64> {
         rate.take(self.bucket.get(), now)
             .map(|full| self.bucket.set(full))

@@ -1,4 +1,4 @@
-//! Messages: the JSON wrapper, the routes, and what becomes of each message that has arrived.
+//! Messages: the JSON envelope, the routes, and the way of an incoming message.
 
 pub mod echo;
 pub mod envelope;

@@ -22,15 +22,15 @@ impl Counter {
     }
 }
 
-/// Makes [`Metrics`] and [`Snapshot`] of one list, so that a new counter is one line of it. Under `by`, each value of an enum
-/// counts for itself. What is under `now` nobody counts: the server looks when it is asked.
+/// Makes [`Metrics`] and [`Snapshot`] from one list, so that a new counter is one line in it. A counter under `by` has a number for
+/// each value of an enum. Values under `now` are not counted: the server measures them when it is asked.
 macro_rules! counters {
     (
         all { $($(#[$about:meta])* $counter:ident,)* }
         by { $($(#[$by:meta])* $group:ident: $key:ident,)* }
         now { $($(#[$state:meta])* $now:ident,)* }
     ) => {
-        /// What one shard has counted.
+        /// The counters of one shard.
         #[derive(Debug, Default)]
         pub(crate) struct Metrics {
             $(pub(crate) $counter: Counter,)*
@@ -103,7 +103,7 @@ counters! {
     }
 }
 
-/// What is counted under one name.
+/// The value of one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Count {
     /// One number.
@@ -119,7 +119,7 @@ impl Metrics {
 }
 
 impl Snapshot {
-    /// What the shards have counted.
+    /// The sums of the shards' counters.
     pub(crate) fn of(shards: &[Metrics], rooms: u64, buffered: u64) -> Self {
         let mut all = Self {
             rooms,

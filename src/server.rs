@@ -202,8 +202,8 @@ impl Drop for Ready {
     }
 }
 
-/// What needs the system's consent: a runtime, which is not `Send`, so that its own thread builds it; and for the thread that
-/// listens, the socket's place in it.
+/// Takes the steps of a thread at which the system may fail. It builds the runtime, which is not `Send`, so each thread has to build
+/// its own. It also registers the listening socket, for the thread that listens.
 fn prepare(
     listener: Option<std::net::TcpListener>,
 ) -> io::Result<(LocalRuntime, Option<TcpListener>)> {
@@ -278,7 +278,7 @@ impl ServerHandle {
         batch
     }
 
-    /// Stops reading all clients, or reads them again. Events that are no messages still come.
+    /// Stops reading all clients, or reads them again. Events that are not messages still come.
     pub fn hold(&self, is_held: bool) {
         for (inbox, mailbox) in self.inboxes.iter().zip(&self.shared.mailboxes) {
             inbox.close(is_held);

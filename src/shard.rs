@@ -303,7 +303,7 @@ impl Shard {
         waits
     }
 
-    /// Counts the event that was told last, of so many bytes, as one of a connection's that wait for the owner.
+    /// Counts the last event, of this many bytes, as one of the connection's events that wait for the owner.
     pub(crate) fn count_message(&self, connection: &Connection, bytes: u32) {
         let inbox = self.inbox.borrow();
         connection
@@ -311,7 +311,7 @@ impl Shard {
             .count(inbox.last(), bytes, |number| inbox.is_taken(number));
     }
 
-    /// Takes a message from the bucket of its client; if there is none, says after how many nanoseconds there is one.
+    /// Takes a message from the bucket of its client. If the bucket is empty, returns after how many nanoseconds it has one.
     pub(crate) fn take_message(&self, connection: &Connection) -> Result<(), u64> {
         match self.shared.message_rate {
             Some(rate) => connection.take_message(rate, self.shared.now()),

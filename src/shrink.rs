@@ -7,7 +7,7 @@ use std::{
 
 /// Places that are always kept, because fewer would save too little.
 const KEPT: usize = 64;
-/// Places that are kept for each item: so much has to come or go before memory is moved again.
+/// Places that are kept for each item, so that memory is moved only after many items have come or gone.
 const SPARE: usize = 8;
 
 /// Shrinks a list that had many more items. Call it after a removal.

@@ -99,7 +99,10 @@ fn cut_off(events: &[Told]) -> usize {
     let is_cut = |told: &&Told| {
         told.code == FAULT
             && told.value["code"] == json!("SLOW_CLIENT")
-            && told.value["message"].as_str().unwrap().contains("held too much")
+            && told.value["message"]
+                .as_str()
+                .unwrap()
+                .contains("held too much")
     };
     events.iter().filter(is_cut).count()
 }

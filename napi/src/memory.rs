@@ -50,8 +50,8 @@ mod glibc {
         });
     }
 
-    /// Gives back the end of this thread's arena, and then what is free in all arenas, in a thread of its own, as that can take a
-    /// while. A request that comes meanwhile is ignored, because the engine asks again.
+    /// Returns the end of this thread's arena, and then the free memory of all arenas. A new thread does the latter, because it can
+    /// take a while. A request that comes meanwhile is ignored, because the engine asks again.
     pub(crate) fn give_back() {
         static RUNS: AtomicBool = AtomicBool::new(false);
 

@@ -30,7 +30,7 @@ type Hold = ThreadsafeFunction<(), (), (), Status, false, false>;
 pub struct NativeRoute {
     /// The wire name.
     pub name: String,
-    /// What becomes of its messages for a slow client; left out, what the options say.
+    /// The policy of its messages for slow clients. Without it, the option applies.
     pub slow_client: Option<String>,
 }
 
@@ -220,7 +220,7 @@ impl NativeServer {
         self.hold = None;
     }
 
-    /// Refuses what is new, and closes the connections one after the other within so many milliseconds.
+    /// Refuses new connections, and closes the open ones one after the other within this many milliseconds.
     #[napi(catch_unwind)]
     pub fn drain(&self, milliseconds: u32) {
         let over = Duration::from_millis(milliseconds.into());

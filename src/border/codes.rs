@@ -1,14 +1,14 @@
 //! The numbers of the border: what commands, events and pieces of payloads are, and how much of each there may be.
 //!
-//! This list is the only place that has them. A binding hands [`border_codes!`](crate::border_codes) a macro of its own to export
-//! all of them, so that the owner never writes a number down again.
+//! This list is the only place that defines them. A binding passes a macro to [`border_codes!`](crate::border_codes), which exports
+//! all of them. So no other code repeats a number.
 
 /// Hands all numbers of the border to the macro `$with`, in groups: `name: type { NAME = value, … }`.
 #[macro_export]
 macro_rules! border_codes {
     ($with:ident) => {
         $with! {
-            /// What a command does; see [`command`](crate::border::command).
+            /// The opcodes of commands; see [`command`](crate::border::command).
             opcode: u32 {
                 /// Sends the 101.
                 ADMIT = 1,
@@ -35,7 +35,7 @@ macro_rules! border_codes {
                 /// Cuts it off.
                 TERMINATE = 12,
             }
-            /// What the words of a command hold; see [`payloads`](crate::border::payloads).
+            /// Special values in the words of a command; see [`payloads`](crate::border::payloads).
             word: u32 {
                 /// Bits of the first word that hold the opcode. The others count the words of the payload.
                 OPCODE_BITS = 8,
@@ -46,7 +46,7 @@ macro_rules! border_codes {
                 /// The first byte of a room name that is not well-formed text. UTF-8 never has it.
                 ILL_FORMED = 0xff,
             }
-            /// What a piece of a payload is: the highest bits of its word; see [`payloads`](crate::border::payloads).
+            /// The kinds of pieces of a payload: the highest bits of a piece's word; see [`payloads`](crate::border::payloads).
             piece: u32 {
                 /// Where those bits begin.
                 SHIFT = 30,
@@ -59,7 +59,7 @@ macro_rules! border_codes {
                 /// A number in two words.
                 DOUBLE = 3,
             }
-            /// What an event is if it is no message; see [`event`](crate::border::event).
+            /// The codes of events that are not messages; see [`event`](crate::border::event).
             event: i32 {
                 /// An upgrade waits for an answer.
                 UPGRADE = -1,
@@ -84,7 +84,7 @@ macro_rules! border_codes {
                 WORDS = 4,
                 /// The connection.
                 HANDLE = 0,
-                /// What happened.
+                /// The code of the event.
                 CODE = 1,
                 /// Bytes of the value.
                 BYTES = 2,

@@ -6,9 +6,9 @@
 //! | code | value | meaning |
 //! |---|---|---|
 //! | 0 and up | payload or `null` | a message for incoming route `code >> 1`; with `code & 1` it had no payload |
-//! | −1 | `{"id","headers","fields","otherSite","origin","request"}` | an upgrade waits for admission; `fields` has the names of the headers that are no query parameters, with commas between; `origin` is text or `null`; `request` is a list, as those are quicker to parse: url, path, host, address (empty if nobody knows it), port, whether it is encrypted, subprotocol and certificate (text or `null`) |
+//! | −1 | `{"id","headers","fields","otherSite","origin","request"}` | an upgrade waits for admission; `fields` has the names of the real header fields, with commas between; `origin` is text or `null`; `request` is a list, as those are quicker to parse: url, path, host, address (empty if nobody knows it), port, whether it is encrypted, subprotocol and certificate (text or `null`) |
 //! | −2 | `1` or `0` | the connection ended, after its 101 or before |
-//! | −3 | `{"code","route"?,"message","retryAfterMs"?,"count"?}` | a bad message, already answered with `$error`; with `count` so many more of one client |
+//! | −3 | `{"code","route"?,"message","retryAfterMs"?,"count"?}` | a bad message, already answered with `$error`; with `count`, that number of further ones |
 //! | −4 | `{"code","message","id"?}` | something else went wrong |
 //! | −5 | `null` | the shard has stopped; the handle is its number |
 //! | −6 | text | the shard's thread panicked; the handle is its number |
@@ -233,7 +233,7 @@ fn write_upgrade(out: &mut Vec<u8>, id: ClientId, request: &UpgradeRequest) {
     out.push(b',');
     let protocol = match &request.protocol {
         Subprotocol::Other(name) => Some(&**name),
-        // What our own client speaks is nothing that the owner has asked for.
+        // The owner has not asked for the subprotocol of our own client.
         Subprotocol::None | Subprotocol::Zocket => None,
     };
     push_text_or_null(out, protocol);

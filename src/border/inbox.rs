@@ -22,7 +22,7 @@ use crate::{
     sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard},
 };
 
-/// Bytes of one batch; a single larger message still gets one of its own. V8 keeps strings up to
+/// Bytes of one batch. A single larger message gets a batch for itself. V8 keeps strings up to
 /// 128 KiB on ordinary pages, and larger ones on pages that it maps and faults in for each.
 const BATCH_BYTES: usize = 112 * 1024;
 /// Values from this length on are always weighed: a few of them that come before the owner asks for it can be too much.

@@ -32,9 +32,9 @@ const OWN_LEAST: usize = 512;
 const COPIED: usize = 512;
 /// Most buffers handed to the system in one call.
 pub(crate) const SLICES: usize = 16;
-/// A queue of up to so many chunks keeps its memory when it runs empty: 96 bytes.
+/// A queue of up to this many chunks keeps its memory when it runs empty: 96 bytes.
 const KEPT_CHUNKS: usize = 4;
-/// Up to so many chunks the queue doubles when it grows; a longer one grows by a quarter.
+/// A queue of up to this many chunks doubles when it grows. A longer one grows by a quarter.
 const DOUBLES: usize = 64;
 /// This much bookkeeping is not counted, so that a limit of a few bytes still takes a message.
 const FREE: usize = 256;
@@ -217,7 +217,7 @@ impl Outbox {
         taken
     }
 
-    /// Queues a message that a newer one of its route supersedes; `frame` holds it alone.
+    /// Queues a message that a newer one of its route replaces. `frame` holds only this message.
     pub(crate) fn push_latest(&mut self, frame: &Rc<Frames>, route: u32) {
         debug_assert_eq!(frame.count(), 1);
         if let Some(places) = &mut self.places {

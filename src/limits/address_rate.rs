@@ -44,7 +44,7 @@ impl AddressRates {
         }
     }
 
-    /// Takes one from the bucket of an address; if there is none, says after how many nanoseconds there is one.
+    /// Takes one from the bucket of an address. If the bucket is empty, returns after how many nanoseconds it has one.
     pub(crate) fn take(&self, source: Source, now: u64) -> Result<(), u64> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(full) = buckets.full.get_mut(&source) {

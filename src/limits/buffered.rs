@@ -19,14 +19,14 @@ const RELIEF: usize = 8;
 const FAR: usize = 4;
 /// The shards together may be wrong by this part of the bound, and queue as much before they write.
 const PARTS: usize = 64;
-/// A shard tells the others at the latest when it holds so many bytes more or less.
+/// A shard tells the others when it holds this many bytes more or less, or earlier.
 const GRAIN: usize = 64 * 1024;
 /// Of an equal share for each connection, this part may be used while the server is over its bound. All together that is
 /// little beside the bound.
 const SHARE: usize = 32;
-/// Every connection may have so many bytes.
+/// Every connection may have at least this many bytes.
 const LEAST_SHARE: usize = 512;
-/// A shard queues no more than so many bytes before it writes.
+/// A shard queues no more than this many bytes before it writes.
 const UNWRITTEN: usize = 4 * 1024 * 1024;
 
 /// The bytes that one shard holds. It has its own cache lines, because each is written by another thread.

@@ -196,7 +196,7 @@ impl State {
         Some(entry)
     }
 
-    /// A socket is no more what it was listed as under this number; whether it had been told to leave as that.
+    /// Removes a socket's entry under this number. Returns whether the socket had been told to leave.
     fn forget(&mut self, source: Source, number: Option<u64>) -> bool {
         let was_told = number.is_some_and(|number| self.unlist((source, number)).is_none());
         self.leaving -= usize::from(was_told);

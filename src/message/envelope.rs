@@ -26,7 +26,7 @@ pub struct Envelope<'a> {
     pub payload: Option<&'a str>,
 }
 
-/// Why a message is no envelope; its text is the message of the `$error` reply. The peer is at fault.
+/// The reason why a message is not an envelope. Its text is the message of the `$error` reply. The peer is at fault.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadEnvelope {
@@ -36,7 +36,7 @@ pub enum BadEnvelope {
     /// The text is JSON, but something else than an object.
     #[error("the message is not a JSON object")]
     NotObject,
-    /// The object has no `type`, or one that is no string.
+    /// The object has no `type`, or its `type` is not a string.
     #[error("the message has no string `type`")]
     NoType,
     /// The key stands there twice, and which one counts would be a guess.

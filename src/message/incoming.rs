@@ -94,7 +94,7 @@ impl Protocol for EnvelopeProtocol {
     }
 }
 
-/// The JSON text of a name as it is told: as it came, or the start of a long one. A long one that is no text is not told.
+/// The JSON text of a name for the `$error`: as it came, or the start of a long one. A long name with lone surrogates is left out.
 fn told_route<'a>(envelope: &Envelope<'a>) -> Option<Cow<'a, str>> {
     let Some(name) = &envelope.kind else {
         return Some(envelope.raw_kind)

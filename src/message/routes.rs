@@ -31,7 +31,7 @@ pub struct Routes {
     numbers: FxHashMap<Box<str>, u32>,
     names: Vec<String>,
     prefixes: Vec<Box<[u8]>>,
-    /// Ends early where the rest has none of its own.
+    /// The list may be shorter than that of the routes: the others have the server's policy.
     policies: Vec<RoutePolicy>,
     error_prefix: Box<[u8]>,
 }

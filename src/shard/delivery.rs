@@ -134,7 +134,7 @@ pub(crate) fn send_shared(
     slow
 }
 
-/// Queues a message of a route that keeps its latest alone. No client is too slow for it.
+/// Queues a message of a route that keeps only its latest. No client is too slow for it.
 pub(crate) fn send_latest(
     shard: &Shard,
     route: u32,

@@ -70,7 +70,7 @@ impl Drain {
         due
     }
 
-    /// When the turn of the next one is; the end when there is none.
+    /// The moment of the next close, or the end of the drain if none is left.
     fn turn(&self) -> Instant {
         let left = u32::try_from(self.left.len()).unwrap_or(u32::MAX);
         let before = f64::from(self.total.saturating_sub(left)) + self.turn;

@@ -35,7 +35,7 @@ pub(crate) fn apply(shard: &Shard, bytes: &[u8]) {
                 (route, payload, Audience::Room(name))
             }
             other => {
-                // Asked first, as taking copies all of it, also where there is none.
+                // Checked first, because `take` copies the whole value, even if it is `None`.
                 if run.is_some() {
                     fan_out::finish(shard, run.take());
                 }

@@ -23,12 +23,12 @@ pub(crate) struct Shared {
     pub(crate) buffered: Arc<Buffered>,
     /// Connections from their upgrade request until their sockets are closed.
     pub(crate) capacity: Arc<Capacity>,
-    /// Sockets that are no connection yet.
+    /// Sockets that are not connections yet.
     pub(crate) pending: Arc<PendingPlaces>,
     /// What new handshakes use, if the server speaks TLS.
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Arc<Current>>,
-    /// Each connection has a bucket of its own.
+    /// The rate of a client's messages. Each connection has a bucket.
     pub(crate) message_rate: Option<Rate>,
     /// The moment from which buckets count.
     pub(crate) started: std::time::Instant,

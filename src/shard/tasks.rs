@@ -38,7 +38,7 @@ impl Tasks {
         }
     }
 
-    /// The owner has been told of those that left.
+    /// Notes that the owner knows of those that left.
     pub(crate) fn told(&self) {
         self.most.set(self.count());
     }

@@ -76,7 +76,7 @@ async fn tell_when_thinned(shard: Rc<Shard>) {
     }
 }
 
-/// Ends each second that began with a bad message. Runs for ever; it sleeps while there is none.
+/// Ends each second that began with a bad message. Runs for ever, and sleeps while no bad message comes.
 async fn tell_of_bad(shard: Rc<Shard>) {
     loop {
         shard.has_bad.notified().await;

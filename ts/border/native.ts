@@ -52,7 +52,7 @@ export interface Native {
   metrics(): NativeMetrics;
   /** `true` cuts the connections off, also when they are closing already. */
   stop(force: boolean): void;
-  /** Refuses upgrades, and closes the connections one after the other within so many ms; then as `stop(false)`. */
+  /** Refuses upgrades, and closes the connections one after the other within this many ms. Then it continues as `stop(false)`. */
   drain(milliseconds: number): void;
   ref(): void;
   unref(): void;

@@ -7,7 +7,7 @@ import { mostBytes } from "./words.js";
 /** Payloads are written when they are this long, in characters. Until then the joined text is garbage. */
 const CHUNK = 8 * 1024;
 
-/** Bytes of the reused buffer; what needs more gets a buffer of its own. Memory that is never touched costs nothing. */
+/** Bytes of the reused buffer. A larger text gets a new buffer. Memory that is never touched costs nothing. */
 const CAPACITY = 256 * 1024;
 
 /** The most bytes of a number in JSON. */

@@ -68,7 +68,7 @@ function remember(key: string, at: number): boolean {
   return true;
 }
 
-/** Most payloads have no more words; to make room for so many at once costs a fifth of what a list does that grows. */
+/** Most payloads have no more words than this. To make room for all of them at once costs a fifth of growing a list. */
 const FEW_WORDS = 16;
 const double = new Float64Array(1);
 const halves = new Int32Array(double.buffer);
@@ -197,8 +197,8 @@ function inPieces(object: Record<string, unknown>): Payload {
       words.push(json.length, TEXT | value.length);
       json = '"';
     } else {
-      // An object of its own around each value: `toJSON` gets its key, and what JSON leaves out is left out. Without a
-      // prototype, as the payload may hide a `toJSON` of `Object.prototype` behind one of its own that is `undefined`.
+      // A new object around each value, so that `toJSON` gets its key, and JSON leaves out what it always does. The object has no
+      // prototype, because `Object.prototype` may have a `toJSON` that the payload hides with an own one that is `undefined`.
       const member = JSON.stringify({ __proto__: null, [key]: value });
       if (member === "{}") continue;
       json += separator + member.slice(1, -1);

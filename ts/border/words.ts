@@ -1,7 +1,7 @@
 // The buffer for commands, in words of 32 bits. It is used again for each hand-over.
 import { ILL_FORMED, PAYLOAD_WORD } from "./codes.js";
 
-/** Bytes of the reused buffer; what needs more gets a buffer of its own. Memory that is never touched costs nothing. */
+/** Bytes of the reused buffer. Longer commands get a new buffer. Memory that is never touched costs nothing. */
 const CAPACITY = 256 * 1024;
 
 /** Up to this many characters a loop beats the call into `Buffer`. */
@@ -80,7 +80,7 @@ export class Words {
     this.#pad();
   }
 
-  /** Writes a room name after its length; as UTF-8, different names that are no well-formed text would be the same. */
+  /** Writes a room name after its length. A name with lone surrogates is not written as UTF-8, because different names would then be equal. */
   name(name: string): void {
     if (name.isWellFormed()) {
       this.text(name);

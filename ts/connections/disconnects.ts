@@ -55,7 +55,7 @@ export class Disconnects {
     this.#changed();
   }
 
-  /** Calls `onDisconnect` for a client that is gone, in a context of its own. */
+  /** Calls `onDisconnect` for a client that is gone, in a new asynchronous context. */
   run(client: Client): void {
     const onDisconnect = this.#onDisconnect;
     const rooms: ReadonlySet<string> = client.rooms ?? new Set();

@@ -30,8 +30,8 @@ export interface Confidential {
 }
 
 /**
- * The issues of a payload, as JSON text of at most so many bytes: as they are, or message and path alone if JSON cannot hold
- * them or they are too long.
+ * The issues of a payload, as JSON text of at most this many bytes. If JSON cannot hold them as they are, or they are too long, only
+ * message and path are left.
  */
 export function payloadIssues(issues: readonly unknown[], maxBytes: number): string {
   try {
@@ -44,8 +44,8 @@ export function payloadIssues(issues: readonly unknown[], maxBytes: number): str
 }
 
 /**
- * The issues of a request's headers, as JSON text of at most so many bytes: message and path alone. A message about a real header
- * is not told, as schemas put the value into it: a proxy may have set that header.
+ * The issues of a request's headers, as JSON text of at most this many bytes: only message and path. A message about a real header is
+ * left out, because schemas put the value into it, and a proxy may have set that header.
  */
 export function headersIssues(
   issues: readonly unknown[],

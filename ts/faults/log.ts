@@ -8,7 +8,7 @@ import { escaped, shown } from "./log-text.js";
 
 /** In ms. */
 const SECOND = 1_000;
-/** Within a second, so many faults of the application and so many of clients are shown; the counts take up to two lines. */
+/** The most faults of the application, and the most faults of clients, that the log shows in a second. Counts take up to two lines. */
 const MOST_OF_APPLICATION = 5;
 const MOST_OF_CLIENTS = 3;
 

@@ -92,7 +92,7 @@ export class Messages {
     return this.#bad;
   }
 
-  /** Takes one message: an event's code and value, and the bytes of JSON that was. The caller gives it a context of its own. */
+  /** Takes one message: an event's code and value, and its bytes of JSON. The caller runs it in a new asynchronous context. */
   take(client: Client, code: number, value: unknown, bytes: number, weight: number): void {
     if (this.#isRefusing) {
       this.#refused += 1;
@@ -122,7 +122,7 @@ export class Messages {
     }
   }
 
-  /** Lets a client's messages wait from a pending or full one on, and takes them in order, until there are none. */
+  /** Lets a client's messages wait behind a pending one, and takes them in order, until none is left. */
   async #hold(client: Client, first: Promise<void>, size: number): Promise<void> {
     const waiting: WaitingMessage[] = (client.waiting = []);
     this.#held.take(client, size);
@@ -254,7 +254,7 @@ export class Messages {
     return undefined;
   }
 
-  /** Keeps payload and context in `suspended` alone, where the end of the client takes them away. */
+  /** Keeps payload and context only in `suspended`, so that the end of the client can take them away. */
   async #advanceLater(
     client: Client,
     route: Route,

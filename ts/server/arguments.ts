@@ -64,7 +64,7 @@ export function ownOptions(options: unknown): {
 export function endingOf(how: unknown): How {
   if (how === true) return "cut";
   if (!isObject(how)) return "close";
-  // An object of a class is an event, and has properties of its own.
+  // An object of a class is an event, whose properties are not options.
   if (isPlainObject(how)) refuseUnknown("server.stop: options.", how, ["drain"]);
   const { drain = 0 } = how as { readonly drain?: unknown };
   if (typeof drain !== "number" || !(drain >= 0 && drain <= MAX_DRAIN)) {

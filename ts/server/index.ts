@@ -1,4 +1,4 @@
-// `createServer`, with the types that callers see. Its declaration leads to types alone, so that none of Node's are needed to read it.
+// `createServer`, with the types that callers see. Its declaration imports only types of ours, so that no types of Node are needed.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import { startNative } from "../border/native.js";

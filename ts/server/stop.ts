@@ -18,7 +18,7 @@ const MAX_TIMER = 2 ** 31 - 1;
 /** How long messages that were read may still begin their handlers, in ms: as long as the closing handshake may take. */
 const HANDLING = 5_000;
 
-/** How to stop: `"close"` all connections now, `"cut"` them off, or close them within so many ms. */
+/** How to stop: `"close"` all connections now, `"cut"` them off, or close them one after the other within a number of ms. */
 export type How = "close" | "cut" | number;
 
 /** The promises for callers of `stop()`. */

@@ -49,7 +49,7 @@ export interface MessageBuilder<TUserContext = {}, TAdditions = {}> {
   readonly outgoing: <TSchema extends StandardSchemaV1>(definition: {
     readonly payload: TSchema;
     /**
-     * What the server does with this message when a client reads too slowly. Past `maxBackpressure`, `"disconnect"` ends the
+     * How the server treats this message when a client reads too slowly. Past `maxBackpressure`, `"disconnect"` ends the
      * connection, and `"drop"` drops the message. `"latest"` applies as soon as the socket is full: a newer message of this
      * route replaces the one that waits, so at most one waits. The server counts dropped messages.
      * @default the server's `slowClient`

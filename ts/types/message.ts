@@ -28,7 +28,7 @@ export interface IncomingMessage<
 export interface OutgoingMessage<
   TSchema extends StandardSchemaV1 = StandardSchemaV1,
 > extends MessageDef<TSchema, "out"> {
-  /** What the server does with it when a client reads too slowly. It overrides the server's `slowClient`. */
+  /** How the server treats the message when a client reads too slowly. It overrides the server's `slowClient`. */
   readonly slowClient?: "disconnect" | "drop" | "latest" | undefined;
 }
 

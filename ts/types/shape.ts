@@ -34,7 +34,7 @@ export type Merge<TBase, TOver> = TBase extends unknown
   : never;
 
 /**
- * What the result of a callback adds to a context. For `void` it is nothing. If the result may be `undefined`, its properties
+ * The properties that the result of a callback adds to a context. For `void` it is nothing. If the result may be `undefined`, its properties
  * are optional. For `any`, all properties are `unknown`.
  */
 export type Added<TResult> = unknown extends TResult

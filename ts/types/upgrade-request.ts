@@ -1,4 +1,4 @@
-// What `onConnect` gets to know of the request beside its headers.
+// The type of the request that `onConnect` gets.
 
 /** The request of a client that asks to connect: the third argument of `onConnect`. */
 export interface UpgradeRequest {
@@ -6,7 +6,7 @@ export interface UpgradeRequest {
   readonly url: string;
   /** The path alone. */
   readonly path: string;
-  /** The `Origin`: the site whose page asks. `undefined` if no browser asks. */
+  /** The `Origin`: the site whose page asks. `undefined` if the request has none. */
   readonly origin: string | undefined;
   /** The host that the client asked for, with its port if one is written. */
   readonly host: string;

@@ -104,7 +104,7 @@ function watched(resource: AsyncResource, entered: () => void): AsyncResource {
       },
     };
   }
-  // What each run reads is found before the proxy, which is slow.
+  // Reads of each run find these properties before they reach the proxy, which is slow.
   return heirOf(Object.create(proxy, found) as AsyncResource);
 }
 

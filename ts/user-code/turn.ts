@@ -1,5 +1,5 @@
-// How long events may keep the event loop to themselves. After so much work the rest waits for the loop's next turn, so that
-// timers, sockets and promises of the application go on whatever clients send.
+// Limits how long events may occupy the event loop. After that, the rest waits for the loop's next turn, so that the application's
+// timers, sockets and promises continue, whatever clients send.
 import { performance } from "node:perf_hooks";
 import { setImmediate, setTimeout } from "node:timers";
 
@@ -16,7 +16,7 @@ const LONG = 16 * 1024;
 /** The guess for the promise callbacks of a message until they are measured, in ms, and how many messages the guess counts for. */
 const FIRST_GUESS = 0.1;
 const GUESS_WEIGHT = 16;
-/** The least it is taken to cost, so that one turn never starts more than two hundred of them, whatever they did before. */
+/** The least cost of the callbacks, so that one turn never starts more than two hundred of them. */
 const LEAST_GUESS = 0.05;
 /** The most messages that go on at once after they have waited for their turn. */
 const MOST_RELEASED = 1_000;
@@ -26,8 +26,8 @@ const now = performance.now.bind(performance);
 /**
  * The budget of one server.
  *
- * Nobody can say from here when the event loop turns. So work is added up over as many turns as it takes, and only then is
- * the rest put off: what is lost is one extra turn for each 10 ms of work.
+ * This code cannot know when the event loop turns. So it adds up work over several turns, and puts the rest off once it reaches the
+ * budget. That costs at most one extra turn for each 10 ms of work.
  */
 export class Turn {
   /** Work since the last turn that was waited for, in ms. */

@@ -6,12 +6,12 @@ use rustc_hash::FxHashMap;
 
 use super::{COPIED, Outbox, chunk::Chunk, places::Places};
 
-/// Up to so many gaps stay in any queue; in a long one it may be a quarter of the entries, so that closing them up costs each
-/// message that was taken out no more than a few entries.
+/// This many gaps may stay in any queue. In a long queue, a quarter of the entries may be gaps, so that closing them costs only a
+/// few entries for each removed message.
 const MOST_GAPS: usize = 32;
 
-/// Takes out what waits of a route that keeps its latest alone, unless it has begun to leave; returns how many messages
-/// that drops. To be asked before each [`push_latest`](Outbox::push_latest) while the socket is full.
+/// Removes the waiting message of a route that keeps only its latest, unless its first byte has left. Returns how many messages it
+/// dropped. Call it before each [`push_latest`](Outbox::push_latest) while the socket is full.
 pub(crate) fn drop_latest(outbox: &mut Outbox, route: u32) -> usize {
     let mut dropped = 0;
     if outbox.places.is_none() {
@@ -78,7 +78,7 @@ fn trim(outbox: &mut Outbox) {
         return;
     };
     outbox.count_out(&first);
-    // A latest one that has begun is no longer superseded, so it may become an ordinary one.
+    // Once its first byte has left, no newer message replaces it, so it may become an ordinary one.
     let mut bytes = match first {
         Chunk::Own(bytes) => bytes,
         Chunk::Shared(frames) | Chunk::Latest { frame: frames, .. } => frames.take(),

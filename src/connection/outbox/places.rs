@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-/// Where the newest message of each route that keeps its latest alone waits, so that a long queue is not searched for it.
+/// The place of the newest message of each route that keeps only its latest, so that nobody has to search a long queue for it.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
     /// By route, its chunk, counted from when this was made.
