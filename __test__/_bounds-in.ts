@@ -104,6 +104,13 @@ export const WAY_IN: Record<string, Case> = {
     assert.equal(await liar?.closeCode(), 1009);
   },
 
+  "a compressed message under way": engine(
+    "tests/deflate.rs",
+    "a_bomb_is_1009_and_others_are_served_meanwhile",
+    "a_message_may_inflate_to_max_payload_and_no_further",
+    "what_inflates_counts_towards_the_bound_of_the_server",
+  ),
+
   "a control frame": engine(
     "tests/memory.rs",
     "empty_fragments_and_pings_without_end_hold_nothing",

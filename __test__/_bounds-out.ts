@@ -210,6 +210,12 @@ export const WAY_OUT: Record<string, Case> = {
     "tests/tls.rs",
     "what_waits_for_a_slow_client_is_bounded_and_counted",
   ),
+
+  "what compresses and inflates messages": engine(
+    "src/shard/compressor.rs",
+    "what_is_kept_for_the_next_message_is_bounded",
+  ),
+
   "the outbox of a client": async (t) => {
     const house = await House.open(t, { slowClient: "drop", maxBackpressure: 4 * MIB });
     await house.ask(CONTEXTS);

@@ -5,7 +5,7 @@
 
 use std::{env, error::Error, sync::Arc, thread};
 
-use zocket::{Config, Echo, Routes, Server};
+use zocket::{Compression, Config, Echo, Routes, Server};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args().skip(1);
@@ -19,6 +19,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         io_threads,
         max_payload: 32 * 1024 * 1024,
         max_backpressure: 64 * 1024 * 1024,
+        // For clients that offer it; even the shortest messages, so that suites see them.
+        compression: cfg!(feature = "deflate").then(|| Compression {
+            threshold: 0,
+            ..Compression::default()
+        }),
         ..Config::default()
     };
     let server = Server::bind(config, Arc::new(Routes::new(vec![], vec![])), Echo, || ())?;

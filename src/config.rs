@@ -4,6 +4,7 @@ use std::{num::NonZeroUsize, ops::RangeInclusive, thread, time::Duration};
 
 use crate::{
     error::{Error, Result},
+    frame::deflate::Window,
     handshake::rules::Rules,
 };
 
@@ -15,6 +16,27 @@ pub enum SlowClient {
     Disconnect,
     /// Further messages for it are dropped and counted until it has caught up.
     Drop,
+}
+
+/// How messages are compressed for clients that can read it (permessage-deflate, RFC 7692).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compression {
+    /// Bytes that a message has at least before it is compressed. Default 1,024.
+    pub threshold: usize,
+    /// 1 is the fastest, 9 makes the shortest messages. Default 3.
+    pub level: u8,
+    /// The largest window, in bits, 9 to 15. A smaller one needs less memory, and makes long messages longer. Default 15.
+    pub max_window_bits: u8,
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self {
+            threshold: 1024,
+            level: 3,
+            max_window_bits: 15,
+        }
+    }
 }
 
 /// How a server listens, and its limits.
@@ -41,6 +63,9 @@ pub struct Config {
     /// The treatment of a client past `max_backpressure`, if the route of the message has no
     /// [policy](crate::RoutePolicy).
     pub slow_client: SlowClient,
+    /// Compresses messages; `None` turns it off. Incoming messages may be compressed then, too, and `max_payload` is what they
+    /// may have once they are inflated. Default off.
+    pub compression: Option<Compression>,
     /// Silence before a ping; twice this without a byte ends the connection. `None` turns it off. Default 30 s.
     pub heartbeat_interval: Option<Duration>,
     /// From TCP accept to the 101, the owner's admission included. Default 10 s.
@@ -101,6 +126,7 @@ impl Default for Config {
             max_backpressure: 1024 * 1024,
             max_buffered_bytes: 1024 * 1024 * 1024,
             slow_client: SlowClient::default(),
+            compression: None,
             heartbeat_interval: Some(Duration::from_secs(30)),
             handshake_timeout: Duration::from_secs(10),
             max_connections: None,
@@ -156,6 +182,17 @@ impl Config {
         }
         if self.max_pending_handshakes == Some(0) {
             return wrong("max_pending_handshakes", "at least 1");
+        }
+        if let Some(compression) = &self.compression {
+            if !cfg!(feature = "deflate") {
+                return wrong("compression", "none, as the feature `deflate` is off");
+            }
+            if !(1..=9).contains(&compression.level) {
+                return wrong("compression.level", "1 to 9");
+            }
+            if Window::new(compression.max_window_bits).is_none() {
+                return wrong("compression.max_window_bits", "9 to 15");
+            }
         }
         if self.handshake_timeout.is_zero() {
             return wrong("handshake_timeout", "longer than zero");

@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     border::handle::{ClientId, Handle},
-    frame::outgoing::EMPTY_PING,
+    frame::{deflate::Window, outgoing::EMPTY_PING},
     limits::{buffered::Tally, rate::Rate},
     metrics::Metrics,
     transport::stream::Writer,
@@ -61,6 +61,8 @@ pub(crate) struct Connection {
     bucket: Cell<u64>,
     /// The 101, until it is sent.
     welcome: RefCell<Vec<u8>>,
+    /// What its messages are compressed with, if they are.
+    window: Option<Window>,
 }
 
 impl Connection {
@@ -69,6 +71,7 @@ impl Connection {
         id: ClientId,
         writer: Writer,
         welcome: Vec<u8>,
+        window: Option<Window>,
         tally: Rc<Tally>,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -83,6 +86,7 @@ impl Connection {
             held: Cell::new(0),
             bucket: Cell::new(0),
             welcome: RefCell::new(welcome),
+            window,
         })
     }
 
@@ -92,6 +96,11 @@ impl Connection {
 
     pub(crate) fn id(&self) -> ClientId {
         self.id
+    }
+
+    /// What its messages are compressed with, if both sides agreed to compress.
+    pub(crate) fn window(&self) -> Option<Window> {
+        self.window
     }
 
     pub(crate) fn state(&self) -> State {

@@ -1,5 +1,6 @@
 //! The bytes of RFC 6455, section 5: frames as they come, frames as they leave.
 
+pub(crate) mod deflate;
 pub(crate) mod fault;
 pub(crate) mod incoming;
 pub(crate) mod outgoing;
@@ -8,6 +9,8 @@ pub(crate) mod outgoing;
 pub(crate) const FIN: u8 = 0x80;
 /// In the first byte: bits that mean something with an extension alone.
 pub(crate) const RESERVED: u8 = 0x70;
+/// The first of those bits: the message that begins with the frame is compressed (RFC 7692, section 6).
+pub(crate) const COMPRESSED: u8 = 0x40;
 /// In the first byte: what the frame is.
 pub(crate) const OPCODE: u8 = 0x0f;
 /// The bit that all opcodes of control frames have.

@@ -2,6 +2,7 @@
 
 mod authority;
 pub mod caller;
+pub mod extensions;
 mod fields;
 pub mod head;
 pub mod headers;

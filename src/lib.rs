@@ -46,7 +46,7 @@ pub use border::handle::{ClientId, Handle};
 pub use border::inbox::Batch;
 pub use border::mailbox::StopMode;
 pub use border::writer::CommandWriter;
-pub use config::{Config, SlowClient};
+pub use config::{Compression, Config, SlowClient};
 pub use error::{Error, Result};
 pub use handshake::refusal::Reason;
 pub use handshake::rules::{AllowedOrigins, Rules};

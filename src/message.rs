@@ -4,6 +4,7 @@ pub mod echo;
 pub mod envelope;
 pub mod error;
 pub mod incoming;
+pub(crate) mod inflating;
 pub mod json;
 pub(crate) mod partial;
 pub mod protocol;

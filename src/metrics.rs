@@ -23,17 +23,20 @@ impl Counter {
 }
 
 /// Makes [`Metrics`] and [`Snapshot`] from one list, so that a new counter is one line in it. A counter under `by` has a number for
-/// each value of an enum. Values under `now` are not counted: the server measures them when it is asked.
+/// each value of an enum. Counters under `apart` are for tests: `named` leaves them out. Values under `now` are not counted: the
+/// server measures them when it is asked.
 macro_rules! counters {
     (
         all { $($(#[$about:meta])* $counter:ident,)* }
         by { $($(#[$by:meta])* $group:ident: $key:ident,)* }
+        apart { $($(#[$told:meta])* $apart:ident,)* }
         now { $($(#[$state:meta])* $now:ident,)* }
     ) => {
         /// The counters of one shard.
         #[derive(Debug, Default)]
         pub(crate) struct Metrics {
             $(pub(crate) $counter: Counter,)*
+            $(pub(crate) $apart: Counter,)*
             $(pub(crate) $group: [Counter; $key::ALL.len()],)*
         }
 
@@ -41,6 +44,7 @@ macro_rules! counters {
         #[derive(Debug, Clone, Default, PartialEq, Eq)]
         pub struct Snapshot {
             $($(#[$about])* pub $counter: u64,)*
+            $($(#[$told])* pub $apart: u64,)*
             $($(#[$by])* pub $group: [u64; $key::ALL.len()],)*
             $($(#[$state])* pub $now: u64,)*
         }
@@ -49,12 +53,13 @@ macro_rules! counters {
             /// Adds what a shard has counted, read in the order of the list.
             fn add(&mut self, shard: &Metrics) {
                 $(self.$counter += shard.$counter.get();)*
+                $(self.$apart += shard.$apart.get();)*
                 $(for (total, counter) in self.$group.iter_mut().zip(&shard.$group) {
                     *total += counter.get();
                 })*
             }
 
-            /// All of it with its names.
+            /// All of it with its names, but what is counted apart.
             #[must_use]
             pub fn named(&self) -> Vec<(&'static str, Count)> {
                 vec![
@@ -92,6 +97,10 @@ counters! {
         refused: Reason,
         /// Messages answered with `$error`, in the order of [`BadCode::ALL`].
         bad: BadCode,
+    }
+    apart {
+        /// How often a message was compressed: one for many is once for each I/O thread and window.
+        compressions,
     }
     now {
         /// Messages that wait.

@@ -4,6 +4,7 @@
 //! and functions that need nothing else. The files beside it change the state. Nothing here awaits.
 
 pub(crate) mod bad;
+pub(crate) mod compressor;
 pub(crate) mod delivery;
 pub(crate) mod drain;
 pub(crate) mod fan_out;
@@ -15,6 +16,7 @@ pub(crate) mod shared;
 pub(crate) mod slots;
 pub(crate) mod stop;
 pub(crate) mod tasks;
+pub(crate) mod twins;
 
 use std::{
     cell::{Cell, RefCell},
@@ -41,6 +43,7 @@ use crate::{
 
 use self::{
     bad::{BadMessages, Counts},
+    compressor::Compressor,
     drain::Drain,
     shared::Shared,
     slots::Slots,
@@ -74,6 +77,7 @@ pub(crate) struct Shard {
     /// Connections that stopped reading because the inbox is full, or the server holds too much.
     waiting: RefCell<Vec<Rc<Connection>>>,
     scratch: Cell<Vec<u8>>,
+    compressor: Compressor,
     /// Ticks of the heartbeat's timer.
     tick: Cell<u16>,
     /// Number of the last fan-out with several rooms.
@@ -91,6 +95,7 @@ impl Shard {
     pub(crate) fn new(index: u32, shared: Arc<Shared>, inbox: InboxWriter) -> Rc<Self> {
         let tally = Rc::new(Tally::new(shared.buffered.clone(), index as usize));
         let slots = RefCell::new(Slots::new(index, shared.shards()));
+        let compressor = Compressor::new(shared.config.compression);
         Rc::new(Self {
             index,
             shared,
@@ -106,6 +111,7 @@ impl Shard {
             is_over: Notify::new(),
             waiting: RefCell::default(),
             scratch: Cell::default(),
+            compressor,
             tick: Cell::new(0),
             fan_out: Cell::new(0),
             listener: RefCell::default(),
@@ -138,6 +144,10 @@ impl Shard {
 
     pub(crate) fn tally(&self) -> &Rc<Tally> {
         &self.tally
+    }
+
+    pub(crate) fn compressor(&self) -> &Compressor {
+        &self.compressor
     }
 
     pub(crate) fn tick(&self) -> u16 {

@@ -9,6 +9,8 @@ pub(crate) enum Fault {
     TooLarge,
     /// A text message is not UTF-8.
     NotUtf8,
+    /// A compressed message cannot be read.
+    NotDeflate,
 }
 
 impl Fault {
@@ -18,6 +20,7 @@ impl Fault {
             Self::Protocol => (1002, "protocol error"),
             Self::TooLarge => (1009, "message too large"),
             Self::NotUtf8 => (1007, "invalid UTF-8"),
+            Self::NotDeflate => (1007, "invalid compressed data"),
         }
     }
 }

@@ -4,8 +4,8 @@
 //! waited for.
 
 use crate::frame::{
-    BINARY, CLOSE, CONTINUATION, CONTROL, FIN, LENGTH, LENGTH_16, LENGTH_64, MASK, MASKED,
-    MAX_CONTROL, OPCODE, PONG, RESERVED, TEXT, fault::Fault,
+    BINARY, CLOSE, COMPRESSED, CONTINUATION, CONTROL, FIN, LENGTH, LENGTH_16, LENGTH_64, MASK,
+    MASKED, MAX_CONTROL, OPCODE, PONG, RESERVED, TEXT, deflate::longest_compressed, fault::Fault,
 };
 
 /// Two bytes, the longest length, and the mask.
@@ -20,9 +20,21 @@ pub(crate) struct Frame {
     left: Option<u64>,
     /// Bytes of the message under way in the fragments so far, the frame under way included; `None` between messages.
     message: Option<u64>,
+    /// Whether the client may send compressed messages.
+    may_compress: bool,
+    /// The message under way is a compressed one.
+    compressed: bool,
 }
 
 impl Frame {
+    /// The start of a connection; whether its client may send compressed messages.
+    pub(crate) fn new(may_compress: bool) -> Self {
+        Self {
+            may_compress,
+            ..Self::default()
+        }
+    }
+
     /// Takes what `bytes` has of the header under way; how many bytes that is.
     ///
     /// # Errors
@@ -73,11 +85,26 @@ impl Frame {
         self.header[0] & FIN != 0
     }
 
-    /// The most bytes that the message under way may have.
+    /// Whether the frame belongs to a compressed message.
+    pub(crate) fn is_compressed(&self) -> bool {
+        self.compressed
+    }
+
+    /// The most bytes that the message under way may have, as it comes.
     pub(crate) fn most(&self, max_payload: usize) -> usize {
+        let most = self.limit(max_payload);
         match self.message {
-            Some(whole) if self.is_final() => usize::try_from(whole).unwrap_or(max_payload),
-            _ => max_payload,
+            Some(whole) if self.is_final() => usize::try_from(whole).unwrap_or(most),
+            _ => most,
+        }
+    }
+
+    /// What a message may have as it comes. One that does not shrink may be a little longer compressed.
+    fn limit(&self, max_payload: usize) -> usize {
+        if self.compressed {
+            longest_compressed(max_payload)
+        } else {
+            max_payload
         }
     }
 
@@ -126,8 +153,11 @@ impl Frame {
             return Err(Fault::Protocol);
         }
         if !self.is_control() {
+            if self.message.is_none() {
+                self.compressed = self.header[0] & COMPRESSED != 0;
+            }
             let whole = self.message.unwrap_or(0).saturating_add(length);
-            if whole > max_payload as u64 {
+            if whole > self.limit(max_payload) as u64 {
                 return Err(Fault::TooLarge);
             }
             self.message = Some(whole);
@@ -136,10 +166,17 @@ impl Frame {
     }
 
     /// Whether the first two bytes are none a client may send here: RFC 6455 5.2 (reserved bits, opcodes), 5.1 (no
-    /// mask), 5.4 (order of fragments), 5.5 (control frames are short and whole).
+    /// mask), 5.4 (order of fragments), 5.5 (control frames are short and whole). RFC 7692 6 allows one of the reserved bits
+    /// in the first frame of a message.
     fn is_broken(&self) -> bool {
         let [first, second, ..] = self.header;
-        first & RESERVED != 0
+        let starts_message = matches!(first & OPCODE, TEXT | BINARY);
+        let allowed = if self.may_compress && starts_message {
+            COMPRESSED
+        } else {
+            0
+        };
+        first & RESERVED & !allowed != 0
             || second & MASKED == 0
             || match first & OPCODE {
                 CONTINUATION => self.message.is_none(),

@@ -23,6 +23,16 @@ pub(crate) fn push_header(out: &mut Vec<u8>, opcode: u8, length: usize) {
     }
 }
 
+/// The payload of a whole unmasked frame.
+pub(crate) fn payload(frame: &[u8]) -> &[u8] {
+    let header = match frame.get(1).map(|second| second & LENGTH) {
+        Some(LENGTH_16) => 4,
+        Some(LENGTH_64) => 10,
+        _ => 2,
+    };
+    frame.get(header..).unwrap_or_default()
+}
+
 /// A close frame (RFC 6455 5.5.1), for connections tungstenite must not be asked about again. `reason` is short.
 pub(crate) fn close(code: u16, reason: &str) -> Vec<u8> {
     let mut frame = Vec::new();

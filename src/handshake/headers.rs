@@ -70,6 +70,13 @@ impl Headers {
         })
     }
 
+    /// The value of a header field; `name` is in lower case.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let mut fields = self.iter().take(self.fields);
+        fields.find_map(|(field, value)| (field == name).then_some(value))
+    }
+
     /// The names of those that are header fields.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         self.iter().take(self.fields).map(|(name, _)| name)

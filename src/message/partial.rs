@@ -37,9 +37,7 @@ impl Partial {
     pub(crate) fn extend(&mut self, bytes: &[u8], most: usize) -> Result<(), Fault> {
         match self {
             Self::Binary(binary) => {
-                let room = room(binary.len(), binary.capacity(), bytes.len(), most);
-                binary.reserve_exact(room);
-                binary.extend_from_slice(bytes);
+                append(binary, bytes, most);
                 Ok(())
             }
             Self::Text {
@@ -57,6 +55,16 @@ impl Partial {
                 text.push_str(str::from_utf8(whole).map_err(|_| Fault::NotUtf8)?);
                 complete(text, cut, cut_length, start).map(|_| ())
             }
+        }
+    }
+
+    /// Bytes so far, those of a character that is not complete included.
+    pub(crate) fn length(&self) -> usize {
+        match self {
+            Self::Text {
+                text, cut_length, ..
+            } => text.len() + usize::from(*cut_length),
+            Self::Binary(bytes) => bytes.len(),
         }
     }
 
@@ -85,6 +93,12 @@ impl Partial {
             Self::Binary(bytes) => Message::Binary(bytes.into()),
         }
     }
+}
+
+/// Appends what has arrived of something that has at most `most` bytes.
+pub(crate) fn append(to: &mut Vec<u8>, bytes: &[u8], most: usize) {
+    to.reserve_exact(room(to.len(), to.capacity(), bytes.len(), most));
+    to.extend_from_slice(bytes);
 }
 
 /// How much to reserve for `arrived` more bytes. Memory grows with what has arrived, not with what is announced. It at

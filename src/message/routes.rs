@@ -33,6 +33,8 @@ pub struct Routes {
     prefixes: Vec<Box<[u8]>>,
     /// The list may be shorter than that of the routes: the others have the server's policy.
     policies: Vec<RoutePolicy>,
+    /// The outgoing routes whose messages are never compressed, by number; ends early where the rest may be.
+    uncompressed: Vec<bool>,
     error_prefix: Box<[u8]>,
 }
 
@@ -52,6 +54,7 @@ impl Routes {
                 .map(|name| envelope_prefix(&name))
                 .collect(),
             policies: Vec::new(),
+            uncompressed: Vec::new(),
             error_prefix: envelope_prefix("$error"),
         }
     }
@@ -60,6 +63,16 @@ impl Routes {
     #[must_use]
     pub fn with_policies(self, policies: Vec<RoutePolicy>) -> Routes {
         Routes { policies, ..self }
+    }
+
+    /// The same table with the outgoing routes marked whose messages are never compressed, by number; those left out at the end
+    /// may be.
+    #[must_use]
+    pub fn with_uncompressed(self, uncompressed: Vec<bool>) -> Routes {
+        Routes {
+            uncompressed,
+            ..self
+        }
     }
 
     /// The number of the incoming route of this name.
@@ -88,6 +101,12 @@ impl Routes {
     #[must_use]
     pub fn policy(&self, route: u32) -> RoutePolicy {
         (self.policies.get(route as usize).copied()).unwrap_or_default()
+    }
+
+    /// Whether an outgoing route's messages may be compressed.
+    #[must_use]
+    pub fn may_compress(&self, route: u32) -> bool {
+        !(self.uncompressed.get(route as usize).copied()).unwrap_or_default()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     config::SlowClient,
     connection::{Connection, State, outbox::Frames, output::Flush},
     message::routes::RoutePolicy,
-    shard::{Shard, life, relief},
+    shard::{Shard, life, relief, twins::Twins},
 };
 
 /// The outcome of messages for a client.
@@ -84,20 +84,45 @@ impl Drop for Delivery<'_> {
     }
 }
 
+/// How the messages of a route are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Manner {
+    pub(crate) policy: RoutePolicy,
+    /// They are never compressed.
+    pub(crate) as_they_are: bool,
+}
+
+impl Manner {
+    /// That of an outgoing route.
+    pub(crate) fn of(shard: &Shard, route: u32) -> Self {
+        Self {
+            policy: shard.routes().policy(route),
+            as_they_are: !shard.routes().may_compress(route),
+        }
+    }
+}
+
 /// Queues a message of about `length` bytes for one client; `write` appends the frame and returns its length. Messages of
 /// routes that keep their latest alone have a way of their own.
 pub(crate) fn send_one(
     shard: &Shard,
     connection: &Rc<Connection>,
-    policy: RoutePolicy,
+    manner: Manner,
     length: usize,
     write: impl FnOnce(&mut Vec<u8>) -> usize,
 ) {
     let limit = shard.config().max_backpressure;
+    let window = connection.window().filter(|_| !manner.as_they_are);
     let mut write = Some(write);
-    let mut delivery = Delivery::new(shard, policy);
+    let mut delivery = Delivery::new(shard, manner.policy);
     let outcome = delivery.offer(connection, 1, length, |_, room| {
-        let write = |out: &mut Vec<u8>| write.take().map_or(0, |write| write(out));
+        let write = |out: &mut Vec<u8>| match (write.take(), window) {
+            (None, _) => 0,
+            (Some(write), None) => write(out),
+            (Some(write), Some(window)) => {
+                (shard.compressor()).write(window, out, shard.metrics(), write)
+            }
+        };
         let is_taken = connection.output.push_message(room, limit, write);
         if is_taken {
             shard.touch(connection);
@@ -114,18 +139,19 @@ pub(crate) fn send_one(
 /// changes the registry.
 pub(crate) fn send_shared(
     shard: &Shard,
-    policy: RoutePolicy,
+    manner: Manner,
     frames: Frames,
     to: impl Iterator<Item = Rc<Connection>>,
 ) -> Vec<Rc<Connection>> {
-    let (count, length) = (frames.count(), frames.length());
-    let frames = frames.share(shard.tally());
+    let mut twins = Twins::new(shard, frames, !manner.as_they_are);
     let mut slow = Vec::new();
-    let mut delivery = Delivery::new(shard, policy);
+    let mut delivery = Delivery::new(shard, manner.policy);
     for connection in to {
+        let frames = twins.of(&connection);
+        let (count, length) = (frames.count(), frames.length());
         let outcome = delivery.offer(&connection, count, length, |from, limit| {
             shard.touch(&connection);
-            connection.output.push_shared(&frames, from, limit)
+            connection.output.push_shared(frames, from, limit)
         });
         if outcome == Outcome::TooSlow {
             slow.push(connection);
@@ -138,16 +164,18 @@ pub(crate) fn send_shared(
 pub(crate) fn send_latest(
     shard: &Shard,
     route: u32,
+    manner: Manner,
     frame: Frames,
     to: impl Iterator<Item = Rc<Connection>>,
 ) {
-    let frame = frame.share(shard.tally());
+    let mut twins = Twins::new(shard, frame, !manner.as_they_are);
     let limit = shard.config().max_backpressure;
     let metrics = shard.metrics();
     for connection in to {
         metrics.sent.add(1);
         if connection.state() == State::Open {
-            connection.output.push_latest(&frame, route, limit, metrics);
+            let frame = twins.of(&connection);
+            connection.output.push_latest(frame, route, limit, metrics);
             shard.touch(&connection);
         } else {
             metrics.dropped.add(1);

@@ -10,7 +10,11 @@ use crate::{
     border::command::{Handles, RoomNames},
     connection::{Connection, outbox::Frames},
     message::{envelope::encode_frame, routes::RoutePolicy},
-    shard::{Shard, delivery, flush},
+    shard::{
+        Shard,
+        delivery::{self, Manner},
+        flush,
+    },
 };
 
 /// The receivers of a run of messages.
@@ -29,7 +33,7 @@ pub(crate) struct Run<'a> {
 /// Encoded messages, and the policy for clients without room.
 struct Sending {
     frames: Frames,
-    policy: RoutePolicy,
+    manner: Manner,
     /// The route of the first.
     route: u32,
 }
@@ -38,14 +42,14 @@ pub(crate) fn send_to(shard: &Shard, route: u32, payload: Option<&[u8]>, mut cli
     let Some(prefix) = shard.routes().prefix(route) else {
         return;
     };
-    let policy = shard.routes().policy(route);
+    let manner = Manner::of(shard, route);
     let mut rest = clients.clone();
-    if policy != RoutePolicy::Latest
+    if manner.policy != RoutePolicy::Latest
         && let (Some(only), None) = (rest.next(), rest.next())
     {
         if let Some(connection) = shard.connection(only) {
             let length = prefix.len() + payload.map_or(0, <[u8]>::len);
-            delivery::send_one(shard, &connection, policy, length, |out| {
+            delivery::send_one(shard, &connection, manner, length, |out| {
                 encode_frame(out, prefix, payload)
             });
         }
@@ -102,7 +106,7 @@ fn sending(shard: &Shard, route: u32, payload: Option<&[u8]>) -> Sending {
     encode(shard, route, payload, &mut frames);
     Sending {
         frames,
-        policy: shard.routes().policy(route),
+        manner: Manner::of(shard, route),
         route,
     }
 }
@@ -115,9 +119,11 @@ pub(crate) fn join<'a>(
     route: u32,
     payload: Option<&[u8]>,
 ) {
-    let policy = shard.routes().policy(route);
+    let manner = Manner::of(shard, route);
     let joins = |run: &Run<'_>| {
-        run.audience == audience && run.sending.policy == policy && policy != RoutePolicy::Latest
+        run.audience == audience
+            && run.sending.manner == manner
+            && manner.policy != RoutePolicy::Latest
     };
     if !run.as_ref().is_some_and(joins) {
         finish(shard, run.take());
@@ -126,7 +132,7 @@ pub(crate) fn join<'a>(
         audience,
         sending: Sending {
             frames: Frames::default(),
-            policy,
+            manner,
             route,
         },
     });
@@ -166,15 +172,15 @@ fn queue(
 ) -> Vec<Rc<Connection>> {
     let Sending {
         frames,
-        policy,
+        manner,
         route,
     } = sending;
     if frames.is_empty() {
         return Vec::new();
     }
-    if policy == RoutePolicy::Latest {
-        delivery::send_latest(shard, route, frames, to);
+    if manner.policy == RoutePolicy::Latest {
+        delivery::send_latest(shard, route, manner, frames, to);
         return Vec::new();
     }
-    delivery::send_shared(shard, policy, frames, to)
+    delivery::send_shared(shard, manner, frames, to)
 }

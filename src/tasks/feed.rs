@@ -14,7 +14,12 @@ use crate::{
         fault::Fault,
         incoming::{Frame, unmask},
     },
-    message::{partial::Partial, protocol::Message},
+    message::{
+        inflating::{Inflating, Turn},
+        partial::Partial,
+        protocol::Message,
+    },
+    shard::compressor::Compressor,
 };
 
 /// Bytes that have arrived for one connection and wait to be read.
@@ -55,6 +60,8 @@ impl Arrived {
 pub(crate) enum Next {
     /// A complete message.
     Message(Message),
+    /// A complete message that is to be inflated.
+    Compressed,
     /// A control frame, or a part of one, which tungstenite is to read.
     Control,
     /// Nothing that is complete.
@@ -71,16 +78,19 @@ pub(crate) struct Feed {
     /// How much of the header under way tungstenite has been given.
     given: usize,
     message: Option<Partial>,
+    /// The same of a compressed message.
+    inflating: Option<Box<Inflating>>,
 }
 
 impl Feed {
     pub(crate) fn new(connection: Rc<Connection>, arrived: Arrived) -> Self {
         Self {
             arrived,
+            frame: Frame::new(connection.window().is_some()),
             connection,
-            frame: Frame::default(),
             given: 0,
             message: None,
+            inflating: None,
         }
     }
 
@@ -89,6 +99,9 @@ impl Feed {
     /// # Errors
     /// At the first byte that says so. Nothing may be read after that.
     pub(crate) fn next(&mut self, max_payload: usize) -> Result<Next, Fault> {
+        if self.is_inflating() {
+            return Ok(Next::Compressed);
+        }
         loop {
             if !self.frame.has_header() {
                 let taken = (self.frame).read_header(self.arrived.rest(), max_payload)?;
@@ -109,13 +122,43 @@ impl Feed {
             if !self.collect(max_payload)? {
                 return Ok(Next::Nothing);
             }
-            if self.frame.is_between_messages()
-                && let Some(message) = self.message.take()
-            {
+            if !self.frame.is_between_messages() {
+                continue;
+            }
+            if let Some(message) = self.message.take() {
                 message.check_end()?;
                 return Ok(Next::Message(message.into_message()));
             }
+            if let Some(inflating) = &mut self.inflating {
+                inflating.complete();
+                return Ok(Next::Compressed);
+            }
         }
+    }
+
+    /// Whether a complete message is to be inflated, or inflated further.
+    pub(crate) fn is_inflating(&self) -> bool {
+        (self.inflating.as_ref()).is_some_and(|inflating| inflating.is_complete())
+    }
+
+    /// Inflates the message that [`next`](Self::next) has found; `None` if that goes on in another turn.
+    ///
+    /// # Errors
+    /// When it is broken, or too large. Nothing may be read after that.
+    pub(crate) fn inflate(
+        &mut self,
+        compressor: &Compressor,
+        max_payload: usize,
+        turn: &mut Turn,
+    ) -> Result<Option<Message>, Fault> {
+        let Some(mut inflating) = self.inflating.take() else {
+            return Ok(None);
+        };
+        if compressor.inflate(&mut inflating, max_payload, turn)? {
+            return Ok(Some(inflating.into_message()));
+        }
+        self.inflating = Some(inflating);
+        Ok(None)
     }
 
     /// Appends what has arrived of the frame under way to its message; whether that is all of the frame.
@@ -126,17 +169,26 @@ impl Feed {
         let payload = &mut rest[..arrived];
         unmask(payload, mask);
         let frame = &self.frame;
-        let message = (self.message).get_or_insert_with(|| Partial::new(frame.is_text()));
-        message.extend(payload, frame.most(max_payload))?;
+        let most = frame.most(max_payload);
+        if frame.is_compressed() {
+            let inflating = &mut self.inflating;
+            let inflating =
+                inflating.get_or_insert_with(|| Box::new(Inflating::new(frame.is_text())));
+            inflating.collect(payload, most);
+        } else {
+            let message = (self.message).get_or_insert_with(|| Partial::new(frame.is_text()));
+            message.extend(payload, most)?;
+        }
         self.arrived.at += arrived;
         Ok(self.frame.pass(arrived))
     }
 
     /// Bytes of memory held for a message that is not complete, and for what has arrived but is not to be read yet. At
-    /// most `maxPayload` and a scratch.
+    /// most `maxPayload` and a scratch; twice `maxPayload` and an inflater while a compressed message is inflated.
     pub(crate) fn held(&self) -> usize {
         let message = self.message.as_ref().map_or(0, Partial::capacity);
-        message + self.arrived.bytes.len()
+        let inflating = self.inflating.as_ref().map_or(0, |it| it.capacity());
+        message + inflating + self.arrived.bytes.len()
     }
 }
 

@@ -21,11 +21,12 @@ use crate::{
     limits::capacity::Seat,
     message::{
         error::BadCode,
+        inflating::Turn,
         protocol::{Exchange, Message},
-        routes::RoutePolicy,
     },
     shard::{
-        Shard, delivery,
+        Shard,
+        delivery::{self, Manner},
         life::{self, Registered},
         relief,
     },
@@ -155,7 +156,7 @@ impl Task {
                     if let Some(end) = self.read_messages() {
                         return end;
                     }
-                    if full {
+                    if full || self.unread {
                         // More may follow at once; others have their turn first.
                         yield_now().await;
                     }
@@ -178,6 +179,7 @@ impl Task {
 
     /// Waits while the client is not read; breaks when it is gone.
     async fn rest(&mut self) -> ControlFlow<()> {
+        let takes_memory = self.takes_memory();
         let Registered { shard, connection } = &self.registered;
         let paused = connection.read_gate.is_paused();
         let rested = poll_fn(|cx| {
@@ -187,7 +189,7 @@ impl Task {
             }
             let changed = connection.read_gate.is_paused() != paused;
             let is_held = is_held(shard, connection)
-                || (!self.unread && relief::waits_for_relief(shard, connection));
+                || (takes_memory && relief::waits_for_relief(shard, connection));
             if changed || connection.has_order() || !is_held {
                 return Poll::Ready(ControlFlow::Continue(()));
             }
@@ -202,6 +204,11 @@ impl Task {
         }
     }
 
+    /// Whether to go on may take more memory. What has been read already takes none, unless it is inflated.
+    fn takes_memory(&self) -> bool {
+        !self.unread || self.socket.get_ref().is_inflating()
+    }
+
     fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
         self.registered.connection.register(cx);
         if let Some(order) = self.registered.connection.take_order() {
@@ -214,12 +221,11 @@ impl Task {
         if is_held(&self.registered.shard, &self.registered.connection) {
             return Poll::Ready(Wake::Held);
         }
-        // What has been read already takes no more memory.
+        if self.takes_memory() && relief::waits_for_relief(shard, connection) {
+            return Poll::Ready(Wake::Held);
+        }
         if self.unread {
             return Poll::Ready(Wake::Input { full: false });
-        }
-        if relief::waits_for_relief(shard, connection) {
-            return Poll::Ready(Wake::Held);
         }
         let at_once = relief::reads_at_once(shard);
         let mut scratch = self.registered.shard.take_scratch();
@@ -268,9 +274,11 @@ impl Task {
     /// Takes as many messages as there are.
     fn read_messages(&mut self) -> Option<End> {
         self.unread = false;
+        let mut turn = Turn::default();
         let end = loop {
             if self.registered.connection.read_gate.is_paused()
                 || self.registered.shard.is_unread(&self.registered.connection)
+                || turn.is_over()
             {
                 self.unread = true;
                 break None;
@@ -278,6 +286,11 @@ impl Task {
             let max_payload = self.registered.shard.config().max_payload;
             match self.socket.get_mut().next(max_payload) {
                 Ok(Next::Message(message)) => self.deliver(message),
+                Ok(Next::Compressed) => match self.inflate(max_payload, &mut turn) {
+                    Ok(Some(message)) => self.deliver(message),
+                    Ok(None) => {}
+                    Err(fault) => break Some(End::Fault(fault)),
+                },
                 Ok(Next::Control) => {
                     if let Err(error) = self.read_control() {
                         break Some(end_of(&error));
@@ -298,6 +311,13 @@ impl Task {
             return Some(End::Gone);
         }
         end
+    }
+
+    /// Inflates the message that the feed has found; `None` if the turn is over before.
+    fn inflate(&mut self, max_payload: usize, turn: &mut Turn) -> Result<Option<Message>, Fault> {
+        let compressor = self.registered.shard.compressor();
+        let feed = self.socket.get_mut();
+        feed.inflate(compressor, max_payload, turn)
     }
 
     /// Lets tungstenite read of a control frame, and answer it when it is whole.
@@ -364,7 +384,7 @@ impl Exchange for Sender<'_> {
 
     fn reply(&mut self, write: &mut dyn FnMut(&mut Vec<u8>) -> usize) {
         // What the frame holds is mostly a copy of what was read, or short.
-        delivery::send_one(self.shard, self.connection, RoutePolicy::Server, 0, write);
+        delivery::send_one(self.shard, self.connection, Manner::default(), 0, write);
     }
 }
 

@@ -15,8 +15,10 @@ use crate::{
         inbox::InboxWriter,
     },
     connection::{Connection, Order, State},
+    frame::deflate::Window,
     handshake::{
         caller::Caller,
+        extensions::{self, Deflate},
         head::MAX_HEAD,
         refusal::{Reason, Refusal},
         request::{self, Head, UpgradeRequest},
@@ -71,15 +73,18 @@ pub(crate) async fn open(
     };
     pending.complete();
     let id = ClientId::random();
+    let deflate = agree(shard, &request);
+    let extensions = deflate.map(|deflate| deflate.to_string());
     let switching = SwitchingProtocols {
         accept: &request.accept,
         protocol: request.protocol.name(),
-        extensions: None,
+        extensions: extensions.as_deref(),
     };
     let welcome = switching.to_response();
+    let window = deflate.map(|deflate| deflate.window());
     let (reader, writer) = stream.into_split();
     let registered = life::register(shard, |handle| {
-        Connection::new(handle, id, writer, welcome, shard.tally().clone())
+        Connection::new(handle, id, writer, welcome, window, shard.tally().clone())
     });
     registered.connection.set_held(early.len());
     let mut upgrade = Upgrade {
@@ -92,6 +97,13 @@ pub(crate) async fn open(
     let verdict = upgrade.admission(&request, deadline).await;
     drop(request);
     upgrade.conclude(verdict, &mut pending).await
+}
+
+/// How the connection compresses its messages, if the server and its client can.
+fn agree(shard: &Shard, request: &UpgradeRequest) -> Option<Deflate> {
+    let compression = shard.config().compression?;
+    let offers = request.headers.field(extensions::FIELD)?;
+    Deflate::accept(offers, Window::new(compression.max_window_bits)?)
 }
 
 /// What the client asks for and what came behind it, or why not; `None` if the client left.

@@ -41,6 +41,9 @@ pub const TICK: u32 = 4;
 /// Cuts a slow client off, whatever the server's policy is.
 pub const VITAL: u32 = 5;
 
+/// Never compressed.
+pub const SECRET: u32 = 6;
+
 /// One event as the border carries it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Told {
@@ -66,15 +69,19 @@ pub struct Owner {
 
 fn routes() -> Routes {
     let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-    let outgoing = ["echo", "news", "state", "cursor", "tick", "vital"];
-    Routes::new(names(&["echo", "nothing"]), names(&outgoing)).with_policies(vec![
-        RoutePolicy::Server,
-        RoutePolicy::Server,
-        RoutePolicy::Latest,
-        RoutePolicy::Latest,
-        RoutePolicy::Drop,
-        RoutePolicy::Disconnect,
-    ])
+    let outgoing = ["echo", "news", "state", "cursor", "tick", "vital", "secret"];
+    let mut uncompressed = vec![false; outgoing.len()];
+    uncompressed[SECRET as usize] = true;
+    Routes::new(names(&["echo", "nothing"]), names(&outgoing))
+        .with_policies(vec![
+            RoutePolicy::Server,
+            RoutePolicy::Server,
+            RoutePolicy::Latest,
+            RoutePolicy::Latest,
+            RoutePolicy::Drop,
+            RoutePolicy::Disconnect,
+        ])
+        .with_uncompressed(uncompressed)
 }
 
 pub fn config() -> Config {

@@ -80,12 +80,18 @@ impl Raw {
 
     /// Connects, is admitted, and has read the 101.
     pub async fn open(owner: &mut Owner) -> (Self, Handle) {
+        let (raw, handle, _) = Self::open_with(owner, UPGRADE).await;
+        (raw, handle)
+    }
+
+    /// The same with a request of one's own; also gives the head of the answer.
+    pub async fn open_with(owner: &mut Owner, request: &[u8]) -> (Self, Handle, String) {
         let mut raw = Self::connect(owner).await;
-        raw.send(UPGRADE).await;
+        raw.send(request).await;
         let handle = owner.admit();
         let head = raw.head().await;
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        (raw, handle)
+        (raw, handle, head)
     }
 
     /// Sends bytes; a server that has closed meanwhile does not matter.

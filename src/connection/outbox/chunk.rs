@@ -60,6 +60,24 @@ impl Frames {
         self.bytes.len()
     }
 
+    /// The frames, one by one.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &*self.bytes;
+        (0..self.count).map(move |_| {
+            let (frame, behind) = rest.split_at(first_frame(rest).length);
+            rest = behind;
+            frame
+        })
+    }
+
+    /// Bytes of the longest frame.
+    pub(crate) fn longest(&self) -> usize {
+        if self.count == 1 {
+            return self.length();
+        }
+        self.iter().map(<[u8]>::len).max().unwrap_or(0)
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
