@@ -58,12 +58,21 @@ export declare class NativeServer {
   dispose(): void
 }
 
+/** What the sender of a message is told that is refused for this reason. */
+export declare function badText(code: number): string
+
 /** One outgoing route. */
 export interface NativeRoute {
   /** The wire name. */
   name: string
   /** The policy of its messages for slow clients. Without it, the option applies. */
   slowClient?: string
+}
+
+export declare namespace bad {
+  export const HANDLER_ERROR: number
+  export const INVALID_PAYLOAD: number
+  export const REJECTED: number
 }
 
 export declare namespace event {
@@ -87,6 +96,7 @@ export declare namespace head {
 
 export declare namespace limit {
   export const BATCH_EVENTS: number
+  export const MAX_ISSUES_AND_ROUTE: number
   export const MAX_OUTGOING: number
   export const MAX_ROOM_NAME: number
 }
@@ -95,6 +105,7 @@ export declare namespace opcode {
   export const ADMIT: number
   export const BROADCAST: number
   export const CLOSE: number
+  export const ERROR: number
   export const JOIN: number
   export const LEAVE: number
   export const PAUSE: number
@@ -121,7 +132,6 @@ export declare namespace refusal {
 }
 
 export declare namespace word {
-  export const ERROR_ROUTE: number
   export const ILL_FORMED: number
   export const NO_PAYLOAD: number
   export const OPCODE_BITS: number

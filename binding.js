@@ -836,6 +836,8 @@ function __napiStampBindingTarget(exportsObject, target) {
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
 module.exports.NativeServer = nativeBinding.NativeServer
+module.exports.badText = nativeBinding.badText
+module.exports.bad = nativeBinding.bad
 module.exports.event = nativeBinding.event
 module.exports.head = nativeBinding.head
 module.exports.limit = nativeBinding.limit

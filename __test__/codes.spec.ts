@@ -8,7 +8,13 @@ import * as codes from "../dist/border/codes.js";
 
 describe("the numbers of the border", () => {
   it("are those of the engine, and cannot be changed", () => {
-    const groups = { OPCODE: "opcode", EVENT: "event", REFUSAL: "refusal", HEAD: "head" } as const;
+    const groups = {
+      OPCODE: "opcode",
+      EVENT: "event",
+      REFUSAL: "refusal",
+      BAD: "bad",
+      HEAD: "head",
+    } as const;
     for (const [name, group] of Object.entries(groups)) {
       const numbers = codes[name as keyof typeof groups];
       assert.deepEqual({ ...numbers }, { ...binding[group as "opcode"] });

@@ -1,5 +1,6 @@
 // What a server counts: `metrics()` and `clientCount()`.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 
@@ -95,6 +96,38 @@ describe("metrics", () => {
     assert.equal(received, 6);
     assert.deepEqual(bad, { BAD_MESSAGE: 2, NO_ROUTE: 1, INVALID_PAYLOAD: 1, HANDLER_ERROR: 1 });
     assert.ok(bytesIn > 6 * 7 && bytesOut > 5 * 20);
+  });
+
+  test("counts a `$error` before its sender has it, whose bytes are the same wherever it was found", async (t) => {
+    const app = serve(t, {
+      payload: {
+        "~standard": {
+          version: 1,
+          vendor: "specs",
+          validate: (value) => (value === "bad" ? { issues: [{ message: "é" }] } : { value }),
+        },
+      },
+      say: () => {
+        throw new Error("thrown");
+      },
+    });
+    const client = await Client.open(t, app.url);
+    for (const [said, code, more] of [
+      [
+        "bad",
+        "INVALID_PAYLOAD",
+        ',"message":"the payload is not valid","issues":[{"message":"é"}]',
+      ],
+      ["throw", "HANDLER_ERROR", ',"message":"the handler failed"'],
+    ] as const) {
+      client.say(said);
+      const [text] = (await once(client.socket, "message")) as [Buffer];
+      assert.equal(app.server.metrics().bad[code], 1);
+      assert.equal(
+        String(text),
+        `{"type":"$error","payload":{"code":"${code}","route":"say"${more}}}`,
+      );
+    }
   });
 
   test("sent counts a message once per client it was meant for, and is written + queued + dropped at any time", async (t) => {

@@ -106,6 +106,15 @@ fn write(writer: &mut CommandWriter, command: &Command<'_>) {
             check_payload(payload);
             writer.broadcast(route, payload)
         }
+        Command::Error {
+            handle,
+            code,
+            route,
+            issues,
+        } => {
+            check_payload(issues);
+            writer.error(handle, code, route, issues)
+        }
         Command::Close(handle, code) => writer.close(handle, code),
         Command::Pause(handle) => writer.pause(handle),
         Command::Resume(handle) => writer.resume(handle),

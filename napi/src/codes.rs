@@ -6,7 +6,7 @@
 )]
 
 use napi_derive::napi;
-use zocket::border_codes;
+use zocket::{border_codes, message::error::BadCode};
 
 macro_rules! exported {
     ($($(#[$about:meta])* $group:ident: $type:ty { $($(#[$doc:meta])* $name:ident = $value:expr,)* })*) => {
@@ -23,3 +23,9 @@ macro_rules! exported {
 }
 
 border_codes!(exported);
+
+/// What the sender of a message is told that is refused for this reason.
+#[napi(catch_unwind)]
+pub fn bad_text(code: u32) -> &'static str {
+    BadCode::from_index(code).map_or("", BadCode::text)
+}

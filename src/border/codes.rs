@@ -34,6 +34,8 @@ macro_rules! border_codes {
                 RESUME = 11,
                 /// Cuts it off.
                 TERMINATE = 12,
+                /// Answers a message with `$error`.
+                ERROR = 13,
             }
             /// Special values in the words of a command; see [`payloads`](crate::border::payloads).
             word: u32 {
@@ -41,8 +43,6 @@ macro_rules! border_codes {
                 OPCODE_BITS = 8,
                 /// The payload length of a message without a payload.
                 NO_PAYLOAD = u32::MAX,
-                /// The route number of `$error`.
-                ERROR_ROUTE = $crate::message::routes::ERROR_ROUTE,
                 /// The first byte of a room name that is not well-formed text. UTF-8 never has it.
                 ILL_FORMED = 0xff,
             }
@@ -100,12 +100,23 @@ macro_rules! border_codes {
                 /// The rule for origins.
                 ORIGIN = $crate::Reason::Origin as u32,
             }
+            /// Why the owner refuses a message; see [`BadCode`](crate::message::error::BadCode).
+            bad: u32 {
+                /// Its schema refused the payload, or threw.
+                INVALID_PAYLOAD = $crate::message::error::BadCode::InvalidPayload as u32,
+                /// A middleware threw.
+                REJECTED = $crate::message::error::BadCode::Rejected as u32,
+                /// The handler threw.
+                HANDLER_ERROR = $crate::message::error::BadCode::HandlerError as u32,
+            }
             /// How much there may be.
             limit: usize {
                 /// Most events of one batch, so that the owner's event loop breathes.
                 BATCH_EVENTS = $crate::sync::bound(1000, 1),
                 /// Most bytes of an outgoing payload: the length of a frame is counted in 31 bits.
                 MAX_OUTGOING = 1 << 30,
+                /// Most bytes of the issues and the route of an `$error`, together, both as JSON.
+                MAX_ISSUES_AND_ROUTE = $crate::message::error::MAX_ISSUES_AND_ROUTE,
                 /// Most bytes of a room name.
                 MAX_ROOM_NAME = $crate::rooms::MAX_ROOM_NAME,
             }
@@ -140,7 +151,7 @@ mod tests {
     #[test]
     fn no_two_opcodes_events_or_refusals_have_the_same_number() {
         for (group, mut numbers) in border_codes!(groups) {
-            if ["opcode", "event", "refusal"].contains(&group) {
+            if ["opcode", "event", "refusal", "bad"].contains(&group) {
                 let count = numbers.len();
                 numbers.sort_unstable();
                 numbers.dedup();

@@ -14,11 +14,15 @@
 //! | 8 broadcast | payload bytes, route, payload |
 //! | 9 close | handle, close code |
 //! | 10 pause, 11 resume, 12 terminate | handle |
+//! | 13 error | issues bytes, handle, code, incoming route, issues |
 //!
 //! A payload length of [`NO_PAYLOAD`](super::codes::word::NO_PAYLOAD) means that the envelope has none. An owner may hand over the payloads beside the
 //! commands instead, as one text: see [`write_with_payloads`](super::payloads::write_with_payloads).
 
-use crate::border::{codes::opcode, handle::Handle, words::Words};
+use crate::{
+    border::{codes::opcode, handle::Handle, words::Words},
+    message::error::BadCode,
+};
 
 /// One order from the owner, borrowed from the buffer it came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +70,17 @@ pub enum Command<'a> {
         route: u32,
         /// JSON text.
         payload: Option<&'a [u8]>,
+    },
+    /// Answer a message with `$error`.
+    Error {
+        /// Whose message it was.
+        handle: Handle,
+        /// Why.
+        code: BadCode,
+        /// Number of the incoming route.
+        route: u32,
+        /// What a schema found: JSON text.
+        issues: Option<&'a [u8]>,
     },
     /// Start the closing handshake with this code.
     Close(Handle, u16),
@@ -210,6 +225,15 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
             }
         }
         opcode::CLOSE => Command::Close(words.handle()?, u16::try_from(words.word()?).ok()?),
+        opcode::ERROR => {
+            let length = words.word()?;
+            Command::Error {
+                handle: words.handle()?,
+                code: BadCode::from_index(words.word()?)?,
+                route: words.word()?,
+                issues: words.payload(length)?,
+            }
+        }
         opcode::PAUSE => Command::Pause(words.handle()?),
         opcode::RESUME => Command::Resume(words.handle()?),
         opcode::TERMINATE => Command::Terminate(words.handle()?),
@@ -310,6 +334,7 @@ mod tests {
         Rooms(u32, Option<Vec<u8>>, Vec<Vec<u8>>),
         Broadcast(u32, Option<Vec<u8>>),
         Close(u32, u16),
+        Error(u32, u32, u32, Option<Vec<u8>>),
     }
 
     fn said() -> impl Strategy<Value = Said> {
@@ -336,6 +361,8 @@ mod tests {
                 .prop_map(|(route, payload, rooms)| Said::Rooms(route, payload, rooms)),
             (any::<u32>(), payload()).prop_map(|(route, payload)| Said::Broadcast(route, payload)),
             (any::<u32>(), any::<u16>()).prop_map(|(handle, code)| Said::Close(handle, code)),
+            (any::<u32>(), 0..6_u32, any::<u32>(), payload())
+                .prop_map(|(handle, code, route, issues)| Said::Error(handle, code, route, issues)),
         ]
     }
 
@@ -361,6 +388,10 @@ mod tests {
             }
             Said::Broadcast(route, payload) => writer.broadcast(*route, payload.as_deref()),
             Said::Close(handle, code) => writer.close(Handle(*handle), *code),
+            Said::Error(handle, code, route, issues) => {
+                let code = BadCode::from_index(*code).unwrap();
+                writer.error(Handle(*handle), code, *route, issues.as_deref())
+            }
         };
     }
 
@@ -396,6 +427,12 @@ mod tests {
             } => Said::Rooms(route, owned(payload), rooms.map(<[u8]>::to_vec).collect()),
             Command::Broadcast { route, payload } => Said::Broadcast(route, owned(payload)),
             Command::Close(handle, code) => Said::Close(handle.0, code),
+            Command::Error {
+                handle,
+                code,
+                route,
+                issues,
+            } => Said::Error(handle.0, code as u32, route, owned(issues)),
         }
     }
 

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use crate::{
     border::{
         codes::{
-            opcode::{BROADCAST, TO},
+            opcode::{BROADCAST, ERROR, TO},
             piece::{self, DOUBLE, INTEGER, JSON, TEXT},
             word::OPCODE_BITS,
         },
@@ -14,7 +14,7 @@ use crate::{
     message::json::push_escaped,
 };
 
-/// Those of commands that have a payload.
+/// Those of commands that have a payload, `ERROR` aside.
 const OPCODES: RangeInclusive<u32> = TO..=BROADCAST;
 /// Bytes that are counted together; the compiler turns that into vector instructions.
 const CHUNK: usize = 32;
@@ -59,7 +59,7 @@ fn push(out: &mut Vec<u8>, command: &[u8], text: &mut Text<'_>) -> Option<()> {
         return Some(());
     }
     let opcode = first & ((1 << OPCODE_BITS) - 1);
-    if !OPCODES.contains(&opcode) {
+    if !OPCODES.contains(&opcode) && opcode != ERROR {
         return None;
     }
     let (command, pieces) = command.split_at_checked(command.len().checked_sub(4 * count)?)?;

@@ -1,9 +1,12 @@
 //! Writes commands. Owners in Rust use it.
 
-use crate::border::{
-    codes::opcode,
-    handle::Handle,
-    words::{push, push_length, push_padded, push_payload_length, push_text},
+use crate::{
+    border::{
+        codes::opcode,
+        handle::Handle,
+        words::{push, push_length, push_padded, push_payload_length, push_text},
+    },
+    message::error::BadCode,
 };
 
 /// Writes commands in their binary form, for owners in Rust.
@@ -104,6 +107,23 @@ impl CommandWriter {
         self.command(opcode::CLOSE, |out| {
             push(out, handle.0);
             push(out, u32::from(code));
+        })
+    }
+
+    /// See [`Command::Error`](super::command::Command::Error).
+    pub fn error(
+        &mut self,
+        handle: Handle,
+        code: BadCode,
+        route: u32,
+        issues: Option<&[u8]>,
+    ) -> &mut Self {
+        self.command(opcode::ERROR, |out| {
+            push_payload_length(out, issues);
+            push(out, handle.0);
+            push(out, code as u32);
+            push(out, route);
+            push_padded(out, issues.unwrap_or_default());
         })
     }
 

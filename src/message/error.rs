@@ -4,68 +4,133 @@ use std::io::Write;
 
 use crate::message::json::push_json_string;
 
-/// Why the engine refuses a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BadCode {
-    /// It is no envelope.
-    BadMessage,
-    /// There is no route of that name.
-    NoRoute,
-    /// It came too soon after the others.
-    RateLimited,
+/// Makes [`BadCode`] of one list: the code in the `$error`, and what its sender is told.
+macro_rules! codes {
+    ($($(#[$about:meta])* $code:ident: $name:literal, $text:literal;)*) => {
+        /// Why a message is refused: by the engine, or by the owner.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum BadCode {
+            $($(#[$about])* $code,)*
+        }
+
+        impl BadCode {
+            /// All of them, each at its own number.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$code),*];
+
+            /// The code in the `$error`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$code => $name,)*
+                }
+            }
+
+            /// What the sender is told, if there is nothing more exact to say.
+            #[must_use]
+            pub const fn text(self) -> &'static str {
+                match self {
+                    $(Self::$code => $text,)*
+                }
+            }
+
+            /// The code with this number.
+            #[must_use]
+            pub fn from_index(index: u32) -> Option<Self> {
+                Self::ALL.get(index as usize).copied()
+            }
+        }
+    };
 }
 
-impl BadCode {
-    /// All of them, each at its own number.
-    pub const ALL: [Self; 3] = [Self::BadMessage, Self::NoRoute, Self::RateLimited];
+codes! {
+    /// It is not an envelope. The sender is told what is wrong with it.
+    BadMessage: "BAD_MESSAGE", "the message is not an envelope";
+    /// The route does not exist.
+    NoRoute: "NO_ROUTE", "there is no such route";
+    /// It came too soon after the others.
+    RateLimited: "RATE_LIMITED", "too many messages within a second";
+    /// The owner's schema refused its payload, or threw.
+    InvalidPayload: "INVALID_PAYLOAD", "the payload is not valid";
+    /// A middleware of the owner threw.
+    Rejected: "REJECTED", "the message was rejected";
+    /// A handler of the owner threw.
+    HandlerError: "HANDLER_ERROR", "the handler failed";
+}
 
-    /// The code in the `$error`.
+/// Most bytes of an `$error` with issues, its envelope included.
+const MAX_ERROR: usize = 16_384;
+
+/// Most bytes of the issues in an `$error` together with its route, both as JSON text.
+pub const MAX_ISSUES_AND_ROUTE: usize = MAX_ERROR
+    - r#"{"type":"$error","payload":{"code":"","route":,"message":"","issues":}}"#.len()
+    - BadCode::InvalidPayload.name().len()
+    - BadCode::InvalidPayload.text().len();
+
+/// What an `$error` tells. Fields that are `None` are left out.
+#[derive(Debug, Clone, Copy)]
+pub struct ErrorPayload<'a> {
+    /// Why the message was refused.
+    pub code: BadCode,
+    /// The wire name of the message: JSON text, so that it is told as it came.
+    pub route: Option<&'a str>,
+    /// The reason, for people.
+    pub message: &'a str,
+    /// What a schema found: JSON text.
+    pub issues: Option<&'a [u8]>,
+    /// After how many milliseconds the next message is let through.
+    pub retry_after_ms: Option<u64>,
+    /// How many more there were.
+    pub count: Option<u32>,
+}
+
+impl ErrorPayload<'_> {
+    /// The code with its own text, and nothing more.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::BadMessage => "BAD_MESSAGE",
-            Self::NoRoute => "NO_ROUTE",
-            Self::RateLimited => "RATE_LIMITED",
+    pub const fn new(code: BadCode) -> Self {
+        Self {
+            code,
+            route: None,
+            message: code.text(),
+            issues: None,
+            retry_after_ms: None,
+            count: None,
         }
     }
-}
 
-/// What an `$error` says at its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum More {
-    /// Nothing.
-    Nothing,
-    /// After how many milliseconds the next message is let through.
-    RetryAfterMs(u64),
-    /// How many more there were.
-    Count(u32),
-}
-
-/// The payload of an `$error` message as JSON text: `{"code","route"?,"message","retryAfterMs"?,"count"?}`. The route is JSON
-/// text already, so that it is told as it came.
-///
-/// # Panics
-///
-/// Never: writing into a vector cannot fail.
-#[must_use]
-pub fn error_payload(code: BadCode, route: Option<&str>, message: &str, more: More) -> Vec<u8> {
-    let code = code.name();
-    let mut out = Vec::with_capacity(48 + code.len() + route.map_or(0, str::len) + message.len());
-    out.extend_from_slice(br#"{"code":"#);
-    push_json_string(&mut out, code);
-    if let Some(route) = route {
-        out.extend_from_slice(br#","route":"#);
-        out.extend_from_slice(route.as_bytes());
+    /// The payload as JSON text: `{"code","route"?,"message","issues"?,"retryAfterMs"?,"count"?}`.
+    ///
+    /// # Panics
+    ///
+    /// Never: writing into a vector cannot fail.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let code = self.code.name();
+        let length = code.len() + self.route.map_or(0, str::len) + self.message.len();
+        let mut out = Vec::with_capacity(64 + length + self.issues.map_or(0, <[u8]>::len));
+        out.extend_from_slice(br#"{"code":"#);
+        push_json_string(&mut out, code);
+        if let Some(route) = self.route {
+            out.extend_from_slice(br#","route":"#);
+            out.extend_from_slice(route.as_bytes());
+        }
+        out.extend_from_slice(br#","message":"#);
+        push_json_string(&mut out, self.message);
+        if let Some(issues) = self.issues {
+            out.extend_from_slice(br#","issues":"#);
+            out.extend_from_slice(issues);
+        }
+        let numbers = [
+            ("retryAfterMs", self.retry_after_ms),
+            ("count", self.count.map(u64::from)),
+        ];
+        for (name, number) in numbers {
+            if let Some(number) = number {
+                write!(out, ",\"{name}\":{number}").expect("a vector takes every write");
+            }
+        }
+        out.push(b'}');
+        out
     }
-    out.extend_from_slice(br#","message":"#);
-    push_json_string(&mut out, message);
-    let end = match more {
-        More::Nothing => write!(out, "}}"),
-        More::RetryAfterMs(wait) => write!(out, ",\"retryAfterMs\":{wait}}}"),
-        More::Count(count) => write!(out, ",\"count\":{count}}}"),
-    };
-    end.expect("a vector takes every write");
-    out
 }
 
 #[cfg(test)]
@@ -74,22 +139,68 @@ mod tests {
 
     #[test]
     fn an_error_payload_leaves_out_what_it_does_not_have() {
+        let json = |payload: ErrorPayload<'_>| String::from_utf8(payload.to_json()).unwrap();
+        let no = |code| ErrorPayload {
+            message: "no",
+            ..ErrorPayload::new(code)
+        };
         assert_eq!(
-            error_payload(BadCode::BadMessage, None, "no", More::Nothing),
-            br#"{"code":"BAD_MESSAGE","message":"no"}"#
+            json(no(BadCode::BadMessage)),
+            r#"{"code":"BAD_MESSAGE","message":"no"}"#
         );
-        let route = r#""a\"\ud800""#;
+        let route = Some(r#""a\"\ud800""#);
         assert_eq!(
-            error_payload(BadCode::NoRoute, Some(route), "no", More::Nothing),
-            br#"{"code":"NO_ROUTE","route":"a\"\ud800","message":"no"}"#
+            json(ErrorPayload {
+                route,
+                ..no(BadCode::NoRoute)
+            }),
+            r#"{"code":"NO_ROUTE","route":"a\"\ud800","message":"no"}"#
         );
+        let retry_after_ms = Some(7);
         assert_eq!(
-            error_payload(BadCode::RateLimited, None, "no", More::RetryAfterMs(7)),
-            br#"{"code":"RATE_LIMITED","message":"no","retryAfterMs":7}"#
+            json(ErrorPayload {
+                retry_after_ms,
+                ..no(BadCode::RateLimited)
+            }),
+            r#"{"code":"RATE_LIMITED","message":"no","retryAfterMs":7}"#
         );
+        let count = Some(2);
         assert_eq!(
-            error_payload(BadCode::NoRoute, None, "no", More::Count(2)),
-            br#"{"code":"NO_ROUTE","message":"no","count":2}"#
+            json(ErrorPayload {
+                count,
+                ..no(BadCode::NoRoute)
+            }),
+            r#"{"code":"NO_ROUTE","message":"no","count":2}"#
         );
+        let issues = Some(&b"[1]"[..]);
+        assert_eq!(
+            json(ErrorPayload {
+                issues,
+                ..no(BadCode::InvalidPayload)
+            }),
+            r#"{"code":"INVALID_PAYLOAD","message":"no","issues":[1]}"#
+        );
+    }
+
+    #[test]
+    fn issues_and_route_of_the_most_bytes_make_an_error_of_the_most_bytes() {
+        let route = r#""say""#;
+        let issues = vec![b'1'; MAX_ISSUES_AND_ROUTE - route.len()];
+        let payload = ErrorPayload {
+            route: Some(route),
+            issues: Some(&issues),
+            ..ErrorPayload::new(BadCode::InvalidPayload)
+        };
+        let around = r#"{"type":"$error","payload":}"#.len();
+        assert_eq!(payload.to_json().len() + around, MAX_ERROR);
+    }
+
+    #[test]
+    fn every_code_is_found_by_its_number() {
+        for (index, code) in (0..).zip(BadCode::ALL) {
+            assert_eq!(BadCode::from_index(index), Some(code));
+            assert_eq!(code as u32, index);
+        }
+        assert_eq!(BadCode::from_index(u32::MAX), None);
     }
 }

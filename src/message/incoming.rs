@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use crate::message::{
     envelope::{self, BadEnvelope, Envelope},
-    error::{BadCode, More, error_payload},
+    error::{BadCode, ErrorPayload},
     json::push_json_string,
     protocol::{Admission, Exchange, Message, Protocol},
     routes::{ERROR_ROUTE, Routes},
@@ -41,20 +41,17 @@ impl EnvelopeProtocol {
             kind.is_some_and(|kind| self.routes.incoming(kind).is_some())
         });
         let route = known.map(|it| it.raw_kind);
-        let text = "too many messages within a second";
-        let more = More::RetryAfterMs(wait.div_ceil(1_000_000));
-        self.refuse(exchange, BadCode::RateLimited, route, text, more);
+        let payload = ErrorPayload {
+            route,
+            retry_after_ms: Some(wait.div_ceil(1_000_000)),
+            ..ErrorPayload::new(BadCode::RateLimited)
+        };
+        self.refuse(exchange, payload);
     }
 
-    fn refuse(
-        &self,
-        exchange: &mut dyn Exchange,
-        code: BadCode,
-        route: Option<&str>,
-        text: &str,
-        more: More,
-    ) {
-        let payload = error_payload(code, route, text, more);
+    fn refuse(&self, exchange: &mut dyn Exchange, payload: ErrorPayload<'_>) {
+        let code = payload.code;
+        let payload = payload.to_json();
         let prefix = self.routes.prefix(ERROR_ROUTE).unwrap_or_default();
         // The owner hears of it first. The answer may be too much for a slow client and end it, and no event may follow that end.
         exchange.refuse(code, &payload);
@@ -85,12 +82,17 @@ impl Protocol for EnvelopeProtocol {
                     exchange.hand_over(route, parsed.payload);
                     return;
                 }
-                let text = Cow::Borrowed("there is no such route");
+                let text = Cow::Borrowed(BadCode::NoRoute.text());
                 (BadCode::NoRoute, told_route(parsed), text)
             }
             Err(bad) => (BadCode::BadMessage, None, bad.to_string().into()),
         };
-        self.refuse(exchange, code, route.as_deref(), &text, More::Nothing);
+        let payload = ErrorPayload {
+            route: route.as_deref(),
+            message: &text,
+            ..ErrorPayload::new(code)
+        };
+        self.refuse(exchange, payload);
     }
 }
 

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     border::handle::Handle,
-    message::error::{BadCode, More, error_payload},
+    message::error::{BadCode, ErrorPayload},
 };
 
 /// Of one client and code: nothing yet, or how many have come since the first.
@@ -25,8 +25,12 @@ impl Counts {
             let count @ 1.. = count? else {
                 return None;
             };
-            let message = "the client sent more such messages within a second";
-            Some(error_payload(code, None, message, More::Count(count)))
+            let payload = ErrorPayload {
+                message: "the client sent more such messages within a second",
+                count: Some(count),
+                ..ErrorPayload::new(code)
+            };
+            Some(payload.to_json())
         })
     }
 }
@@ -79,6 +83,9 @@ mod tests {
         assert!(!bad.count(Handle(1), BadCode::NoRoute));
         assert!(bad.count(Handle(1), BadCode::BadMessage));
         assert!(bad.count(Handle(2), BadCode::NoRoute));
-        assert_eq!(bad.counts[&Handle(1)], Counts([Some(0), Some(1), None]));
+        assert_eq!(
+            bad.counts[&Handle(1)],
+            Counts([Some(0), Some(1), None, None, None, None])
+        );
     }
 }

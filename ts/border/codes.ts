@@ -9,6 +9,9 @@ export const OPCODE = Object.freeze({ ...codes.opcode });
 /** The codes of events. A code from 0 up is a message for incoming route `code >> 1`, without a payload if it is odd. */
 export const EVENT = Object.freeze({ ...codes.event });
 
+/** The numbers of the codes with which JavaScript refuses a message. */
+export const BAD = Object.freeze({ ...codes.bad });
+
 /** The numbers of the reasons for which JavaScript refuses an upgrade. */
 export const REFUSAL = Object.freeze({ ...codes.refusal });
 
@@ -28,11 +31,14 @@ export const PIECE = Object.freeze({
   DOUBLE: DOUBLE << SHIFT,
 });
 
-/** The first byte of a room name that is not well-formed text, the route of `$error`, and the length of a payload that is none. */
-export const { ERROR_ROUTE, ILL_FORMED, NO_PAYLOAD } = codes.word;
+/** The first byte of a room name that is not well-formed text, and the length of a payload that is none. */
+export const { ILL_FORMED, NO_PAYLOAD } = codes.word;
 
 /** One word of payload, as the first word of its command counts it. */
 export const PAYLOAD_WORD = 1 << codes.word.OPCODE_BITS;
 
-/** How many events are taken at once, how long a payload may be and how long a room name, both in bytes. */
-export const { BATCH_EVENTS, MAX_OUTGOING, MAX_ROOM_NAME } = codes.limit;
+/**
+ * How many events are taken at once. The others are bytes: of the issues and the route of a `$error` together, of a payload, and of a
+ * room name.
+ */
+export const { BATCH_EVENTS, MAX_ISSUES_AND_ROUTE, MAX_OUTGOING, MAX_ROOM_NAME } = codes.limit;

@@ -101,6 +101,16 @@ export class Commands {
     this.#handOver.endWith(payload);
   }
 
+  /** Answers a message of an incoming route with `$error`. `code` is one of `BAD`; `issues` is JSON text, or left out. */
+  error(handle: number, code: number, route: number, issues?: string): void {
+    const words = this.#words;
+    this.#handOver.startWith(issues, OPCODE.ERROR, 12);
+    words.word(handle);
+    words.word(code);
+    words.word(route);
+    this.#handOver.endWith(issues);
+  }
+
   #client(opcode: number, handle: number): void {
     const words = this.#words;
     this.#handOver.start(opcode, 4);

@@ -12,8 +12,11 @@ const isForeign = !(binding.zocket instanceof Object);
 /** The numbers of the border, in groups. */
 export const codes: Pick<
   typeof Binding,
-  "event" | "head" | "limit" | "opcode" | "piece" | "refusal" | "word"
+  "bad" | "event" | "head" | "limit" | "opcode" | "piece" | "refusal" | "word"
 > = binding;
+
+/** What the engine tells the sender of a message that is refused for this reason: one of `BAD` in codes.ts. */
+export const badText: (code: number) => string = binding.badText;
 
 /** Uses `require`, so that the loader's error can be replaced by a better one. */
 function load(): typeof Binding {

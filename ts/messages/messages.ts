@@ -2,11 +2,11 @@
 // While a schema or middleware is pending, or the handlers reach their limit, the client's later messages wait.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
-import { ERROR_ROUTE } from "../border/codes.js";
+import { BAD, MAX_ISSUES_AND_ROUTE } from "../border/codes.js";
+import { badText } from "../border/native.js";
 import type { Client, Suspended, WaitingMessage } from "../context/clients.js";
 import { extendedContext, freshContext, type Context } from "../context/context.js";
 import type { Outlet } from "../context/send.js";
-import { ERROR_TYPE, type MessageErrorCode } from "../envelope.js";
 import { isObject, isThenable } from "../faults/check.js";
 import { payloadIssues } from "../faults/issues.js";
 import { ClientFault, type Faults } from "../faults/report.js";
@@ -21,22 +21,13 @@ import type { InFlight } from "./in-flight.js";
 const MAX_WAITING = 64;
 const MAX_WAITING_BYTES = 256 * 1024;
 
-/** The texts for the sender of a message. The text of an error that user code threw is never sent. */
-const TEXTS = {
-  INVALID_PAYLOAD: "the payload is not valid",
-  REJECTED: "the message was rejected",
-  HANDLER_ERROR: "the handler failed",
-} as const;
-
-/** Most bytes of a `$error`'s payload, without the words around its issues: the whole of it has 16 KiB at most. */
-const MAX_ERROR_PAYLOAD = 16_384 - `{"type":"${ERROR_TYPE}","payload":},"issues":`.length;
-
 /** A schema or middleware that is not done yet; never rejects. */
 type Pending = Promise<void> | undefined;
 
 /** An incoming route as every message of it needs it. */
 interface Route {
   readonly name: string;
+  readonly number: number;
   readonly schema: StandardSchemaV1["~standard"];
   readonly middlewares: IncomingRoute["middlewares"];
   readonly handler: IncomingRoute["handler"];
@@ -61,13 +52,12 @@ export class Messages {
   readonly #held: Held;
   readonly #inFlight: InFlight;
   readonly #turn: Turn;
-  readonly #bad = new Map<MessageErrorCode, number>();
   #isRefusing = false;
   #refused = 0;
 
   constructor(incoming: readonly IncomingRoute[], parts: Parts) {
-    this.#routes = incoming.map(({ name, schema, middlewares, handler }) => {
-      return { name, schema: schema["~standard"], middlewares, handler };
+    this.#routes = incoming.map(({ name, schema, middlewares, handler }, number) => {
+      return { name, number, schema: schema["~standard"], middlewares, handler };
     });
     this.#outlet = parts.outlet;
     this.#faults = parts.faults;
@@ -85,11 +75,6 @@ export class Messages {
   /** How many messages were dropped since then. */
   get refused(): number {
     return this.#refused;
-  }
-
-  /** How many messages got a `$error` from here, by code. */
-  get bad(): ReadonlyMap<MessageErrorCode, number> {
-    return this.#bad;
   }
 
   /** Takes one message: an event's code and value, and its bytes of JSON. The caller runs it in a new asynchronous context. */
@@ -329,40 +314,35 @@ export class Messages {
   }
 
   #invalid(client: Client, route: Route, issues: readonly unknown[]): void {
-    this.#reply(client, "INVALID_PAYLOAD", route, issues);
-    const fault = () => new ClientFault(TEXTS.INVALID_PAYLOAD, issues);
+    this.#reply(client, BAD.INVALID_PAYLOAD, route, issues);
+    const fault = () => new ClientFault(badText(BAD.INVALID_PAYLOAD), issues);
     this.#faults.reportClient(fault, "INVALID_PAYLOAD", client.id, route.name);
   }
 
   #schemaThrew(client: Client, route: Route, error: unknown): void {
-    this.#reply(client, "INVALID_PAYLOAD", route);
+    this.#reply(client, BAD.INVALID_PAYLOAD, route);
     this.#faults.report(error, "INVALID_PAYLOAD", client.id, route.name);
   }
 
   #rejected(client: Client, route: Route, error: unknown): void {
-    this.#reply(client, "REJECTED", route);
+    this.#reply(client, BAD.REJECTED, route);
     this.#faults.reportClient(() => error, "REJECTED", client.id, route.name);
   }
 
   #handlerThrew(client: Client, route: Route, error: unknown): void {
-    this.#reply(client, "HANDLER_ERROR", route);
+    this.#reply(client, BAD.HANDLER_ERROR, route);
     this.#faults.report(error, "HANDLER_ERROR", client.id, route.name);
   }
 
-  /** Sends a `$error`, unless the client is gone. */
-  #reply(
-    client: Client,
-    code: keyof typeof TEXTS,
-    route: Route,
-    issues?: readonly unknown[],
-  ): void {
+  /** Has the engine send a `$error`, unless the client is gone. */
+  #reply(client: Client, code: number, route: Route, issues?: readonly unknown[]): void {
     if (client.phase !== "open") return;
-    this.#bad.set(code, (this.#bad.get(code) ?? 0) + 1);
-    let payload = JSON.stringify({ code, route: route.name, message: TEXTS[code] });
-    if (issues) {
-      const room = MAX_ERROR_PAYLOAD - Buffer.byteLength(payload);
-      payload = `${payload.slice(0, -1)},"issues":${payloadIssues(issues, room)}}`;
+    const { commands } = this.#outlet;
+    if (issues === undefined) {
+      commands.error(client.handle, code, route.number);
+      return;
     }
-    this.#outlet.commands.toOne(ERROR_ROUTE, client.handle, payload);
+    const room = MAX_ISSUES_AND_ROUTE - Buffer.byteLength(JSON.stringify(route.name));
+    commands.error(client.handle, code, route.number, payloadIssues(issues, room));
   }
 }

@@ -86,7 +86,7 @@ export function serve(
     publish: (room, route, ...[payload]) =>
       outlet.publish("server", "publish", room, route, payload),
     clientCount,
-    metrics: () => metricsOf(native.metrics(), clientCount(), messages.bad),
+    metrics: () => metricsOf(native.metrics(), clientCount()),
     stop: (how) => stop.stop(endingOf(how)),
     ref() {
       // After the end of the server, nothing would let Node exit again.
@@ -107,16 +107,11 @@ function hostOf(address: string): string {
   return address.includes(":") ? `[${address}]` : address;
 }
 
-/** The engine's counters, whatever they are, with those that only JavaScript can count. */
-function metricsOf(
-  native: NativeMetrics,
-  connections: number,
-  bad: ReadonlyMap<string, number>,
-): ServerMetrics {
+/** The engine's counters, whatever they are. */
+function metricsOf(native: NativeMetrics, connections: number): ServerMetrics {
   // Copied, as the engine's binding makes its objects in the realm that the addon was loaded in.
   const copies = Object.entries(native).map(([name, value]) => {
     return [name, typeof value === "number" ? value : { ...value }];
   });
-  const counters = { connections, ...Object.fromEntries(copies) } as ServerMetrics;
-  return { ...counters, bad: { ...counters.bad, ...Object.fromEntries(bad) } };
+  return { connections, ...Object.fromEntries(copies) } as ServerMetrics;
 }
