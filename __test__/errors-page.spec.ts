@@ -211,7 +211,10 @@ const FAULTS: Record<string, Fault[]> = {
     { given: { options: { allowedOrigins: [] } }, act: asked(ELSEWHERE) },
     refuse({ options: { allowedOrigins: () => false } }, ELSEWHERE),
   ],
-  "ORIGIN, application": [refuse({ options: { allowedOrigins: throws } }, ELSEWHERE)],
+  "ORIGIN, application": [
+    refuse({ options: { allowedOrigins: throws } }, ELSEWHERE),
+    { given: {}, act: asked({ ...ELSEWHERE, Cookie: "a=1" }) },
+  ],
   "HANDLERS, client": [
     {
       given: { options: { maxHandlersInFlight: 1 }, say: never },

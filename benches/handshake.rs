@@ -42,6 +42,7 @@ fn accept(head: &[u8]) -> String {
         Head::Complete {
             length,
             request: Ok(request),
+            ..
         } if length == head.len() => request.accept,
         _ => panic!("the request is sound"),
     }

@@ -48,6 +48,7 @@ pub use border::mailbox::StopMode;
 pub use border::writer::CommandWriter;
 pub use config::{Compression, Config, SlowClient};
 pub use error::{Error, Result};
+pub use handshake::proxy::{Network, TrustProxy};
 pub use handshake::refusal::Reason;
 pub use handshake::rules::{AllowedOrigins, Rules};
 pub use message::echo::Echo;

@@ -1,10 +1,13 @@
 //! Any bytes get the same verdict however they come, and a request that passes is one that no two parsers read
 //! differently.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    net::{IpAddr, SocketAddr},
+};
 
 use zocket::{
-    AllowedOrigins, Peer, Rules,
+    AllowedOrigins, Peer, Rules, TrustProxy,
     border::event::write_headers,
     handshake::{
         caller::Caller,
@@ -38,11 +41,17 @@ fn check_all(bytes: &[u8]) {
         path: path.map(str::to_owned),
         origins,
         protocols: vec!["a".into(), "mqtt".into()],
+        ..Rules::default()
     };
     for rules in [
         rules(None, AllowedOrigins::Any),
         rules(Some("/chat"), AllowedOrigins::List(vec!["http://a".into()])),
         rules(None, AllowedOrigins::Owner),
+        Rules {
+            trust_proxy: TrustProxy::Everybody,
+            trusted_headers: vec!["x-user".into(), "token".into()],
+            ..rules(None, AllowedOrigins::Any)
+        },
     ] {
         check(bytes, &rules);
     }
@@ -50,7 +59,9 @@ fn check_all(bytes: &[u8]) {
 
 fn check(bytes: &[u8], rules: &Rules) {
     let most = READ * bytes.len().min(MAX_HEAD) + SOME;
-    let Head::Complete { length, request } = memory::at_most(most, || parse(bytes, rules, &CALLER))
+    let Head::Complete {
+        length, request, ..
+    } = memory::at_most(most, || parse(bytes, rules, &CALLER))
     else {
         assert!(bytes.len() < MAX_HEAD);
         return;
@@ -126,7 +137,13 @@ fn check_request(head: &[u8], request: &UpgradeRequest, rules: &Rules) {
     }
     let claims = token.map_or_else(|| Some(Vec::new()), claims);
     if let Some(claims) = claims {
-        check_merge(&fields, &claims, &parameters(lines[0]), request);
+        check_merge(
+            &fields,
+            &claims,
+            &parameters(lines[0]),
+            request,
+            &rules.trusted_headers,
+        );
     }
     let other_site = request.site == Site::Other;
     assert!(!other_site || rules.origins == AllowedOrigins::Any && !all("origin").is_empty());
@@ -135,7 +152,7 @@ fn check_request(head: &[u8], request: &UpgradeRequest, rules: &Rules) {
     let origins = all("origin");
     let origin = (!origins.is_empty()).then(|| origins.join(", "));
     assert_eq!(request.origin, origin);
-    assert_eq!([&*request.host], *all("host"));
+    check_forwarded(&all, request, rules);
     let target = lines[0].split(' ').nth(1).unwrap_or_default();
     let url: String = request.url.bytes().map(char::from).collect();
     assert_eq!(url, target);
@@ -196,6 +213,42 @@ fn claims(token: &str) -> Option<Vec<(String, String)>> {
     Some(pairs)
 }
 
+/// What proxies say counts if they are believed, as far as it is readable.
+fn check_forwarded<'a>(
+    all: &dyn Fn(&str) -> Vec<&'a str>,
+    request: &UpgradeRequest,
+    rules: &Rules,
+) {
+    let list = |name: &str| all(name).join(",");
+    let host = list("x-forwarded-host");
+    let first = host.split(',').next().unwrap_or_default();
+    let is_believed = rules.trust_proxy == TrustProxy::Everybody;
+    let is_forwarded = is_believed && request.host == first.trim_matches([' ', '\t']);
+    assert!(is_forwarded || [&*request.host] == *all("host"));
+    let forwarded = list("x-forwarded-for");
+    let mut address = None;
+    for entry in forwarded.rsplit(',').filter(|_| is_believed) {
+        let entry = entry.trim_matches([' ', '\t']);
+        let bare = entry.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+        let socket = entry.parse().map(|it: SocketAddr| it.ip());
+        let plain = entry.parse().or(socket);
+        let read = match bare {
+            Some(bare) => bare.parse().map(IpAddr::V6).ok(),
+            None => plain.ok(),
+        };
+        let Some(read) = read else { break };
+        address = Some(read.to_canonical());
+    }
+    assert_eq!((request.address, request.port), (address, 0));
+    let scheme = list("x-forwarded-proto").to_ascii_lowercase();
+    let scheme = scheme
+        .split(',')
+        .next()
+        .map(|it| it.trim_matches([' ', '\t']).to_owned());
+    let is_secure = scheme.is_some_and(|it| it == "https" || it == "wss");
+    assert_eq!(request.secure, is_believed && is_secure);
+}
+
 /// The names in lower case.
 type Fields<'a> = [(String, &'a str)];
 
@@ -205,6 +258,7 @@ fn check_merge(
     claims: &[(String, String)],
     parameters: &[(String, String)],
     request: &UpgradeRequest,
+    trusted: &[String],
 ) {
     let mut json = Vec::new();
     write_headers(&mut json, &request.headers);
@@ -226,6 +280,17 @@ fn check_merge(
         let separator = if name == "cookie" { "; " } else { ", " };
         (!values.is_empty()).then(|| values.join(separator))
     };
+    // Of a trusted name nothing counts but what is left of the fields.
+    let may_be_named = |pair: &&(String, String)| {
+        let lower = pair.0.to_lowercase();
+        !trusted.contains(&lower) || real(&lower).is_some() && is_left(&lower)
+    };
+    let claims = &claims
+        .iter()
+        .filter(may_be_named)
+        .cloned()
+        .collect::<Vec<_>>()[..];
+    let parameters = &(parameters.iter().filter(may_be_named).cloned()).collect::<Vec<_>>()[..];
     let last = |list: &[(String, String)], is: &dyn Fn(&str) -> bool| {
         let found = list.iter().rfind(|(name, _)| is(name));
         found.map(|(_, value)| value.clone())

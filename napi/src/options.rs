@@ -7,11 +7,12 @@ use napi::{
     bindgen_prelude::{JsObjectValue, JsValue, Object, Result, Unknown},
 };
 use zocket::{
-    AllowedOrigins, Config, SlowClient,
+    AllowedOrigins, Config, Network, SlowClient, TrustProxy,
     config::{MAX_IO_THREADS, MAX_PAYLOAD, MAX_ROOMS, MIN_BUFFERED_BYTES, RATES},
+    handshake::headers::is_token,
 };
 
-use crate::check::{is_function, is_undefined, unexpected};
+use crate::check::{is_function, is_undefined, type_error, unexpected};
 use crate::fields::{Aliases, Fields};
 
 /// Largest integer a double holds exactly.
@@ -31,6 +32,9 @@ const ALIASES: Aliases = &[
     ("cors", "allowedOrigins"),
     ("origin", "allowedOrigins"),
     ("origins", "allowedOrigins"),
+    ("proxy", "trustProxy"),
+    ("trustedproxies", "trustProxy"),
+    ("trustproxies", "trustProxy"),
     ("maxhttpbuffersize", "maxPayload"),
     ("maxmessagelength", "maxPayload"),
     ("maxmessagesize", "maxPayload"),
@@ -75,6 +79,12 @@ const ALIASES: Aliases = &[
     ("log", "onError"),
     ("logger", "onError"),
 ];
+
+/// What `trustProxy` takes.
+const TRUST_PROXY: &str = "true, false, the number of proxies, or an array of their addresses";
+/// What it takes in the array.
+const PROXY: &str =
+    r#"an address, a range such as 10.0.0.0/8, "loopback", "linklocal" or "uniquelocal""#;
 
 /// What a server may hold for its clients, as a part of the memory that the process may have.
 const PART_OF_MEMORY: f64 = 4.0;
@@ -143,6 +153,8 @@ pub(crate) fn config(env: Env, options: &Object<'_>, memory: f64, heap: f64) -> 
     config.max_upgrades_per_second_per_address = options.rate("maxUpgradesPerSecondPerAddress")?;
     config.max_upgrades_per_second = options.rate("maxUpgradesPerSecond")?;
     config.max_messages_per_second = options.rate("maxMessagesPerSecond")?;
+    config.rules.trust_proxy = options.trust_proxy(&config)?;
+    config.rules.trusted_headers = options.names("trustedHeaders")?;
     let calls = "a whole number of calls from 1 to 4294967295";
     let handlers = options.whole("maxHandlersInFlight", 1, u32::MAX.into(), calls)?;
     if let Some(max) = handlers {
@@ -270,18 +282,94 @@ impl<'env> Options<'env> {
         if !value.is_array()? {
             return Err(self.wrong(name, "an array of origins or a function", value));
         }
-        let array = value.coerce_to_object()?;
-        let length = array.get_array_length()?;
-        let mut origins = Vec::with_capacity(length as usize);
-        for index in 0..length {
-            let origin: Unknown<'_> = array.get_element(index)?;
-            if origin.get_type()? != ValueType::String {
-                let place = format!("{name}[{index}]");
-                return Err(self.wrong(&place, "an origin such as https://example.com", origin));
-            }
-            origins.push(origin.coerce_to_string()?.into_utf8()?.into_owned()?);
-        }
+        let expected = "an origin such as https://example.com";
+        let origins = self.texts(name, value, expected, |it| Some(it.to_owned()))?;
         Ok(Some(AllowedOrigins::List(origins)))
+    }
+
+    /// The proxies that are believed. Limits per address are read before.
+    fn trust_proxy(&self, config: &Config) -> Result<TrustProxy> {
+        let name = "trustProxy";
+        let Some(value) = self.get(name)? else {
+            return Ok(TrustProxy::Nobody);
+        };
+        let trust = match value.get_type()? {
+            ValueType::Boolean if value.coerce_to_bool()? => TrustProxy::Everybody,
+            ValueType::Boolean => TrustProxy::Nobody,
+            ValueType::Number => {
+                let hops = exact(value.coerce_to_number()?.get_double()?);
+                match hops.and_then(|hops| u32::try_from(hops).ok()) {
+                    Some(hops) => TrustProxy::Hops(hops),
+                    None => return Err(self.wrong(name, TRUST_PROXY, value)),
+                }
+            }
+            _ if value.is_array()? => {
+                let ranges = self.texts(name, value, PROXY, |text| {
+                    let named = Network::named(text).map(<[_]>::to_vec);
+                    named.or_else(|| Network::parse(text).map(|network| vec![network]))
+                })?;
+                TrustProxy::Networks(ranges.concat())
+            }
+            _ => return Err(self.wrong(name, TRUST_PROXY, value)),
+        };
+        let limited = if config.max_connections_per_address.is_some() {
+            "maxConnectionsPerAddress"
+        } else {
+            "maxUpgradesPerSecondPerAddress"
+        };
+        let is_limited = config.max_connections_per_address.is_some()
+            || config.max_upgrades_per_second_per_address.is_some();
+        if is_limited && trust.believes_everybody() {
+            let place = self.0.place(name);
+            let message = format!(
+                "{place}: lets each client choose its address, so {limited} would limit nobody; \
+                 name the addresses of your proxies, or their number"
+            );
+            return Err(type_error(self.0.env, &message));
+        }
+        Ok(trust)
+    }
+
+    /// An array of names of header fields, in lower case; empty if it is left out.
+    fn names(&self, name: &'static str) -> Result<Vec<String>> {
+        let Some(value) = self.get(name)? else {
+            return Ok(Vec::new());
+        };
+        if !value.is_array()? {
+            return Err(self.wrong(name, "an array of names of headers", value));
+        }
+        self.texts(
+            name,
+            value,
+            "the name of a header such as x-user-id",
+            |it| is_token(it).then(|| it.to_ascii_lowercase()),
+        )
+    }
+
+    /// The texts of an array, each read as what it has to be.
+    fn texts<T>(
+        &self,
+        name: &str,
+        array: Unknown<'_>,
+        expected: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<T>> {
+        let array = array.coerce_to_object()?;
+        let length = array.get_array_length()?;
+        let mut texts = Vec::new();
+        for index in 0..length {
+            let item: Unknown<'_> = array.get_element(index)?;
+            let text = match item.get_type()? {
+                ValueType::String => read(item.coerce_to_string()?.into_utf8()?.as_str()?),
+                _ => None,
+            };
+            let Some(text) = text else {
+                let place = format!("{name}[{index}]");
+                return Err(self.wrong(&place, expected, item));
+            };
+            texts.push(text);
+        }
+        Ok(texts)
     }
 }
 

@@ -6,7 +6,7 @@
 //! | code | value | meaning |
 //! |---|---|---|
 //! | 0 and up | payload or `null` | a message for incoming route `code >> 1`; with `code & 1` it had no payload |
-//! | −1 | `{"id","headers","fields","otherSite","origin","request"}` | an upgrade waits for admission; `fields` has the names of the real header fields, with commas between; `origin` is text or `null`; `request` is a list, as those are quicker to parse: url, path, host, address (empty if nobody knows it), port, whether it is encrypted, subprotocol and certificate (text or `null`) |
+//! | −1 | `{"id","headers","fields","otherSite","origin","withheld"?,"request"}` | an upgrade waits for admission; `fields` has the names of the real header fields, with commas between; `origin` is text or `null`; `withheld` is there if the engine withheld fields that may tell of the visitor; `request` is a list, as those are quicker to parse: url, path, host, address (empty if nobody knows it), port, whether it is encrypted, subprotocol and certificate (text or `null`) |
 //! | −2 | `1` or `0` | the connection ended, after its 101 or before |
 //! | −3 | `{"code","route"?,"message","retryAfterMs"?,"count"?}` | a bad message, already answered with `$error`; with `count`, that number of further ones |
 //! | −4 | `{"code","message","id"?}` | something else went wrong |
@@ -216,6 +216,9 @@ fn write_upgrade(out: &mut Vec<u8>, id: ClientId, request: &UpgradeRequest) {
         Site::Other => b"\",\"otherSite\":true,\"origin\":",
     });
     push_text_or_null(out, request.origin.as_deref());
+    if request.is_withheld {
+        out.extend_from_slice(b",\"withheld\":true");
+    }
     out.extend_from_slice(b",\"request\":[");
     push_json_string(out, &request.url);
     out.push(b',');

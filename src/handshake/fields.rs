@@ -21,7 +21,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The values of all fields of this name, in any letter case.
-    fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> + Clone {
+    fn all(&self, name: &str) -> impl DoubleEndedIterator<Item = &'a [u8]> + Clone {
         self.fields
             .iter()
             .filter(move |field| field.name.eq_ignore_ascii_case(name))
@@ -49,7 +49,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The items of a field that is a list (RFC 9110, section 5.6.1).
-    pub(super) fn items(&self, name: &str) -> impl Iterator<Item = &'a [u8]> + Clone {
+    pub(super) fn items(&self, name: &str) -> impl DoubleEndedIterator<Item = &'a [u8]> + Clone {
         self.all(name)
             .flat_map(|value| value.split(|byte| *byte == b','))
             .map(<[u8]>::trim_ascii)
@@ -86,9 +86,25 @@ impl<'a> Fields<'a> {
         count
     }
 
+    /// Whether a field says who the visitor is, or may: all but those about the page, the browser and the way of the request.
+    pub(super) fn tell_of_the_visitor(&self) -> bool {
+        let tells = |field: &Header<'_>| {
+            let is = |other: &&str| field.name.eq_ignore_ascii_case(other);
+            !is_harmless(field.name) && !OF_THE_REQUEST.iter().any(is)
+        };
+        self.fields.iter().any(tells)
+    }
+
     /// What the owner sees: the fields, and what the client named, in its subprotocol and in the query. Of a request from
-    /// another site only the harmless fields are left.
-    pub(super) fn merge(&self, site: Site, claims: Claims, query: &str) -> Headers {
+    /// another site only the harmless fields are left. What is `trusted` comes from fields alone; these names are in lower
+    /// case.
+    pub(super) fn merge(
+        &self,
+        site: Site,
+        claims: Claims,
+        query: &str,
+        trusted: &[String],
+    ) -> Headers {
         let bytes = |field: &Header<'_>| field.name.len() + field.value.len();
         let bytes = self.fields.iter().map(bytes).sum::<usize>() + query.len();
         let mut merged = Headers::with_capacity(self.fields.len(), bytes);
@@ -110,7 +126,7 @@ impl<'a> Fields<'a> {
                 Site::Own => &[],
                 Site::Other => self.fields,
             };
-            let mut named = Named::new(merged, withheld.iter().map(|field| field.name));
+            let mut named = Named::new(merged, trusted, withheld.iter().map(|field| field.name));
             // The stronger first.
             named.add(
                 claims
@@ -123,6 +139,17 @@ impl<'a> Fields<'a> {
         merged
     }
 }
+
+/// Fields about the request itself, which every browser sends. The owner does not miss them.
+const OF_THE_REQUEST: [&str; 7] = [
+    "cache-control",
+    "connection",
+    "content-length",
+    "dnt",
+    "pragma",
+    "priority",
+    "upgrade",
+];
 
 /// Whether a field holds nothing that a browser or a proxy may have added for the visitor: no credentials, no identity.
 fn is_harmless(name: &str) -> bool {

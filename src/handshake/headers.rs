@@ -13,6 +13,13 @@ pub struct Headers {
     fields: usize,
 }
 
+/// Whether this can be the name of a header field: a token (RFC 9110, section 5.6.2).
+#[must_use]
+pub fn is_token(text: &str) -> bool {
+    let is_of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_of_token)
+}
+
 impl Headers {
     pub(super) fn with_capacity(count: usize, bytes: usize) -> Self {
         Self {

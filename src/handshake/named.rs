@@ -12,7 +12,7 @@ use super::{head::MAX_HEAD, headers::Headers, subprotocol::PROTOCOL};
 enum Place {
     /// Among the fields of the request.
     Field(usize),
-    /// It was a field of the request, and is nobody's now.
+    /// It was a field of the request, and is nobody's now; or it has to be one.
     Withheld,
     /// Among what the client named.
     Named(usize),
@@ -31,13 +31,19 @@ pub(super) struct Named<'a> {
 
 impl<'a> Named<'a> {
     /// Nothing yet beside these fields. Others of the request, which come from another site, are withheld.
-    pub(super) fn new(fields: Headers, withheld: impl Iterator<Item = &'a str>) -> Self {
+    /// What is `trusted` comes from fields alone.
+    pub(super) fn new(
+        fields: Headers,
+        trusted: &'a [String],
+        withheld: impl Iterator<Item = &'a str>,
+    ) -> Self {
         // The client may bring credentials of its own, as they prove themselves. A proxy may vouch for what else was
         // withheld: were the client to replace it, any program could, by naming another site as its origin.
         let names = withheld.map(str::to_ascii_lowercase);
         let vouched = names.filter(|name| name != "authorization");
         let mut places: HashMap<Cow<'a, str>, Place> =
             vouched.map(|name| (name.into(), Place::Withheld)).collect();
+        places.extend((trusted.iter()).map(|name| (name.as_str().into(), Place::Withheld)));
         for (index, (name, _)) in fields.iter().enumerate() {
             places.insert(name.to_owned().into(), Place::Field(index));
         }

@@ -12,6 +12,7 @@ use super::{
     authority::Authority,
     caller::Caller,
     fields::Fields,
+    forwarded,
     head::{self, End, MAX_FIELDS},
     headers::Headers,
     malformed::Malformed,
@@ -35,6 +36,8 @@ pub enum Head {
         /// Bytes the head takes; what follows them came early and belongs to the WebSocket connection. All bytes if
         /// the end of the head was not looked for any more.
         length: usize,
+        /// Where it comes from, by what is believed of it; `None` if nobody knows.
+        address: Option<IpAddr>,
         /// The request, or what to answer instead of upgrading.
         request: Result<UpgradeRequest, Refusal>,
     },
@@ -55,6 +58,8 @@ pub struct UpgradeRequest {
     pub headers: Headers,
     /// Whose page it comes from.
     pub site: Site,
+    /// Whether it has fields that are not for the owner, as another site's page would profit from them.
+    pub is_withheld: bool,
     /// The `Origin`.
     pub origin: Option<String>,
     /// Where the client sent it: a host with its port, if one is written.
@@ -74,19 +79,33 @@ pub struct UpgradeRequest {
 /// Costs one pass over at most [`MAX_HEAD`](super::head::MAX_HEAD) bytes, so it may be called after every read.
 #[must_use]
 pub fn parse(bytes: &[u8], rules: &Rules, caller: &Caller) -> Head {
+    let mut address = caller.address();
     let refuse = |refusal| (bytes.len(), Err(refusal));
     let (length, request) = match head::find_end(bytes) {
-        End::At(length) => (length, check(&bytes[..length], rules, caller)),
+        End::At(length) => {
+            let request = check(&bytes[..length], rules, caller, &mut address);
+            (length, request)
+        }
         End::NotYet => return Head::Partial,
         End::TooLarge => refuse(Refusal::new(431, Reason::HeadTooLarge)),
         // The first byte of a TLS record that begins a handshake.
         End::Malformed if bytes.starts_with(&[0x16]) => refuse(Malformed::Tls.into()),
         End::Malformed => refuse(Malformed::Control.into()),
     };
-    Head::Complete { length, request }
+    Head::Complete {
+        length,
+        address,
+        request,
+    }
 }
 
-fn check(head: &[u8], rules: &Rules, caller: &Caller) -> Result<UpgradeRequest, Refusal> {
+/// `address` is that of the caller, and becomes that of the client as soon as it is known.
+fn check(
+    head: &[u8],
+    rules: &Rules,
+    caller: &Caller,
+    address: &mut Option<IpAddr>,
+) -> Result<UpgradeRequest, Refusal> {
     let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut request = httparse::Request::new(&mut []);
     let parsed = request.parse_with_uninit_headers(head, &mut slots);
@@ -97,8 +116,11 @@ fn check(head: &[u8], rules: &Rules, caller: &Caller) -> Result<UpgradeRequest, 
         return Err(Malformed::RequestLine.into());
     };
     let fields = Fields::new(request.headers);
+    let client = forwarded::client(&rules.trust_proxy, caller, &fields);
+    *address = client.address;
     check_upgrade(method, &fields)?;
     let (key, host) = check_handshake(version, &fields)?;
+    let host = client.host.unwrap_or(host);
     let target = Target::parse(url).ok_or(Malformed::Target)?;
     let settled = subprotocol::settle(fields.items(PROTOCOL), &rules.protocols)?;
     rules.check_path(target.path)?;
@@ -109,13 +131,15 @@ fn check(head: &[u8], rules: &Rules, caller: &Caller) -> Result<UpgradeRequest, 
         url: url.to_owned(),
         path: target.path.to_owned(),
         protocol: settled.protocol,
-        headers: fields.merge(site, settled.claims, target.query),
+        headers: fields.merge(site, settled.claims, target.query, &rules.trusted_headers),
         site,
+        is_withheld: site == Site::Other
+            && (fields.tell_of_the_visitor() || caller.certificate.is_some()),
         origin,
         host: host.as_str().to_owned(),
-        address: caller.address(),
-        port: caller.port(),
-        secure: caller.secure,
+        address: client.address,
+        port: client.port,
+        secure: client.secure,
         // Browsers present it for any page.
         certificate: (caller.certificate.clone()).filter(|_| site == Site::Own),
     })

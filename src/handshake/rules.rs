@@ -2,6 +2,7 @@
 
 use super::{
     authority::Authority,
+    proxy::TrustProxy,
     refusal::{Reason, Refusal},
 };
 
@@ -36,6 +37,10 @@ pub struct Rules {
     /// Subprotocols that the owner speaks, the preferred one first; each is
     /// [one it may speak](super::subprotocol::is_subprotocol).
     pub protocols: Vec<String>,
+    /// Which proxies in front are believed.
+    pub trust_proxy: TrustProxy,
+    /// Names, in lower case, that come from header fields alone: a client cannot name them in another way.
+    pub trusted_headers: Vec<String>,
 }
 
 impl Rules {

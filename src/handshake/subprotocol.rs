@@ -9,7 +9,7 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::malformed::Malformed;
+use super::{headers::is_token, malformed::Malformed};
 
 /// What our own client speaks: the envelopes, `$welcome`, `$refused`, `$ping` and `$pong`.
 pub const ZOCKET: &str = "zocket.1";
@@ -83,8 +83,7 @@ pub(super) fn settle<'a>(
 /// Whether an owner may speak a subprotocol of this name: a token (RFC 9110, section 5.6.2) that is none of ours.
 #[must_use]
 pub fn is_subprotocol(name: &str) -> bool {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !name.is_empty() && name.bytes().all(is_token) && !name.starts_with(RESERVED)
+    is_token(name) && !name.starts_with(RESERVED)
 }
 
 /// What stands in a token: unpadded base64url of a JSON object whose values are strings.

@@ -241,6 +241,21 @@ pub(crate) struct PendingPlace {
 }
 
 impl PendingPlace {
+    /// The request says who asks: the place counts for that address from now on.
+    pub(crate) fn belong_to(&mut self, source: Source) {
+        if source == self.source {
+            return;
+        }
+        let before = std::mem::replace(&mut self.source, source);
+        if let Some(number) = self.number {
+            let mut state = self.places.lock();
+            // A socket that has been told to leave is in no list any more.
+            if let Some(Droppable { since, notice }) = state.unlist((before, number)) {
+                self.number = Some(state.list(source, since, notice));
+            }
+        }
+    }
+
     /// The request is complete: the socket stays until it is decided on.
     pub(crate) fn complete(&mut self) {
         let number = self.number.take();
@@ -343,6 +358,27 @@ mod tests {
     fn told(places: &[PendingPlace]) -> Vec<usize> {
         let told = places.iter().enumerate().filter(|(_, it)| is_told(it));
         told.map(|(index, _)| index).collect()
+    }
+
+    #[test]
+    fn a_place_counts_for_the_address_that_a_proxy_names() {
+        let door = Door::new(4);
+        // They all come through one proxy. One client has three that do not leave.
+        let mut places: Vec<_> = (0..4).map(|at| door.enter(B, at)).collect();
+        for place in &mut places[1..] {
+            place.belong_to(source(A));
+        }
+        places[0].belong_to(source(B));
+        places.push(door.enter("192.0.2.3", 4));
+        assert_eq!(door.room(4), Room::Unknown);
+        assert_eq!(told(&places), [1]);
+        // Of one that has been told to leave nothing is left in the lists.
+        places[1].belong_to(source("192.0.2.4"));
+        assert_eq!(told(&places), [1]);
+        places.clear();
+        let state = door.places.lock();
+        assert_eq!((state.taken, state.leaving), (0, 0));
+        assert!(state.droppable.is_empty() && state.sources.is_empty());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One socket from TCP accept to the 101 or a refusal: reads the head with a deadline, waits for
 //! admission, and notices a client that leaves meanwhile.
 
-use std::{future::poll_fn, rc::Rc, task::Poll};
+use std::{future::poll_fn, net::IpAddr, rc::Rc, task::Poll};
 
 use tokio::{
     io::{AsyncReadExt, ReadBuf},
@@ -24,7 +24,7 @@ use crate::{
         request::{self, Head, UpgradeRequest},
         response::SwitchingProtocols,
     },
-    limits::{capacity::Seat, pending::PendingPlace},
+    limits::{addresses::Source, capacity::Seat, pending::PendingPlace},
     message::protocol::Admission,
     shard::{
         Shard,
@@ -56,7 +56,7 @@ pub(crate) async fn open(
     let shard = &shard;
     stream.send_at_once();
     let (mut stream, mut caller) = secure::begin(shard, stream, peer);
-    let asked = match read_request(shard, &pending, &mut stream, &mut caller, deadline).await? {
+    let asked = match read_request(shard, &mut pending, &mut stream, &mut caller, deadline).await? {
         Ok((request, early)) => {
             let now = shard.shared.now();
             let seat = shard.shared.capacity.enter(request.address, now);
@@ -109,7 +109,7 @@ fn agree(shard: &Shard, request: &UpgradeRequest) -> Option<Deflate> {
 /// What the client asks for and what came behind it, or why not; `None` if the client left.
 async fn read_request(
     shard: &Shard,
-    pending: &PendingPlace,
+    pending: &mut PendingPlace,
     stream: &mut Stream,
     caller: &mut Caller,
     deadline: Instant,
@@ -121,10 +121,16 @@ async fn read_request(
     let Ok(head) = head else {
         return Some(Err(Refusal::new(408, Reason::Timeout)));
     };
-    Some(match head? {
-        (Ok(_), _) if shard.is_stopping() => Err(Refusal::new(503, Reason::Stop)),
-        (Ok(request), early) => Ok((request, early)),
-        (Err(refusal), _) => {
+    let ReadHead {
+        address,
+        request,
+        early,
+    } = head?;
+    pending.belong_to(Source::of(address));
+    Some(match request {
+        Ok(_) if shard.is_stopping() => Err(Refusal::new(503, Reason::Stop)),
+        Ok(request) => Ok((request, early)),
+        Err(refusal) => {
             // Any number of these can come; those an owner that does not look misses are counted.
             if refusal.reason == Reason::Origin && !shard.is_inbox_full() {
                 let message = "the request's origin is not allowed";
@@ -135,20 +141,37 @@ async fn read_request(
     })
 }
 
+/// A head, read to its end.
+struct ReadHead {
+    /// Where it comes from, by what is believed of it.
+    address: Option<IpAddr>,
+    request: Result<UpgradeRequest, Refusal>,
+    /// What came behind it.
+    early: Vec<u8>,
+}
+
 /// The head and what came behind it; `None` if the client left, or had to.
 async fn read_head(
     shard: &Shard,
     pending: &PendingPlace,
     stream: &mut Stream,
     caller: &mut Caller,
-) -> Option<(Result<UpgradeRequest, Refusal>, Vec<u8>)> {
+) -> Option<ReadHead> {
     let mut bytes = Vec::with_capacity(HEAD);
     let mut is_told = false;
     loop {
         match request::parse(&bytes, &shard.config().rules, caller) {
-            Head::Complete { length, request } => {
+            Head::Complete {
+                length,
+                address,
+                request,
+            } => {
                 bytes.drain(..length.min(bytes.len()));
-                return Some((request, bytes));
+                return Some(ReadHead {
+                    address,
+                    request,
+                    early: bytes,
+                });
             }
             Head::Partial if is_told => {
                 shard.metrics().refuse(Reason::Timeout);
@@ -173,7 +196,13 @@ async fn read_head(
         };
         match read {
             Ok(0) => return None,
-            Err(_) => return secure::refusal(stream).map(|refusal| (Err(refusal), bytes)),
+            Err(_) => {
+                return secure::refusal(stream).map(|refusal| ReadHead {
+                    address: caller.address(),
+                    request: Err(refusal),
+                    early: bytes,
+                });
+            }
             Ok(read) if read == bytes.len() => secure::identify(caller, stream),
             Ok(_) => {}
         }

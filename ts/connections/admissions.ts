@@ -12,7 +12,7 @@ import { issuesOf } from "../faults/schema.js";
 import type { UpgradeRequest } from "../types/upgrade-request.js";
 import type { Scope } from "../user-code/scope.js";
 import type { Disconnects } from "./disconnects.js";
-import { requestOf, type Upgrade } from "./upgrade.js";
+import { requestOf, textOfWithheld, type Upgrade } from "./upgrade.js";
 
 /** The callback of that name. */
 export type OnConnect = (headers: unknown, clientId: string, request: UpgradeRequest) => unknown;
@@ -41,6 +41,8 @@ export class Admissions {
   readonly #faults: Faults;
   readonly #disconnects: Disconnects;
   readonly #scope: Scope;
+  /** Whether the owner knows that headers are withheld. */
+  #hasTold = false;
 
   constructor(
     gate: Gate,
@@ -63,6 +65,7 @@ export class Admissions {
   decide(client: Client, request: Upgrade): void {
     const { origin } = request;
     const { allowedOrigins } = this.#gate;
+    if (request.withheld) this.#tellOfWithheld(request);
     let allowed: unknown = true;
     try {
       if (origin !== null && allowedOrigins) allowed = allowedOrigins(origin);
@@ -72,6 +75,13 @@ export class Admissions {
     }
     if (isThenable(allowed)) void this.#later(client, request, "ORIGIN", allowed);
     else this.#originDecided(client, request, allowed);
+  }
+
+  /** Once: from then on the owner knows. */
+  #tellOfWithheld(request: Upgrade): void {
+    if (this.#hasTold) return;
+    this.#hasTold = true;
+    this.#faults.notice(new ClientFault(textOfWithheld(request)), "ORIGIN");
   }
 
   #originDecided(client: Client, request: Upgrade, allowed: unknown): void {

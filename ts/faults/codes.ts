@@ -6,7 +6,7 @@ import type { MessageErrorCode } from "../envelope.js";
  *
  * - `HEADERS`: the headers schema found issues, or threw
  * - `CONNECT` and `DISCONNECT`: the callback failed
- * - `ORIGIN`: `allowedOrigins` refused the origin, or its function threw
+ * - `ORIGIN`: `allowedOrigins` refused the origin, its function threw, or the server withheld headers from a page of another site
  * - `HANDLERS`: too many handlers of a client are busy, so its messages wait or the server disconnected it
  * - `SLOW_CLIENT`: a client read too slowly, and the server disconnected it
  * - `STOP`: an `onDisconnect` took longer than `stop()` waits

@@ -3,7 +3,7 @@
 import { performance } from "node:perf_hooks";
 
 import { isProvoked } from "./client-fault.js";
-import type { ErrorInfo } from "./codes.js";
+import type { ErrorCode, ErrorInfo } from "./codes.js";
 import { escaped, shown } from "./log-text.js";
 
 /** In ms. */
@@ -55,6 +55,11 @@ export class Log {
     const { code, count = 1 } = info;
     if (!this.#ofClients.take()) this.#count(code, count);
     else write(`zocket: ${count} ${code}${of(info)}:`, text(error(), info));
+  }
+
+  /** Something that is told once. */
+  notice(error: unknown, code: ErrorCode): void {
+    write(`zocket: ${code}:`, shown(error));
   }
 
   /** `onError` threw when it was told something. */

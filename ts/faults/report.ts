@@ -2,10 +2,11 @@
 import type { Scope } from "../user-code/scope.js";
 import type { Turn } from "../user-code/turn.js";
 import { isThenable } from "./check.js";
+import { ClientFault } from "./client-fault.js";
 import type { ErrorCode, ErrorInfo } from "./codes.js";
 import { Log } from "./log.js";
 
-export { ClientFault } from "./client-fault.js";
+export { ClientFault };
 
 /** The option of that name. */
 export type OnError = (error: unknown, info: ErrorInfo) => unknown;
@@ -44,6 +45,12 @@ export class Faults {
     const info = infoOf(code, clientId, route, count);
     if (this.#onError) this.#tell(this.#onError, error(), info);
     else this.#log.clientFault(error, info);
+  }
+
+  /** Something about the configuration. Its caller tells it once, so the log shows it whatever else there is. */
+  notice(error: ClientFault, code: ErrorCode): void {
+    if (this.#onError) this.#tell(this.#onError, error, infoOf(code));
+    else this.#log.notice(error, code);
   }
 
   /** Ends the timer of the log; what it counted is written now. */

@@ -29,6 +29,19 @@ export interface ServerOptions {
    */
   readonly allowedOrigins?: readonly string[] | ((origin: string) => boolean) | undefined;
   /**
+   * Which proxies in front of the server it believes: all, so many of them, or those with these addresses. An address may be a
+   * range such as `10.0.0.0/8`, or one of the words `loopback`, `linklocal` and `uniquelocal`. Believed are `X-Forwarded-For`,
+   * `X-Forwarded-Proto` and `X-Forwarded-Host`.
+   * @default false
+   */
+  readonly trustProxy?: boolean | number | readonly string[] | undefined;
+  /**
+   * Names of headers that come from real header fields alone, as `cookie` does: no client can name them in its URL. List each
+   * header that a proxy in front sets and that your application relies on.
+   * @default none
+   */
+  readonly trustedHeaders?: readonly string[] | undefined;
+  /**
    * The longest incoming message in bytes, 1 to 268,435,456. A longer one closes the connection with 1009.
    * @default 1_048_576
    */
@@ -73,13 +86,13 @@ export interface ServerOptions {
   readonly maxConnections?: number | undefined;
   /**
    * How many connections one address may have, from 1, pending ones included. Further upgrades get 429. An IPv6 address counts
-   * by its first 64 bits. Leave this out behind a proxy, because all clients have the address of the proxy.
+   * by its first 64 bits. Behind a proxy all clients have the address of the proxy, unless `trustProxy` is set.
    * @default none
    */
   readonly maxConnectionsPerAddress?: number | undefined;
   /**
    * How many upgrades a second one address may ask for, 0.001 to 1,000,000, with bursts of one second's worth. Further ones
-   * get 429 with `Retry-After`. Addresses count as for `maxConnectionsPerAddress`. Leave this out behind a proxy.
+   * get 429 with `Retry-After`. Addresses count as for `maxConnectionsPerAddress`.
    * @default none
    */
   readonly maxUpgradesPerSecondPerAddress?: number | undefined;

@@ -13,7 +13,7 @@ fn merge_from(
     let fields: Vec<_> = (fields.iter())
         .map(|&(name, value)| Header { name, value })
         .collect();
-    let merged = Fields::new(&fields).merge(site, Vec::new(), query);
+    let merged = Fields::new(&fields).merge(site, Vec::new(), query, &[]);
     (merged.iter())
         .map(|(name, value)| (name.into(), value.into()))
         .collect()
@@ -160,7 +160,7 @@ fn a_field_is_not_repeated_without_end_under_the_spellings_of_a_query() {
         "authorization".chars().enumerate().map(upper).collect()
     };
     let query: Vec<_> = (0..600).map(|number| spelled(number) + "=forged").collect();
-    let merged = Fields::new(&fields).merge(Site::Own, Vec::new(), &query.join("&"));
+    let merged = Fields::new(&fields).merge(Site::Own, Vec::new(), &query.join("&"), &[]);
     assert!(merged.len() > 1);
     assert!(merged.bytes() < 2 * MAX_HEAD, "{}", merged.bytes());
     assert!(merged.iter().all(|(_, it)| it.as_bytes() == value));
@@ -170,7 +170,7 @@ fn a_field_is_not_repeated_without_end_under_the_spellings_of_a_query() {
 fn only_the_fields_are_told_as_fields() {
     let fields = [("Host", &b"h"[..]), ("X-a", b"1"), ("x-A", b"2")];
     let fields = fields.map(|(name, value)| Header { name, value });
-    let merged = Fields::new(&fields).merge(Site::Own, Vec::new(), "HOST=1&b=2&C=3");
+    let merged = Fields::new(&fields).merge(Site::Own, Vec::new(), "HOST=1&b=2&C=3", &[]);
     assert!(merged.fields().eq(["host", "x-a"]));
     assert_eq!(merged.len(), 6);
 }
@@ -298,7 +298,7 @@ fn a_field_wins_over_the_subprotocol_and_that_over_the_query_under_any_spelling(
     let claims = claims.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let query =
         "TOKEN=query&token=query&Token=query&only=query&Host=4&COOKIE=5&sec-websocket-protocol=6";
-    let merged = Fields::new(&fields).merge(Site::Own, claims.into(), query);
+    let merged = Fields::new(&fields).merge(Site::Own, claims.into(), query, &[]);
     let merged: Vec<_> = (merged.iter())
         .map(|(name, value)| (name.into(), value.into()))
         .collect();
@@ -326,7 +326,7 @@ fn another_site_may_claim_what_it_may_put_into_a_query() {
         });
     let claims = [("x-user", "a"), ("Authorization", "b"), ("origin", "c")];
     let claims = claims.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let merged = Fields::new(&fields).merge(Site::Other, claims.into(), "");
+    let merged = Fields::new(&fields).merge(Site::Other, claims.into(), "", &[]);
     let merged: Vec<_> = (merged.iter())
         .map(|(name, value)| (name.into(), value.into()))
         .collect();
@@ -338,4 +338,72 @@ fn another_site_may_claim_what_it_may_put_into_a_query() {
             ("Authorization", "b")
         ])
     );
+}
+
+#[test]
+fn a_trusted_name_comes_from_a_field_alone() {
+    let fields = [("x-user-id", "ada"), ("a", "1")].map(|(name, value)| Header {
+        name,
+        value: value.as_bytes(),
+    });
+    let trusted = ["x-user-id".to_owned(), "authorization".to_owned()];
+    let claims = || vec![("X-User-Id".to_owned(), "admin".to_owned())];
+    let query = "x-user-id=admin&X-USER-ID=admin&x-user-%49d=admin&Authorization=b&b=2";
+    let merge = |fields: &[Header<'_>], site| {
+        let merged = Fields::new(fields).merge(site, claims(), query, &trusted);
+        let pairs = merged.iter();
+        pairs
+            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    let set = |list: &[(&str, &str)]| pairs(list).into_iter().collect();
+    // Any spelling holds what the field does.
+    let own = set(&[("x-user-id", "ada"), ("a", "1"), ("b", "2")]);
+    assert_eq!(merge(&fields, Site::Own), own);
+    assert_eq!(
+        merge(&fields[1..], Site::Own),
+        set(&[("a", "1"), ("b", "2")])
+    );
+    for fields in [&fields[..], &[]] {
+        assert_eq!(merge(fields, Site::Other), set(&[("b", "2")]));
+    }
+    // The Kelvin sign becomes a `k`.
+    let trusted = ["token".to_owned()];
+    let merged = Fields::new(&[]).merge(Site::Own, vec![], "to%E2%84%AAen=1&TOKEN=2", &trusted);
+    assert_eq!(merged.len(), 0);
+}
+
+#[test]
+fn a_browsers_request_tells_of_the_visitor_only_if_somebody_added_something() {
+    let tell = |names: &[&'static str]| {
+        let fields: Vec<_> = (names.iter())
+            .map(|name| Header { name, value: b"1" })
+            .collect();
+        Fields::new(&fields).tell_of_the_visitor()
+    };
+    let browser = [
+        "Host",
+        "Connection",
+        "Pragma",
+        "Cache-Control",
+        "User-Agent",
+        "Upgrade",
+        "Origin",
+        "Sec-WebSocket-Version",
+        "Accept-Encoding",
+        "Accept-Language",
+        "Sec-WebSocket-Key",
+        "DNT",
+        "Priority",
+    ];
+    assert!(!tell(&browser));
+    for name in [
+        "Cookie",
+        "authorization",
+        "X-Forwarded-For",
+        "X-User-Id",
+        "Via",
+    ] {
+        assert!(tell(&[&browser[..], &[name]].concat()), "{name}");
+    }
 }

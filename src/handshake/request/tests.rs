@@ -141,7 +141,10 @@ fn every_start_of_a_request_is_partial_and_early_frames_are_left_alone() {
         assert!(matches!(start, Head::Partial), "{length}");
     }
     bytes.extend_from_slice(b"\x81\x80\0\0\0\0\r\n\r\n");
-    let Head::Complete { length, request } = parse(&bytes, &Rules::default(), &CALLER) else {
+    let Head::Complete {
+        length, request, ..
+    } = parse(&bytes, &Rules::default(), &CALLER)
+    else {
         panic!("partial");
     };
     assert_eq!(length, head);
@@ -568,7 +571,9 @@ proptest! {
     ) {
         let bytes = pieces.concat();
         let start = &bytes[..cut.index(bytes.len() + 1)];
-        if let Head::Complete { length, request } = parse(start, &Rules::default(), &CALLER) {
+        if let Head::Complete {
+            length, request, ..
+        } = parse(start, &Rules::default(), &CALLER) {
             prop_assert!(length <= start.len());
             match parse(&bytes, &Rules::default(), &CALLER) {
                 Head::Complete { request: later, .. } => prop_assert_eq!(request, later),
