@@ -37,6 +37,7 @@ describe("options", () => {
       [""],
     ],
     ["trustedHeaders", "x-user-id", 1, null, {}, [1], [""], ["x user"], ["x:y"]],
+    ["protocols", "mqtt", 1, null, {}, [1], [""], ["a b"], ["é"], ["a,b"], ["mqtt", "zocket.1"]],
     ["maxPayload", 0, -1, 1.5, Infinity, "1", null, 2 ** 40],
     ["maxBackpressure", -1, 0.5, NaN, "1", null],
     ["maxBufferedBytes", 0, -1, 1_048_575, 1_048_576.5, Infinity, NaN, "1048576", null],
@@ -84,6 +85,8 @@ describe("options", () => {
       ["cors", "allowedOrigins"],
       ["trustedProxies", "trustProxy"],
       ["trustedHeader", "trustedHeaders"],
+      ["subprotocols", "protocols"],
+      ["handleProtocols", "protocols"],
       ["onerror", "onError"],
     ];
     for (const [wrong, right] of near) {

@@ -14,6 +14,7 @@ use std::{
 use crate::{
     border::handle::{ClientId, Handle},
     frame::{deflate::Window, outgoing::EMPTY_PING},
+    handshake::refusal::Refusal,
     limits::{buffered::Tally, rate::Rate},
     metrics::Metrics,
     transport::stream::Writer,
@@ -36,8 +37,8 @@ pub(crate) enum State {
 /// An order of the shard to a connection's task.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// Answer the pending upgrade with these bytes.
-    Refuse(Vec<u8>),
+    /// Answer the pending upgrade so.
+    Refuse(Box<Refusal>),
     /// Start the closing handshake, with a hint after how many milliseconds to connect again.
     Close(u16, Option<u32>),
     /// Cut it off.
@@ -59,10 +60,12 @@ pub(crate) struct Connection {
     held: Cell<usize>,
     /// When its bucket of messages is full again; see [`Rate`].
     bucket: Cell<u64>,
-    /// The 101, until it is sent.
+    /// The 101 and the frame that goes with it, until they are sent.
     welcome: RefCell<Vec<u8>>,
     /// What its messages are compressed with, if they are.
     window: Option<Window>,
+    /// Its client offered `zocket.1`.
+    speaks_zocket: bool,
 }
 
 impl Connection {
@@ -72,6 +75,7 @@ impl Connection {
         writer: Writer,
         welcome: Vec<u8>,
         window: Option<Window>,
+        speaks_zocket: bool,
         tally: Rc<Tally>,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -87,6 +91,7 @@ impl Connection {
             bucket: Cell::new(0),
             welcome: RefCell::new(welcome),
             window,
+            speaks_zocket,
         })
     }
 
@@ -101,6 +106,11 @@ impl Connection {
     /// What its messages are compressed with, if both sides agreed to compress.
     pub(crate) fn window(&self) -> Option<Window> {
         self.window
+    }
+
+    /// Whether its client knows `$welcome`, `$refused`, `$ping` and `$pong`.
+    pub(crate) fn speaks_zocket(&self) -> bool {
+        self.speaks_zocket
     }
 
     pub(crate) fn state(&self) -> State {
@@ -183,10 +193,23 @@ impl Connection {
         first
     }
 
+    /// Answers a `$ping`, if its client may send one and our close frame is not sent: nothing may follow that.
+    pub(crate) fn pong(&self) -> bool {
+        if self.speaks_zocket && self.state() == State::Open {
+            self.output.pong();
+        }
+        self.speaks_zocket
+    }
+
     /// Takes a message from its bucket. If the bucket is empty, returns after how many nanoseconds it has one.
     pub(crate) fn take_message(&self, rate: Rate, now: u64) -> Result<(), u64> {
         rate.take(self.bucket.get(), now)
             .map(|full| self.bucket.set(full))
+    }
+
+    /// Undoes a [`take_message`](Self::take_message).
+    pub(crate) fn give_message_back(&self, rate: Rate) {
+        self.bucket.set(rate.give_back(self.bucket.get()));
     }
 
     /// Bytes of memory for what the client sends, at the end of the last read: an incomplete message, and bytes that have arrived

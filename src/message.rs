@@ -6,6 +6,7 @@ pub mod error;
 pub mod incoming;
 pub(crate) mod inflating;
 pub mod json;
+pub(crate) mod own;
 pub(crate) mod partial;
 pub mod protocol;
 pub mod routes;

@@ -328,6 +328,13 @@ impl Shard {
             None => Ok(()),
         }
     }
+
+    /// Undoes a [`take_message`](Self::take_message).
+    pub(crate) fn give_message_back(&self, connection: &Connection) {
+        if let Some(rate) = self.shared.message_rate {
+            connection.give_message_back(rate);
+        }
+    }
 }
 
 fn is_unread(inbox: &InboxWriter, connection: &Connection) -> bool {

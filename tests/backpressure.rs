@@ -150,6 +150,7 @@ impl Protocol for Late {
     }
 
     fn message(&self, _: Message, exchange: &mut dyn Exchange) {
+        exchange.count();
         self.0.lock().unwrap().recv().unwrap();
         for _ in 0..3 {
             exchange.reply(&mut |out| {

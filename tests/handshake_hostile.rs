@@ -412,7 +412,7 @@ async fn a_request_that_the_owner_refused_is_a_pending_socket_until_it_is_closed
     first.send(UPGRADE).await;
     let handle = owner.next_of(support::UPGRADE).handle;
     owner.submit(|it| {
-        it.refuse(handle, 403, Reason::Connect as u32, b"");
+        it.refuse(handle, 403, Reason::Connect as u32, None, b"");
     });
     assert!(first.head().await.starts_with("HTTP/1.1 403 "));
     // It keeps its socket, but no place among the connections.

@@ -38,11 +38,11 @@ async fn a_refusal_has_its_status_and_body_and_no_end_is_told() {
     let upgrade = owner.next();
     assert_eq!(upgrade.code, UPGRADE);
     owner.submit(|it| {
-        it.refuse(upgrade.handle, 403, 1, b"{\"error\":\"no\"}");
+        it.refuse(upgrade.handle, 403, 1, None, b"[1]");
     });
     assert_eq!(
         connecting.await.unwrap(),
-        (403, "{\"error\":\"no\"}".into())
+        (403, r#"{"error":"Invalid headers","details":[1]}"#.into())
     );
     assert_eq!(owner.server.metrics().refused[1], 1);
     assert_eq!(owner.next_within(Duration::from_millis(50)), None);

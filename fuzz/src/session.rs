@@ -296,7 +296,7 @@ impl Play {
             self.known.insert(handle.0, Known::Refused);
             self.limits.end(handle);
             self.owner.submit(|it| {
-                it.refuse(handle, 403, u32::from(any), b"no");
+                it.refuse(handle, 403, u32::from(any), None, b"[]");
             });
         } else {
             self.known.insert(handle.0, Known::Admitted);

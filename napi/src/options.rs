@@ -9,7 +9,7 @@ use napi::{
 use zocket::{
     AllowedOrigins, Config, Network, SlowClient, TrustProxy,
     config::{MAX_IO_THREADS, MAX_PAYLOAD, MAX_ROOMS, MIN_BUFFERED_BYTES, RATES},
-    handshake::headers::is_token,
+    handshake::{headers::is_token, subprotocol::is_subprotocol},
 };
 
 use crate::check::{is_function, is_undefined, type_error, unexpected};
@@ -30,6 +30,10 @@ const ALIASES: Aliases = &[
     ("route", "path"),
     ("checkorigin", "allowedOrigins"),
     ("cors", "allowedOrigins"),
+    ("handleprotocols", "protocols"),
+    ("subprotocol", "protocols"),
+    ("subprotocols", "protocols"),
+    ("protocol", "protocols"),
     ("origin", "allowedOrigins"),
     ("origins", "allowedOrigins"),
     ("proxy", "trustProxy"),
@@ -117,6 +121,7 @@ pub(crate) fn config(env: Env, options: &Object<'_>, memory: f64, heap: f64) -> 
     if let Some(origins) = options.origins()? {
         config.rules.origins = origins;
     }
+    config.rules.protocols = options.protocols()?;
     let payload = "a whole number of bytes from 1 to 268435456";
     if let Some(max) = options.whole("maxPayload", 1, MAX_PAYLOAD as u64, payload)? {
         config.max_payload = size(max);
@@ -344,6 +349,20 @@ impl<'env> Options<'env> {
             "the name of a header such as x-user-id",
             |it| is_token(it).then(|| it.to_ascii_lowercase()),
         )
+    }
+
+    fn protocols(&self) -> Result<Vec<String>> {
+        let name = "protocols";
+        let Some(value) = self.get(name)? else {
+            return Ok(Vec::new());
+        };
+        if !value.is_array()? {
+            return Err(self.wrong(name, "an array of subprotocols", value));
+        }
+        let expected = "a subprotocol: a token such as mqtt that does not start with zocket.";
+        self.texts(name, value, expected, |it| {
+            is_subprotocol(it).then(|| it.to_owned())
+        })
     }
 
     /// The texts of an array, each read as what it has to be.

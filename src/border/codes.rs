@@ -43,6 +43,8 @@ macro_rules! border_codes {
                 OPCODE_BITS = 8,
                 /// The payload length of a message without a payload.
                 NO_PAYLOAD = u32::MAX,
+                /// In a refusal: it is not known when to try again.
+                NO_RETRY = u32::MAX,
                 /// The first byte of a room name that is not well-formed text. UTF-8 never has it.
                 ILL_FORMED = 0xff,
             }

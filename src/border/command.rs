@@ -6,7 +6,7 @@
 //! | opcode | words after the first two |
 //! |---|---|
 //! | 1 admit | handle |
-//! | 2 refuse | handle, HTTP status, reason, body bytes, body |
+//! | 2 refuse | handle, HTTP status, reason, milliseconds after which to try again or [`NO_RETRY`](super::codes::word::NO_RETRY), bytes of issues, issues |
 //! | 3 release | handle |
 //! | 4 join, 5 leave | handle, name bytes, name |
 //! | 6 to | payload bytes, route, count, handles, payload |
@@ -20,7 +20,11 @@
 //! commands instead, as one text: see [`write_with_payloads`](super::payloads::write_with_payloads).
 
 use crate::{
-    border::{codes::opcode, handle::Handle, words::Words},
+    border::{
+        codes::{opcode, word},
+        handle::Handle,
+        words::Words,
+    },
     message::error::BadCode,
 };
 
@@ -37,8 +41,10 @@ pub enum Command<'a> {
         status: u16,
         /// Index into [`Reason::ALL`](crate::handshake::refusal::Reason::ALL).
         reason: u32,
-        /// JSON text if it starts with `{`, plain text otherwise; empty for a default.
-        body: &'a [u8],
+        /// After how many milliseconds to try again, if the owner knows.
+        retry_after_ms: Option<u32>,
+        /// The issues of its headers schema, a JSON array; or empty.
+        issues: &'a [u8],
     },
     /// The owner has seen the end of this connection: its number may be used again.
     Release(Handle),
@@ -177,12 +183,14 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
             let handle = words.handle()?;
             let status = u16::try_from(words.word()?).ok()?;
             let reason = words.word()?;
+            let retry = words.word()?;
             let length = words.word()? as usize;
             Command::Refuse {
                 handle,
                 status,
                 reason,
-                body: words.padded(length)?,
+                retry_after_ms: (retry != word::NO_RETRY).then_some(retry),
+                issues: words.padded(length)?,
             }
         }
         opcode::RELEASE => Command::Release(words.handle()?),
@@ -253,7 +261,7 @@ mod tests {
         let mut writer = CommandWriter::new();
         writer
             .admit(Handle(7))
-            .refuse(Handle(8), 403, 1, b"no")
+            .refuse(Handle(8), 403, 1, Some(7), b"[no]")
             .join(Handle(7), b"lobby")
             .to(2, Some(b"{}"), &[Handle(1), Handle(2)])
             .rooms(1, None, &[b"a", b"", b"four"])
@@ -266,7 +274,8 @@ mod tests {
             handle: Handle(8),
             status: 403,
             reason: 1,
-            body: b"no",
+            retry_after_ms: Some(7),
+            issues: b"[no]",
         };
         assert_eq!(commands.next(), Some(refuse));
         assert_eq!(commands.next(), Some(Command::Join(Handle(7), b"lobby")));
@@ -328,7 +337,7 @@ mod tests {
     #[derive(Debug, Clone)]
     enum Said {
         Handle(u8, u32),
-        Refuse(u32, u16, u32, Vec<u8>),
+        Refuse(u32, u16, u32, Option<u32>, Vec<u8>),
         Room(u8, u32, Vec<u8>),
         To(u32, Option<Vec<u8>>, Vec<u32>),
         Rooms(u32, Option<Vec<u8>>, Vec<Vec<u8>>),
@@ -342,9 +351,16 @@ mod tests {
         let payload = || prop::option::of(prop::collection::vec(any::<u8>(), 0..50));
         prop_oneof![
             (0..5_u8, any::<u32>()).prop_map(|(kind, handle)| Said::Handle(kind, handle)),
-            (any::<u32>(), any::<u16>(), any::<u32>(), bytes()).prop_map(
-                |(handle, status, reason, body)| Said::Refuse(handle, status, reason, body)
-            ),
+            (
+                any::<u32>(),
+                any::<u16>(),
+                any::<u32>(),
+                prop::option::of(0..word::NO_RETRY),
+                bytes()
+            )
+                .prop_map(|(handle, status, reason, retry, issues)| Said::Refuse(
+                    handle, status, reason, retry, issues
+                )),
             (0..2_u8, any::<u32>(), bytes())
                 .prop_map(|(kind, handle, room)| Said::Room(kind, handle, room)),
             (
@@ -373,8 +389,8 @@ mod tests {
             Said::Handle(2, handle) => writer.pause(Handle(*handle)),
             Said::Handle(3, handle) => writer.resume(Handle(*handle)),
             Said::Handle(_, handle) => writer.terminate(Handle(*handle)),
-            Said::Refuse(handle, status, reason, body) => {
-                writer.refuse(Handle(*handle), *status, *reason, body)
+            Said::Refuse(handle, status, reason, retry, issues) => {
+                writer.refuse(Handle(*handle), *status, *reason, *retry, issues)
             }
             Said::Room(0, handle, room) => writer.join(Handle(*handle), room),
             Said::Room(_, handle, room) => writer.leave(Handle(*handle), room),
@@ -407,8 +423,9 @@ mod tests {
                 handle,
                 status,
                 reason,
-                body,
-            } => Said::Refuse(handle.0, status, reason, body.to_vec()),
+                retry_after_ms,
+                issues,
+            } => Said::Refuse(handle.0, status, reason, retry_after_ms, issues.to_vec()),
             Command::Join(handle, room) => Said::Room(0, handle.0, room.to_vec()),
             Command::Leave(handle, room) => Said::Room(1, handle.0, room.to_vec()),
             Command::To {

@@ -37,12 +37,20 @@ impl CommandWriter {
     }
 
     /// See [`Command::Refuse`](super::command::Command::Refuse).
-    pub fn refuse(&mut self, handle: Handle, status: u16, reason: u32, body: &[u8]) -> &mut Self {
+    pub fn refuse(
+        &mut self,
+        handle: Handle,
+        status: u16,
+        reason: u32,
+        retry_after_ms: Option<u32>,
+        issues: &[u8],
+    ) -> &mut Self {
         self.command(opcode::REFUSE, |out| {
             push(out, handle.0);
             push(out, u32::from(status));
             push(out, reason);
-            push_text(out, body);
+            push(out, retry_after_ms.unwrap_or(word::NO_RETRY));
+            push_text(out, issues);
         })
     }
 

@@ -168,11 +168,12 @@ impl Outbox {
         self.push_own(OWN_BYTES, |out| out.extend_from_slice(frame));
     }
 
-    /// Queues the answer to the upgrade request, which comes before all frames.
-    pub(crate) fn push_answer(&mut self, answer: &[u8]) {
+    /// Queues bytes that no message is counted for, whatever they are: the answer to the upgrade request, frames of the
+    /// engine's own. Nothing else may wait.
+    pub(crate) fn push_uncounted(&mut self, bytes: &[u8]) {
         debug_assert!(self.is_empty());
-        self.under_way = UnderWay::new(answer.len(), false);
-        self.push_control(answer);
+        self.under_way = UnderWay::new(bytes.len(), false);
+        self.push_control(bytes);
     }
 
     /// Queues shared messages while no more than `limit` bytes are held; returns how many it took. Short ones are copied

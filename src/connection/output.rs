@@ -11,6 +11,7 @@ use crate::{
     connection::outbox::{Frames, Outbox, SLICES, latest},
     frame::outgoing,
     limits::buffered::Tally,
+    message::own::{PONG, PONG_LENGTH},
     metrics::Metrics,
     transport::stream::Writer,
 };
@@ -23,6 +24,9 @@ pub(crate) enum Flush {
     Broken,
 }
 
+/// In [`Output::own_pong`]: it waits until the outbox is empty.
+const DUE: u8 = u8::MAX;
+
 /// The socket of a connection as it is written to, and what waits for it.
 pub(crate) struct Output {
     /// Gone once the connection's task is over: the number may outlive the socket.
@@ -30,6 +34,9 @@ pub(crate) struct Output {
     outbox: RefCell<Outbox>,
     /// The newest pong that found the socket full: RFC 6455 5.5.3 lets it stand for older ones.
     pong: RefCell<Option<Box<[u8]>>>,
+    /// How many bytes of a `$pong` wait at the start of the outbox, or [`DUE`]. It is a text frame, and no message that is
+    /// counted, so it enters an empty outbox alone.
+    own_pong: Cell<u8>,
     /// The connection's task, which waits for a full socket, and for orders.
     waker: RefCell<Option<Waker>>,
     /// The last write found the socket full; the task waits for it.
@@ -46,6 +53,7 @@ impl Output {
             writer: RefCell::new(Some(writer)),
             outbox: RefCell::new(Outbox::new(tally)),
             pong: RefCell::default(),
+            own_pong: Cell::new(0),
             waker: RefCell::default(),
             blocked: Cell::new(false),
             dirty: Cell::new(false),
@@ -137,13 +145,47 @@ impl Output {
         }
         if outgoing::is_close(bytes) {
             self.pong.take();
+            if self.own_pong.get() == DUE {
+                self.own_pong.set(0);
+            }
         }
         self.outbox.borrow_mut().push_control(bytes);
     }
 
-    /// Queues the answer to the upgrade request.
+    /// Queues the answer to the upgrade request, and frames that no message is counted for.
     pub(crate) fn push_answer(&self, answer: &[u8]) {
-        self.outbox.borrow_mut().push_answer(answer);
+        self.outbox.borrow_mut().push_uncounted(answer);
+    }
+
+    /// Queues a `$pong`, unless one waits already.
+    pub(crate) fn pong(&self) {
+        if self.own_pong.get() == 0 {
+            self.own_pong.set(DUE);
+            let mut outbox = self.outbox.borrow_mut();
+            if outbox.is_empty() {
+                self.push_own_pong(&mut outbox);
+            }
+        }
+    }
+
+    /// Queues the `$pong` that is due, in an empty outbox; whether one is.
+    fn push_own_pong(&self, outbox: &mut Outbox) -> bool {
+        let is_due = self.own_pong.get() == DUE;
+        self.own_pong.set(0);
+        if is_due {
+            outbox.push_uncounted(PONG);
+            self.own_pong.set(PONG_LENGTH);
+        }
+        is_due
+    }
+
+    /// The system took so many bytes more.
+    fn pass_own_pong(&self, written: usize) {
+        let left = self.own_pong.get();
+        if left != 0 && left != DUE {
+            let written = u8::try_from(written).unwrap_or(u8::MAX);
+            self.own_pong.set(left.saturating_sub(written));
+        }
     }
 
     /// Queues shared messages from number `from` on while no more than `limit` bytes are held; returns how many it took.
@@ -213,7 +255,7 @@ impl Output {
     fn flush_to(&self, writer: &Writer, metrics: &Metrics) -> Flush {
         let mut outbox = self.outbox.borrow_mut();
         loop {
-            if outbox.is_empty() {
+            if outbox.is_empty() && !self.push_own_pong(&mut outbox) {
                 match self.pong.take() {
                     Some(pong) => outbox.push_control(&pong),
                     None => match writer.try_flush() {
@@ -230,6 +272,7 @@ impl Output {
             match written {
                 Ok(written) => {
                     metrics.bytes_out.add(written as u64);
+                    self.pass_own_pong(written);
                     let taken = outbox.advance(written);
                     metrics.written.add(writer.settle(taken) as u64);
                 }

@@ -1,6 +1,6 @@
 //! The answers that do not upgrade, and the closed set of reasons for them.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 /// Makes [`Reason`] of one list: what each is called in the metrics, and what the peer is told when the owner has nothing to say.
 macro_rules! reasons {
@@ -35,6 +35,12 @@ macro_rules! reasons {
             #[must_use]
             pub fn from_index(index: u32) -> Option<Reason> {
                 Reason::ALL.get(index as usize).copied()
+            }
+
+            /// Whether the owner's code decided so, or was too slow to decide: a client that offers `zocket.1` is told in a frame.
+            #[must_use]
+            pub const fn is_of_owner(self) -> bool {
+                matches!(self, Reason::Headers | Reason::Connect | Reason::Timeout)
             }
         }
     };
@@ -79,40 +85,42 @@ pub struct Refusal {
     pub status: u16,
     /// Why, for the metrics.
     pub reason: Reason,
-    /// JSON if it starts with `{`, else plain text; empty for a sentence that fits the reason.
+    /// Plain text; empty for a sentence that fits the reason.
     pub body: Vec<u8>,
+    /// The issues of the owner's headers schema, a JSON array, which stand in the body then; or empty.
+    pub issues: Vec<u8>,
     /// Whether the body is only announced: the answer to HEAD (RFC 9110, section 9.3.2).
     pub headers_only: bool,
-    /// After how many seconds to try again, where a rate is the reason.
-    pub retry_after: u64,
+    /// After how long to try again, if that is known.
+    pub retry_after: Option<Duration>,
 }
 
 impl Refusal {
     /// Refuses with a sentence that fits the reason.
     #[must_use]
     pub fn new(status: u16, reason: Reason) -> Refusal {
+        let is_rate = matches!(reason, Reason::UpgradeRate | Reason::AddressRate);
         Refusal {
             status,
             reason,
             body: Vec::new(),
+            issues: Vec::new(),
             headers_only: false,
             // A bucket holds one second's worth.
-            retry_after: 1,
+            retry_after: is_rate.then_some(Duration::from_secs(1)),
         }
     }
 
-    /// The same with the time after which to try again, in whole seconds.
+    /// The same with the time after which to try again.
     #[must_use]
     pub fn with_retry_after(self, wait: Duration) -> Refusal {
-        let begun = u64::from(wait.subsec_nanos() > 0);
-        let retry_after = (wait.as_secs() + begun).max(1);
         Refusal {
-            retry_after,
+            retry_after: Some(wait),
             ..self
         }
     }
 
-    /// The same with the owner's words.
+    /// The same with other words.
     #[must_use]
     pub fn with_body(self, body: Vec<u8>) -> Refusal {
         Refusal { body, ..self }
@@ -121,32 +129,24 @@ impl Refusal {
     /// The whole HTTP response. The connection ends after it.
     #[must_use]
     pub fn to_response(&self) -> Vec<u8> {
-        let body = if self.body.is_empty() {
-            self.reason.text().as_bytes()
-        } else {
-            &self.body
-        };
-        let content_type = if body.starts_with(b"{") {
-            "application/json"
-        } else {
-            "text/plain; charset=utf-8"
-        };
+        let (content_type, body) = self.content();
         // RFC 9110, sections 7.8 and 15.5.22: 426 names the protocol, and `Connection` names that field.
         let (connection, upgrade) = match self.status {
             426 => ("close, upgrade", "Upgrade: websocket\r\n"),
             _ => ("close", ""),
         };
-        let more = match self.reason {
-            Reason::Version => "Sec-WebSocket-Version: 13\r\n".to_owned(),
-            Reason::UpgradeRate | Reason::AddressRate => {
-                format!("Retry-After: {}\r\n", self.retry_after)
-            }
-            _ => String::new(),
+        let version = match self.reason {
+            Reason::Version => "Sec-WebSocket-Version: 13\r\n",
+            _ => "",
+        };
+        let retry = match self.retry_after {
+            Some(wait) => format!("Retry-After: {}\r\n", whole_seconds(wait)),
+            None => String::new(),
         };
         let mut response = format!(
             "HTTP/1.1 {status} {phrase}\r\n\
              Connection: {connection}\r\n\
-             {upgrade}{more}\
+             {upgrade}{version}{retry}\
              Content-Type: {content_type}\r\n\
              Content-Length: {length}\r\n\r\n",
             status = self.status,
@@ -155,10 +155,33 @@ impl Refusal {
         )
         .into_bytes();
         if !self.headers_only {
-            response.extend_from_slice(body);
+            response.extend_from_slice(&body);
         }
         response
     }
+
+    /// The type of the body, and the body.
+    fn content(&self) -> (&'static str, Cow<'_, [u8]>) {
+        if !self.issues.is_empty() {
+            let parts = [
+                br#"{"error":"Invalid headers","details":"#,
+                &self.issues[..],
+                b"}",
+            ];
+            return ("application/json", parts.concat().into());
+        }
+        let body = if self.body.is_empty() {
+            self.reason.text().as_bytes()
+        } else {
+            &self.body
+        };
+        ("text/plain; charset=utf-8", body.into())
+    }
+}
+
+/// A time in seconds, as `Retry-After` has it, rounded up.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 /// The reason phrase of the IANA registry, or the name of the class for numbers that are not in it.
@@ -240,15 +263,20 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_starts_like_an_object_is_json() {
-        let refusal = Refusal::new(400, Reason::Headers).with_body(b"{\"error\":1}".to_vec());
+    fn issues_stand_in_a_body_of_json() {
+        let refusal = Refusal {
+            issues: b"[1]".to_vec(),
+            ..Refusal::new(400, Reason::Headers)
+        };
         let response = response(&refusal);
         assert!(response.contains("\r\nContent-Type: application/json\r\n"));
-        assert!(response.ends_with("\r\nContent-Length: 11\r\n\r\n{\"error\":1}"));
+        assert!(response.ends_with(
+            "\r\nContent-Length: 41\r\n\r\n{\"error\":\"Invalid headers\",\"details\":[1]}"
+        ));
     }
 
     #[test]
-    fn any_other_body_is_plain_text_counted_in_bytes() {
+    fn words_are_plain_text_counted_in_bytes() {
         let refusal = Refusal::new(403, Reason::Connect).with_body("[né]".into());
         let response = response(&refusal);
         assert!(response.contains("\r\nContent-Type: text/plain; charset=utf-8\r\n"));
@@ -266,14 +294,14 @@ mod tests {
     }
 
     #[test]
-    fn a_limited_rate_says_when_to_come_back_and_nothing_else_does() {
+    fn a_limited_rate_says_when_to_come_back_and_others_if_they_know() {
         for reason in Reason::ALL {
             let told = response(&Refusal::new(503, reason)).contains("\r\nRetry-After: 1\r\n");
             let is_rate = matches!(reason, Reason::UpgradeRate | Reason::AddressRate);
             assert_eq!(told, is_rate);
         }
-        for (wait, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (999_000, 999)] {
-            let refusal = Refusal::new(429, Reason::AddressRate);
+        for (wait, seconds) in [(0, 0), (1, 1), (1000, 1), (1001, 2), (999_000, 999)] {
+            let refusal = Refusal::new(429, Reason::Connect);
             let refusal = refusal.with_retry_after(Duration::from_millis(wait));
             let field = format!("\r\nRetry-After: {seconds}\r\n");
             assert!(response(&refusal).contains(&field), "{wait}");

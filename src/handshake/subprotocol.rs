@@ -80,7 +80,7 @@ pub(super) fn settle<'a>(
     Ok(Settled { protocol, claims })
 }
 
-/// Whether an owner may speak a subprotocol of this name: a token (RFC 9110, section 5.6.2) that is none of ours.
+/// Whether an owner may speak a subprotocol of this name: a token that is none of ours.
 #[must_use]
 pub fn is_subprotocol(name: &str) -> bool {
     is_token(name) && !name.starts_with(RESERVED)

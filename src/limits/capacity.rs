@@ -94,7 +94,7 @@ impl Capacity {
         let of_address = self.address_rates.as_ref().zip(source);
         if let Some(Err(wait)) = of_address.map(|(rates, source)| rates.take(source, now)) {
             let refusal = Refusal::new(429, Reason::AddressRate);
-            return Err(refusal.with_retry_after(Duration::from_nanos(wait)));
+            return Err(refusal.with_retry_after(Duration::from_nanos(wait.max(1))));
         }
         let upgrades = self.upgrades.as_ref();
         if upgrades.is_some_and(|bucket| !bucket.take(now)) {

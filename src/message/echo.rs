@@ -15,6 +15,7 @@ impl Protocol for Echo {
     }
 
     fn message(&self, message: Message, exchange: &mut dyn Exchange) {
+        exchange.count();
         let (opcode, payload) = match &message {
             Message::Text(text) => (TEXT, text.as_bytes()),
             Message::Binary(bytes) => (BINARY, &**bytes),

@@ -6,6 +6,7 @@ use crate::message::{
     envelope::{self, BadEnvelope, Envelope},
     error::{BadCode, ErrorPayload},
     json::push_json_string,
+    own::PING_TYPE,
     protocol::{Admission, Exchange, Message, Protocol},
     routes::{ERROR_ROUTE, Routes},
 };
@@ -36,6 +37,9 @@ impl EnvelopeProtocol {
         };
         let short = text.filter(|text| text.len() <= MAX_TOLD_ROUTE);
         let parsed = short.and_then(|text| envelope::parse(text).ok());
+        if parsed.as_ref().is_some_and(is_ping) && exchange.pong() {
+            return;
+        }
         let known = parsed.filter(|it| {
             let kind = it.kind.as_ref();
             kind.is_some_and(|kind| self.routes.incoming(kind).is_some())
@@ -82,6 +86,11 @@ impl Protocol for EnvelopeProtocol {
                     exchange.hand_over(route, parsed.payload);
                     return;
                 }
+                // Asked last, so that it costs other messages nothing.
+                if is_ping(parsed) && exchange.pong() {
+                    exchange.give_back();
+                    return;
+                }
                 let text = Cow::Borrowed(BadCode::NoRoute.text());
                 (BadCode::NoRoute, told_route(parsed), text)
             }
@@ -94,6 +103,10 @@ impl Protocol for EnvelopeProtocol {
         };
         self.refuse(exchange, payload);
     }
+}
+
+fn is_ping(envelope: &Envelope<'_>) -> bool {
+    envelope.kind.as_deref() == Some(PING_TYPE)
 }
 
 /// The JSON text of a name for the `$error`: as it came, or the start of a long one. A long name with lone surrogates is left out.

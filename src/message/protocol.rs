@@ -38,12 +38,21 @@ pub trait Exchange {
     /// After how many nanoseconds there is one to take, if there is none.
     fn take(&mut self) -> Result<(), u64>;
 
+    /// Undoes [`take`](Self::take).
+    fn give_back(&mut self);
+
+    /// Counts the message as received, as [`hand_over`](Self::hand_over) and [`refuse`](Self::refuse) do by themselves.
+    fn count(&mut self);
+
     /// Passes a message for an incoming route to the owner. If too many messages of one client wait there, the engine stops reading
     /// the client.
     fn hand_over(&mut self, route: u32, payload: Option<&str>);
 
     /// Counts a message as refused, and tells the owner. `payload` is that of the `$error` which answers it.
     fn refuse(&mut self, code: BadCode, payload: &[u8]);
+
+    /// Answers a `$ping`, if the client speaks the subprotocol that has it; whether it does.
+    fn pong(&mut self) -> bool;
 
     /// Queues a whole frame for the sender of the message; `write` is called once at most, appends it and returns its length.
     fn reply(&mut self, write: &mut dyn FnMut(&mut Vec<u8>) -> usize);

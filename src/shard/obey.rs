@@ -1,5 +1,7 @@
 //! Carries out the owner's commands: admissions, rooms, sends, ends.
 
+use std::time::Duration;
+
 use crate::{
     border::{
         command::{Command, Commands},
@@ -74,9 +76,17 @@ fn obey(shard: &Shard, command: Command<'_>) {
             handle,
             status,
             reason,
-            body,
+            retry_after_ms,
+            issues,
         } => {
-            refuse(shard, handle, status, reason, body);
+            let reason = Reason::from_index(reason).unwrap_or(Reason::Connect);
+            let retry_after = retry_after_ms.map(|ms| Duration::from_millis(ms.into()));
+            let refusal = Refusal {
+                issues: issues.to_vec(),
+                retry_after,
+                ..Refusal::new(status, reason)
+            };
+            refuse(shard, handle, refusal);
         }
         Command::Release(handle) => {
             // A live connection keeps its number, even if the owner releases it by mistake.
@@ -168,20 +178,15 @@ fn answer_bad(shard: &Shard, handle: Handle, code: BadCode, route: u32, issues: 
     });
 }
 
-fn refuse(shard: &Shard, handle: Handle, status: u16, reason: u32, body: &[u8]) {
+fn refuse(shard: &Shard, handle: Handle, refusal: Refusal) {
     let Some(connection) = shard.connection(handle) else {
         return;
     };
     if connection.state() != State::Pending {
         return;
     }
-    let reason = Reason::from_index(reason).unwrap_or(Reason::Connect);
-    shard.metrics().refuse(reason);
+    shard.metrics().refuse(refusal.reason);
     life::release(shard, handle);
     connection.end();
-    let mut refusal = Refusal::new(status, reason);
-    if !body.is_empty() {
-        refusal = refusal.with_body(body.to_vec());
-    }
-    connection.order(Order::Refuse(refusal.to_response()));
+    connection.order(Order::Refuse(Box::new(refusal)));
 }

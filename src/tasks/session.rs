@@ -338,7 +338,6 @@ impl Task {
 
     fn deliver(&mut self, message: Message) {
         let Registered { shard, connection } = &self.registered;
-        shard.metrics().received.add(1);
         let mut exchange = Sender { shard, connection };
         shard.protocol().message(message, &mut exchange);
     }
@@ -371,15 +370,29 @@ impl Exchange for Sender<'_> {
         self.shard.take_message(self.connection)
     }
 
+    fn give_back(&mut self) {
+        self.shard.give_message_back(self.connection);
+    }
+
+    fn count(&mut self) {
+        self.shard.metrics().received.add(1);
+    }
+
     fn hand_over(&mut self, route: u32, payload: Option<&str>) {
+        self.count();
         let event = Event::Message { route, payload };
         let bytes = self.shard.tell(self.connection.handle(), &event);
         self.shard.count_message(self.connection, bytes);
     }
 
     fn refuse(&mut self, code: BadCode, payload: &[u8]) {
+        self.count();
         self.shard.metrics().bad[code as usize].add(1);
         (self.shard).tell_bad(self.connection.handle(), code, payload);
+    }
+
+    fn pong(&mut self) -> bool {
+        self.connection.pong()
     }
 
     fn reply(&mut self, write: &mut dyn FnMut(&mut Vec<u8>) -> usize) {

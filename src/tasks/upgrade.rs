@@ -23,9 +23,10 @@ use crate::{
         refusal::{Reason, Refusal},
         request::{self, Head, UpgradeRequest},
         response::SwitchingProtocols,
+        subprotocol::Subprotocol,
     },
     limits::{addresses::Source, capacity::Seat, pending::PendingPlace},
-    message::protocol::Admission,
+    message::{own, protocol::Admission},
     shard::{
         Shard,
         life::{self, Registered},
@@ -80,11 +81,30 @@ pub(crate) async fn open(
         protocol: request.protocol.name(),
         extensions: extensions.as_deref(),
     };
-    let welcome = switching.to_response();
+    let switching = switching.to_response();
+    let speaks_zocket = request.protocol == Subprotocol::Zocket;
+    let mut welcome = switching.clone();
+    if speaks_zocket {
+        let config = shard.config();
+        own::push_welcome(
+            &mut welcome,
+            id,
+            config.max_payload,
+            config.heartbeat_interval,
+        );
+    }
     let window = deflate.map(|deflate| deflate.window());
     let (reader, writer) = stream.into_split();
     let registered = life::register(shard, |handle| {
-        Connection::new(handle, id, writer, welcome, window, shard.tally().clone())
+        Connection::new(
+            handle,
+            id,
+            writer,
+            welcome,
+            window,
+            speaks_zocket,
+            shard.tally().clone(),
+        )
     });
     registered.connection.set_held(early.len());
     let mut upgrade = Upgrade {
@@ -93,6 +113,7 @@ pub(crate) async fn open(
         reader,
         early,
         seat,
+        switching,
     };
     let verdict = upgrade.admission(&request, deadline).await;
     drop(request);
@@ -225,7 +246,7 @@ async fn inbox_room(shard: &Shard, connection: &Rc<Connection>) {
 /// What became of an upgrade.
 enum Verdict {
     Admitted,
-    Refused(Vec<u8>),
+    Refused(Box<Refusal>),
     /// Nobody decided in time, or the server stops.
     TimedOut(Reason),
     Gone,
@@ -238,6 +259,8 @@ struct Upgrade<'a> {
     reader: Reader,
     early: Vec<u8>,
     seat: Seat,
+    /// The 101.
+    switching: Vec<u8>,
 }
 
 impl Upgrade<'_> {
@@ -285,7 +308,7 @@ impl Upgrade<'_> {
                 return Poll::Ready(Verdict::Admitted);
             }
             match self.registered.connection.take_order() {
-                Some(Order::Refuse(response)) => return Poll::Ready(Verdict::Refused(response)),
+                Some(Order::Refuse(refusal)) => return Poll::Ready(Verdict::Refused(refusal)),
                 Some(_) => return Poll::Ready(Verdict::Gone),
                 None => {}
             }
@@ -316,14 +339,15 @@ impl Upgrade<'_> {
             registered,
             reader,
             early,
+            switching,
         } = self;
         let connection = &registered.connection;
-        let response = match verdict {
-            Verdict::Refused(response) => response,
+        let refusal = match verdict {
+            Verdict::Refused(refusal) => *refusal,
             Verdict::TimedOut(reason) if !connection.is_welcomed() => {
                 life::end(shard, connection);
                 shard.metrics().refuse(reason);
-                Refusal::new(503, reason).to_response()
+                Refusal::new(503, reason)
             }
             // Admitted in the same moment, and perhaps cut off again: the 101 is on its way, so it is too late to refuse.
             Verdict::Admitted | Verdict::TimedOut(_) => {
@@ -336,7 +360,12 @@ impl Upgrade<'_> {
             }
             Verdict::Gone => return None,
         };
-        connection.output.push_answer(&response);
+        connection
+            .output
+            .push_answer(&answer(connection, switching, &refusal));
+        // What it sent is not kept while it is on its way out.
+        drop(early);
+        connection.set_held(0);
         // It is no connection any more, and holds the place of a socket that was refused.
         pending.refused();
         drop(seat);
@@ -346,4 +375,14 @@ impl Upgrade<'_> {
         }
         None
     }
+}
+
+/// How a refusal is told. A client that speaks `zocket.1` gets what the owner decided behind the 101, as a browser shows a page no HTTP status.
+fn answer(connection: &Connection, switching: Vec<u8>, refusal: &Refusal) -> Vec<u8> {
+    if !connection.speaks_zocket() || !refusal.reason.is_of_owner() {
+        return refusal.to_response();
+    }
+    let mut answer = switching;
+    own::push_refused(&mut answer, refusal);
+    answer
 }

@@ -31,8 +31,11 @@ export const PIECE = Object.freeze({
   DOUBLE: DOUBLE << SHIFT,
 });
 
-/** The first byte of a room name that is not well-formed text, and the length of a payload that is none. */
-export const { ILL_FORMED, NO_PAYLOAD } = codes.word;
+/**
+ * The first byte of a room name that is not well-formed text, the length of a payload that is none, and in a refusal the time after
+ * which to try again if that is not known.
+ */
+export const { ILL_FORMED, NO_PAYLOAD, NO_RETRY } = codes.word;
 
 /** One word of payload, as the first word of its command counts it. */
 export const PAYLOAD_WORD = 1 << codes.word.OPCODE_BITS;

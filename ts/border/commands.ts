@@ -20,16 +20,23 @@ export class Commands {
   }
 
   /**
-   * Refuses an upgrade, which frees its handle. `body` is JSON text if it starts with `{`, plain text otherwise; empty for
-   * a default.
+   * Refuses an upgrade, which frees its handle. `issues` is the JSON text of an array, or empty; `retryAfterMs` may be
+   * `NO_RETRY`.
    */
-  refuse(handle: number, status: number, reason: number, body: string): void {
+  refuse(
+    handle: number,
+    status: number,
+    reason: number,
+    retryAfterMs: number,
+    issues: string,
+  ): void {
     const words = this.#words;
-    this.#handOver.start(OPCODE.REFUSE, 12 + roomForText(body));
+    this.#handOver.start(OPCODE.REFUSE, 16 + roomForText(issues));
     words.word(handle);
     words.word(status);
     words.word(reason);
-    words.text(body);
+    words.word(retryAfterMs);
+    words.text(issues);
     this.#handOver.end();
   }
 

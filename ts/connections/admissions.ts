@@ -2,7 +2,7 @@
 // code does, so that most upgrades are answered in the batch they came in.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
-import { REFUSAL } from "../border/codes.js";
+import { NO_RETRY, REFUSAL } from "../border/codes.js";
 import type { Commands } from "../border/commands.js";
 import type { Client, Clients, Suspended } from "../context/clients.js";
 import { isObject, isThenable, quote, unexpected } from "../faults/check.js";
@@ -26,6 +26,9 @@ export interface Gate {
 
 /** Most bytes of the issues that are told to a client that is refused. */
 const MAX_DETAILS = 16_384 - '{"error":"Invalid headers","details":}'.length;
+
+/** Longest time in ms after which to try again, as for JavaScript's own timers: about 24.8 days. */
+const MAX_RETRY = 2 ** 31 - 1;
 
 type Reason = keyof typeof REFUSAL;
 
@@ -182,15 +185,14 @@ export class Admissions {
 
   #refuseHeaders(client: Client, request: Upgrade, issues: readonly unknown[]): void {
     const details = request.otherSite ? "[]" : headersIssues(issues, request, MAX_DETAILS);
-    const body = `{"error":"Invalid headers","details":${details}}`;
-    this.#refuse(client, "HEADERS", 400, body);
+    this.#refuse(client, "HEADERS", 400, NO_RETRY, details);
     const fault = () => new ClientFault("the headers do not match the headers schema", issues);
     this.#faults.reportClient(fault, "HEADERS", client.id);
   }
 
   #failed(client: Client, reason: Reason, error: unknown): void {
     const status = statusOf(reason, error);
-    this.#refuse(client, reason, status);
+    this.#refuse(client, reason, status, retryAfterOf(reason, error));
     // To throw is how `onConnect` turns a client away, which a hostile one may provoke as often as it likes.
     if (reason === "CONNECT" && status < 500) {
       this.#faults.reportClient(() => error, reason, client.id);
@@ -199,11 +201,17 @@ export class Admissions {
     }
   }
 
-  /** `body` is JSON text, or empty for the engine's own words. */
-  #refuse(client: Client, reason: Reason, status: number, body = ""): void {
+  /** `issues` is JSON text, or empty. */
+  #refuse(
+    client: Client,
+    reason: Reason,
+    status: number,
+    retryAfterMs: number = NO_RETRY,
+    issues = "",
+  ): void {
     if (client.phase === "gone") return;
     this.#clients.end(client);
-    this.#commands.refuse(client.handle, status, REFUSAL[reason], body);
+    this.#commands.refuse(client.handle, status, REFUSAL[reason], retryAfterMs, issues);
   }
 }
 
@@ -225,5 +233,18 @@ function statusOf(reason: Reason, error: unknown): number {
       : 403;
   } catch {
     return 403;
+  }
+}
+
+/** After how many ms to try again, if what was thrown says so. */
+function retryAfterOf(reason: Reason, error: unknown): number {
+  if (reason === "ORIGIN") return NO_RETRY;
+  try {
+    const { retryAfterMs } = error as { readonly retryAfterMs?: unknown };
+    return typeof retryAfterMs === "number" && retryAfterMs >= 0
+      ? Math.ceil(Math.min(retryAfterMs, MAX_RETRY))
+      : NO_RETRY;
+  } catch {
+    return NO_RETRY;
   }
 }

@@ -42,6 +42,12 @@ export interface ServerOptions {
    */
   readonly trustedHeaders?: readonly string[] | undefined;
   /**
+   * The WebSocket subprotocols that your server speaks, the preferred one first, for clients other than `createZocketClient`.
+   * The server selects the first of them that a client offers. Each is a token that does not start with `zocket.`.
+   * @default none
+   */
+  readonly protocols?: readonly string[] | undefined;
+  /**
    * The longest incoming message in bytes, 1 to 268,435,456. A longer one closes the connection with 1009.
    * @default 1_048_576
    */

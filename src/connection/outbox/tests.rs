@@ -88,7 +88,7 @@ fn bytes_leave_in_order_whatever_the_system_takes_at_a_time() {
     let answer = b"HTTP/1.1 101 and so on";
     for step in 1..60 {
         let mut outbox = outbox();
-        outbox.push_answer(answer);
+        outbox.push_uncounted(answer);
         outbox.push_message(usize::MAX, write(&text("own-1")));
         outbox.push_control(&whole(PING, b"ping"));
         outbox.push_shared(&shared(&["shared-1", "shared-2"]), 0, usize::MAX, false);
@@ -398,7 +398,7 @@ proptest! {
                 Step::Answer => {
                     if outbox.is_empty() {
                         let bytes = bytes(b'H', 100);
-                        outbox.push_answer(&bytes);
+                        outbox.push_uncounted(&bytes);
                         model.push(Kind::Control, &bytes);
                     }
                 }
