@@ -134,6 +134,7 @@ export declare namespace refusal {
 export declare namespace word {
   export const ILL_FORMED: number
   export const NO_PAYLOAD: number
+  export const NO_RETRY: number
   export const OPCODE_BITS: number
 }
 

@@ -324,7 +324,60 @@ const says =
 const twice = (name: string) => request({ [name]: ["a", "a"] });
 const target = (text: string) => request({}, `GET ${text} HTTP/1.1`);
 
+/** An upgrade request that offers these subprotocols. */
+const offering = (...protocols: string[]) =>
+  request({ "Sec-WebSocket-Protocol": protocols.join(", ") });
+const EMPTY = `zocket.h.${Buffer.from("{}").toString("base64url")}`;
+
+/** What a client that offers `zocket.1` is told, each by an application of its own. */
+const refusedInAFrame =
+  (status: number, ...given: Given[]): Case =>
+  async (t, { Code = "", code }) => {
+    for (const application of given) {
+      const app = serve(t, application);
+      const raw = new Raw(t, app.port, offering("zocket.1"));
+      assert.equal(await raw.closeCode(), 4000 + status);
+      const [{ type, payload } = { type: "" }, ...others] = raw.messages();
+      const { issues, ...told } = payload as { issues?: unknown };
+      assert.equal(type, "$refused");
+      assert.deepEqual(told, { status, code });
+      assert.equal(issues !== undefined, status === 400 && code === "HEADERS");
+      assert.deepEqual(others, []);
+      const [least = 0, most = least] = Code.split(" to ").map(Number);
+      assert.ok(4000 + status >= least && 4000 + status <= most);
+      await until("its count", () => app.server.metrics().refused[code as RefusalReason] === 1);
+    }
+  };
+
+eachRow("Refusals in a frame", ["Code", "code"], {
+  "4400, HEADERS": refusedInAFrame(400, {
+    headers: schema(() => ({ issues: [{ message: "no" }] })),
+  }),
+  "4500, HEADERS": refusedInAFrame(500, { headers: schema(throws) }),
+  "4403, CONNECT": refusedInAFrame(403, { onConnect: throws }, { onConnect: async () => throws() }),
+  "4400 to 4599, CONNECT": async (t, row) => {
+    for (const status of [400, 401, 599]) {
+      const onConnect = () => {
+        throw { status };
+      };
+      await refusedInAFrame(status, { onConnect })(t, row);
+    }
+  },
+  "4500, CONNECT": refusedInAFrame(500, { onConnect: () => 1 }),
+  "4503, TIMEOUT": refusedInAFrame(503, {
+    onConnect: () => new Promise(() => {}),
+    options: { handshakeTimeout: 300 },
+  }),
+});
+
 eachRow("Malformed requests", ["Body"], {
+  "The zocket.h. subprotocol is not unpadded base64url of a JSON object of strings.": says(
+    offering("zocket.1", "zocket.h."),
+    offering("zocket.1", `${EMPTY}=`),
+    offering("zocket.h.W10", "zocket.1"),
+  ),
+  "The request has more than one zocket.h. subprotocol.": says(offering("zocket.1", EMPTY, EMPTY)),
+  "The request has a zocket.h. subprotocol, but does not offer zocket.1.": says(offering(EMPTY)),
   "The request is HTTP/1.0; WebSocket needs HTTP/1.1. A proxy in front may need proxy_http_version 1.1.":
     says(
       request({}, "GET / HTTP/1.0"),
@@ -393,7 +446,7 @@ test("each text of a 400 for a malformed request is a row of docs/errors.md", ()
       text,
     );
   }
-  assert.equal(source.length, 12);
+  assert.equal(source.length, 15);
 });
 
 /** A request that nobody decides about in time; tried again where the machine was too busy to read it within that time. */

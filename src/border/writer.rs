@@ -2,7 +2,7 @@
 
 use crate::{
     border::{
-        codes::opcode,
+        codes::{opcode, word},
         handle::Handle,
         words::{push, push_length, push_padded, push_payload_length, push_text},
     },
