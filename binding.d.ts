@@ -22,6 +22,15 @@ export declare class NativeServer {
   get port(): number
   /** The address that is listened on. */
   get hostname(): string
+  /** Whether it speaks TLS. */
+  get secure(): boolean
+  /**
+   * Gives new handshakes other certificates and keys.
+   *
+   * @throws `TypeError` for a wrong option, or if the server does not speak TLS; `Error` with the code `ETLS` for material that
+   * cannot be used.
+   */
+  setTls(material: unknown): void
   /** How many I/O threads there are. */
   get shards(): number
   /** How many calls of one client may be under way. */

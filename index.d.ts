@@ -34,6 +34,8 @@ export type {
   RefusalReason,
   ServerMetrics,
   ServerOptions,
+  TlsIdentity,
+  TlsOptions,
   ZocketServer,
 } from "./dist/public.js";
 

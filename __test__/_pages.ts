@@ -17,6 +17,7 @@ import path from "node:path";
 import { after, before, type TestContext } from "node:test";
 import { pathToFileURL } from "node:url";
 
+import { Authority } from "./_certificates.ts";
 import { Child, ROOT } from "./_child.ts";
 
 /** The text of a page, by its path from the repository's folder. */
@@ -80,7 +81,12 @@ export const COMPILERS = { "TypeScript 7": "typescript", "TypeScript 5.9": "type
 const INSTALLED = ["zod", "valibot", "ws", "@types/ws", "@types/node", "@standard-schema/spec"];
 
 /** Node 20 has no `WebSocket` of its own; the pages' readers are told so once. */
-const GIVEN = `import { WebSocket } from "ws";\nglobalThis.WebSocket ??= WebSocket;\n`;
+const GIVEN = `
+import { WebSocket } from "ws";
+globalThis.WebSocket ??= WebSocket;
+// Where the certificates are that pages read.
+process.chdir(import.meta.dirname);
+`;
 
 /** Compiles files before the tests of a spec, in one project, since a compiler's start costs seconds. */
 export class Project {
@@ -103,7 +109,9 @@ export class Project {
   start(t: TestContext, file: string, env: NodeJS.ProcessEnv = {}): Child {
     const given = pathToFileURL(path.join(this.#folder, "given.mjs")).href;
     const program = path.join(this.#folder, COMPILERS["TypeScript 7"], file);
-    return new Child(t, process.execPath, ["--import", given, program], env);
+    // Readers are told to have Node trust a certificate of their own so.
+    const trust = { NODE_EXTRA_CA_CERTS: path.join(this.#folder, "ca.pem") };
+    return new Child(t, process.execPath, ["--import", given, program], { ...trust, ...env });
   }
 
   async #build(sources: Readonly<Record<string, string>>): Promise<void> {
@@ -124,6 +132,11 @@ export class Project {
     this.#write("package.json", '{ "type": "module" }');
     this.#write("tsconfig.json", JSON.stringify({ compilerOptions, files }));
     this.#write("given.mjs", GIVEN);
+    const authority = new Authority();
+    const { cert, key } = authority.issue("localhost");
+    this.#write("ca.pem", authority.cert);
+    this.#write("cert.pem", cert);
+    this.#write("key.pem", key);
     for (const [name, text] of Object.entries(sources)) this.#write(name, text);
     await Promise.all(Object.entries(COMPILERS).map((compiler) => this.#compile(...compiler)));
   }

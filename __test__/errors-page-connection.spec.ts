@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import type { RefusalReason } from "@zocket/core";
+import type { RefusalReason, ServerOptions } from "@zocket/core";
 
+import { Authority } from "./_certificates.ts";
 import { eachRow, inSources, rowsOf, valuesOf, type Case } from "./_errors-page.ts";
 import { ask, frame, Raw, request, said, type Answer } from "./_raw.ts";
 import { Client, serve, type Given, type Headers } from "./_support.ts";
@@ -307,10 +308,11 @@ eachRow("Refused upgrades", ["Status", "refused", "At fault"], {
 });
 
 /** A row whose body these requests are answered with. */
-const says =
-  (...requests: (string | Buffer)[]): Case =>
+const says = (...requests: (string | Buffer)[]): Case => saysWith({}, ...requests);
+const saysWith =
+  (options: ServerOptions, ...requests: (string | Buffer)[]): Case =>
   async (t, row) => {
-    const app = serve(t);
+    const app = serve(t, { options });
     for (const bytes of requests) {
       const { status, body } = await ask(t, app.port, bytes);
       assert.deepEqual(
@@ -388,9 +390,8 @@ eachRow("Malformed requests", ["Body"], {
     request({}, "GET / HTTP/1.2"),
     "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
   ),
-  "The request is TLS, but this port speaks plain HTTP: use ws://, or a proxy that ends TLS.": says(
-    Buffer.of(0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3),
-  ),
+  "The request is TLS, but this port speaks plain HTTP: use ws://, or give the server the option tls.":
+    says(Buffer.of(0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3)),
   "The first line of the request is not GET /path HTTP/1.1.": says(
     "nonsense\r\n\r\n",
     request({}, "GET  / HTTP/1.1"),
@@ -427,6 +428,11 @@ eachRow("Malformed requests", ["Body"], {
       request({ "Sec-WebSocket-Key": key }),
     ),
   ),
+  "The request is plain HTTP, but this port speaks TLS: use wss:// or https://.": saysWith(
+    { tls: new Authority().issue() },
+    request(),
+    "HEAD / HTTP/1.1\r\n",
+  ),
   "The request announces a body. An upgrade request has none.": says(
     request({ "Content-Length": "1" }),
     request({ "Transfer-Encoding": "chunked" }),
@@ -446,7 +452,7 @@ test("each text of a 400 for a malformed request is a row of docs/errors.md", ()
       text,
     );
   }
-  assert.equal(source.length, 15);
+  assert.equal(source.length, 16);
 });
 
 /** A request that nobody decides about in time; tried again where the machine was too busy to read it within that time. */

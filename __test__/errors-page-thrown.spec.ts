@@ -9,6 +9,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { WebSocket } from "ws";
 
 import { eachRow, inSources, valuesOf, type Case } from "./_errors-page.ts";
+import { Authority } from "./_certificates.ts";
 import { Child } from "./_child.ts";
 import { anything, Client, serve, type Given } from "./_support.ts";
 import { soon, until } from "./_wait.ts";
@@ -96,6 +97,14 @@ eachRow("Thrown with a code", ["code", "Thrown by"], {
   "ELISTEN, createServer": withoutDescriptors(0),
   // One for the listener, none for the thread.
   "EAGAIN, createServer": withoutDescriptors(1),
+  "ETLS, createServer": unable(() => ({ tls: { cert: "", key: "" } })),
+  "ETLS, server.setTls": async (t, { code }) => {
+    const { server } = serve(t, { options: { tls: new Authority().issue() } });
+    hasCode(
+      thrownBy(() => server.setTls({ cert: "", key: "" })),
+      code,
+    );
+  },
   "TOO_MANY_ROOMS, ctx.rooms.join": async (t, { code }) => {
     let thrown: unknown;
     const app = serve(t, {
@@ -229,7 +238,7 @@ eachRow("At the client", ["code", "At fault"], {
 describe("nothing that the code can throw is missing in docs/errors.md:", () => {
   test("codes of the binding and of the TypeScript", () => {
     const codes = [
-      ...inSources(["napi/src/error.rs"], /"(E[A-Z]+)"/g).flat(),
+      ...inSources(["napi/src/error.rs", "napi/src/tls.rs"], /"(E[A-Z]+)"/g).flat(),
       ...inSources(["ts/context/rooms.ts"], /code: "([A-Z_]+)"/g).flat(),
     ];
     assert.deepEqual(valuesOf("Thrown with a code", "code"), codes.toSorted());

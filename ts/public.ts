@@ -21,6 +21,8 @@ export type {
   RoutedServer,
   ServerMetrics,
   ServerOptions,
+  TlsIdentity,
+  TlsOptions,
   ZocketServer,
 } from "./server/types.js";
 export type { MessageBuilder, MiddlewareFn, MiddlewareResult } from "./types/builder.js";

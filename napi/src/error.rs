@@ -18,6 +18,11 @@ pub(crate) fn throw(env: Env, error: &zocket::Error) -> Error {
         zocket::Error::Bind { source, .. } => bind_code(source),
         _ => "EAGAIN",
     };
+    throw_code(env, message, code)
+}
+
+/// Throws an `Error` with a code.
+pub(crate) fn throw_code(env: Env, message: String, code: &str) -> Error {
     match env.throw_error(&message.replace('\0', "\\0"), Some(code)) {
         Ok(()) => Error::new(Status::PendingException, message),
         Err(error) => error,

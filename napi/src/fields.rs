@@ -2,7 +2,7 @@
 //!
 //! Reading an option records its name, so the list of known names always matches the code.
 
-use std::cell::RefCell;
+use std::{borrow::Cow, cell::RefCell};
 
 use napi::bindgen_prelude::{JsObjectValue, Object, Result, Unknown};
 use napi::{Env, Error};
@@ -22,7 +22,7 @@ pub(crate) struct Fields<'env> {
     object: Object<'env>,
     /// The function that takes the object, and the text between it and a name in errors.
     function: &'static str,
-    between: &'static str,
+    between: Cow<'static, str>,
     aliases: Aliases,
     asked: RefCell<Vec<&'static str>>,
 }
@@ -32,14 +32,14 @@ impl<'env> Fields<'env> {
         env: Env,
         object: Object<'env>,
         function: &'static str,
-        between: &'static str,
+        between: impl Into<Cow<'static, str>>,
         aliases: Aliases,
     ) -> Self {
         Self {
             env,
             object,
             function,
-            between,
+            between: between.into(),
             aliases,
             asked: RefCell::default(),
         }

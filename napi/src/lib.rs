@@ -12,3 +12,5 @@ mod object;
 mod options;
 mod policy;
 mod server;
+#[cfg(feature = "tls")]
+mod tls;

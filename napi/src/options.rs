@@ -14,6 +14,8 @@ use zocket::{
 
 use crate::check::{is_function, is_undefined, type_error, unexpected};
 use crate::fields::{Aliases, Fields};
+#[cfg(feature = "tls")]
+use crate::tls;
 
 /// Largest integer a double holds exactly.
 const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
@@ -26,6 +28,9 @@ const ALIASES: Aliases = &[
     ("bind", "hostname"),
     ("host", "hostname"),
     ("ip", "hostname"),
+    ("https", "tls"),
+    ("ssl", "tls"),
+    ("cert", "tls"),
     ("pathname", "path"),
     ("route", "path"),
     ("checkorigin", "allowedOrigins"),
@@ -112,6 +117,10 @@ pub(crate) fn config(env: Env, options: &Object<'_>, memory: f64, heap: f64) -> 
     };
     if let Some(port) = options.whole("port", 0, u16::MAX.into(), "an integer from 0 to 65535")? {
         config.port = u16::try_from(port).unwrap_or_default();
+    }
+    #[cfg(feature = "tls")]
+    if let Some(value) = options.get("tls")? {
+        config.tls = Some(tls::material(env, "createServer", ": options.tls", value)?);
     }
     config.hostname = options.text("hostname", "a host name or address", |it| !it.is_empty())?;
     let path = "a path that starts with / and has no ? or #";

@@ -7,7 +7,7 @@ use std::{
 
 use napi::{
     Env, Error, JsString, Status,
-    bindgen_prelude::{BufferSlice, Function, Object, Result},
+    bindgen_prelude::{BufferSlice, Function, Object, Result, Unknown},
     threadsafe_function::ThreadsafeFunction,
 };
 use napi_derive::napi;
@@ -16,7 +16,10 @@ use zocket::{
     border::codes::{head, limit::BATCH_EVENTS},
 };
 
+#[cfg(feature = "tls")]
+use crate::tls;
 use crate::{
+    check::type_error,
     error,
     events::{Bell, Sink},
     memory, metrics, options, policy,
@@ -92,6 +95,33 @@ impl NativeServer {
     #[napi(getter, catch_unwind)]
     pub fn hostname(&self) -> String {
         self.server.address().ip().to_string()
+    }
+
+    /// Whether it speaks TLS.
+    #[napi(getter, catch_unwind)]
+    pub fn secure(&self) -> bool {
+        #[cfg(feature = "tls")]
+        let secure = self.server.config().tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        let secure = false;
+        secure
+    }
+
+    /// Gives new handshakes other certificates and keys.
+    ///
+    /// @throws `TypeError` for a wrong option, or if the server does not speak TLS; `Error` with the code `ETLS` for material that
+    /// cannot be used.
+    #[napi(catch_unwind)]
+    pub fn set_tls(&self, env: Env, material: Unknown<'_>) -> Result<()> {
+        if !self.secure() {
+            let message = "server.setTls: the server was created without the option tls";
+            return Err(type_error(env, message));
+        }
+        #[cfg(feature = "tls")]
+        let _ = (self.server).set_tls(tls::material(env, "server.setTls", ": tls", material)?);
+        #[cfg(not(feature = "tls"))]
+        let _ = material;
+        Ok(())
     }
 
     /// How many I/O threads there are.

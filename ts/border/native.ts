@@ -34,6 +34,8 @@ export type NativeMetrics = Readonly<Record<string, number | Readonly<Record<str
 export interface Native {
   readonly port: number;
   readonly hostname: string;
+  /** Whether it speaks TLS. */
+  readonly secure: boolean;
   readonly shards: number;
   /** How many handler calls of one client may be under way. */
   readonly maxHandlersInFlight: number;
@@ -44,6 +46,8 @@ export interface Native {
    * Returns `null` if there are no events.
    */
   take(shard: number, heads: Buffer): string | null;
+  /** Gives new handshakes other certificates and keys. */
+  setTls(material: unknown): void;
   /** Stops reading all clients, or reads them again. */
   hold(isHeld: boolean): void;
   /** From now on events have a weight. */
@@ -74,6 +78,12 @@ export type StartNative = (
 export const startNative: StartNative = (options, incoming, outgoing, bell) => {
   const start = () => new binding.NativeServer(options, incoming, outgoing, bell, memory(), heap());
   return isForeign ? atHome(start) : start();
+};
+
+/** Gives new handshakes of a server other certificates and keys. */
+export const setTls = (native: Native, material: unknown): void => {
+  const set = () => native.setTls(material);
+  return isForeign ? atHome(set) : set();
 };
 
 /** Makes the result of `zocket.create` from the config, the message builder and the router. */

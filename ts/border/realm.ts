@@ -2,7 +2,7 @@
 // an error of the addon would not be an instance of the module's `TypeError`. Only set-up functions use this file.
 
 /** The beginnings of the addon's error texts. An error that user code throws in a getter passes through as it is. */
-const OWN = /^(?:zocket\.create|createServer): /;
+const OWN = /^(?:zocket\.create|createServer|server\.setTls): /;
 
 /** Calls the addon; an error that it made becomes one of this realm. */
 export function atHome<TResult>(call: () => TResult): TResult {

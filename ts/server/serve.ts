@@ -1,7 +1,7 @@
 // Puts the parts together around a listening engine, and returns their public face.
 import { Commands } from "../border/commands.js";
 import { HandOver } from "../border/hand-over.js";
-import { type Native, type NativeMetrics, type StartNative } from "../border/native.js";
+import { setTls, type Native, type NativeMetrics, type StartNative } from "../border/native.js";
 import { Admissions } from "../connections/admissions.js";
 import { Disconnects } from "../connections/disconnects.js";
 import { Clients } from "../context/clients.js";
@@ -81,12 +81,13 @@ export function serve(
   return {
     port,
     hostname,
-    url: `ws://${hostOf(hostname)}:${port}`,
+    url: `${native.secure ? "wss" : "ws"}://${hostOf(hostname)}:${port}`,
     send: outlet.send,
     publish: (room, route, ...[payload]) =>
       outlet.publish("server", "publish", room, route, payload),
     clientCount,
     metrics: () => metricsOf(native.metrics(), clientCount()),
+    setTls: (material) => setTls(native, material),
     stop: (how) => stop.stop(endingOf(how)),
     ref() {
       // After the end of the server, nothing would let Node exit again.

@@ -5,6 +5,49 @@ import type { OutgoingPayloads, Sender } from "../types/context.js";
 import type { RoutesOf } from "../types/routes.js";
 import type { PayloadArguments } from "../types/shape.js";
 
+/** A certificate and its key, as PEM. */
+export interface TlsIdentity {
+  /** The server's certificate, followed by the intermediate ones. */
+  readonly cert: string | Uint8Array;
+  /** The private key of the first certificate: RSA from 2,048 to 4,096 bits, ECDSA with P-256 or P-384, or Ed25519. */
+  readonly key: string | Uint8Array;
+  /**
+   * The passphrase of an encrypted key. Such a key must be in PKCS#8.
+   * @default none
+   */
+  readonly passphrase?: string | undefined;
+}
+
+/** The option `tls`. Names and meanings are those of Node's `tls`. */
+export interface TlsOptions extends TlsIdentity {
+  /**
+   * Certificates of the authorities that issue the certificates of clients.
+   * @default none
+   */
+  readonly ca?: string | Uint8Array | readonly (string | Uint8Array)[] | undefined;
+  /**
+   * Asks clients for a certificate. Needs `ca`.
+   * @default false
+   */
+  readonly requestCert?: boolean | undefined;
+  /**
+   * With `requestCert`: refuses clients without a certificate that an authority in `ca` issued. If `false`, it lets them in,
+   * and does not show you their certificate.
+   * @default true
+   */
+  readonly rejectUnauthorized?: boolean | undefined;
+  /**
+   * The oldest version of TLS that clients may use.
+   * @default "TLSv1.2"
+   */
+  readonly minVersion?: "TLSv1.2" | "TLSv1.3" | undefined;
+  /**
+   * Other certificates, by the name of the server that a client asks for. `*.example.com` matches one label.
+   * @default none
+   */
+  readonly sni?: { readonly [serverName: string]: TlsIdentity } | undefined;
+}
+
 /** Options of `createServer`. */
 export interface ServerOptions {
   /**
@@ -17,6 +60,11 @@ export interface ServerOptions {
    * @default all interfaces
    */
   readonly hostname?: string | undefined;
+  /**
+   * Certificate and key for `wss://`. The port then takes TLS only.
+   * @default none: `ws://`
+   */
+  readonly tls?: TlsOptions | undefined;
   /**
    * The path that clients must use, whatever the query. It starts with `/`. Requests for other paths get 404.
    * @default any path
@@ -218,12 +266,20 @@ export interface AnyServer {
   readonly port: number;
   /** The address that it listens on, such as `127.0.0.1`, even if the option `hostname` was a name. */
   readonly hostname: string;
-  /** The address for clients: `ws://host:port`. The host is `localhost` if the server listens on all interfaces. */
+  /** The address for clients: `ws://host:port`, or `wss://host:port` with `tls`. The host is `localhost` if the server listens on all interfaces. */
   readonly url: string;
   /** How many clients are connected. A client counts from the 101 until its `onDisconnect` begins. */
   clientCount(): number;
   /** The server's counters, as they are now. */
   metrics(): ServerMetrics;
+  /**
+   * Replaces the option `tls`. New handshakes use the new certificates and keys. Open connections stay. If it throws, the old
+   * ones stay.
+   *
+   * @throws `TypeError` for a wrong option, or if the server was created without `tls`. `Error` with the code `ETLS` for a
+   *   certificate or key that cannot be used.
+   */
+  setTls(tls: TlsOptions): void;
   /**
    * Stops the server. It stops listening, sends the messages that wait, and closes the connections with 1001. It gives the
    * closing handshakes 5 s and `onDisconnect` 10 s, and then resolves. It never rejects. Calling it twice is fine.
