@@ -37,7 +37,7 @@ pub enum BadEnvelope {
     #[error("the message is not a JSON object")]
     NotObject,
     /// The object has no `type`, or its `type` is not a string.
-    #[error("the message has no string `type`")]
+    #[error("the `type` of the message is missing or not a string")]
     NoType,
     /// The key stands there twice, and which one counts would be a guess.
     #[error("the message has more than one `{0}`")]

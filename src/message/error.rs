@@ -1,4 +1,4 @@
-//! `$error`: why a message is refused, and how its sender is told.
+//! The `$error` reply to a bad message: its codes, its texts and its JSON.
 
 use std::io::Write;
 
@@ -25,7 +25,7 @@ macro_rules! codes {
                 }
             }
 
-            /// What the sender is told, if there is nothing more exact to say.
+            /// The text for the sender, unless a more exact one is known.
             #[must_use]
             pub const fn text(self) -> &'static str {
                 match self {
@@ -43,16 +43,16 @@ macro_rules! codes {
 }
 
 codes! {
-    /// It is not an envelope. The sender is told what is wrong with it.
+    /// It is not an envelope. The `$error` says what is wrong with it.
     BadMessage: "BAD_MESSAGE", "the message is not an envelope";
     /// The route does not exist.
-    NoRoute: "NO_ROUTE", "there is no such route";
+    NoRoute: "NO_ROUTE", "the server has no handler for this route";
     /// It came too soon after the others.
-    RateLimited: "RATE_LIMITED", "too many messages within a second";
+    RateLimited: "RATE_LIMITED", "the client sent too many messages within a second";
     /// The owner's schema refused its payload, or threw.
     InvalidPayload: "INVALID_PAYLOAD", "the payload is not valid";
     /// A middleware of the owner threw.
-    Rejected: "REJECTED", "the message was rejected";
+    Rejected: "REJECTED", "a middleware rejected the message";
     /// A handler of the owner threw.
     HandlerError: "HANDLER_ERROR", "the handler failed";
 }
@@ -66,16 +66,16 @@ pub const MAX_ISSUES_AND_ROUTE: usize = MAX_ERROR
     - BadCode::InvalidPayload.name().len()
     - BadCode::InvalidPayload.text().len();
 
-/// What an `$error` tells. Fields that are `None` are left out.
+/// The content of an `$error`. Fields that are `None` are left out.
 #[derive(Debug, Clone, Copy)]
 pub struct ErrorPayload<'a> {
     /// Why the message was refused.
     pub code: BadCode,
-    /// The wire name of the message: JSON text, so that it is told as it came.
+    /// The wire name of the message as JSON text, exactly as it came.
     pub route: Option<&'a str>,
     /// The reason, for people.
     pub message: &'a str,
-    /// What a schema found: JSON text.
+    /// The issues that a schema found: JSON text.
     pub issues: Option<&'a [u8]>,
     /// After how many milliseconds the next message is let through.
     pub retry_after_ms: Option<u64>,

@@ -135,7 +135,10 @@ fn a_missing_type_or_one_that_is_no_string_is_bad() {
         r#"{"type":["a"]}"#,
         r#"{"type":{"type":"a"}}"#,
     ] {
-        assert_eq!(complaint(text), "the message has no string `type`");
+        assert_eq!(
+            complaint(text),
+            "the `type` of the message is missing or not a string"
+        );
     }
 }
 
@@ -201,7 +204,10 @@ fn deep_nesting_does_not_overflow_the_stack() {
     let text = format!(r#"{{"x":{balanced},"type":"a","payload":{balanced}}}"#);
     assert_eq!(split(&text).1, Some(balanced.as_str()));
     let text = format!(r#"{{"type":{balanced}}}"#);
-    assert_eq!(complaint(&text), "the message has no string `type`");
+    assert_eq!(
+        complaint(&text),
+        "the `type` of the message is missing or not a string"
+    );
 }
 
 fn frame(prefix: &[u8], payload: Option<&[u8]>) -> Vec<u8> {
