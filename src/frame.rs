@@ -1,4 +1,4 @@
-//! The bytes of RFC 6455, section 5: frames as they come, frames as they leave.
+//! The bytes of RFC 6455, section 5: incoming and outgoing frames.
 
 pub(crate) mod deflate;
 pub(crate) mod fault;

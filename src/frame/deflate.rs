@@ -1,12 +1,12 @@
-//! Compressed messages as RFC 7692 has them: each is a DEFLATE stream of its own, without the four bytes that end its last
-//! block.
+//! Compresses and inflates messages as RFC 7692 says. Each message is a separate DEFLATE stream, without the four bytes that end its
+//! last block.
 //!
 //! Nothing is kept from one message to the next, so one [`Deflater`] and one [`Inflater`] serve any number of connections.
 
 use std::num::NonZeroU8;
 
-/// What a receiver puts behind a message: the tail that was not sent, and an empty last block. Without the latter, nobody could
-/// tell a message that is complete from one that is cut off.
+/// The bytes that a receiver puts behind a message: the tail that was not sent, and an empty last block. Without the latter, a
+/// complete message could not be told from one that is cut off.
 pub(crate) const END: [u8; 9] = [0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff];
 
 /// A message may be compressed to no more than a few bytes more than it has: RFC 1951, section 3.2.4, has blocks of bytes as
@@ -57,7 +57,7 @@ pub(crate) use with_zlib::{Deflater, Inflater};
 #[cfg(not(feature = "deflate"))]
 pub(crate) use without::{Deflater, Inflater};
 
-/// What one step of inflating did.
+/// The result of one step of inflating.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Step {
     /// Bytes taken of what was given.
@@ -75,7 +75,7 @@ mod with_zlib {
     use super::{Step, Window};
     use crate::frame::fault::Fault;
 
-    /// What ends each message's stream (RFC 7692, section 7.2.1), and is not sent.
+    /// The end of each message's stream (RFC 7692, section 7.2.1), which is not sent.
     const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
     /// Compresses messages.

@@ -1,6 +1,6 @@
-//! What is wrong with what a client sends, and how it is told.
+//! The faults in a client's frames, with their close codes.
 
-/// What a client did wrong; its connection is over.
+/// A fault of a client, which ends its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// A header breaks the protocol.

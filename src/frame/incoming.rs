@@ -1,7 +1,7 @@
 //! Follows the frames of one connection by their headers (RFC 6455 5.2).
 //!
-//! A header is checked as soon as its bytes are there. So a client that breaks the protocol, or announces too much, is not
-//! waited for.
+//! It checks a header as soon as its bytes are there. So the engine does not wait for the rest of a frame that breaks the protocol
+//! or announces too much.
 
 use crate::frame::{
     BINARY, CLOSE, COMPRESSED, CONTINUATION, CONTROL, FIN, LENGTH, LENGTH_16, LENGTH_64, MASK,
@@ -99,7 +99,7 @@ impl Frame {
         }
     }
 
-    /// What a message may have as it comes. One that does not shrink may be a little longer compressed.
+    /// How many bytes a message may have as it comes. Compression can make a message a little longer.
     fn limit(&self, max_payload: usize) -> usize {
         if self.compressed {
             longest_compressed(max_payload)

@@ -52,7 +52,7 @@ pub(crate) fn is_pong(frame: &[u8]) -> bool {
     frame.first() == Some(&(FIN | PONG))
 }
 
-/// What a frame's header says.
+/// The content of a frame's header.
 pub(crate) struct FrameHead {
     /// Bytes of the frame, its header included: at least one, and no more than there are.
     pub(crate) length: usize,

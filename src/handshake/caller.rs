@@ -1,4 +1,4 @@
-//! Who asks, as the transport knows it: before anything that a request says.
+//! The client of a request, as the transport knows it. The request itself has not been read yet.
 
 use std::{net::IpAddr, sync::Arc};
 

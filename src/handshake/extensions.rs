@@ -1,4 +1,4 @@
-//! permessage-deflate in the handshake (RFC 7692, section 7.1): reads what a client offers, and says what is accepted.
+//! permessage-deflate in the handshake (RFC 7692, section 7.1): reads a client's offer, and writes the answer.
 //!
 //! No context is taken over from one message to the next, in either direction, so that a connection costs no memory. Clients
 //! may always be told so, whether they offer it or not.

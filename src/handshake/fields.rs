@@ -1,4 +1,4 @@
-//! The header fields of one request: looks them up, and merges them with what the client named into what the owner sees.
+//! The header fields of one request. Looks fields up, and merges them with the values that the client named itself.
 
 use httparse::Header;
 

@@ -1,14 +1,14 @@
-//! What proxies in front say about a client, as far as they are believed.
+//! Reads what trusted proxies in front say about a client.
 //!
-//! A proxy opens a connection of its own, so its address hides that of the client. It says in `X-Forwarded-For` where the
-//! request came from, behind what the proxies before it have said. So the walk begins at the right, and goes on for as long
-//! as each address is that of a proxy which is believed. What stands further left may come from anybody.
+//! A proxy opens a new connection, so its address hides that of the client. It appends the address that it saw to
+//! `X-Forwarded-For`. So the walk begins at the right, and continues while each address is that of a trusted proxy. The entries
+//! further left may come from anybody.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::{authority::Authority, caller::Caller, fields::Fields, proxy::TrustProxy};
 
-/// Who asks, as far as it is believed.
+/// The client, as far as the server believes it.
 #[derive(Debug)]
 pub(super) struct Client<'a> {
     /// Its address; `None` if nobody knows it.
@@ -21,7 +21,7 @@ pub(super) struct Client<'a> {
     pub(super) host: Option<Authority<'a>>,
 }
 
-/// Who asks, after what is believed of these fields.
+/// The client, after the trusted part of these fields.
 pub(super) fn client<'a>(trust: &TrustProxy, caller: &Caller, fields: &Fields<'a>) -> Client<'a> {
     let mut client = Client {
         address: caller.address(),

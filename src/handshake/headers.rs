@@ -1,4 +1,4 @@
-//! What the owner sees of a request's head.
+//! The headers that the owner sees.
 
 /// Header fields and query parameters merged: first the fields, names in lower case, then the parameters, as they are
 /// spelled and in lower case. Each name stands here once.

@@ -1,8 +1,8 @@
-//! What can be wrong with a request that breaks the rules of HTTP or of the opening handshake, and how the peer is told.
+//! The faults of a request that breaks the rules of HTTP or of the opening handshake, and their texts for the client.
 
 use super::refusal::{Reason, Refusal};
 
-/// What is wrong with a request head. The texts never repeat bytes of the request.
+/// A fault of a request head. The texts never repeat bytes of the request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Malformed {
     /// A TLS handshake on a port that speaks plain HTTP.
@@ -12,13 +12,13 @@ pub(super) enum Malformed {
     NoTls,
     /// A control character other than tab, or half a line break.
     Control,
-    /// The first line is no request line.
+    /// The first line is not a request line.
     RequestLine,
     /// Another version of HTTP than 1.0 and 1.1.
     HttpVersion,
     /// HTTP/1.0, which has no upgrades.
     Http10,
-    /// A line after the first one is no header.
+    /// A line after the first one is not a header.
     HeaderLine,
     /// A header that must be there is missing.
     Missing(&'static str),

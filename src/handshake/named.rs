@@ -1,4 +1,4 @@
-//! What a client names as its headers, in its subprotocol or in the query: merged with the fields of its request.
+//! Merges the headers that a client names, in its subprotocol or in the query, with the fields of its request.
 
 use std::{
     borrow::Cow,
@@ -18,7 +18,7 @@ enum Place {
     Named(usize),
 }
 
-/// What the client named, by all names it goes by: each as it is spelled and in lower case.
+/// The values that the client named. Each has two names: as the client spelled it, and in lower case.
 pub(super) struct Named<'a> {
     /// The fields of the request, which win over everything.
     fields: Headers,

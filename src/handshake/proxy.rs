@@ -1,4 +1,4 @@
-//! Which proxies in front are believed. What they say is in `forwarded`.
+//! Decides which proxies in front are trusted. `forwarded` reads what they say.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

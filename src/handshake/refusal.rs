@@ -24,7 +24,7 @@ macro_rules! reasons {
                 }
             }
 
-            /// What the peer is told when the owner has nothing to say.
+            /// The text for the client, unless the owner gives another one.
             const fn text(self) -> &'static str {
                 match self {
                     $(Reason::$reason => $text,)*

@@ -1,6 +1,6 @@
 //! The answer that accepts an upgrade: the 101, made of what the handshake has settled.
 
-/// What the 101 says. The connection changes to frames right behind it.
+/// The content of the 101. The connection changes to frames right behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SwitchingProtocols<'a> {
     /// The value of `Sec-WebSocket-Accept`.

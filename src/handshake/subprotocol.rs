@@ -1,7 +1,7 @@
-//! `Sec-WebSocket-Protocol`: which subprotocol is spoken, and what a client of ours says in it.
+//! `Sec-WebSocket-Protocol`: selects the subprotocol, and reads the headers that our client puts there.
 //!
-//! A browser lets a page set no header of an upgrade request but this one. So our client offers `zocket.1`, and beside it
-//! a token that holds its headers. They are in no URL then, and so in no access log.
+//! This is the only header of an upgrade request that a page in a browser can set. So our client offers `zocket.1`, and also a
+//! token that holds its headers. That keeps them out of URLs and access logs.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{headers::is_token, malformed::Malformed};
 
-/// What our own client speaks: the envelopes, `$welcome`, `$refused`, `$ping` and `$pong`.
+/// The subprotocol of our client: the envelopes, `$welcome`, `$refused`, `$ping` and `$pong`.
 pub const ZOCKET: &str = "zocket.1";
 /// Names that begin so are the library's.
 pub const RESERVED: &str = "zocket.";
@@ -25,7 +25,7 @@ pub(super) const PROTOCOL: &str = "sec-websocket-protocol";
 pub enum Subprotocol {
     /// None, as the client offers none that is spoken here.
     None,
-    /// That of our own client.
+    /// The subprotocol of our client.
     Zocket,
     /// One of the owner's.
     Other(String),
@@ -46,7 +46,7 @@ impl Subprotocol {
 /// Headers that the client names in its subprotocol, in the order they stand there.
 pub(super) type Claims = Vec<(String, String)>;
 
-/// What became of a client's offer.
+/// The result of a client's offer.
 pub(super) struct Settled {
     pub(super) protocol: Subprotocol,
     pub(super) claims: Claims,
@@ -86,7 +86,7 @@ pub fn is_subprotocol(name: &str) -> bool {
     is_token(name) && !name.starts_with(RESERVED)
 }
 
-/// What stands in a token: unpadded base64url of a JSON object whose values are strings.
+/// The content of a token: unpadded base64url of a JSON object whose values are strings.
 fn decode(token: &[u8]) -> Option<Claims> {
     let json = BASE64URL_NOPAD.decode(token).ok()?;
     let Pairs(claims) = serde_json::from_str(str::from_utf8(&json).ok()?).ok()?;

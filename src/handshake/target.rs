@@ -7,7 +7,7 @@ use super::authority::Authority;
 pub(super) struct Target<'a> {
     /// Starts with a slash.
     pub(super) path: &'a str,
-    /// Empty when there is none.
+    /// Empty if the target has no query.
     pub(super) query: &'a str,
 }
 

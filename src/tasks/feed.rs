@@ -1,7 +1,7 @@
-//! What arrives for one connection, frame by frame: messages are put together here, control frames go to tungstenite.
+//! Takes the bytes of one connection, frame by frame. It puts messages together itself, and gives control frames to tungstenite.
 //!
-//! tungstenite sets memory aside for what a frame announces, keeps it for ever, and copies what comes in fragments once
-//! more. So it never sees a message. It reads control frames, which are short, and answers them.
+//! tungstenite never sees a message. It would reserve the memory that a frame announces and keep it for ever, and it would copy
+//! fragments once more. It reads control frames, which are short, and answers them.
 
 use std::{
     io::{self, Read, Write},
@@ -56,7 +56,7 @@ impl Arrived {
     }
 }
 
-/// What is there to be read.
+/// The next thing to read.
 pub(crate) enum Next {
     /// A complete message.
     Message(Message),
@@ -68,7 +68,7 @@ pub(crate) enum Next {
     Nothing,
 }
 
-/// What one connection reads from and tungstenite writes to. Never a socket.
+/// The bytes that tungstenite reads for one connection, and those that it writes. Never a socket.
 ///
 /// The socket is read into one large scratch per shard and served from there.
 pub(crate) struct Feed {

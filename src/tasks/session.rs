@@ -37,7 +37,7 @@ use crate::{
     transport::stream::Reader,
 };
 
-/// What tungstenite keeps for each connection: room for the longest control frame (RFC 6455 5.5) with its header.
+/// The memory that tungstenite keeps for each connection: room for the longest control frame (RFC 6455 5.5) with its header.
 const READ_BUFFER: usize = MAX_CONTROL + 2 + MASK;
 /// Room for tungstenite's own frames; the feed takes them at once, so one is all there is.
 const WRITE_BUFFER: usize = 1024;
@@ -55,7 +55,7 @@ enum End {
     Reset,
 }
 
-/// What woke the task.
+/// The reason why the task woke.
 enum Wake {
     /// There is something to read, and whether it filled the scratch.
     Input {
@@ -90,7 +90,7 @@ struct Task {
 
 /// Serves an open connection to its end.
 ///
-/// What an open connection keeps is made outside the future, which would keep the arguments of an `async fn` twice.
+/// Makes the state of an open connection outside the future, because the future of an `async fn` would keep its arguments twice.
 pub(crate) fn run(open: Open) -> impl Future<Output = ()> {
     let Open {
         registered,
@@ -359,7 +359,7 @@ impl Task {
     }
 }
 
-/// What a protocol may do about a message of one connection.
+/// The steps that a protocol may take for a message of one connection.
 struct Sender<'a> {
     shard: &'a Rc<Shard>,
     connection: &'a Rc<Connection>,
@@ -406,7 +406,7 @@ fn is_held(shard: &Shard, connection: &Rc<Connection>) -> bool {
     connection.read_gate.is_paused() || shard.waits_for_inbox(connection)
 }
 
-/// What tungstenite found.
+/// The frame that tungstenite read.
 fn end_of(error: &tungstenite::Error) -> End {
     match error {
         tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => End::Closed,
