@@ -15,7 +15,7 @@ use crate::{
     object,
 };
 
-/// What other libraries call the options.
+/// The names that other libraries use for the options.
 const ALIASES: Aliases = &[
     ("certificate", "cert"),
     ("certfile", "cert"),

@@ -41,7 +41,7 @@ impl Turn {
 
 /// A compressed message on its way to become a message.
 pub(crate) struct Inflating {
-    /// What came, without its mask.
+    /// The bytes that came, without their mask.
     compressed: Vec<u8>,
     is_complete: bool,
     /// Bytes that are read of that, and of what ends it.

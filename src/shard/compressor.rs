@@ -20,7 +20,7 @@ const BUFFER: usize = 64 * 1024;
 /// So much of the memory that one message needed stays for the next one.
 const KEPT: usize = 64 * 1024;
 
-/// What a shard compresses and inflates with.
+/// The deflater, the inflater and the buffer of a shard.
 pub(crate) struct Compressor {
     settings: Option<Compression>,
     deflater: RefCell<Option<Deflater>>,

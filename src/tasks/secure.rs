@@ -1,4 +1,4 @@
-//! TLS at the start of a connection: which sockets speak it, and what becomes of a client that does not.
+//! TLS at the start of a connection: decides which sockets speak it, and refuses clients that do not.
 //!
 //! The TLS handshake happens while the request head is read. So it has the same deadline and the same pending place.
 

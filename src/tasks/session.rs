@@ -406,7 +406,7 @@ fn is_held(shard: &Shard, connection: &Rc<Connection>) -> bool {
     connection.read_gate.is_paused() || shard.waits_for_inbox(connection)
 }
 
-/// The frame that tungstenite read.
+/// The end of the connection that an error of tungstenite means.
 fn end_of(error: &tungstenite::Error) -> End {
     match error {
         tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => End::Closed,

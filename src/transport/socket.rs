@@ -1,4 +1,4 @@
-//! One accepted socket: what it is told, and how it ends.
+//! One accepted socket: its settings and its end.
 
 use std::{io::Read, net::Shutdown, time::Duration};
 

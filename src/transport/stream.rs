@@ -154,7 +154,7 @@ impl Stream {
 
 /// What only TLS has; see [`TlsStream`]. Without it, bytes that were taken have reached the system.
 impl Stream {
-    /// Why there is no TLS on a socket that should have it.
+    /// The reason why the TLS handshake of the socket failed.
     #[cfg(feature = "tls")]
     pub(crate) fn tls_failure(&self) -> Option<Failure> {
         match self {

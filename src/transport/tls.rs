@@ -1,4 +1,4 @@
-//! TLS: what a server presents itself with, and its end of each connection. rustls does the protocol.
+//! TLS: the server's certificates and keys, and its end of each connection. rustls does the protocol.
 
 pub(crate) mod below;
 mod certificate;

@@ -1,4 +1,4 @@
-//! Who clients may be.
+//! Checks the certificates of clients.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What can be wrong with the material of a server.
+//! The faults of a server's certificates and keys.
 
 use std::fmt;
 
@@ -13,17 +13,17 @@ pub struct Fault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
-    /// There is no certificate in it.
+    /// It contains no certificate.
     NoCertificate,
     /// A certificate in it cannot be read.
     BadCertificate,
-    /// There is no private key in it.
+    /// It contains no private key.
     NoKey,
     /// The private key in it cannot be read, or is of a kind that is not supported.
     BadKey,
     /// The key is not that of the certificate.
     Mismatch,
-    /// The key is encrypted, and there is no passphrase.
+    /// The key is encrypted, and the passphrase is missing.
     NoPassphrase,
     /// The passphrase is not that of the key.
     WrongPassphrase,

@@ -32,7 +32,7 @@ pub struct Tls(Arc<Material>);
 
 struct Material {
     config: Arc<ServerConfig>,
-    /// Whom clients may be, if they are asked.
+    /// The check of clients' certificates, if the server asks for them.
     clients: Option<Arc<Clients>>,
 }
 

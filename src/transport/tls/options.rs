@@ -1,13 +1,13 @@
-//! What the owner of a server says about TLS.
+//! The TLS options of a server.
 
-/// What a server proves with who it is. All of it is PEM.
+/// The certificate and the key with which a server proves its name. All of it is PEM.
 #[derive(Clone)]
 pub struct Identity {
     /// The server's certificate, then those between it and one that clients know.
     pub cert: Vec<u8>,
     /// The key of the first.
     pub key: Vec<u8>,
-    /// What the key is encrypted with.
+    /// The passphrase of an encrypted key.
     pub passphrase: Option<String>,
 }
 
@@ -17,7 +17,7 @@ pub enum MinVersion {
     /// TLS 1.2 or 1.3.
     #[default]
     Tls12,
-    /// TLS 1.3 alone.
+    /// Only TLS 1.3.
     Tls13,
 }
 
@@ -33,14 +33,14 @@ pub enum ClientCertificates {
     Required,
 }
 
-/// What a server presents itself with, and whom it believes. All of it is PEM.
+/// The certificates and keys of a server, and the authorities that it trusts. All of it is PEM.
 #[derive(Clone)]
 pub struct TlsOptions {
     /// For clients that name no server, or one that is not in `sni`.
     pub identity: Identity,
     /// For clients that name one of these servers. `*.` stands for one label.
     pub sni: Vec<(String, Identity)>,
-    /// Who may have issued the certificates of clients.
+    /// The authorities that issue the certificates of clients.
     pub ca: Vec<Vec<u8>>,
     /// Whether these are asked for.
     pub clients: ClientCertificates,

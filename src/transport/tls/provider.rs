@@ -1,4 +1,4 @@
-//! Who does the cryptography.
+//! The crypto provider of rustls.
 
 use std::sync::{Arc, OnceLock};
 

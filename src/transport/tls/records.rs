@@ -1,4 +1,4 @@
-//! How far the record under way has come (RFC 8446, 5.1): what rustls keeps until it is complete.
+//! Follows the incomplete record (RFC 8446, 5.1), which rustls keeps until it is complete.
 
 /// Type, version and length.
 const HEADER: usize = 5;

@@ -27,12 +27,12 @@ const SEALED: usize = 32 * 1024;
 const HANDSHAKE: usize = 16 * 1024;
 const HANDSHAKE_WITH_CERTIFICATES: usize = 64 * 1024;
 
-/// Why there is no TLS on a socket.
+/// The reason why the TLS handshake of a socket failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// The client speaks something that may be HTTP. It gets its answer in the same way.
     Plain,
-    /// What the client says makes no sense, or the two cannot agree.
+    /// The client's bytes are not a valid handshake, or the two sides cannot agree.
     Broken,
     /// The client gave up.
     Left,

@@ -78,7 +78,7 @@ impl<S: Below> TlsStream<S> {
         &self.below
     }
 
-    /// Why there is no TLS, if that has turned out.
+    /// The reason why the TLS handshake failed, if it has.
     pub(crate) fn failure(&self) -> Option<Failure> {
         match &*self.state.borrow() {
             State::Failed(failure) => Some(*failure),
