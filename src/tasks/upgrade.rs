@@ -57,17 +57,15 @@ pub(crate) async fn open(
     let shard = &shard;
     stream.send_at_once();
     let (mut stream, mut caller) = secure::begin(shard, stream, peer);
-    let asked = match read_request(shard, &mut pending, &mut stream, &mut caller, deadline).await? {
-        Ok((request, early)) => {
-            let now = shard.shared.now();
-            let seat = shard.shared.capacity.enter(request.address, now);
-            seat.map(|seat| (request, early, seat))
-        }
-        Err(refusal) => Err(refusal),
-    };
-    let (request, early, seat) = match asked {
+    let ReadHead {
+        address,
+        request,
+        early,
+    } = read_request(shard, &mut pending, &mut stream, &mut caller, deadline).await?;
+    let (request, seat) = match decide(shard, address, request) {
         Ok(asked) => asked,
         Err(refusal) => {
+            drop(early);
             linger::refuse(shard, &mut pending, stream, &refusal).await;
             return None;
         }
@@ -127,6 +125,32 @@ fn agree(shard: &Shard, request: &UpgradeRequest) -> Option<Deflate> {
     Deflate::accept(offers, Window::new(compression.max_window_bits)?)
 }
 
+/// What the engine decides by itself, in this order: what is wrong with the request, whether the server stops, the path,
+/// limits, the origin. So a limit also bounds how often requests of wrong origins are told of.
+fn decide(
+    shard: &Shard,
+    address: Option<IpAddr>,
+    request: Result<UpgradeRequest, Refusal>,
+) -> Result<(UpgradeRequest, Seat), Refusal> {
+    let reason = request.as_ref().err().map(|refusal| refusal.reason);
+    if matches!(reason, None | Some(Reason::Path | Reason::Origin)) && shard.is_stopping() {
+        return Err(Refusal::new(503, Reason::Stop));
+    }
+    let request = match request {
+        Err(refusal) if refusal.reason != Reason::Origin => return Err(refusal),
+        other => other,
+    };
+    let seat = (shard.shared.capacity).enter(address, shard.shared.now())?;
+    let request = request.inspect_err(|_| {
+        // Any number of these can come; those an owner that does not look misses are counted.
+        if !shard.is_inbox_full() {
+            let message = "the request's origin is not allowed";
+            shard.fault(FaultCode::Origin, message, None);
+        }
+    })?;
+    Ok((request, seat))
+}
+
 /// What the client asks for and what came behind it, or why not; `None` if the client left.
 async fn read_request(
     shard: &Shard,
@@ -134,32 +158,24 @@ async fn read_request(
     stream: &mut Stream,
     caller: &mut Caller,
     deadline: Instant,
-) -> Option<Result<(UpgradeRequest, Vec<u8>), Refusal>> {
+) -> Option<ReadHead> {
+    let refused = |status, reason| ReadHead {
+        address: None,
+        request: Err(Refusal::new(status, reason)),
+        early: Vec::new(),
+    };
     let head = tokio::select! {
+        // What has arrived is judged by what it is; what has not is not waited for.
+        biased;
         head = timeout_at(deadline, read_head(shard, pending, stream, caller)) => head,
-        () = signal::stopping(shard) => return Some(Err(Refusal::new(503, Reason::Stop))),
+        () = signal::stopping(shard) => return Some(refused(503, Reason::Stop)),
     };
     let Ok(head) = head else {
-        return Some(Err(Refusal::new(408, Reason::Timeout)));
+        return Some(refused(408, Reason::Timeout));
     };
-    let ReadHead {
-        address,
-        request,
-        early,
-    } = head?;
-    pending.belong_to(Source::of(address));
-    Some(match request {
-        Ok(_) if shard.is_stopping() => Err(Refusal::new(503, Reason::Stop)),
-        Ok(request) => Ok((request, early)),
-        Err(refusal) => {
-            // Any number of these can come; those an owner that does not look misses are counted.
-            if refusal.reason == Reason::Origin && !shard.is_inbox_full() {
-                let message = "the request's origin is not allowed";
-                shard.fault(FaultCode::Origin, message, None);
-            }
-            Err(refusal)
-        }
-    })
+    let head = head?;
+    pending.belong_to(Source::of(head.address));
+    Some(head)
 }
 
 /// A head, read to its end.
