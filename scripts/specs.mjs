@@ -22,7 +22,12 @@ const outsideStaysOutside = {
 };
 
 /** Specs that need a browser. */
-export const PAGES = ["chat-page.spec.ts", "client-page.spec.ts", "origin-page.spec.ts"];
+export const PAGES = [
+  "chat-page.spec.ts",
+  "client-page.spec.ts",
+  "origin-page.spec.ts",
+  "refusals-page.spec.ts",
+];
 
 /** The specs' names, or those that begin with one of these; none that needs a browser. */
 export function specNames(beginnings) {
