@@ -76,6 +76,8 @@ export interface NativeRoute {
   name: string
   /** The policy of its messages for slow clients. Without it, the option applies. */
   slowClient?: string
+  /** Whether its messages may be compressed. They may if this is left out. */
+  compress?: boolean
 }
 
 export declare namespace bad {

@@ -144,6 +144,28 @@ describe("the message builder", () => {
     assert.deepEqual(incoming({ payload: schema, slowClient: undefined }), message);
   });
 
+  test("keeps whether an outgoing message may be compressed, and refuses anything else", () => {
+    for (const compress of [true, false]) {
+      const definition = outgoing({ payload: schema, compress });
+      assert.deepEqual(definition, { payload: schema, _direction: "out", compress });
+      assertTypeError(
+        () => incoming({ payload: schema, compress }),
+        "zo.message.incoming: compress: only outgoing messages have a compress",
+      );
+    }
+    assert.deepEqual(outgoing({ payload: schema, compress: undefined }), notice);
+    for (const [compress, got] of [
+      [null, "null"],
+      [0, "0"],
+      ["no", '"no"'],
+    ]) {
+      assertTypeError(
+        () => outgoing({ payload: schema, compress }),
+        `zo.message.outgoing: compress: expected true or false, got ${got}`,
+      );
+    }
+  });
+
   test("refuses another word about slow clients, and any for an incoming message", () => {
     for (const [slowClient, got] of NO_POLICIES) {
       assertTypeError(
@@ -228,7 +250,7 @@ describe("the message builder", () => {
     const definition = { payload: schema, description: "" };
     const text = "description: unknown option; expected";
     assertTypeError(() => incoming(definition), `zo.message.incoming: ${text} payload`);
-    const all = `zo.message.outgoing: ${text} one of payload, slowClient`;
+    const all = `zo.message.outgoing: ${text} one of payload, slowClient, compress`;
     assertTypeError(() => outgoing(definition), all);
   });
 

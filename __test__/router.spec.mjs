@@ -100,6 +100,24 @@ describe("zo.router", () => {
     }
   });
 
+  test("keeps what outgoing routes say of compression in their rows", () => {
+    const secret = outgoing({ payload: schema, compress: false });
+    const routes = { secret, open: { ...notice, compress: true, slowClient: "drop" } };
+    const { _table } = zo.router(routes, {});
+    assert.deepEqual(_table.outgoing, [
+      { name: "secret", compress: false },
+      { name: "open", slowClient: "drop", compress: true },
+    ]);
+    assertTypeError(
+      () => zo.router({ a: { ...notice, compress: 1 } }, {}),
+      "zo.router: routes.a.compress: expected true or false, got 1",
+    );
+    assertTypeError(
+      () => zo.router({ a: { ...message, compress: false } }, {}),
+      "zo.router: routes.a.compress: only outgoing messages have a compress",
+    );
+  });
+
   test("keeps the table apart from what is changed afterwards", () => {
     const definition = incoming({ payload: schema });
     const handlers = { a: handle };

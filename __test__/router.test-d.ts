@@ -71,6 +71,15 @@ incoming({ payload: text, slowClient: "latest" });
 // @ts-expect-error no more does one behind a middleware
 use(() => {}).incoming({ payload: text, slowClient: "drop" });
 
+// Compression
+expectTypeOf(outgoing({ payload: text, compress: false }).compress).toEqualTypeOf<
+  boolean | undefined
+>();
+// @ts-expect-error yes or no
+outgoing({ payload: text, compress: 9 });
+// @ts-expect-error clients decide about what they send
+incoming({ payload: text, compress: false });
+
 // Middlewares: each sees what those before it added, and the handler sees all of it.
 const withRole = use(({ ctx, payload }) => {
   expectTypeOf(ctx.userId).toEqualTypeOf<string>();

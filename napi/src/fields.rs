@@ -8,6 +8,7 @@ use napi::bindgen_prelude::{JsObjectValue, Object, Result, Unknown};
 use napi::{Env, Error};
 
 use crate::check::{is_undefined, shorten, type_error};
+use crate::compression;
 use crate::object::names;
 
 /// Names of options in other libraries, in lower case, each with our name.
@@ -83,6 +84,8 @@ impl<'env> Fields<'env> {
 
     fn unknown(&self, name: &str) -> Error {
         let hint = match (self.meant(name), &self.asked.borrow()[..]) {
+            // Whoever looks for permessage-deflate should find a statement, not a question.
+            (Some(meant @ compression::NAME), _) => format!("it is called `{meant}`"),
             (Some(meant), _) => format!("did you mean {meant}?"),
             (None, [only]) => format!("expected {only}"),
             (None, all) => format!("expected one of {}", all.join(", ")),

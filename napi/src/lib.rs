@@ -2,6 +2,7 @@
 
 mod check;
 mod codes;
+mod compression;
 mod create;
 mod error;
 mod events;

@@ -13,6 +13,7 @@ use zocket::{
 };
 
 use crate::check::{is_function, is_undefined, type_error, unexpected};
+use crate::compression;
 use crate::fields::{Aliases, Fields};
 #[cfg(feature = "tls")]
 use crate::tls;
@@ -56,6 +57,10 @@ const ALIASES: Aliases = &[
     ("memorylimit", "maxBufferedBytes"),
     ("closeonbackpressurelimit", "slowClient"),
     ("slowconsumer", "slowClient"),
+    ("permessagedeflate", compression::NAME),
+    ("permessage_deflate", compression::NAME),
+    ("compress", compression::NAME),
+    ("deflate", compression::NAME),
     ("heartbeat", "heartbeatInterval"),
     ("idletimeout", "heartbeatInterval"),
     ("keepalive", "heartbeatInterval"),
@@ -151,6 +156,7 @@ pub(crate) fn config(env: Env, options: &Object<'_>, memory: f64, heap: f64) -> 
         Some(policy) if policy == "drop" => config.slow_client = SlowClient::Drop,
         _ => {}
     }
+    config.compression = compression::read(&options)?;
     if let Some(interval) = options.duration("heartbeatInterval", 0.0)? {
         config.heartbeat_interval = (!interval.is_zero()).then_some(interval);
     }
@@ -202,16 +208,16 @@ fn part(memory: f64, parts: f64) -> usize {
 }
 
 /// A limit that does not fit the platform's memory is none.
-fn size(number: u64) -> usize {
+pub(crate) fn size(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// The options, read as what they have to be.
-struct Options<'env>(Fields<'env>);
+pub(crate) struct Options<'env>(pub(crate) Fields<'env>);
 
 impl<'env> Options<'env> {
     /// The option, unless it is left out.
-    fn get(&self, name: &'static str) -> Result<Option<Unknown<'env>>> {
+    pub(crate) fn get(&self, name: &'static str) -> Result<Option<Unknown<'env>>> {
         let value = self.0.get(name)?;
         Ok(if is_undefined(value)? {
             None
@@ -220,7 +226,7 @@ impl<'env> Options<'env> {
         })
     }
 
-    fn wrong(&self, name: &str, expected: &str, got: Unknown<'_>) -> napi::Error {
+    pub(crate) fn wrong(&self, name: &str, expected: &str, got: Unknown<'_>) -> napi::Error {
         unexpected(self.0.env, &self.0.place(name), expected, got)
     }
 
@@ -242,7 +248,13 @@ impl<'env> Options<'env> {
         Err(self.wrong(name, expected, value))
     }
 
-    fn whole(&self, name: &'static str, min: u64, max: u64, expected: &str) -> Result<Option<u64>> {
+    pub(crate) fn whole(
+        &self,
+        name: &'static str,
+        min: u64,
+        max: u64,
+        expected: &str,
+    ) -> Result<Option<u64>> {
         let mut whole = None;
         self.number(name, expected, |it| {
             whole = exact(it).filter(|it| (min..=max).contains(it));

@@ -35,6 +35,8 @@ pub struct NativeRoute {
     pub name: String,
     /// The policy of its messages for slow clients. Without it, the option applies.
     pub slow_client: Option<String>,
+    /// Whether its messages may be compressed. They may if this is left out.
+    pub compress: Option<bool>,
 }
 
 /// A listening server and its I/O threads. Internal: `createServer` is what to use.
@@ -67,8 +69,13 @@ impl NativeServer {
         let own = |route: &NativeRoute| route.slow_client.as_deref().and_then(policy::named);
         let policies = outgoing.iter().map(own).map(Option::unwrap_or_default);
         let policies = policies.collect();
+        let is_uncompressed = |route: &NativeRoute| route.compress == Some(false);
+        let uncompressed = outgoing.iter().map(is_uncompressed).collect();
         let names = outgoing.into_iter().map(|route| route.name).collect();
-        let routes = Arc::new(Routes::new(incoming, names).with_policies(policies));
+        let routes = Routes::new(incoming, names)
+            .with_policies(policies)
+            .with_uncompressed(uncompressed);
+        let routes = Arc::new(routes);
         let protocol = EnvelopeProtocol::new(routes.clone());
         let hung = Arc::new(Bell::default());
         let server = Server::bind(config, routes, protocol, Sink(hung.clone()))

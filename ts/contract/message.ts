@@ -4,9 +4,9 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { isFunction, isSchema, SCHEMA, unexpected } from "../faults/check.js";
 import type { MessageBuilder } from "../types/builder.js";
 import { refuseOtherNameOf, refuseUnknown } from "../unknown-options.js";
-import { isSlowClient, SLOW_CLIENT } from "./slow-client.js";
+import { readSending, refuseSending, SENDING } from "./outgoing.js";
 
-/** The names that other libraries use for the schema of a message, and for `slowClient`. */
+/** The names that other libraries use for the schema of a message, and for how it is sent. */
 const ALIASES = {
   args: "payload",
   body: "payload",
@@ -16,6 +16,7 @@ const ALIASES = {
   schema: "payload",
   backpressure: "slowClient",
   policy: "slowClient",
+  compression: "compress",
 };
 
 /** A middleware, as the builder keeps it. */
@@ -28,23 +29,17 @@ export function builder(middlewares: readonly AnyMiddleware[]): MessageBuilder {
       const place = "zo.message.incoming";
       const fields = fieldsOf(place, definition);
       const payload = payloadOf(place, fields);
-      if (fields["slowClient"] !== undefined) {
-        throw new TypeError(`${place}: slowClient: only outgoing messages have a slowClient`);
-      }
-      refuseUnknown(`${place}: `, fields, ["payload"], ALIASES, ["slowClient"]);
+      refuseSending(`${place}: `, fields);
+      refuseUnknown(`${place}: `, fields, ["payload"], ALIASES, SENDING);
       return { payload, _direction: "in", _middlewares: [...middlewares] };
     },
     outgoing(definition: unknown) {
       const place = "zo.message.outgoing";
       const fields = fieldsOf(place, definition);
       const payload = payloadOf(place, fields);
-      const { slowClient } = fields;
-      if (slowClient !== undefined && !isSlowClient(slowClient)) {
-        throw unexpected(`${place}: slowClient`, SLOW_CLIENT, slowClient);
-      }
-      refuseUnknown(`${place}: `, fields, ["payload", "slowClient"], ALIASES);
-      const own = slowClient === undefined ? {} : { slowClient };
-      return { payload, _direction: "out", ...own };
+      const sending = readSending(`${place}: `, fields);
+      refuseUnknown(`${place}: `, fields, ["payload", ...SENDING], ALIASES);
+      return { payload, _direction: "out", ...sending };
     },
     use(middleware: unknown) {
       if (!isFunction(middleware)) {

@@ -2,7 +2,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import { isFunction, isPlainObject, isSchema, SCHEMA, unexpected } from "../faults/check.js";
-import { isSlowClient, SLOW_CLIENT, type SlowClient } from "./slow-client.js";
+import { readSending, refuseSending, type Sending } from "./outgoing.js";
 
 /** A value of a user, before it is checked. */
 type Unchecked = Readonly<Record<string, unknown>>;
@@ -18,7 +18,7 @@ export type Place =
       /** A copy, so that what users do to the definition later changes nothing. */
       readonly middlewares: readonly Middleware[];
     }
-  | { readonly kind: "outgoing"; readonly slowClient: SlowClient | undefined }
+  | { readonly kind: "outgoing"; readonly sending: Sending }
   | { readonly kind: "group"; readonly routes: object };
 
 /** Reads the value at `place`. Only a message has a string for `_direction`; a group may hold a route of that name. */
@@ -38,18 +38,13 @@ export function readPlace(place: string, value: unknown): Place {
 
 /** Checks a message definition again: it is an object that users can change, copy and write themselves. */
 function readMessage(place: string, definition: Unchecked, direction: string): Place {
-  const { payload: schema, slowClient } = definition;
+  const { payload: schema } = definition;
   if (!isSchema(schema)) throw unexpected(`${place}.payload`, SCHEMA, schema);
   if (direction === "out") {
-    if (slowClient !== undefined && !isSlowClient(slowClient)) {
-      throw unexpected(`${place}.slowClient`, SLOW_CLIENT, slowClient);
-    }
-    return { kind: "outgoing", slowClient };
+    return { kind: "outgoing", sending: readSending(`${place}.`, definition) };
   }
   if (direction !== "in") throw unexpected(`${place}._direction`, '"in" or "out"', direction);
-  if (slowClient !== undefined) {
-    throw new TypeError(`${place}.slowClient: only outgoing messages have a slowClient`);
-  }
+  refuseSending(`${place}.`, definition);
   const found = definition["_middlewares"];
   // From an iterator it would leave out nothing: `Array.from` reads the holes of an array too.
   const middlewares: unknown[] | undefined = Array.isArray(found) ? Array.from(found) : undefined;

@@ -71,8 +71,7 @@ class Walk {
           const rule = "is an outgoing route; only incoming routes have handlers";
           throw new TypeError(`${placeOf("handlers", name)}: ${quote(name)} ${rule}`);
         }
-        const { slowClient } = found;
-        this.outgoing.push(slowClient === undefined ? { name } : { name, slowClient });
+        this.outgoing.push({ name, ...found.sending });
       }
     }
     for (const [key, handler] of left) {

@@ -121,6 +121,23 @@ export interface ServerOptions {
    */
   readonly slowClient?: "disconnect" | "drop" | undefined;
   /**
+   * Compresses messages for clients that can read it: permessage-deflate, RFC 7692. `true` takes the defaults. Clients may then
+   * send compressed messages too, and `maxPayload` limits what they inflate to. A message with `compress: false` is never
+   * compressed.
+   *
+   * `threshold` is the length in bytes from which the server compresses a message, 0 to 4,294,967,295, by default 1,024.
+   * `level` is 1 (fast) to 9 (short), by default 3. `maxWindowBits` is the largest window, 9 to 15 bits, by default 15.
+   * @default false
+   */
+  readonly compression?:
+    | boolean
+    | {
+        readonly threshold?: number | undefined;
+        readonly level?: number | undefined;
+        readonly maxWindowBits?: number | undefined;
+      }
+    | undefined;
+  /**
    * Silence in ms after which the server pings a client. If it reads nothing for twice as long, it ends the connection.
    * 0 turns it off.
    * @default 30_000

@@ -43,8 +43,8 @@ export interface MessageBuilder<TUserContext = {}, TAdditions = {}> {
     readonly payload: TSchema;
   }) => IncomingMessage<TSchema, TAdditions>;
   /**
-   * Defines a message that the server sends. Throws a `TypeError` if `payload` is not a Standard Schema, or if `slowClient`
-   * is wrong.
+   * Defines a message that the server sends. Throws a `TypeError` if `payload` is not a Standard Schema, or if
+   * `slowClient` or `compress` is wrong.
    */
   readonly outgoing: <TSchema extends StandardSchemaV1>(definition: {
     readonly payload: TSchema;
@@ -55,6 +55,12 @@ export interface MessageBuilder<TUserContext = {}, TAdditions = {}> {
      * @default the server's `slowClient`
      */
     readonly slowClient?: OutgoingMessage["slowClient"];
+    /**
+     * `false` keeps the server from compressing this message. Set it for a message that holds a secret beside text that an
+     * attacker can choose: the length of a compressed message says how much the two have in common.
+     * @default true: the server's `compression` applies
+     */
+    readonly compress?: OutgoingMessage["compress"];
   }) => OutgoingMessage<TSchema>;
   /**
    * Returns a new builder, whose incoming messages go through one more middleware. This builder does not change. Throws a

@@ -30,6 +30,8 @@ export interface OutgoingMessage<
 > extends MessageDef<TSchema, "out"> {
   /** How the server treats the message when a client reads too slowly. It overrides the server's `slowClient`. */
   readonly slowClient?: "disconnect" | "drop" | "latest" | undefined;
+  /** `false` if the server never compresses it, because it holds a secret. */
+  readonly compress?: boolean | undefined;
 }
 
 /** Any message definition. */

@@ -44,6 +44,7 @@ export type HeadersOf<TRouter> = TRouter extends { readonly _table: RouteTable<i
 export interface OutgoingRoute {
   readonly name: string;
   readonly slowClient?: NonNullable<OutgoingMessage["slowClient"]>;
+  readonly compress?: boolean;
 }
 
 /** @internal One incoming route with everything the dispatcher calls for it. */
