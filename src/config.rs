@@ -1,6 +1,12 @@
 //! Every limit and timeout of a server, with unit, default and trade-off.
 
-use std::{num::NonZeroUsize, ops::RangeInclusive, thread, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use crate::{
     error::{Error, Result},
@@ -39,9 +45,28 @@ impl Default for Compression {
     }
 }
 
+/// Where a server gets its connections from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Listen {
+    /// It listens on `hostname` and `port`.
+    #[default]
+    Port,
+    /// The same, and other processes of the same user may do so too; the system deals connections among them. On Linux only.
+    SharedPort,
+    /// It listens on a Unix-domain socket with this path. On Windows this fails.
+    Path(PathBuf),
+    /// It does not listen: [`ServerHandle::serve`](crate::ServerHandle::serve) gives it all its connections.
+    Nowhere,
+}
+
+/// Longest path of a Unix-domain socket, in bytes: the system keeps it, and a zero, in a field of fixed size.
+pub const MAX_SOCKET_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+
 /// How a server listens, and its limits.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// Where connections come from. Default [`Listen::Port`].
+    pub listen: Listen,
     /// Host name or address to listen on; `None` is all interfaces, IPv6 and IPv4.
     pub hostname: Option<String>,
     /// TCP port; 0 asks the system for any free one. Default 3000.
@@ -114,9 +139,15 @@ pub const MAX_PAYLOAD: usize = 256 * 1024 * 1024;
 /// Smallest `max_buffered_bytes`.
 pub const MIN_BUFFERED_BYTES: usize = 1024 * 1024;
 
+fn is_socket_path(path: &Path) -> bool {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    (1..=MAX_SOCKET_PATH).contains(&bytes.len()) && !bytes.contains(&0)
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
+            listen: Listen::default(),
             hostname: None,
             port: 3000,
             #[cfg(feature = "tls")]
@@ -161,6 +192,14 @@ impl Config {
     /// [`Error::Config`] names the first field that is out of range.
     pub fn check(&self) -> Result<()> {
         let wrong = |field, expected| Err(Error::Config { field, expected });
+        if let Listen::Path(path) = &self.listen
+            && !is_socket_path(path)
+        {
+            return wrong(
+                "listen",
+                "a path of 1 to 107 bytes, 103 outside Linux, without a zero",
+            );
+        }
         if self.max_payload == 0 || self.max_payload > MAX_PAYLOAD {
             return wrong("max_payload", "1 to 268435456 bytes");
         }

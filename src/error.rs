@@ -1,6 +1,6 @@
 //! The errors of a server that cannot start, and who is at fault.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 /// Result of the engine's set-up calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -25,6 +25,14 @@ pub enum Error {
         /// The address that was tried last.
         address: SocketAddr,
         /// The system's error. Its kind tells a port in use from other errors.
+        source: io::Error,
+    },
+    /// The path cannot be listened on: something else is there, or it is not permitted, or there is no such folder.
+    #[error("cannot listen on {path:?}")]
+    BindPath {
+        /// The path as configured.
+        path: PathBuf,
+        /// What the system said; its kind tells a path in use from the rest.
         source: io::Error,
     },
     /// A limit in the [`Config`](crate::Config) makes no sense; the caller's fault.

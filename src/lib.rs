@@ -44,9 +44,9 @@ pub use border::command::Command;
 pub use border::event::{Event, EventSink, Head};
 pub use border::handle::{ClientId, Handle};
 pub use border::inbox::Batch;
-pub use border::mailbox::StopMode;
+pub use border::mailbox::{Link, StopMode};
 pub use border::writer::CommandWriter;
-pub use config::{Compression, Config, SlowClient};
+pub use config::{Compression, Config, Listen, SlowClient};
 pub use error::{Error, Result};
 pub use handshake::proxy::{Network, TrustProxy};
 pub use handshake::refusal::Reason;
@@ -57,9 +57,11 @@ pub use message::protocol::Protocol;
 pub use message::routes::{RoutePolicy, Routes};
 pub use metrics::{Count, Snapshot};
 pub use rooms::MAX_ROOM_NAME;
-pub use server::{Server, ServerHandle};
-pub use transport::peer::Peer;
+pub use server::{Handed, Server, ServerHandle};
+#[cfg(unix)]
+pub use transport::pair::pair;
 #[cfg(feature = "tls")]
 pub use transport::tls::{
     ClientCertificates, Identity, MinVersion, Tls, TlsCause, TlsFault, TlsOptions,
 };
+pub use transport::{pair::Door, peer::Peer, stream::StdStream};

@@ -6,18 +6,17 @@ use std::{
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
     time::Instant,
 };
 
-use tokio::{
-    net::TcpListener,
-    runtime::{Builder, LocalOptions, LocalRuntime},
-};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
+#[cfg(unix)]
+use crate::transport::unix;
 #[cfg(feature = "tls")]
 use crate::{Tls, transport::tls::material::Current};
 use crate::{
@@ -26,12 +25,17 @@ use crate::{
         event::{Event, EventSink},
         handle::Handle,
         inbox::{Batch, Bell, Drained, Inbox, InboxWriter},
-        mailbox::{Mail, StopMode},
+        mailbox::{Accepted, Arrival, Link, Mail, StopMode},
         payloads::write_with_payloads,
     },
-    config::Config,
+    config::{Config, Listen},
     error::{Error, Result},
+    handshake::{
+        caller::Caller,
+        refusal::{Reason, Refusal},
+    },
     limits::{
+        addresses::Source,
         buffered::Buffered,
         capacity::{Capacity, Limits},
         pending::PendingPlaces,
@@ -42,7 +46,11 @@ use crate::{
     rooms::directory::RoomDirectory,
     shard::{Shard, shared::Shared},
     tasks::run,
-    transport::listen,
+    transport::{
+        listen::{self, Sharing},
+        listener::{Bound, Listener},
+        stream::StdStream,
+    },
 };
 
 /// Starts servers.
@@ -57,14 +65,37 @@ pub struct ServerHandle {
     bell: Arc<Bell>,
     /// Held only to join; nobody else waits for it.
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Held to give a socket to a shard, or to refuse one.
+    dealer: Mutex<Dealer>,
+}
+
+/// To whom the next socket goes.
+#[derive(Debug, Default)]
+struct Dealer {
+    next: usize,
+    /// Refusals are for the first shard alone, as the others may have stopped.
+    is_stopping: bool,
+}
+
+/// A socket that somebody else accepted, and whose request they have read.
+#[derive(Debug)]
+pub struct Handed {
+    /// The socket.
+    pub stream: StdStream,
+    /// Who is at the other end.
+    pub caller: Caller,
+    /// What has been read from it: the request's head, and what came behind it.
+    pub read: Vec<u8>,
+    /// For the owner of the other end; see [`Link`].
+    pub link: Option<Link>,
 }
 
 impl Server {
     /// Listens and starts the I/O threads. `sink` is rung when there are events to take.
     ///
     /// # Errors
-    /// [`Error::Config`] for a limit that makes no sense, [`Error::Resolve`] and [`Error::Bind`]
-    /// for an address that cannot be listened on, [`Error::Thread`] when the system has no threads.
+    /// [`Error::Config`] for a limit that makes no sense, [`Error::Resolve`], [`Error::Bind`] and [`Error::BindPath`]
+    /// for a place that cannot be listened on, [`Error::Thread`] when the system has no threads.
     ///
     /// # Examples
     /// ```
@@ -86,8 +117,11 @@ impl Server {
         sink: impl EventSink,
     ) -> Result<ServerHandle> {
         config.check()?;
-        let listener = listen::bind(config.hostname.as_deref(), config.port)?;
-        let address = listener.local_addr().map_err(Error::Thread)?;
+        let listener = bind(&config)?;
+        let address = match &listener {
+            Some(Bound::Tcp(listener)) => listener.local_addr().map_err(Error::Thread)?,
+            _ => SocketAddr::from(([0_u8; 4], 0)),
+        };
         let shards = config.io_threads;
         let max = config.max_buffered_bytes;
         let limit = Buffered::inbox(max, config.max_inbox, shards);
@@ -116,13 +150,14 @@ impl Server {
             message_rate,
             started: Instant::now(),
             mailboxes: (0..shards).map(|_| Arc::default()).collect(),
-            metrics: (0..shards).map(|_| Metrics::default()).collect(),
+            // One more for the owner, who can refuse too.
+            metrics: (0..=shards).map(|_| Metrics::default()).collect(),
         });
         let bell = Arc::new(Bell::new(sink));
         let inboxes: Vec<_> = (0..shards)
             .map(|_| Arc::new(Inbox::new(limit, bell.clone())))
             .collect();
-        let mut listener = Some(listener);
+        let mut listener = listener;
         let mut threads = Vec::with_capacity(shards);
         for (index, inbox) in inboxes.iter().enumerate() {
             // An error drops the threads that are ready, which ends them.
@@ -134,8 +169,27 @@ impl Server {
             inboxes,
             bell,
             threads: Mutex::new(threads.into_iter().map(Ready::run).collect()),
+            dealer: Mutex::default(),
         })
     }
+}
+
+/// Listens where the configuration says.
+fn bind(config: &Config) -> Result<Option<Bound>> {
+    let tcp = |sharing| listen::bind(config.hostname.as_deref(), config.port, sharing);
+    Ok(match &config.listen {
+        Listen::Port => Some(Bound::Tcp(tcp(Sharing::Alone)?)),
+        Listen::SharedPort => Some(Bound::Tcp(tcp(Sharing::Shared)?)),
+        Listen::Path(path) => {
+            #[cfg(unix)]
+            let bound = unix::bind(path).map(Bound::Unix);
+            #[cfg(not(unix))]
+            let bound = Err(io::ErrorKind::Unsupported.into());
+            let path = path.clone();
+            Some(bound.map_err(|source| Error::BindPath { path, source })?)
+        }
+        Listen::Nowhere => None,
+    })
 }
 
 /// A thread that has all it needs and waits for the others. Nothing is accepted, and no event told, before all of them are
@@ -151,7 +205,7 @@ impl Ready {
         index: usize,
         shared: &Arc<Shared>,
         inbox: &Arc<Inbox>,
-        listener: Option<std::net::TcpListener>,
+        listener: Option<Bound>,
     ) -> Result<Self> {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         let (shared, inbox) = (shared.clone(), inbox.clone());
@@ -204,13 +258,11 @@ impl Drop for Ready {
 
 /// Takes the steps of a thread at which the system may fail. It builds the runtime, which is not `Send`, so each thread has to build
 /// its own. It also registers the listening socket, for the thread that listens.
-fn prepare(
-    listener: Option<std::net::TcpListener>,
-) -> io::Result<(LocalRuntime, Option<TcpListener>)> {
+fn prepare(listener: Option<Bound>) -> io::Result<(LocalRuntime, Option<Listener>)> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
-    let listening = async { listener.map(TcpListener::from_std).transpose() };
+    let listening = async { listener.map(Listener::new).transpose() };
     let listener = runtime.block_on(listening)?;
     Ok((runtime, listener))
 }
@@ -221,13 +273,18 @@ fn serve(
     shared: Arc<Shared>,
     inbox: &Arc<Inbox>,
     runtime: &LocalRuntime,
-    listener: Option<TcpListener>,
+    listener: Option<Listener>,
 ) {
     let mailbox = shared.mailboxes[index as usize].clone();
     let writer = InboxWriter::new(inbox.clone());
     let running = run::run(Shard::new(index, shared, writer), listener);
     let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(running)));
-    mailbox.close();
+    for mail in mailbox.close() {
+        if let Mail::Socket(accepted) = mail {
+            // Posted in the moment in which the shard stopped.
+            (accepted.stream).answer(&Refusal::new(503, Reason::Stop).to_response());
+        }
+    }
     if let Err(panic) = outcome {
         let message = panic_text(&*panic);
         inbox.publish_one(Handle(index), &Event::Died { message });
@@ -242,8 +299,18 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("unknown panic")
 }
 
+impl Dealer {
+    fn deal(&mut self, shards: usize) -> usize {
+        if self.is_stopping {
+            return 0;
+        }
+        self.next = (self.next + 1) % shards;
+        self.next
+    }
+}
+
 impl ServerHandle {
-    /// The address that is listened on, with the port that was chosen.
+    /// The address that is listened on, with the port that was chosen; `0.0.0.0:0` if it is no address of the network.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -355,9 +422,59 @@ impl ServerHandle {
     /// Refuses what is new and closes what is open, bit by bit or at once, or cuts it off; also after an
     /// earlier, milder call. Each shard ends with [`Event::Stopped`].
     pub fn stop(&self, mode: StopMode) {
+        self.dealer().is_stopping = true;
         for mailbox in &self.shared.mailboxes {
             mailbox.post(Mail::Stop(mode));
         }
+    }
+
+    /// Serves a socket like one that came to the listener: the same limits, deadlines and refusals hold, counted from now on. As it
+    /// cannot be made to wait, it is refused if there is no place for it.
+    pub fn serve(&self, handed: Handed) {
+        let Handed {
+            stream,
+            caller,
+            read,
+            link,
+        } = handed;
+        if stream.prepare().is_err() {
+            // Its client sees the end.
+            return;
+        }
+        let at = Instant::now();
+        let pending = &self.shared.pending;
+        let place = pending.enter(Source::of(caller.address()), at.into());
+        if !pending.squeeze(at.into()) {
+            return stream.answer(&self.refuse(503, Reason::MaxConnections));
+        }
+        let arrival = Arrival {
+            caller,
+            at,
+            read,
+            link,
+            place,
+        };
+        let target = self.dealer().deal(self.inboxes.len());
+        let mail = Mail::Socket(Accepted { stream, arrival });
+        if let Some(Mail::Socket(accepted)) = self.shared.mailboxes[target].post(mail) {
+            (accepted.stream).answer(&self.refuse(503, Reason::Stop));
+        }
+    }
+
+    /// Counts a refusal that the owner sends itself, and writes its answer.
+    #[must_use]
+    pub fn refuse(&self, status: u16, reason: Reason) -> Vec<u8> {
+        // Counters have one writer at a time.
+        let dealer = self.dealer();
+        if let Some(metrics) = self.shared.metrics.last() {
+            metrics.refuse(reason);
+        }
+        drop(dealer);
+        Refusal::new(status, reason).to_response()
+    }
+
+    fn dealer(&self) -> MutexGuard<'_, Dealer> {
+        self.dealer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for the threads to end, after a [`stop`](Self::stop).

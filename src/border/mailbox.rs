@@ -10,9 +10,10 @@ use std::{
 };
 
 use crate::{
+    handshake::caller::Caller,
     limits::pending::PendingPlace,
     sync::{Condvar, Mutex, MutexGuard, Notify, bound},
-    transport::{peer::Peer, stream::StdStream},
+    transport::stream::StdStream,
 };
 
 /// Bytes of commands that may wait for one shard.
@@ -35,14 +36,26 @@ pub(crate) enum Mail {
     Stop(StopMode),
 }
 
-/// A socket fresh from the listener.
+/// A socket that is to be served, on its way to the shard that does so.
 pub(crate) struct Accepted {
     pub(crate) stream: StdStream,
-    pub(crate) peer: Peer,
+    pub(crate) arrival: Arrival,
+}
+
+/// What is known of a socket from the start.
+pub(crate) struct Arrival {
+    pub(crate) caller: Caller,
     pub(crate) at: Instant,
+    /// What somebody else has read from it already.
+    pub(crate) read: Vec<u8>,
+    /// Dropped after the socket is closed, so that somebody else can see that it is.
+    pub(crate) link: Option<Link>,
     /// Held until the handshake is over, so that pending ones are limited; dropped after the socket.
     pub(crate) place: PendingPlace,
 }
+
+/// What lets the owner of the other end see that a socket is closed: nobody else holds it then.
+pub type Link = Arc<()>;
 
 /// How a server stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,14 +112,16 @@ impl Mailbox {
         }
     }
 
-    /// Posts anything else, at once.
-    pub(crate) fn post(&self, mail: Mail) {
+    /// Posts anything else, at once. Gives it back if the shard is gone.
+    pub(crate) fn post(&self, mail: Mail) -> Option<Mail> {
         let mut state = self.lock();
-        if !state.closed {
-            state.mail.push(mail);
-            drop(state);
-            self.arrived.notify_one();
+        if state.closed {
+            return Some(mail);
         }
+        state.mail.push(mail);
+        drop(state);
+        self.arrived.notify_one();
+        None
     }
 
     /// Waits for mail and takes all of it, in order.
@@ -134,12 +149,14 @@ impl Mailbox {
         true
     }
 
-    pub(crate) fn close(&self) {
+    /// Takes nothing any more. Returns what nobody will read.
+    pub(crate) fn close(&self) -> Vec<Mail> {
         let mut state = self.lock();
         state.closed = true;
-        state.mail.clear();
+        let unread = mem::take(&mut state.mail);
         drop(state);
         self.room.notify_all();
+        unread
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

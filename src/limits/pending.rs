@@ -133,6 +133,13 @@ impl PendingPlaces {
         }
     }
 
+    /// Makes room after a socket that could not be made to wait has taken a place; false if there is none.
+    pub(crate) fn squeeze(&self, now: Instant) -> bool {
+        self.make_room(now);
+        let state = self.lock();
+        state.staying() <= self.limit && state.leaving <= (self.limit / LEAVING).max(1)
+    }
+
     /// The system has no descriptors left. Drops somebody if that is possible, and waits until something has changed; at
     /// most for so long.
     pub(crate) async fn spare_a_descriptor(&self, longest: Duration) {

@@ -43,10 +43,11 @@ pub(crate) fn stop(shard: &Shard, mode: StopMode) {
     }
 }
 
-/// Whether the shard has stopped. The shard that listens waits for the others, so that every new client gets the same refusal.
+/// Whether the shard has stopped. The first shard listens, or gets the sockets of other servers. It waits for the other shards, so
+/// that every new client gets the same refusal.
 pub(crate) fn is_done(shard: &Shard) -> bool {
     let refuses = matches!(shard.stopping.get(), Some(StopMode::Drain(_)))
-        && shard.listener.borrow().is_some()
+        && shard.index == 0
         && shard.shared.capacity.connections() > 0;
     shard.is_stopping() && shard.tasks.count() == 0 && !refuses
 }

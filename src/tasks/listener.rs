@@ -3,31 +3,32 @@
 
 use std::{io, rc::Rc, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
     border::{
         event::FaultCode,
-        mailbox::{Accepted, Mail, Mailbox},
+        mailbox::{Accepted, Arrival, Mail, Mailbox},
     },
+    handshake::caller::Caller,
     limits::addresses::Source,
     shard::Shard,
     tasks::serve,
-    transport::{peer::Peer, stream::Stream},
+    transport::listener::Listener,
 };
 
 /// Longest pause after an accept error, which is most often a lack of descriptors.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// Accepts until it is aborted.
-pub(crate) async fn run(shard: Rc<Shard>, listener: TcpListener, shards: Vec<Arc<Mailbox>>) {
+pub(crate) async fn run(shard: Rc<Shard>, listener: Listener, shards: Vec<Arc<Mailbox>>) {
     let places = shard.shared.pending.clone();
     let mut failing = false;
     for target in (0..shards.len()).cycle() {
         places.room().await;
         let (stream, peer) = loop {
             match listener.accept().await {
-                Ok((stream, peer)) => break (Stream::Tcp(stream), Peer::Inet(peer)),
+                Ok(accepted) => break accepted,
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     if !failing {
@@ -41,17 +42,18 @@ pub(crate) async fn run(shard: Rc<Shard>, listener: TcpListener, shards: Vec<Arc
         };
         failing = false;
         let at = Instant::now();
-        let place = places.enter(Source::of(peer.ip()), at);
+        let arrival = Arrival {
+            caller: Caller::from(peer),
+            at: at.into_std(),
+            place: places.enter(Source::of(peer.ip()), at),
+            read: Vec::new(),
+            link: None,
+        };
         // The other shards may have stopped already, so this shard sends the refusals.
         if target == 0 || shard.is_stopping() {
-            serve::serve(&shard, stream, peer, at, place);
+            serve::serve(&shard, stream, arrival);
         } else if let Ok(stream) = stream.into_std() {
-            shards[target].post(Mail::Socket(Accepted {
-                stream,
-                peer,
-                at: at.into_std(),
-                place,
-            }));
+            shards[target].post(Mail::Socket(Accepted { stream, arrival }));
         }
     }
 }

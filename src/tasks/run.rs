@@ -3,7 +3,6 @@
 use std::{rc::Rc, time::Duration};
 
 use tokio::{
-    net::TcpListener,
     task::{spawn_local, yield_now},
     time::{Instant, sleep, sleep_until},
 };
@@ -16,7 +15,7 @@ use crate::{
     },
     shard::{Shard, drain::Drain, flush, obey, relief, stop},
     tasks::{heartbeat, listener, relief as relieving, serve},
-    transport::stream::Stream,
+    transport::{listener::Listener, stream::Stream},
 };
 
 /// This many events at once, of any connections, are a sign of more to come.
@@ -30,7 +29,7 @@ const TOLD_AFTER: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(3
 const BAD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs a shard on the current thread's runtime until it has stopped.
-pub(crate) async fn run(shard: Rc<Shard>, listener: Option<TcpListener>) {
+pub(crate) async fn run(shard: Rc<Shard>, listener: Option<Listener>) {
     if let Some(listener) = listener {
         let mailboxes = shard.shared.mailboxes.clone();
         let task = spawn_local(listener::run(shard.clone(), listener, mailboxes));
@@ -124,15 +123,10 @@ fn read_mail(shard: &Rc<Shard>, mail: Mail, close_deadline: &mut Option<Instant>
             obey::apply(shard, &bytes);
             shard.shared.buffers.give_back(bytes);
         }
-        Mail::Socket(Accepted {
-            stream,
-            peer,
-            at,
-            place,
-        }) => {
+        Mail::Socket(Accepted { stream, arrival }) => {
             // A socket the runtime refuses is closed; its client sees that.
             if let Ok(stream) = Stream::from_std(stream) {
-                serve::serve(shard, stream, peer, at.into(), place);
+                serve::serve(shard, stream, arrival);
             }
         }
         Mail::Drained => shard.wake_waiting(),

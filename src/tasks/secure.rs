@@ -5,7 +5,7 @@
 use crate::{
     handshake::{caller::Caller, refusal::Refusal},
     shard::Shard,
-    transport::{peer::Peer, stream::Stream},
+    transport::stream::Stream,
 };
 #[cfg(feature = "tls")]
 use crate::{
@@ -14,8 +14,7 @@ use crate::{
 };
 
 /// The socket as it is to be read, and who is at its other end.
-pub(crate) fn begin(shard: &Shard, stream: Stream, peer: Peer) -> (Stream, Caller) {
-    let caller = Caller::from(peer);
+pub(crate) fn begin(shard: &Shard, stream: Stream, caller: Caller) -> (Stream, Caller) {
     #[cfg(feature = "tls")]
     if let Some(material) = &shard.shared.tls {
         let secure = true;

@@ -2,33 +2,38 @@
 
 use std::rc::Rc;
 
-use tokio::{task::spawn_local, time::Instant};
+use tokio::task::spawn_local;
 
 use crate::{
-    limits::pending::PendingPlace,
+    border::mailbox::Arrival,
     shard::Shard,
     tasks::{session, upgrade},
-    transport::{peer::Peer, stream::Stream},
+    transport::stream::Stream,
 };
 
 /// Serves a socket in a new task.
-pub(crate) fn serve(
-    shard: &Rc<Shard>,
-    stream: Stream,
-    peer: Peer,
-    accepted: Instant,
-    place: PendingPlace,
-) {
-    let deadline = accepted + shard.config().handshake_timeout;
+pub(crate) fn serve(shard: &Rc<Shard>, stream: Stream, mut arrival: Arrival) {
+    let link = arrival.link.take();
     let counted = Counted::new(shard.clone());
     // Boxed, so that an open connection does not carry the handshake's memory along.
-    let opening = Box::pin(upgrade::open(shard.clone(), place, stream, peer, deadline));
-    spawn_local(async move {
+    let opening = Box::pin(upgrade::open(shard.clone(), stream, arrival));
+    let served = async move {
         let _counted = counted;
         if let Some(open) = opening.await {
             session::run(open).await;
         }
-    });
+    };
+    // Most have none, and should not take room for one.
+    match link {
+        None => spawn_local(served),
+        Some(link) => {
+            let served = Box::pin(served);
+            spawn_local(async move {
+                served.await;
+                drop(link);
+            })
+        }
+    };
 }
 
 /// Counts a task that serves a socket, also when it panics.

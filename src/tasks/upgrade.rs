@@ -13,6 +13,7 @@ use crate::{
         event::{Event, FaultCode},
         handle::ClientId,
         inbox::InboxWriter,
+        mailbox::Arrival,
     },
     connection::{Connection, Order, State},
     frame::deflate::Window,
@@ -33,10 +34,7 @@ use crate::{
         relief,
     },
     tasks::{linger, secure, session::Open, signal},
-    transport::{
-        peer::Peer,
-        stream::{Reader, Stream},
-    },
+    transport::stream::{Reader, Stream},
 };
 
 /// Room for a head, as long as most are; a little less than what allocators begin to call large.
@@ -46,22 +44,32 @@ const MAX_EARLY: usize = 64 * 1024;
 
 /// Serves an accepted socket until it is admitted; `None` if it came to nothing.
 ///
-/// The pending place stands before the socket, so that it is dropped after it.
-pub(crate) async fn open(
-    shard: Rc<Shard>,
-    mut pending: PendingPlace,
-    stream: Stream,
-    peer: Peer,
-    deadline: Instant,
-) -> Option<Open> {
+/// The pending place is bound before the socket, so that it is dropped after it.
+pub(crate) async fn open(shard: Rc<Shard>, stream: Stream, arrival: Arrival) -> Option<Open> {
+    let Arrival {
+        place: mut pending,
+        caller,
+        at,
+        read,
+        ..
+    } = arrival;
+    let deadline = Instant::from(at) + shard.config().handshake_timeout;
     let shard = &shard;
     stream.send_at_once();
-    let (mut stream, mut caller) = secure::begin(shard, stream, peer);
+    let (mut stream, mut caller) = secure::begin(shard, stream, caller);
     let ReadHead {
         address,
         request,
         early,
-    } = read_request(shard, &mut pending, &mut stream, &mut caller, deadline).await?;
+    } = read_request(
+        shard,
+        &mut pending,
+        &mut stream,
+        read,
+        &mut caller,
+        deadline,
+    )
+    .await?;
     let (request, seat) = match decide(shard, address, request) {
         Ok(asked) => asked,
         Err(refusal) => {
@@ -156,6 +164,7 @@ async fn read_request(
     shard: &Shard,
     pending: &mut PendingPlace,
     stream: &mut Stream,
+    read: Vec<u8>,
     caller: &mut Caller,
     deadline: Instant,
 ) -> Option<ReadHead> {
@@ -167,7 +176,7 @@ async fn read_request(
     let head = tokio::select! {
         // What has arrived is judged by what it is; what has not is not waited for.
         biased;
-        head = timeout_at(deadline, read_head(shard, pending, stream, caller)) => head,
+        head = timeout_at(deadline, read_head(shard, pending, stream, read, caller)) => head,
         () = signal::stopping(shard) => return Some(refused(503, Reason::Stop)),
     };
     let Ok(head) = head else {
@@ -187,14 +196,14 @@ struct ReadHead {
     early: Vec<u8>,
 }
 
-/// The head and what came behind it; `None` if the client left, or had to.
+/// The head and what came behind it, `bytes` of which have been read; `None` if the client left, or had to.
 async fn read_head(
     shard: &Shard,
     pending: &PendingPlace,
     stream: &mut Stream,
+    mut bytes: Vec<u8>,
     caller: &mut Caller,
 ) -> Option<ReadHead> {
-    let mut bytes = Vec::with_capacity(HEAD);
     let mut is_told = false;
     loop {
         match request::parse(&bytes, &shard.config().rules, caller) {

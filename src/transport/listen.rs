@@ -10,13 +10,22 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use crate::error::{Error, Result};
 
 /// Connections the system keeps for us; it cuts this down to what it allows.
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: i32 = 4096;
 
 /// Whether accepted sockets have the listener's `TCP_NODELAY`: a system call less for each.
 pub(crate) const SOCKETS_INHERIT_NODELAY: bool = cfg!(target_os = "linux");
 
+/// Whether other processes of the same user may listen on the port too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    Alone,
+    /// The system deals new connections among all who listen. On Linux only.
+    Shared,
+}
+
 /// Listens on a host name or address; without one, on all interfaces, IPv6 and IPv4.
-pub(crate) fn bind(hostname: Option<&str>, port: u16) -> Result<StdListener> {
+pub(crate) fn bind(hostname: Option<&str>, port: u16, sharing: Sharing) -> Result<StdListener> {
+    let listen = |address| listen(address, sharing);
     let Some(hostname) = hostname else {
         // IPv6 that takes IPv4 too, and plain IPv4 where the system has no IPv6.
         let v6 = SocketAddr::from(([0_u16; 8], port));
@@ -54,7 +63,7 @@ pub(crate) fn bind(hostname: Option<&str>, port: u16) -> Result<StdListener> {
     Err(last.unwrap_or_else(|| unresolved(io::ErrorKind::NotFound.into())))
 }
 
-fn listen(address: SocketAddr) -> io::Result<StdListener> {
+fn listen(address: SocketAddr, sharing: Sharing) -> io::Result<StdListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -68,6 +77,12 @@ fn listen(address: SocketAddr) -> io::Result<StdListener> {
     // On Windows the option would let two servers share a port.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
+    if sharing == Sharing::Shared {
+        #[cfg(target_os = "linux")]
+        socket.set_reuse_port(true)?;
+        #[cfg(not(target_os = "linux"))]
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     if SOCKETS_INHERIT_NODELAY {
         socket.set_tcp_nodelay(true)?;
     }
@@ -85,7 +100,7 @@ mod tests {
 
     #[test]
     fn accepted_sockets_do_not_wait_for_more_where_it_is_said_so() {
-        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0)), Sharing::Alone).unwrap();
         listener.set_nonblocking(false).unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (accepted, _) = listener.accept().unwrap();

@@ -4,7 +4,7 @@
 //! system's keeps it in a cell, so that a write needs no more than a shared borrow.
 
 #[cfg(unix)]
-use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream};
 use std::{
     cell::RefCell,
     io::{self, IoSlice},
@@ -18,15 +18,17 @@ use std::{io::Read, sync::Arc};
 
 use socket2::SockRef;
 #[cfg(unix)]
+use socket2::{Domain, Socket, Type};
+#[cfg(unix)]
 use tokio::net::UnixStream;
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
 };
 
-use crate::transport::socket;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{below::Below, material::Current, session::Failure, stream::TlsStream};
+use crate::transport::{peer::Peer, socket};
 
 /// An accepted socket that the runtime of one thread serves.
 #[derive(Debug)]
@@ -39,12 +41,77 @@ pub(crate) enum Stream {
     Tls(Box<TlsStream<Stream>>),
 }
 
-/// The same on its way to another thread.
+/// An accepted socket that no runtime knows yet.
 #[derive(Debug)]
-pub(crate) enum StdStream {
+pub enum StdStream {
+    /// TCP, version 4 or 6.
     Tcp(StdTcpStream),
+    /// A Unix-domain socket, of a client or one of a [pair](crate::pair).
     #[cfg(unix)]
     Unix(StdUnixStream),
+}
+
+impl StdStream {
+    /// Where it comes from.
+    ///
+    /// # Errors
+    /// When the peer has left already.
+    pub fn peer(&self) -> io::Result<Peer> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().map(Peer::Inet),
+            #[cfg(unix)]
+            Self::Unix(_) => Ok(Peer::Local),
+        }
+    }
+
+    /// Makes a socket that somebody else accepted like one of ours.
+    ///
+    /// # Errors
+    /// When it cannot be read without blocking.
+    pub(crate) fn prepare(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => {
+                // A socket that cannot be told so is slower, not wrong.
+                let _ = stream.set_nodelay(true);
+                stream.set_nonblocking(true)
+            }
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.set_nonblocking(true),
+        }
+    }
+
+    /// Sends an answer and a FIN, as far as the system takes it at once.
+    pub(crate) fn answer(&self, bytes: &[u8]) {
+        let socket = match self {
+            Self::Tcp(stream) => SockRef::from(stream),
+            #[cfg(unix)]
+            Self::Unix(stream) => SockRef::from(stream),
+        };
+        // A client that has gone needs no answer.
+        let _ = socket.send(bytes);
+        socket::shut_down(&socket);
+    }
+}
+
+/// A descriptor of a connected socket.
+#[cfg(unix)]
+impl TryFrom<OwnedFd> for StdStream {
+    type Error = io::Error;
+
+    /// # Errors
+    /// For anything but TCP and Unix-domain sockets.
+    fn try_from(descriptor: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(descriptor);
+        let address = socket.local_addr()?;
+        if socket.r#type()? != Type::STREAM {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        match address.domain() {
+            Domain::IPV4 | Domain::IPV6 => Ok(Self::Tcp(socket.into())),
+            Domain::UNIX => Ok(Self::Unix(socket.into())),
+            _ => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
 }
 
 /// Runs the same expression on the socket of each kind.
