@@ -9,6 +9,27 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/**
+ * A port of the loopback address where the engine takes one connection of this process: for systems without socket pairs.
+ * Internal.
+ */
+export declare class NativeDoor {
+  /** Opens it. */
+  constructor()
+  /** The port to connect to; 0 if it is closed. */
+  get port(): number
+  /** Closes it. */
+  close(): void
+}
+
+/** The other end of a socket that the engine serves. Internal. */
+export declare class NativeLink {
+  /** The descriptor of the other end, which is the caller's to close from now on; -1 if there is none. */
+  takeDescriptor(): number
+  /** Whether the engine has closed its end. */
+  get isOver(): boolean
+}
+
 /** A listening server and its I/O threads. Internal: `createServer` is what to use. */
 export declare class NativeServer {
   /**
@@ -51,6 +72,17 @@ export declare class NativeServer {
   weigh(): void
   /** Hands over the first `length` bytes of `commands`, whose payloads are the first `size` bytes of `text`. */
   submit(commands: Uint8Array, length: number, text: Uint8Array, size: number): void
+  /**
+   * Gives the engine a duplicate of a TCP socket, whose descriptor must be open; false if the system has no descriptor left.
+   * Nothing may be read from the socket before, in the same turn, it is closed here.
+   */
+  takeOver(descriptor: number, arrival: NativeArrival): boolean
+  /** Gives the engine one end of a new socket pair, and returns the other; `null` if the system has no descriptors left. */
+  pair(arrival: NativeArrival): NativeLink | null
+  /** Gives the engine the connection that was made from a port to a door, which is closed then; `null` if there is none. */
+  enter(door: NativeDoor, port: number, arrival: NativeArrival): NativeLink | null
+  /** Counts a refusal that JavaScript sends itself, and returns the whole answer: 404 for another path, or 503. */
+  refuse(status: number): Buffer
   /** How many upgrades have been answered with 101 so far. */
   opened(): number
   /** The counters now; of those that have one for each of several names, the ones that are not 0. */
@@ -69,6 +101,20 @@ export declare class NativeServer {
 
 /** What the sender of a message is told that is refused for this reason. */
 export declare function badText(code: number): string
+
+/** Where a client comes from, and what has been read from it: the head of its request, and what came behind it. */
+export interface NativeArrival {
+  /** Its address; left out for the client of a Unix-domain socket. */
+  address?: string
+  /** Its port. */
+  port?: number
+  /** Whether its connection is encrypted. */
+  secure?: boolean
+  /** The certificate that it has proved to own, as PEM. */
+  certificate?: string
+  /** The bytes. */
+  read: Uint8Array
+}
 
 /** One outgoing route. */
 export interface NativeRoute {

@@ -835,6 +835,8 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
+module.exports.NativeDoor = nativeBinding.NativeDoor
+module.exports.NativeLink = nativeBinding.NativeLink
 module.exports.NativeServer = nativeBinding.NativeServer
 module.exports.badText = nativeBinding.badText
 module.exports.bad = nativeBinding.bad

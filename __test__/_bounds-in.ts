@@ -1,7 +1,14 @@
 // The rows of what comes in: requests, messages, and what JavaScript has not dealt with yet.
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import type { TestContext } from "node:test";
 
 import { engine, framed, House, KIB, MIB, text, told, type Case } from "./_bounds.ts";
+import { Child } from "./_child.ts";
 import { frame, Raw, request } from "./_raw.ts";
 import { until } from "./_wait.ts";
 
@@ -12,6 +19,40 @@ const RECEIVED = "server.metrics().received";
 /** Writes messages of one client, so many times. */
 function flood({ socket }: Raw, message: Buffer, times: number): void {
   for (let count = 0; count < times; count++) socket.write(message);
+}
+
+/** An application on the HTTP server of a Unix-domain socket, which measures itself. */
+const PUMPS = `
+import { createServer as createHttpServer } from "node:http";
+import { createInterface } from "node:readline";
+const http = createHttpServer();
+const options = { server: http, path: "/ws", ioThreads: 1, maxBackpressure: 64 * 1024, slowClient: "drop", onError() {} };
+const server = createServer(router, zo, options);
+http.listen(process.env.HTTP_SOCKET, () => console.log("listening"));
+const turn = () => new Promise((resolve) => setTimeout(resolve, 50));
+createInterface(process.stdin).on("line", async (line) => {
+  if (line === "send") {
+    for (let round = 0; round < 100; round++) {
+      server.send.said("x".repeat(10_000)).broadcast();
+      await turn();
+    }
+    console.log("sent");
+    return;
+  }
+  for (let round = 0; round < 3; round++) { gc(); await turn(); }
+  console.log("rss " + process.memoryUsage().rss + " ");
+});
+`;
+
+/** An upgraded client that does not read. */
+async function deaf(t: TestContext, file: string): Promise<Socket> {
+  const socket = connect(file);
+  t.after(() => socket.destroy());
+  socket.on("error", () => {});
+  socket.write(request({}, "GET /ws HTTP/1.1"));
+  await once(socket, "data");
+  socket.pause();
+  return socket;
 }
 
 export const WAY_IN: Record<string, Case> = {
@@ -35,6 +76,34 @@ export const WAY_IN: Record<string, Case> = {
     assert.ok(refused >= 35 && refused <= 37, `${refused} were dropped`);
     for (const { socket } of half) socket.destroy();
     await house.crowd(64);
+  },
+
+  "a client whose bytes pass through Node": async (t) => {
+    if (process.platform === "win32") return t.skip("the test needs a Unix-domain socket");
+    const folder = mkdtempSync(path.join(tmpdir(), "zocket-"));
+    t.after(() => rmSync(folder, { recursive: true, force: true }));
+    const file = path.join(folder, "http.sock");
+    const child = Child.node(t, PUMPS, ["--expose-gc"], { HTTP_SOCKET: file });
+    const measure = async () => Number(await child.printed(/^rss (\d+) /m));
+    const next = async () => {
+      child.out = "";
+      child.tell("measure");
+      return measure();
+    };
+    await child.printed(/listening/);
+    // What is made once.
+    const openAll = () => Promise.all(Array.from({ length: 100 }, () => deaf(t, file)));
+    for (const socket of await openAll()) socket.destroy();
+    const before = await next();
+    const crowd = await openAll();
+    child.tell("send");
+    await child.printed(/sent/);
+    let most = 0;
+    for (let look = 0; look < 5; look += 1) most = Math.max(most, await next());
+    // Of the 100 MB that are sent, the engine keeps `maxBackpressure` for each, and Node what two sockets buffer.
+    assert.ok(most - before < 60 * MIB, `${most - before} bytes`);
+    for (const socket of crowd) socket.destroy();
+    await until("the end of all", async () => (await next()) - before < 24 * MIB);
   },
 
   "a TLS handshake": engine("tests/tls.rs", "a_hello_without_end_is_cut_short"),

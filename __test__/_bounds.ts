@@ -72,6 +72,7 @@ const NOTHING_OF_A_CLIENT: Record<string, string> = {
   "src/transport/tls/options.rs": "options",
   "napi/src/fields.rs": "options",
   "napi/src/server.rs": "options and counters",
+  "napi/src/sockets.rs": "what one call makes",
   "ts/faults/client-fault.ts": "errors, held weakly",
   "ts/messages/in-flight.ts": "calls are in a row; clients that were told of are held weakly",
   "ts/faults/issues.ts": "what one call makes",
@@ -79,6 +80,7 @@ const NOTHING_OF_A_CLIENT: Record<string, string> = {
   "ts/faults/missing-addon.ts": "texts of an error",
   "ts/context/room-view.ts": "the empty set",
   "ts/context/send.ts": "the router",
+  "ts/server/attach/reception.ts": "our servers on an HTTP server",
   "ts/server/stop.ts": "I/O threads",
 };
 

@@ -9,6 +9,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { WebSocket } from "ws";
 
 import { eachRow, inSources, valuesOf, type Case } from "./_errors-page.ts";
+import { httpServer, on } from "./_attached.ts";
 import { Authority } from "./_certificates.ts";
 import { Child } from "./_child.ts";
 import { anything, Client, serve, type Given } from "./_support.ts";
@@ -91,6 +92,24 @@ eachRow("Thrown with a code", ["code", "Thrown by"], {
     // As root one may; 65534 is "nobody".
     const program = `${TRY} if (process.getuid() === 0) process.setuid(65534); attempt({ port: 1 });`;
     return assert.equal(await codeIn(Child.node(t, program)), code);
+  },
+  "EPATHINUSE, createServer": async (t, { code }) => {
+    const server = httpServer();
+    serve(t, { options: on(server) });
+    const zo = zocket.create({ headers: anything() });
+    hasCode(
+      thrownBy(() => createServer(zo.router({}, {}), zo, on(server))),
+      code,
+    );
+  },
+  "ENOENT, createServer": async (t, row) => {
+    if (process.platform === "win32") return t.skip("there are no Unix-domain sockets here");
+    const options = { port: undefined, socketPath: "no such folder/socket" };
+    return unable(() => options)(t, row);
+  },
+  "ENOTSUP, createServer": async (t, row) => {
+    if (process.platform === "linux") return t.skip("Linux has both");
+    return unable(() => ({ reusePort: true }))(t, row);
   },
   // No name server is asked for a name that cannot be one.
   "ENOTFOUND, createServer": unable(() => ({ hostname: "no such host" })),
@@ -239,7 +258,10 @@ describe("nothing that the code can throw is missing in docs/errors.md:", () => 
   test("codes of the binding and of the TypeScript", () => {
     const codes = [
       ...inSources(["napi/src/error.rs", "napi/src/tls.rs"], /"(E[A-Z]+)"/g).flat(),
-      ...inSources(["ts/context/rooms.ts"], /code: "([A-Z_]+)"/g).flat(),
+      ...inSources(
+        ["ts/context/rooms.ts", "ts/server/attach/reception.ts"],
+        /code: "([A-Z_]+)"/g,
+      ).flat(),
     ];
     assert.deepEqual(valuesOf("Thrown with a code", "code"), codes.toSorted());
   });

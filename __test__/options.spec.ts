@@ -1,6 +1,8 @@
 // The options of `createServer`: what is wrong is said at once, what is left out has its default.
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
+import { createServer as createHttp2Server } from "node:http2";
+import { Server as NetServer } from "node:net";
 import { availableParallelism } from "node:os";
 import { describe, test } from "node:test";
 
@@ -21,6 +23,10 @@ describe("options", () => {
     ["port", -1, 65_536, 1.5, NaN, "3000", null, true],
     ["hostname", "", 1, null, {}],
     ["tls", "cert", 1, null, [], {}],
+    ["reusePort", 1, "true", null, {}],
+    ["socketPath", "", 1, null, {}, "a\0b", "x".repeat(108)],
+    ["server", 1, "http", null, {}, new NetServer(), createHttp2Server()],
+    ["noServer", 1, "true", null, {}],
     ["path", "", "chat", "/chat?x", "/chat#x", 1, null, /x/],
     ["allowedOrigins", "https://example.com", 1, null, {}, [1], [null]],
     [
@@ -104,7 +110,7 @@ describe("options", () => {
       }
     }
     const names = WRONG.map(([name]) => name);
-    for (const wrong of ["server", "noServer", "", "x".repeat(9_999)]) {
+    for (const wrong of ["clientTracking", "", "x".repeat(9_999)]) {
       assert.throws(
         () => void createServer(router, zo, { port: 0, [wrong]: {} }).stop(),
         (error) => {

@@ -15,7 +15,9 @@ pub(crate) fn throw(env: Env, error: &zocket::Error) -> Error {
     let code = match error {
         zocket::Error::Config { .. } => return type_error(env, &message),
         zocket::Error::Resolve { .. } => "ENOTFOUND",
-        zocket::Error::Bind { source, .. } => bind_code(source),
+        zocket::Error::Bind { source, .. } | zocket::Error::BindPath { source, .. } => {
+            bind_code(source)
+        }
         _ => "EAGAIN",
     };
     throw_code(env, message, code)
@@ -34,6 +36,8 @@ fn bind_code(error: &io::Error) -> &'static str {
         io::ErrorKind::AddrInUse => "EADDRINUSE",
         io::ErrorKind::AddrNotAvailable => "EADDRNOTAVAIL",
         io::ErrorKind::PermissionDenied => "EACCES",
+        io::ErrorKind::NotFound => "ENOENT",
+        io::ErrorKind::Unsupported => "ENOTSUP",
         _ => "ELISTEN",
     }
 }

@@ -52,6 +52,11 @@ impl<'env> Fields<'env> {
         self.object.get_named_property_unchecked(name)
     }
 
+    /// The same for a name that nobody may have asked for.
+    pub(crate) fn peek(&self, name: &str) -> Result<Unknown<'env>> {
+        self.object.get_named_property_unchecked(name)
+    }
+
     /// Where an option stands, as errors name it.
     pub(crate) fn place(&self, name: &str) -> String {
         format!("{}{}{name}", self.function, self.between)

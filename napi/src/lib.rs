@@ -7,11 +7,13 @@ mod create;
 mod error;
 mod events;
 mod fields;
+mod listen;
 mod memory;
 mod metrics;
 mod object;
 mod options;
 mod policy;
 mod server;
+mod sockets;
 #[cfg(feature = "tls")]
 mod tls;

@@ -15,6 +15,7 @@ use zocket::{
 use crate::check::{is_function, is_undefined, type_error, unexpected};
 use crate::compression;
 use crate::fields::{Aliases, Fields};
+use crate::listen;
 #[cfg(feature = "tls")]
 use crate::tls;
 
@@ -32,6 +33,12 @@ const ALIASES: Aliases = &[
     ("https", "tls"),
     ("ssl", "tls"),
     ("cert", "tls"),
+    ("socket", "socketPath"),
+    ("unix", "socketPath"),
+    ("unixsocket", "socketPath"),
+    ("reuseport", "reusePort"),
+    ("httpserver", "server"),
+    ("detached", "noServer"),
     ("pathname", "path"),
     ("route", "path"),
     ("checkorigin", "allowedOrigins"),
@@ -127,6 +134,7 @@ pub(crate) fn config(env: Env, options: &Object<'_>, memory: f64, heap: f64) -> 
     if let Some(value) = options.get("tls")? {
         config.tls = Some(tls::material(env, "createServer", ": options.tls", value)?);
     }
+    config.listen = listen::listen(&options)?;
     config.hostname = options.text("hostname", "a host name or address", |it| !it.is_empty())?;
     let path = "a path that starts with / and has no ? or #";
     config.rules.path = options.text("path", path, |it| {
@@ -216,6 +224,22 @@ pub(crate) fn size(number: u64) -> usize {
 pub(crate) struct Options<'env>(pub(crate) Fields<'env>);
 
 impl<'env> Options<'env> {
+    pub(crate) fn env(&self) -> Env {
+        self.0.env
+    }
+
+    /// Where an option stands, as errors name it.
+    pub(crate) fn place(&self, name: &str) -> String {
+        self.0.place(name)
+    }
+
+    /// Whether an option is there that says anything: neither `undefined` nor `false`.
+    pub(crate) fn is_given(&self, name: &str) -> Result<bool> {
+        let value = self.0.peek(name)?;
+        let is_false = value.get_type()? == ValueType::Boolean && !value.coerce_to_bool()?;
+        Ok(!is_undefined(value)? && !is_false)
+    }
+
     /// The option, unless it is left out.
     pub(crate) fn get(&self, name: &'static str) -> Result<Option<Unknown<'env>>> {
         let value = self.0.get(name)?;
@@ -279,7 +303,17 @@ impl<'env> Options<'env> {
         Ok(milliseconds.map(|it| Duration::from_secs_f64(it / 1000.0)))
     }
 
-    fn text(
+    pub(crate) fn flag(&self, name: &'static str) -> Result<Option<bool>> {
+        let Some(value) = self.get(name)? else {
+            return Ok(None);
+        };
+        if value.get_type()? == ValueType::Boolean {
+            return value.coerce_to_bool().map(Some);
+        }
+        Err(self.wrong(name, "true or false", value))
+    }
+
+    pub(crate) fn text(
         &self,
         name: &'static str,
         expected: &str,

@@ -7,12 +7,12 @@ use std::{
 
 use napi::{
     Env, Error, JsString, Status,
-    bindgen_prelude::{BufferSlice, Function, Object, Result, Unknown},
+    bindgen_prelude::{Buffer, BufferSlice, Function, Object, Result, Unknown},
     threadsafe_function::ThreadsafeFunction,
 };
 use napi_derive::napi;
 use zocket::{
-    EnvelopeProtocol, Routes, Server, ServerHandle, StopMode,
+    EnvelopeProtocol, Reason, Routes, Server, ServerHandle, StopMode,
     border::codes::{head, limit::BATCH_EVENTS},
 };
 
@@ -23,6 +23,7 @@ use crate::{
     error,
     events::{Bell, Sink},
     memory, metrics, options, policy,
+    sockets::{self, NativeArrival, NativeDoor, NativeLink},
 };
 
 /// Strong, so that it keeps Node alive for as long as it exists. It is never called.
@@ -210,6 +211,59 @@ impl NativeServer {
         if let (Some(commands), Some(text)) = (commands, text.get(..size as usize)) {
             self.server.submit_with_payloads(commands, text);
         }
+    }
+
+    /// Gives the engine a duplicate of a TCP socket, whose descriptor must be open; false if the system has no descriptor left.
+    /// Nothing may be read from the socket before, in the same turn, it is closed here.
+    #[napi(catch_unwind)]
+    pub fn take_over(&self, descriptor: i32, arrival: NativeArrival) -> bool {
+        #[cfg(unix)]
+        {
+            // SAFETY: JavaScript reads the number from a live handle in the same synchronous call, and nothing closes
+            // that handle meanwhile, as its thread is here.
+            unsafe { sockets::take_over(&self.server, descriptor, arrival) }
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = (descriptor, arrival);
+            false
+        }
+    }
+
+    /// Gives the engine one end of a new socket pair, and returns the other; `null` if the system has no descriptors left.
+    #[napi(catch_unwind)]
+    pub fn pair(&self, arrival: NativeArrival) -> Option<NativeLink> {
+        #[cfg(unix)]
+        {
+            sockets::pair(&self.server, arrival)
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = arrival;
+            None
+        }
+    }
+
+    /// Gives the engine the connection that was made from a port to a door, which is closed then; `null` if there is none.
+    #[napi(catch_unwind)]
+    pub fn enter(
+        &self,
+        door: &mut NativeDoor,
+        port: u16,
+        arrival: NativeArrival,
+    ) -> Option<NativeLink> {
+        sockets::enter(&self.server, door, port, arrival)
+    }
+
+    /// Counts a refusal that JavaScript sends itself, and returns the whole answer: 404 for another path, or 503.
+    #[napi(catch_unwind)]
+    pub fn refuse(&self, status: u16) -> Buffer {
+        let answer = if status == 404 {
+            self.server.refuse(404, Reason::Path)
+        } else {
+            self.server.refuse(503, Reason::MaxConnections)
+        };
+        answer.into()
     }
 
     /// How many upgrades have been answered with 101 so far.

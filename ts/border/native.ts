@@ -30,6 +30,31 @@ function load(): typeof Binding {
 /** The counters that the engine keeps: numbers by their names, some of them in groups. */
 export type NativeMetrics = Readonly<Record<string, number | Readonly<Record<string, number>>>>;
 
+/** Where a client of another server comes from, and what has been read from it. */
+export interface Arrival {
+  readonly address?: string | undefined;
+  readonly port?: number | undefined;
+  /** Whether its connection is encrypted. */
+  readonly secure?: boolean;
+  /** The certificate that it has proved to own, as PEM. */
+  readonly certificate?: string | undefined;
+  readonly read: Uint8Array;
+}
+
+/** The other end of a socket that the engine serves. */
+export interface Link {
+  /** Whether the engine has closed its end. */
+  readonly isOver: boolean;
+  /** The descriptor of this end, which is the caller's to close from now on; -1 if there is none. */
+  takeDescriptor(): number;
+}
+
+/** A port where the engine takes one connection of this process. */
+export interface Door {
+  readonly port: number;
+  close(): void;
+}
+
 /** A listening engine. */
 export interface Native {
   readonly port: number;
@@ -63,8 +88,25 @@ export interface Native {
   drain(milliseconds: number): void;
   ref(): void;
   unref(): void;
+  /** Gives the engine a duplicate of an open TCP descriptor; false if the system has none left. */
+  takeOver(descriptor: number, arrival: Arrival): boolean;
+  /** Gives the engine one end of a new pair; `null` if the system has no descriptors left. */
+  pair(arrival: Arrival): Link | null;
+  /** Gives the engine the connection that was made from a local port to a door; `null` if there is none. */
+  enter(door: Door, port: number, arrival: Arrival): Link | null;
+  /** Counts a refusal that JavaScript sends, and returns the whole answer. */
+  refuse(status: 404 | 503): Uint8Array;
   /** Joins the threads, which must have stopped, and lets go of the bell. */
   dispose(): void;
+}
+
+/** A door for {@link Native.enter}; `undefined` if the system has no descriptors left. */
+export function openDoor(): Door | undefined {
+  try {
+    return new binding.NativeDoor();
+  } catch {
+    return undefined;
+  }
 }
 
 /** Binds at once. `bell` is called when there is something to take, and must not throw. */

@@ -68,6 +68,8 @@ export class Clients {
   #deciding: Set<string> | undefined = undefined;
   /** How many there are, open or not. */
   #count = 0;
+  /** Called with `true` when the first client comes, and with `false` when the last one has gone. */
+  onPresence: ((hasClients: boolean) => void) | undefined = undefined;
   /** The client of the last event. Most messages that its handler sends are for this client. */
   #last: Client | undefined = undefined;
 
@@ -78,6 +80,7 @@ export class Clients {
     while (this.#byHandle.length < handle) this.#byHandle.push(undefined);
     this.#byHandle[handle] = client;
     this.#count += 1;
+    if (this.#count === 1) this.onPresence?.(true);
     this.#deciding?.add(id);
     return client;
   }
@@ -118,7 +121,10 @@ export class Clients {
     this.#byHandle[client.handle] = undefined;
     this.#count -= 1;
     // The engine begins anew too when nobody is left.
-    if (this.#count === 0) this.#byHandle.length = 0;
+    if (this.#count === 0) {
+      this.#byHandle.length = 0;
+      this.onPresence?.(false);
+    }
     if (this.#last === client) this.#last = undefined;
     // Code that still runs for the client keeps this object in memory, but not the messages.
     if (client.waiting) client.waiting.length = 0;

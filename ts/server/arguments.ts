@@ -12,7 +12,9 @@ import {
 import type { OnError } from "../faults/report.js";
 import type { RouteTable } from "../types/routes.js";
 import { refuseUnknown } from "../unknown-options.js";
+import { isHttpServer, type HttpServer } from "./attach/http-server.js";
 import type { How } from "./stop.js";
+import type { ServerOptions } from "./types.js";
 
 /** Longest drain in ms, as for JavaScript's own timers: about 24.8 days. */
 const MAX_DRAIN = 2 ** 31 - 1;
@@ -44,20 +46,34 @@ export function callbacksOf(zo: unknown): Omit<Gate, "allowedOrigins"> & {
 export function ownOptions(options: unknown): {
   readonly onError: OnError | undefined;
   readonly allowedOrigins: Gate["allowedOrigins"];
+  /** Where clients come from, if not from a port of our own; the engine checks what is combined. */
+  readonly from: From;
 } {
   if (!isOptions(options)) throw unexpected("createServer: options", "an object", options);
-  const { onError, allowedOrigins } = options as {
-    readonly onError?: unknown;
-    readonly allowedOrigins?: unknown;
+  const { onError, allowedOrigins, server, noServer, path, socketPath } = options as {
+    readonly [name in keyof ServerOptions]?: unknown;
   };
   if (!isOptionalFunction(onError)) {
     throw unexpected("createServer: options.onError", "a function", onError);
   }
+  if (server !== undefined && !isHttpServer(server)) {
+    const expected = "an http.Server, an https.Server or an Http2SecureServer with allowHTTP1";
+    throw unexpected("createServer: options.server", expected, server);
+  }
   return {
+    from: { server, path: path as string, socketPath: socketPath as string, noServer },
     onError: onError as OnError | undefined,
     allowedOrigins:
       typeof allowedOrigins === "function" ? (allowedOrigins as Gate["allowedOrigins"]) : undefined,
   };
+}
+
+/** Where clients come from. */
+export interface From {
+  readonly server: HttpServer | undefined;
+  readonly path: string;
+  readonly socketPath: string | undefined;
+  readonly noServer: unknown;
 }
 
 /** Reads the argument of `stop`. A value that is not `true` or an object is often an event's argument, and means nothing. */

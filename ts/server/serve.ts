@@ -13,9 +13,14 @@ import { Messages } from "../messages/messages.js";
 import type { AnyRoutes } from "../types/routes.js";
 import { Scope } from "../user-code/scope.js";
 import { Turn } from "../user-code/turn.js";
-import { callbacksOf, endingOf, ownOptions, tableOf } from "./arguments.js";
+import { callbacksOf, endingOf, ownOptions, tableOf, type From } from "./arguments.js";
 import { Dispatch } from "./dispatch.js";
 import { Stop } from "./stop.js";
+import { Entrance } from "./attach/entrance.js";
+import { placeOfServer } from "./attach/http-server.js";
+import { checkPath } from "./attach/reception.js";
+import { Hold } from "./hold.js";
+import { NOWHERE, placeOf, placeOfPath, type Place } from "./place.js";
 import type { ServerMetrics, ZocketServer } from "./types.js";
 
 /** Starts to listen at once, and returns the server. The engine is an argument, so that a test can play it. */
@@ -27,18 +32,20 @@ export function serve(
 ): ZocketServer<AnyRoutes> {
   const { incoming, outgoing } = tableOf(appRouter);
   const { headersSchema, onConnect, onDisconnect } = callbacksOf(zo);
-  const { onError, allowedOrigins } = ownOptions(options);
+  const { onError, allowedOrigins, from } = ownOptions(options);
+  if (from.server) checkPath(from.server, from.path);
 
   const names = outgoing.map(({ name }) => name);
   const scope = new Scope();
   const turn = new Turn();
   const faults = new Faults(onError, scope, turn);
   const clients = new Clients();
+  const reportInternal = (error: unknown) => scope.run(faults.report, faults, error, "INTERNAL");
   // `undefined` while the engine starts, and if it could not start.
   let running: Native | undefined;
   const handOver = new HandOver(
     (commands, length, text, size) => running?.submit(commands, length, text, size),
-    (error) => scope.run(faults.report, faults, error, "INTERNAL"),
+    reportInternal,
   );
   const commands = new Commands(handOver);
   const sentEarly = (error: Error, clientId: string) =>
@@ -76,36 +83,67 @@ export function serve(
   inFlight.maxCalls = native.maxHandlersInFlight;
   inFlight.maxBytes = native.maxPayload;
 
-  const { port, hostname } = native;
+  const isGuest = from.server !== undefined || from.noServer === true;
+  const hold = new Hold(native, !isGuest);
+  const entrance = isGuest ? new Entrance(native, reportInternal) : undefined;
+  if (isGuest) clients.onPresence = (hasClients) => hold.clients(hasClients);
+  if (from.server) entrance?.attach(from.server, from.path);
+  // It goes on to answer upgrades while connections are drained.
+  void stop.closed.then(() => entrance?.detach());
+
+  const place = placeOfOptions(native, from);
   const clientCount = () => native.opened() - dispatch.ended;
   return {
-    port,
-    hostname,
-    url: `${native.secure ? "wss" : "ws"}://${hostOf(hostname)}:${port}`,
+    get port() {
+      return place.port;
+    },
+    get hostname() {
+      return place.hostname;
+    },
+    get url() {
+      return place.url;
+    },
     send: outlet.send,
     publish: (room, route, ...[payload]) =>
       outlet.publish("server", "publish", room, route, payload),
     clientCount,
     metrics: () => metricsOf(native.metrics(), clientCount()),
     setTls: (material) => setTls(native, material),
-    stop: (how) => stop.stop(endingOf(how)),
+    stop(how) {
+      const ending = endingOf(how);
+      hold.stop();
+      if (typeof ending !== "number") entrance?.detach();
+      return stop.stop(ending);
+    },
     ref() {
       // After the end of the server, nothing would let Node exit again.
       if (stop.isOver) return;
       turn.holds = true;
-      native.ref();
+      entrance?.hold(true);
+      hold.want(true);
     },
     unref() {
       turn.holds = false;
-      native.unref();
+      entrance?.hold(false);
+      hold.want(false);
+    },
+    handleUpgrade(request, socket, head) {
+      if (from.noServer !== true || !entrance) {
+        throw new TypeError("server.handleUpgrade: expected a server with options.noServer");
+      }
+      entrance.handle(request, socket, head);
     },
   };
 }
 
-/** The host of the URL that reaches an address. */
-function hostOf(address: string): string {
-  if (address === "0.0.0.0" || address === "::") return "localhost";
-  return address.includes(":") ? `[${address}]` : address;
+/** Where clients reach the server. */
+function placeOfOptions(native: Native, { server, noServer, socketPath }: From): Place {
+  if (server) return placeOfServer(server);
+  if (noServer === true) return NOWHERE;
+  const { hostname, port, secure } = native;
+  return socketPath === undefined
+    ? placeOf(hostname, port, secure)
+    : placeOfPath(socketPath, secure);
 }
 
 /** The engine's counters, whatever they are. */

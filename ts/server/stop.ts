@@ -65,6 +65,11 @@ export class Stop {
     this.#closed = new Promise((resolve) => (this.#resolveClosed = resolve));
   }
 
+  /** Resolves when the last connection is closed, if the server stops. */
+  get closed(): Promise<void> {
+    return this.#closed;
+  }
+
   /** Whether the engine is gone. */
   get isOver(): boolean {
     return this.#isOver;

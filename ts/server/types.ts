@@ -48,6 +48,13 @@ export interface TlsOptions extends TlsIdentity {
   readonly sni?: { readonly [serverName: string]: TlsIdentity } | undefined;
 }
 
+/** What the HTTP servers of Node have in common. */
+export interface AnyHttpServer {
+  readonly listening: boolean;
+  address(): string | object | null;
+  closeAllConnections?(): void;
+}
+
 /** Options of `createServer`. */
 export interface ServerOptions {
   /**
@@ -65,6 +72,29 @@ export interface ServerOptions {
    * @default none: `ws://`
    */
   readonly tls?: TlsOptions | undefined;
+  /**
+   * Whether other processes of the same user may listen on the port too, so that each worker of `node:cluster` or pm2 can have
+   * a server. The system spreads the connections over them. On Linux only.
+   * @default false
+   */
+  readonly reusePort?: boolean | undefined;
+  /**
+   * The path of a Unix-domain socket to listen on, instead of `port` and `hostname`. If nobody listens on a socket file that
+   * is there, the server replaces it.
+   * @default none
+   */
+  readonly socketPath?: string | undefined;
+  /**
+   * An HTTP server of Node that takes the connections: an `http.Server`, an `https.Server`, or an `Http2SecureServer` with
+   * `allowHTTP1`. The server takes the upgrade requests for `path`, which is then required, and leaves everything else.
+   * @default none
+   */
+  readonly server?: AnyHttpServer | undefined;
+  /**
+   * Whether the server gets its connections through {@link AnyServer.handleUpgrade} alone.
+   * @default false
+   */
+  readonly noServer?: boolean | undefined;
   /**
    * The path that clients must use, whatever the query. It starts with `/`. Requests for other paths get 404.
    * @default any path
@@ -279,11 +309,14 @@ export type ZocketServer<TRouter = never> = [TRouter] extends [never]
 
 /** A server whose routes are not known. */
 export interface AnyServer {
-  /** The port it listens on. */
+  /** The port it listens on. Of an HTTP server that does not listen yet, and of a Unix-domain socket, it is 0. */
   readonly port: number;
-  /** The address that it listens on, such as `127.0.0.1`, even if the option `hostname` was a name. */
+  /** The address that it listens on, such as `127.0.0.1`, even if the option `hostname` was a name. `""` if there is none. */
   readonly hostname: string;
-  /** The address for clients: `ws://host:port`, or `wss://host:port` with `tls`. The host is `localhost` if the server listens on all interfaces. */
+  /**
+   * The address for clients: `ws://host:port`, or `wss://host:port` with TLS. The host is `localhost` if the server listens on all interfaces. `ws+unix:` and
+   * the path for a Unix-domain socket. `""` if clients cannot reach it.
+   */
   readonly url: string;
   /** How many clients are connected. A client counts from the 101 until its `onDisconnect` begins. */
   clientCount(): number;
@@ -310,6 +343,17 @@ export interface AnyServer {
    * @throws `TypeError` for a wrong `drain` or an unknown option.
    */
   stop(how?: boolean | { readonly drain?: number | undefined }): Promise<void>;
+  /**
+   * Takes an upgrade request of another server: the arguments of Node's `"upgrade"` event, at once or later. For servers with
+   * `noServer`.
+   *
+   * @throws `TypeError` without `noServer`, or for something that is not from that event.
+   */
+  handleUpgrade(
+    request: { readonly url?: string | undefined; readonly rawHeaders: readonly string[] },
+    socket: { destroy(): unknown },
+    head: Uint8Array,
+  ): void;
   /** Lets the server keep Node alive. It does so from the start. */
   ref(): void;
   /** Lets Node exit although the server listens. */
