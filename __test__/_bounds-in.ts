@@ -186,6 +186,7 @@ export const WAY_IN: Record<string, Case> = {
   ),
 
   "a pong": engine("tests/memory.rs", "pings_of_a_client_that_does_not_read_hold_one_pong"),
+  "a `$pong`": engine("tests/zocket_1.rs", "while_a_pong_waits_no_second_is_made"),
 
   "the inbox of an I/O thread": async (t) => {
     const house = await House.open(t);

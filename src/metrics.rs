@@ -76,7 +76,7 @@ macro_rules! counters {
 
 counters! {
     all {
-        /// Upgrades answered with 101.
+        /// Upgrades that were admitted.
         accepted,
         /// Whole messages read.
         received,

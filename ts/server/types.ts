@@ -273,7 +273,7 @@ export type RefusalReason =
 export interface ServerMetrics {
   /** Connections that are open now: `clientCount()`. */
   readonly connections: number;
-  /** Upgrades that the server answered with 101. */
+  /** Upgrades that the server admitted. A refusal in a `$refused` has a 101 too, and counts as refused. */
   readonly accepted: number;
   /** Upgrades that the server refused, by reason, without zeros. */
   readonly refused: Readonly<Partial<Record<RefusalReason, number>>>;
@@ -318,7 +318,7 @@ export interface AnyServer {
    * the path for a Unix-domain socket. `""` if clients cannot reach it.
    */
   readonly url: string;
-  /** How many clients are connected. A client counts from the 101 until its `onDisconnect` begins. */
+  /** How many clients are connected. A client counts from its admission until its `onDisconnect` begins. */
   clientCount(): number;
   /** The server's counters, as they are now. */
   metrics(): ServerMetrics;
