@@ -46,6 +46,7 @@ export type {
   ClientOn,
   ClientOptions,
   ClientSend,
+  ClientState,
   Jsonify,
   Unsubscribe,
   WebSocketClass,
@@ -71,4 +72,4 @@ export type {
 } from "./dist/public.js";
 
 // The wire
-export type { ErrorPayload, Issue, MessageErrorCode } from "./dist/public.js";
+export type { ErrorPayload, Issue, MessageErrorCode, RefusedPayload } from "./dist/public.js";

@@ -83,6 +83,27 @@ export const CLIENT: Record<string, Case> = {
     assert.equal(codes.length, refused);
   },
 
+  "which messages are still in a client's socket": async (t) => {
+    const left = await grows(
+      t,
+      `let socket;
+       class Stuck {
+         readyState = 1;
+         bufferedAmount = 0;
+         constructor() { socket = this; }
+         addEventListener(type, tell) { if (type === "open") setImmediate(tell); }
+         send(text) { this.bufferedAmount += text.length; }
+         close() {}
+       }
+       const stuck = createZocketClient("ws://localhost", { WebSocket: Stuck, headersIn: "query" });
+       await new Promise((done) => stuck.onOpen(done));
+       for (let at = 0; at < 200_000; at++) stuck.send.say("x");
+       socket.bufferedAmount = 0;
+       stuck.send.say("x");`,
+    );
+    assert.ok(left < MIB, `${(left / MIB).toFixed(1)} MiB`);
+  },
+
   "what a client is about to tell its listeners": async (t) => {
     const left = await grows(
       t,

@@ -73,6 +73,7 @@ const NOTHING_OF_A_CLIENT: Record<string, string> = {
   "napi/src/fields.rs": "options",
   "napi/src/server.rs": "options and counters",
   "napi/src/sockets.rs": "what one call makes",
+  "ts/client/headers.ts": "options",
   "ts/faults/client-fault.ts": "errors, held weakly",
   "ts/messages/in-flight.ts": "calls are in a row; clients that were told of are held weakly",
   "ts/faults/issues.ts": "what one call makes",

@@ -16,6 +16,8 @@ const OPTIONS = {
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    // A name for this machine that a browser does not know to be this machine.
+    "--host-resolver-rules=MAP zocket.test 127.0.0.1",
   ],
 };
 

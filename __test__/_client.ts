@@ -25,8 +25,8 @@ export function open(t: TestContext, url: string, options: ClientOptions = {}) {
 export function counting() {
   const made: WebSocket[] = [];
   class Counted extends WebSocket {
-    constructor(url: string) {
-      super(url);
+    constructor(url: string, protocols?: string[]) {
+      super(url, protocols);
       made.push(this);
     }
   }

@@ -18,6 +18,8 @@ export type Routes = {
 };
 
 export const MIB = 1024 * 1024;
+/** What a server says when it admits a client. */
+export const WELCOME = { clientId: "c1", maxPayload: 1024 * MIB, heartbeatInterval: 30_000 };
 /** Longer than any wait for the first new attempt: 1 s and a quarter. */
 export const FIRST_DELAY = 1250;
 
@@ -33,12 +35,15 @@ export class Fake {
   binaryType = "blob";
   readyState = 0;
   readonly url: string;
+  readonly protocols: readonly string[];
+  protocol = "";
   readonly sent: string[] = [];
   readonly closes: (number | undefined)[] = [];
   readonly #listeners = new Map<string, ((event: never) => void)[]>();
 
-  constructor(url: string) {
+  constructor(url: string, protocols: string[] = []) {
     this.url = url;
+    this.protocols = protocols;
     Fake.all.push(this);
   }
   addEventListener(type: string, listener: (event: never) => void): void {
@@ -55,10 +60,23 @@ export class Fake {
   emit(type: string, event: object = {}): void {
     for (const listener of this.#listeners.get(type) ?? []) listener(event as never);
   }
-  open(): this {
+  /** The 101 comes. */
+  connect(protocol = this.protocols[0] ?? ""): this {
     this.readyState = 1;
+    this.protocol = protocol;
     this.emit("open");
     return this;
+  }
+  /** The 101 comes and, if the client speaks `zocket.1`, the welcome. */
+  open(welcome: object = {}): this {
+    this.connect();
+    if (this.protocol === "zocket.1") this.say("$welcome", { ...WELCOME, ...welcome });
+    return this;
+  }
+  /** The headers that the client sent. */
+  get headers(): unknown {
+    const [, token = ""] = this.protocols;
+    return token && JSON.parse(Buffer.from(token.slice(9), "base64url").toString());
   }
   /** A message comes. */
   say(type: string, payload?: unknown): void {

@@ -51,9 +51,9 @@ describe("an attempt to connect", () => {
     const logged = t.mock.method(console, "error", () => {});
     let broken = true;
     class Breaking extends Fake {
-      constructor(url: string) {
+      constructor(url: string, protocols?: string[]) {
         if (broken) throw new Error("no token");
-        super(url);
+        super(url, protocols);
       }
     }
     assert.throws(() => connect({ WebSocket: Breaking }), /no token/);

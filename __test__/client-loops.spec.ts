@@ -146,9 +146,9 @@ describe("reconnect()", () => {
     t.mock.method(console, "error", () => {});
     let isBroken = false;
     class Breaking extends Fake {
-      constructor(url: string) {
+      constructor(url: string, protocols?: string[]) {
         if (isBroken) throw new Error("no token");
-        super(url);
+        super(url, protocols);
       }
     }
     const ends: number[] = [];

@@ -38,6 +38,12 @@ describe("the options", () => {
       ["minReconnectDelay", "minReconnectionDelay"],
       ["reconnectionDelayMax", "maxReconnectionDelay"],
       ["maxQueueBytes", "maxQueuedBytes"],
+      ["heartbeat", "heartbeatInterval"],
+      ["heartBeatInterval", "heartbeatInterval"],
+      ["lazy", "autoConnect"],
+      ["autoconnect", "autoConnect"],
+      ["headerIn", "headersIn"],
+      ["shouldRetry", "shouldReconnect"],
       ["onopen", "onOpen"],
       ["onclose", "onClose"],
       ["Debug", "debug"],
@@ -71,8 +77,6 @@ describe("the options", () => {
       [null, "null"],
       [5, "number"],
       ["authorization=secret", "string"],
-      [() => ({}), "function"],
-      [async () => ({}), "function"],
     ];
     for (const [headers, kind] of kinds) {
       assert.throws(() => connect({ headers: headers as object as Record<string, string> }), {
@@ -95,6 +99,13 @@ describe("the options", () => {
     const wrong: [object, RegExp][] = [
       [{ debug: "yes" }, /options\.debug: expected true or false, got string/],
       [{ debug: null }, /options\.debug: expected true or false, got null/],
+      [{ autoConnect: 0 }, /options\.autoConnect: expected true or false, got number/],
+      [{ headersIn: "url" }, /options\.headersIn: expected "protocol" or "query", got url/],
+      [{ headersIn: null }, /options\.headersIn: expected "protocol" or "query", got null/],
+      [{ heartbeatInterval: -1 }, /options\.heartbeatInterval: expected a number from 0, got -1/],
+      [{ heartbeatInterval: NaN }, /options\.heartbeatInterval: expected a number from 0/],
+      [{ shouldReconnect: true }, /options\.shouldReconnect: expected a function, got boolean/],
+      [{ shouldReconnect: null }, /options\.shouldReconnect: expected a function, got null/],
       [{ onOpen: null }, /options\.onOpen: expected a function, got null/],
       [{ onClose: [] }, /options\.onClose: expected a function, got Array/],
       [{ WebSocket: null }, /options\.WebSocket: expected a class, got null/],
@@ -122,6 +133,8 @@ describe("the options", () => {
     const headers = new Proxy({ a: "1" }, {});
     for (const given of [bare, foreign, headers, Object.freeze({ a: "1" })]) {
       connect({ headers: given });
+      assert.deepEqual(Fake.last.headers, { a: "1" });
+      connect({ headers: given, headersIn: "query" });
       assert.equal(Fake.last.url, "ws://localhost:3000/?a=1");
     }
   });
@@ -134,7 +147,7 @@ describe("the options", () => {
 
   test("leave the URL's own query as it is, and take the page's scheme and host for a path", (t) => {
     const urlOf = (url: string | URL, headers?: ClientOptions["headers"]) => {
-      connect({ headers }, url);
+      connect({ headers, headersIn: "query" }, url);
       return Fake.last.url;
     };
     const headers = { Name: "é&=+ ", none: undefined, empty: "" };

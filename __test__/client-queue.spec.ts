@@ -137,7 +137,7 @@ describe("with real sockets", () => {
       assert.equal((await visit.messages.next()).payload, "after");
     });
 
-    test(`a message that is too large for our server is told, and the connection comes back: ${name}`, async (t) => {
+    test(`a message that is too large for our server is told, where nobody told the client: ${name}`, async (t) => {
       const zo = zocket.create({ headers: anything });
       const app = zo.router(routes, {
         say: ({ payload, ctx }) => ctx.send.onSaid(payload).to(ctx.clientId),
@@ -145,7 +145,7 @@ describe("with real sockets", () => {
       const options = { port: 0, maxPayload: 100_000, onError: () => {} };
       const server = createServer(app, zo, options);
       t.after(() => server.stop(true));
-      const client = open(t, server.url, { WebSocket: Class });
+      const client = open(t, server.url, { WebSocket: Class, headersIn: "query" });
       const heard = new Queue<unknown>("onError and onClose");
       client.onError(({ code, route }) => heard.push([code, route]));
       client.onClose(({ code }) => heard.push(code));

@@ -296,9 +296,9 @@ describe("the URL", () => {
     ["undefined is left out", { name: "Ada", gone: undefined }],
   ];
   for (const [what, headers] of given) {
-    test(`carries the headers as query parameters: ${what}`, async (t) => {
+    test(`carries the headers as query parameters where headersIn says so: ${what}`, async (t) => {
       const { url, visits } = await startPlain(t);
-      open(t, `${url}/path?kept=1&name=old`, { headers });
+      open(t, `${url}/path?kept=1&name=old`, { headers, headersIn: "query" });
       const { request } = await visits.next();
       const asked = new URL(request.url ?? "", url);
       assert.equal(asked.pathname, "/path");

@@ -6,10 +6,14 @@ import { z } from "zod";
 import {
   createZocketClient,
   zocket,
+  type ClientCloseEvent,
   type ClientError,
   type ClientOn,
   type ClientSend,
+  type ClientState,
   type Jsonify,
+  type RefusedPayload,
+  type Unsubscribe,
   type ZocketClient,
 } from "@zocket/core";
 import * as alone from "@zocket/core/client";
@@ -193,6 +197,31 @@ client.onError((error) => {
   // @ts-expect-error no such code
   if (error.code === "INVALID") return;
 });
+client.onError(({ code, cause }) => {
+  expectTypeOf(cause).toEqualTypeOf<unknown>();
+  if (code === "HEADERS" || code === "LOST" || code === "TOO_LARGE") return;
+});
+client.onClose(({ refused }) => {
+  expectTypeOf(refused).toEqualTypeOf<RefusedPayload | undefined>();
+  expectTypeOf(refused?.status).toEqualTypeOf<number | undefined>();
+  expectTypeOf(refused?.code).toEqualTypeOf<"HEADERS" | "CONNECT" | "TIMEOUT" | undefined>();
+  expectTypeOf(refused?.issues?.[0]?.message).toEqualTypeOf<string | undefined>();
+  expectTypeOf(refused?.retryAfterMs).toEqualTypeOf<number | undefined>();
+});
+expectTypeOf<alone.RefusedPayload>().toEqualTypeOf<RefusedPayload>();
+
+// What it is doing
+expectTypeOf(client.state).toEqualTypeOf<"connecting" | "open" | "waiting" | "closed">();
+expectTypeOf<alone.ClientState>().toEqualTypeOf<ClientState>();
+expectTypeOf(client.retryAt).toEqualTypeOf<number | undefined>();
+expectTypeOf(client.id).toEqualTypeOf<string | undefined>();
+const ends = client.onState((state, retryAt) => {
+  expectTypeOf(state).toEqualTypeOf<ClientState>();
+  expectTypeOf(retryAt).toEqualTypeOf<number | undefined>();
+});
+expectTypeOf(ends).toEqualTypeOf<Unsubscribe>();
+// @ts-expect-error it is read only
+client.state = "open";
 expectTypeOf(client.close).toEqualTypeOf<() => void>();
 expectTypeOf(client.reconnect).toEqualTypeOf<() => void>();
 expectTypeOf(client.readyState).toEqualTypeOf<0 | 1 | 2 | 3>();
@@ -218,6 +247,31 @@ createZocketClient<typeof router>("ws://localhost:3000", {
     }
   },
 });
+createZocketClient<typeof router>("ws://localhost:3000", {
+  headers: () => ({ authorization: "secret", token }),
+  headersIn: "protocol",
+  heartbeatInterval: 25_000,
+  autoConnect: false,
+  shouldReconnect: (event) => {
+    expectTypeOf(event).toEqualTypeOf<ClientCloseEvent>();
+    return event.refused?.status !== 403;
+  },
+});
+createZocketClient<typeof router>("ws://localhost:3000", {
+  headers: async () => ({ authorization: await Promise.resolve("secret") }),
+  headersIn: "query",
+});
+createZocketClient("ws://localhost:3000", { headers: async () => ({ anything: token }) });
+// @ts-expect-error headers are text
+createZocketClient<typeof router>("ws://localhost:3000", { headers: () => ({ age: 1 }) });
+// @ts-expect-error headers are text
+createZocketClient<typeof router>("ws://localhost:3000", { headers: async () => ({ age: 1 }) });
+// @ts-expect-error a function returns them
+createZocketClient<typeof router>("ws://localhost:3000", { headers: () => {} });
+// @ts-expect-error no such place
+createZocketClient<typeof router>("ws://localhost:3000", { headersIn: "cookie" });
+// @ts-expect-error it answers at once
+createZocketClient("ws://localhost:3000", { shouldReconnect: async () => true });
 // @ts-expect-error no class
 createZocketClient<typeof router>("ws://localhost:3000", { WebSocket: {} });
 // @ts-expect-error no WebSocket

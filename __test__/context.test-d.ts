@@ -354,7 +354,8 @@ const headed = zocket.create({
   }),
 });
 const headedRouter = headed.router({ say: headed.message.incoming({ payload }) }, {});
-type Headed = NonNullable<ClientOptions<typeof headedRouter>["headers"]>;
+type HeadedOption = NonNullable<ClientOptions<typeof headedRouter>["headers"]>;
+type Headed = Exclude<HeadedOption, () => unknown>;
 expectTypeOf<Headed["authorization"]>().toEqualTypeOf<string | undefined>();
 expectTypeOf<Headed["age"]>().toEqualTypeOf<string | undefined>();
 expectTypeOf<"authorization" | "age" | "x-room" | string>().toEqualTypeOf<keyof Headed & string>();
@@ -366,7 +367,14 @@ createZocketClient<typeof headedRouter>("ws://localhost:3000", {
 createZocketClient<typeof headedRouter>("ws://localhost:3000", { headers: {} });
 // @ts-expect-error headers are text, whatever the schema makes of them
 createZocketClient<typeof headedRouter>("ws://localhost:3000", { headers: { age: 1 } });
-expectTypeOf<NonNullable<ClientOptions["headers"]>>().toExtend<Headed>();
+// @ts-expect-error nor from a function
+createZocketClient<typeof headedRouter>("ws://localhost:3000", { headers: () => ({ age: 1 }) });
+createZocketClient<typeof headedRouter>("ws://localhost:3000", {
+  headers: async () => ({ authorization: "", other: undefined }),
+});
+expectTypeOf<() => Headed>().toExtend<HeadedOption>();
+expectTypeOf<() => Promise<Headed>>().toExtend<HeadedOption>();
+expectTypeOf<NonNullable<ClientOptions["headers"]>>().toExtend<HeadedOption>();
 expectTypeOf<ClientOptions>().toExtend<ClientOptions<typeof headedRouter>>();
 expectTypeOf<ClientOptions<typeof headedRouter>>().toExtend<ClientOptions>();
 const manyHeaders = zocket.create({ headers: anything<{ a: string } | { b: string }>() });

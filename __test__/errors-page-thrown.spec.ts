@@ -201,6 +201,8 @@ const CLIENT_CODES: Record<ClientError["code"], true> = {
   RATE_LIMITED: true,
   QUEUE_FULL: true,
   TOO_LARGE: true,
+  LOST: true,
+  HEADERS: true,
 };
 
 eachRow("At the client", ["code", "At fault"], {
@@ -251,6 +253,37 @@ eachRow("At the client", ["code", "At fault"], {
     send["other"]?.("behind it");
     const told = await soon("onError", error);
     assert.deepEqual([told.code, told.route], [code, "say"]);
+  },
+  "LOST, network": async (t, { code }) => {
+    const app = serve(t);
+    // Nothing leaves it once it is open.
+    class Stuck extends WebSocket {
+      override send(): void {
+        Object.defineProperty(this, "bufferedAmount", { value: 30 });
+      }
+    }
+    const client = createZocketClient(app.url, { WebSocket: Stuck });
+    t.after(() => client.close());
+    const errors: ClientError[] = [];
+    client.onError((error) => errors.push(error));
+    await soon("the open connection", new Promise<void>((done) => client.onOpen(done)));
+    (client.send as unknown as Record<string, Sends>)["say"]?.("x");
+    await app.server.stop(true);
+    await until("onError", () => errors.length > 0);
+    assert.deepEqual(
+      errors.map(({ code, route }) => [code, route]),
+      [[code, "say"]],
+    );
+  },
+  "HEADERS, application": async (t, { code }) => {
+    const headers = () => {
+      throw new Error("no token");
+    };
+    const client = createZocketClient("ws://127.0.0.1:1", { WebSocket, headers });
+    t.after(() => client.close());
+    const told = await soon("onError", new Promise<ClientError>((done) => client.onError(done)));
+    assert.deepEqual([told.code, told.route], [code, undefined]);
+    assert.equal((told.cause as Error).message, "no token");
   },
 });
 

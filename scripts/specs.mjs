@@ -24,6 +24,7 @@ const outsideStaysOutside = {
 /** Specs that need a browser. */
 export const PAGES = [
   "chat-page.spec.ts",
+  "client-line-page.spec.ts",
   "client-page.spec.ts",
   "origin-page.spec.ts",
   "refusals-page.spec.ts",

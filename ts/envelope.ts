@@ -11,6 +11,12 @@ export interface Envelope {
 
 /** The wire name of the reply that a bad message gets. */
 export const ERROR_TYPE = "$error";
+/** The wire name of the first message to a client that the server admits, if the client offered `zocket.1`. */
+export const WELCOME_TYPE = "$welcome";
+/** The wire name of the only message to a client that the server refuses, if the client offered `zocket.1`. */
+export const REFUSED_TYPE = "$refused";
+/** The wire name of the question whether the line is alive. The server answers with `$pong`. */
+export const PING_TYPE = "$ping";
 
 /**
  * Why the server refused a message:
@@ -44,5 +50,17 @@ export interface ErrorPayload {
   /** The issues that the schema found, for `INVALID_PAYLOAD`. Missing if the schema threw. */
   readonly issues?: readonly Issue[];
   /** The time in ms until the server takes one more message, for `RATE_LIMITED`. */
+  readonly retryAfterMs?: number;
+}
+
+/** The payload of a `$refused`. Test `code` or `status`. */
+export interface RefusedPayload {
+  /** The HTTP status that a client without `zocket.1` would get, from 400 to 599. The close code is 4000 more. */
+  readonly status: number;
+  /** Who refused: the headers schema (`HEADERS`), `onConnect` (`CONNECT`), or one of them took too long (`TIMEOUT`). */
+  readonly code: "HEADERS" | "CONNECT" | "TIMEOUT";
+  /** The issues that the headers schema found. */
+  readonly issues?: readonly Issue[];
+  /** The time in ms before which the client should not connect again, if `onConnect` named one. */
   readonly retryAfterMs?: number;
 }

@@ -7,13 +7,14 @@ export type {
   ClientOn,
   ClientOptions,
   ClientSend,
+  ClientState,
   NoRouter,
   Unsubscribe,
   WebSocketClass,
   WebSocketLike,
   ZocketClient,
 } from "./client/types.js";
-export type { ErrorPayload, Issue, MessageErrorCode } from "./envelope.js";
+export type { ErrorPayload, Issue, MessageErrorCode, RefusedPayload } from "./envelope.js";
 export type { ErrorCode, ErrorInfo } from "./faults/codes.js";
 export type {
   AnyServer,

@@ -11,7 +11,7 @@ import { MESSAGE_LIMIT, NAME_LIMIT, ROOMS, type Room } from "./shared.ts";
 const HISTORY = 50;
 
 const zo = zocket.create({
-  // A browser cannot set headers, so the client sends its `headers` as query parameters: ?name=Ada
+  // A browser cannot set headers, so the client sends its `headers` in a subprotocol, and the server takes `?name=Ada` too
   headers: z.object({ name: z.string().trim().min(1).max(NAME_LIMIT) }),
   onConnect: ({ name }) => ({ name }),
   onDisconnect: (ctx, clientId) => {

@@ -1,27 +1,35 @@
 // Builds the address to connect to, on platforms whose `URL` does little. React Native's has no setters, some of its getters
 // throw, it takes any text for a URL, and it appends a slash to paths.
+import type { Headers } from "./headers.js";
 import { kindOf } from "./kind.js";
 
 /**
- * The URL with the headers as query parameters, behind those it has. A path alone takes scheme and host from the page.
+ * The URL as a WebSocket takes it. A path alone takes scheme and host from the page.
  *
  * @throws `TypeError` for a URL that makes no sense.
  */
-export function address(
-  url: string | URL,
-  headers: Readonly<Record<string, string | undefined>>,
-): string {
-  const query = Object.entries(headers)
-    .filter(([, value]) => value !== undefined)
-    .map((pair) => pair.map(encode).join("="))
-    .join("&");
-  const whole = absolute(url)
+export function address(url: string | URL): string {
+  return absolute(url)
     .replace(/^http/i, "ws")
     .replace(/#[^]*/, "")
     .replace(/^(\w+:\/\/[^/?]+)(?=\?|$)/, "$1/");
+}
+
+/** The address with the headers as query parameters, behind those it has. */
+export function withQuery(whole: string, headers: Headers): string {
+  const query = Object.entries(headers)
+    .map((pair) => pair.map(encode).join("="))
+    .join("&");
   if (query === "") return whole;
   const separator = !whole.includes("?") ? "?" : whole.endsWith("?") ? "" : "&";
   return whole + separator + query;
+}
+
+/** Whether the address leads back to this machine, which no network can cut off. */
+export function isLoopback(whole: string): boolean {
+  return /^\w+:\/\/(?:[^/?]*@)?(?:(?:[^/?:]+\.)?localhost\.?|127(?:\.\d+){3}|\[::1\])(?:[:/?]|$)/i.test(
+    whole,
+  );
 }
 
 function absolute(url: string | URL): string {
@@ -53,7 +61,7 @@ function isWhole(): boolean {
   return typeof URL === "function" && new URL(path).href === path;
 }
 
-/** As an HTML form does. Half a surrogate pair cannot be encoded and becomes U+FFFD, as everywhere in URLs. */
-function encode(text = ""): string {
-  return encodeURIComponent(text.replace(/[\ud800-\udfff]/gu, "\ufffd")).replace(/%20/g, "+");
+/** As an HTML form does. */
+function encode(text: string): string {
+  return encodeURIComponent(text).replace(/%20/g, "+");
 }

@@ -1,27 +1,26 @@
-// Owns the WebSocket, and the next one when it is lost. Knows nothing of envelopes and routes.
-import { delayAfter, hinted } from "./delay.js";
+// Owns the connection, and the next one when it is lost. Knows nothing of envelopes and routes.
+import type { Envelope } from "../envelope.js";
+import { Attempt, type Losses } from "./attempt.js";
+import { delayAfter, hinted, MAX_TIMER } from "./delay.js";
 import { Haste, PROVEN_AFTER } from "./haste.js";
+import { Network, type NetworkChange } from "./network.js";
 import type { Order } from "./order.js";
 import type { Settings } from "./settings.js";
-import type { ClientCloseEvent, WebSocketLike } from "./types.js";
+import type { ClientCloseEvent, ClientState } from "./types.js";
+import { verdict } from "./verdict.js";
 
-/** Longest time in ms for one attempt: longer than the server's `handshakeTimeout` of 10 s, which decides before. */
-const CONNECT_TIMEOUT = 15_000;
 const NORMAL_CLOSURE = 1000;
 const ABNORMAL_CLOSURE = 1006;
-const OPEN = 1;
 
-/** Whom a connection tells what happens to it. */
+/** Whom a connection tells what happens to it. Promises are those of asynchronous listeners, fulfilled when these are done. */
 export interface ConnectionEvents {
   opened(): void;
-  received(data: unknown): void;
-  /**
-   * Comes exactly once for each attempt, whether it was ever open or not. Returns a promise for each asynchronous listener,
-   * which is fulfilled when that one is done.
-   */
-  ended(event: ClientCloseEvent): readonly Promise<void>[];
-  /** Whether anybody is told of an end. */
-  hearsEnds(): boolean;
+  received(envelope: Envelope, text: string): void;
+  /** Comes exactly once for each attempt, whether it was ever open or not. */
+  ended(event: ClientCloseEvent, losses: Losses): readonly Promise<void>[];
+  changed(state: ClientState, retryAt: number | undefined): readonly Promise<void>[];
+  /** Whether anybody is told of an end, or of a change. */
+  isHeard(): boolean;
 }
 
 /** A WebSocket that connects again when it is lost, until it is closed. */
@@ -29,143 +28,147 @@ export class Connection {
   readonly #settings: Settings;
   readonly #events: ConnectionEvents;
   readonly #order: Order;
+  readonly #network: Network;
   readonly #haste = new Haste();
   /** The current attempt or connection; missing while waiting for the next one, and at the end. */
-  #socket: WebSocketLike | undefined;
-  /** Ends the current attempt, says that a connection has proven itself, or starts the next attempt. */
+  #attempt: Attempt | undefined;
+  /** Says that a connection has proven itself, or starts the next attempt. */
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #isOpen = false;
-  #isClosed = false;
+  #state: ClientState = "closed";
+  #retryAt: number | undefined;
+  #isClosed: boolean;
   /** Whether `reconnect()` is to be carried out as soon as the connection has proven itself. */
   #isPostponed = false;
   /** Attempts since the first, since a connection proved itself or since `reconnect()`. */
   #retries = 0;
+  /** Whether a 401 is worth another attempt, since the next headers may be better. */
+  #mayRenew = true;
+  /** When the server takes the next attempt, if it said so. */
+  #notBefore = 0;
+  /** Calls of `close()` and `reconnect()` that did something. */
+  #calls = 0;
 
   constructor(settings: Settings, order: Order, events: ConnectionEvents) {
     this.#settings = settings;
     this.#order = order;
     this.#events = events;
-    this.#connect();
+    this.#network = new Network(settings.url, (change) => order.now(() => this.#changed(change)));
+    this.#isClosed = !settings.autoConnect;
+    if (this.#isClosed) return;
+    // Nobody listens yet who would have to be told of this.
+    if (this.#network.isOffline) this.#enter("waiting");
+    else this.#prepare().begin();
+    if (this.#attempt) this.#enter("connecting");
   }
 
   /** 0 connecting or about to, 1 open, 2 closing, 3 closed for good. */
   get readyState(): 0 | 1 | 2 | 3 {
-    if (this.#socket) return this.#socket.readyState as 0 | 1 | 2 | 3;
-    return this.#timer === undefined ? 3 : 0;
+    return this.#attempt?.readyState ?? (this.#state === "closed" ? 3 : 0);
   }
 
-  /** Whether it takes messages. A socket that is closing would take them too, and forget them. */
-  get isOpen(): boolean {
-    return this.#isOpen && this.#socket?.readyState === OPEN;
+  get state(): ClientState {
+    return this.#state;
   }
 
-  /** Bytes that the socket has not passed on yet; 0 where the class does not say. */
-  get buffered(): number {
-    return this.#socket?.bufferedAmount ?? 0;
+  /** When the next attempt comes, in ms since 1970. */
+  get retryAt(): number | undefined {
+    return this.#retryAt;
   }
 
-  /** Sends a message. Only for an open connection. */
-  send(text: string): void {
-    this.#socket?.send(text);
+  /** The current attempt or connection. */
+  get current(): Attempt | undefined {
+    return this.#attempt;
   }
 
   close(): void {
+    this.#calls += 1;
     this.#isClosed = true;
     this.#clearTimer();
-    this.#socket?.close(NORMAL_CLOSURE);
+    const attempt = this.#attempt;
+    if (attempt && !attempt.close()) {
+      // It only asked for headers, so that no socket tells of its end.
+      this.#leave();
+      this.#tellLater({ code: ABNORMAL_CLOSURE, reason: "", wasClean: false });
+    }
+    this.#order.soon(this.#enter("closed"));
   }
 
   reconnect(): void {
-    const socket = this.#socket;
+    // Throws where there is none, before anything has changed.
+    this.#settings.webSocket();
+    const attempt = this.#attempt;
     const wasClosed = this.#isClosed;
     this.#isClosed = false;
     if (wasClosed) return this.#replace();
-    if (socket && !this.#isOpen) return;
-    const decision = socket ? this.#haste.whileOpen() : this.#haste.whileWaiting();
+    if (attempt && !attempt.hasOpened) return;
+    const decision = attempt ? this.#haste.whileOpen() : this.#haste.whileWaiting();
     this.#settings.log(`reconnect() is carried out ${decision}`);
     if (decision === "never") return;
-    this.#retries = 0;
+    this.#renew();
     if (decision === "at once") {
       // Without listeners nothing can go round.
-      if (this.#events.hearsEnds()) this.#haste.hurried();
+      if (this.#events.isHeard()) this.#haste.hurried();
       this.#replace();
-    } else if (socket) {
+    } else if (attempt) {
       this.#isPostponed = true;
     } else if (this.#timer === undefined) {
-      this.#wait(0);
+      this.#order.soon(this.#wait(0));
     }
   }
 
-  /** Connects anew, and leaves the socket if there is one. */
+  /** The application wants a new start: what came of the last attempts does not count any more. */
+  #renew(): void {
+    this.#calls += 1;
+    this.#retries = 0;
+    this.#mayRenew = true;
+    this.#notBefore = 0;
+  }
+
+  /** Connects anew, and leaves the connection if there is one. */
   #replace(): void {
-    const socket = this.#socket;
-    const event = this.#isOpen
+    const attempt = this.#attempt;
+    const event = attempt?.hasOpened
       ? { code: NORMAL_CLOSURE, reason: "", wasClean: true }
       : { code: ABNORMAL_CLOSURE, reason: "", wasClean: false };
     this.#leave();
-    socket?.close(NORMAL_CLOSURE);
-    this.#retries = 0;
-    if (socket) {
-      const echoes = this.#haste.replaced();
-      this.#order.later(() => this.#haste.telling(() => this.#events.ended(event), echoes));
-    }
+    attempt?.close();
+    this.#renew();
+    if (attempt) this.#tellLater(event, this.#haste.replaced());
     this.#retry();
   }
 
-  #connect(): void {
-    this.#settings.log(`attempt ${this.#retries + 1} to connect`);
-    this.#haste.began();
-    const socket = new this.#settings.WebSocket(this.#settings.url);
-    this.#socket = socket;
-    // What an earlier socket still has to say is nobody's concern any more.
-    const whileCurrent =
-      <TEvent>(listener: (event: TEvent) => void) =>
-      (event: TEvent): void =>
-        this.#order.now(() => {
-          if (socket === this.#socket) listener(event);
-        });
-    const failed = whileCurrent(() => this.#ended(ABNORMAL_CLOSURE, "", false));
-    socket.addEventListener(
-      "open",
-      whileCurrent(() => this.#opened()),
-    );
-    socket.addEventListener(
-      "message",
-      whileCurrent(({ data }) => this.#events.received(data)),
-    );
-    socket.addEventListener(
-      "close",
-      // React Native leaves fields out.
-      whileCurrent(({ code = ABNORMAL_CLOSURE, reason, wasClean = code !== ABNORMAL_CLOSURE }) =>
-        this.#ended(code, reason ?? "", wasClean),
-      ),
-    );
-    socket.addEventListener(
-      "error",
-      whileCurrent(() => {
-        // A close event follows, but some versions of undici leave it out where there never was a connection.
-        if (!this.#isOpen) setTimeout(failed, 0);
-      }),
-    );
-    this.#startTimer(CONNECT_TIMEOUT, () => {
-      this.#ended(ABNORMAL_CLOSURE, "timeout", false);
-      socket.close();
-    });
+  #retry(): void {
+    this.#clearTimer();
+    if (this.#network.isOffline) return this.#order.soon(this.#waitForNetwork());
+    const attempt = this.#prepare();
+    const tell = this.#enter("connecting");
+    let failed: (() => void) | undefined;
+    try {
+      // The class may call its listeners meanwhile.
+      this.#order.run(() => attempt.begin());
+    } catch (error) {
+      failed = () => attempt.broke(error);
+    }
+    this.#order.soon(tell);
+    if (failed) this.#order.now(failed);
   }
 
-  /** Here, with no caller to throw to, a class that throws is an attempt that failed. */
-  #retry(): void {
-    try {
-      this.#connect();
-    } catch (error) {
-      console.error("zocket: the WebSocket class failed:", error);
-      this.#order.now(() => this.#ended(ABNORMAL_CLOSURE, "", false));
-    }
+  /** The next attempt, which is about to begin. */
+  #prepare(): Attempt {
+    this.#settings.log(`attempt ${this.#retries + 1} to connect`);
+    this.#haste.began();
+    this.#attempt = new Attempt(this.#settings, this.#order, {
+      opened: () => this.#opened(),
+      received: this.#events.received,
+      ended: (event, losses) => this.#ended(event, losses),
+    });
+    return this.#attempt;
   }
 
   #opened(): void {
-    this.#isOpen = true;
     this.#settings.log("open");
+    const tell = this.#enter("open");
+    this.#mayRenew = true;
     this.#startTimer(PROVEN_AFTER, () => {
       this.#timer = undefined;
       this.#retries = 0;
@@ -173,33 +176,95 @@ export class Connection {
       if (this.#isPostponed) this.#order.run(() => this.#replace());
     });
     this.#events.opened();
+    tell();
   }
 
-  #ended(code: number, reason: string, wasClean: boolean): void {
+  #ended(event: ClientCloseEvent, losses: Losses): void {
     this.#leave();
-    this.#settings.log(`closed with ${code} ${JSON.stringify(reason)}`);
+    this.#settings.log(`closed with ${event.code} ${JSON.stringify(event.reason)}`);
+    let tell = (): void => {};
     if (!this.#isClosed) {
       this.#haste.failed();
-      if (this.#retries < this.#settings.maxRetries) {
-        this.#retries += 1;
-        this.#wait(hinted(code, reason));
+      const calls = this.#calls;
+      const isWorthIt = this.#isWorthIt(event);
+      if (calls === this.#calls) {
+        if (isWorthIt) this.#retries += 1;
+        tell = isWorthIt ? this.#wait(hinted(event)) : this.#enter("closed");
       }
     }
-    this.#haste.telling(() => this.#events.ended({ code, reason, wasClean }));
+    this.#haste.telling(() => this.#events.ended(event, losses));
+    tell();
   }
 
-  /** Waits for the next attempt, so many ms at least. */
-  #wait(least: number): void {
+  /** Whether another attempt is to follow. The application may say so; it may also close the client meanwhile, or reconnect. */
+  #isWorthIt(event: ClientCloseEvent): boolean {
+    const { maxRetries, shouldReconnect, isOurs, headers } = this.#settings;
+    if (this.#retries >= maxRetries) return false;
+    try {
+      const answer = shouldReconnect?.(event);
+      if (typeof answer === "boolean") return answer;
+    } catch (error) {
+      console.error("zocket: the option shouldReconnect failed:", error);
+    }
+    const said = !isOurs || verdict(event);
+    if (said !== "with other headers") return said;
+    const may = this.#mayRenew && typeof headers === "function";
+    this.#mayRenew = false;
+    return may;
+  }
+
+  /** Waits for the next attempt, so many ms at least. Returns what tells of it. */
+  #wait(least: number): () => void {
     const delay = Math.max(delayAfter(this.#haste.failures, this.#settings), least);
-    this.#settings.log(`next attempt in ${Math.round(delay)} ms`);
-    this.#startTimer(delay, () => this.#retry());
+    this.#notBefore = least > 0 ? Date.now() + least : 0;
+    return this.#network.isOffline ? this.#waitForNetwork() : this.#waitFor(delay);
   }
 
-  /** Forgets the socket and the timer. */
+  #waitFor(ms: number): () => void {
+    const delay = Math.min(Math.round(ms), MAX_TIMER);
+    this.#settings.log(`next attempt in ${delay} ms`);
+    this.#startTimer(delay, () => this.#retry());
+    return this.#enter("waiting", Date.now() + delay);
+  }
+
+  #waitForNetwork(): () => void {
+    this.#settings.log("there is no network");
+    this.#clearTimer();
+    return this.#enter("waiting");
+  }
+
+  #changed(change: NetworkChange): void {
+    if (change !== "offline") this.#attempt?.probe();
+    if (this.#state !== "waiting") return;
+    const { isOffline } = this.#network;
+    if (isOffline) return this.#waitForNetwork()();
+    // A page that is seen again may have slept while the network came back.
+    if (change === "offline" || (change === "visible" && this.#timer !== undefined)) return;
+    const least = this.#notBefore - Date.now();
+    if (least > 0) this.#waitFor(least)();
+    else this.#retry();
+  }
+
+  /** Goes over to a state. Returns what tells of it, for when everything else is done. */
+  #enter(state: ClientState, retryAt?: number): () => void {
+    if (state === this.#state && retryAt === this.#retryAt) return () => {};
+    this.#state = state;
+    this.#retryAt = retryAt;
+    this.#network.isWatched = state !== "closed";
+    return () => this.#haste.telling(() => this.#events.changed(state, retryAt));
+  }
+
+  #tellLater(event: ClientCloseEvent, echoes?: Set<Promise<void>>): void {
+    this.#order.later(() =>
+      this.#haste.telling(() => this.#events.ended(event, { unsent: [] }), echoes),
+    );
+  }
+
+  /** Forgets the attempt and the timer. */
   #leave(): void {
     this.#clearTimer();
-    this.#socket = undefined;
-    this.#isOpen = false;
+    this.#attempt?.leave();
+    this.#attempt = undefined;
     this.#isPostponed = false;
     this.#haste.left();
   }

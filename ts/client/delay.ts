@@ -1,12 +1,13 @@
 // Says how long the client waits before the next attempt to connect.
 import type { Settings } from "./settings.js";
+import type { ClientCloseEvent } from "./types.js";
 
 /** Longest time in ms that timers can wait for; they take a longer one for none. */
-const MAX_TIMER = 2 ** 31 - 1;
+export const MAX_TIMER = 2 ** 31 - 1;
 /** What grows where the first delay is none, in ms. */
 const SMALLEST = 100;
 const GOING_AWAY = 1001;
-/** Longest time in ms for which a server can make the client wait. */
+/** Longest time in ms for which a server that drains can make the client wait. */
 const MAX_HINT = 600_000;
 
 /**
@@ -20,8 +21,9 @@ export function delayAfter(failures: number, { minDelay, maxDelay, growFactor }:
   return Math.min(grown * (0.75 + Math.random() / 2), maxDelay, MAX_TIMER);
 }
 
-/** How many ms a server that drains asks to wait for, so that its clients do not all come back at once; 0 if it does not. */
-export function hinted(code: number, reason: string): number {
+/** How many ms the server asks to wait for, so that its clients do not all come back at once; 0 if it does not. */
+export function hinted({ code, reason, refused }: ClientCloseEvent): number {
+  if (refused) return Math.max(Number(refused.retryAfterMs) || 0, 0);
   const hint = code === GOING_AWAY ? /^reconnect-after=(\d+)$/.exec(reason)?.[1] : undefined;
   return Math.min(Number(hint ?? 0), MAX_HINT);
 }

@@ -1,31 +1,30 @@
 // `createZocketClient`: puts messages into envelopes, takes them out, and hands them to those who listen.
-import { ERROR_TYPE, type Envelope, type ErrorPayload } from "../envelope.js";
+import { ERROR_TYPE } from "../envelope.js";
 import type { AnyRouter } from "../types/routes.js";
 import { Connection } from "./connection.js";
 import { Listeners } from "./listeners.js";
 import { Order } from "./order.js";
-import { byteLength, Queue, type Waiting } from "./queue.js";
+import { isErrorPayload } from "./received.js";
 import { routes } from "./routes.js";
+import { described, Sending } from "./sending.js";
 import { settings } from "./settings.js";
 import type {
   ClientCloseEvent,
   ClientError,
   ClientOptions,
+  ClientState,
   NoRouter,
   ZocketClient,
 } from "./types.js";
 
-/** The close code for a message that is too large (RFC 6455, 7.4.1). */
-const TOO_LARGE = 1009;
-/** How many bytes wait at most in the socket of an open connection whose server does not read. */
-const MAX_IN_SOCKET = 16 * 1024 * 1024;
-
+export type { RefusedPayload } from "../envelope.js";
 export type {
   ClientCloseEvent,
   ClientError,
   ClientOn,
   ClientOptions,
   ClientSend,
+  ClientState,
   NoRouter,
   Unsubscribe,
   WebSocketClass,
@@ -53,15 +52,14 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
   options: ClientOptions<NoInfer<TRouter>> = {},
 ): ZocketClient<TRouter> {
   const checked = settings(url, options);
-  const { debug, log, maxQueuedBytes } = checked;
-  const messages = new Map<string, Listeners<unknown>>();
-  const opens = new Listeners<void>();
-  const closes = new Listeners<ClientCloseEvent>();
-  const errors = new Listeners<ClientError>();
-  const queue = new Queue(maxQueuedBytes);
+  const { debug, log } = checked;
+  const messages = new Map<string, Listeners<[payload: unknown]>>();
+  const opens = new Listeners<[]>();
+  const closes = new Listeners<[event: ClientCloseEvent]>();
+  const errors = new Listeners<[error: ClientError]>();
+  const states = new Listeners<[state: ClientState, retryAt: number | undefined]>();
   const order = new Order();
-  /** The longest message of the current connection: the one that a server means which finds a message too large. */
-  let longest = { route: "", length: 0 };
+  const sending = new Sending(checked, order, (error) => errors.emit(error));
 
   const { onOpen, onClose } = options;
   if (onOpen !== undefined) opens.add(onOpen, "createZocketClient: options.onOpen");
@@ -71,67 +69,34 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
     () =>
       new Connection(checked, order, {
         opened() {
-          longest = { route: "", length: 0 };
+          sending.opened();
           // First: an application joins its rooms there, and what its user typed meanwhile is for these.
           opens.emit();
-          queue.drain((message) => connection.isOpen && trySending(message));
+          sending.drain(() => connection.current);
         },
-        received(data) {
-          const envelope = parse(data);
-          if (!envelope) return log("received a message that is not an envelope");
-          if (debug) log(`received ${described(envelope.type, data as string)}`);
-          if (envelope.type !== ERROR_TYPE) messages.get(envelope.type)?.emit(envelope.payload);
-          else if (isErrorPayload(envelope.payload)) errors.emit(envelope.payload);
+        received({ type, payload }, text) {
+          if (debug) log(`received ${described(type, text)}`);
+          if (type !== ERROR_TYPE) messages.get(type)?.emit(payload);
+          else if (isErrorPayload(payload)) errors.emit(payload);
         },
-        ended(event) {
-          if (event.code === TOO_LARGE && longest.length > 0) {
-            const message =
-              "The server closed the connection, because a message was larger than its maxPayload";
-            errors.emit({ code: "TOO_LARGE", route: longest.route, message });
-          }
+        ended(event, { unsent, error }) {
+          sending.ended(event.code, unsent);
+          if (error) errors.emit(error);
+          // It would be a riddle why nothing ever connects.
+          if (error && errors.isEmpty) console.error(`zocket: ${error.message}:`, error.cause);
           return closes.emit(event);
         },
-        hearsEnds: () => !closes.isEmpty,
+        changed: (state, retryAt) => states.emit(state, retryAt),
+        isHeard: () => !closes.isEmpty || !states.isEmpty,
       }),
   );
 
   function send(route: string, payload: unknown): void {
-    const envelope: Envelope = { type: route, payload };
-    const text = JSON.stringify(envelope);
-    order.run(() => {
-      const message = { route, text };
-      if (!connection.isOpen)
-        return queue.push(route, text) || refuse(message, "for an open connection");
-      if (connection.buffered < Math.max(MAX_IN_SOCKET, maxQueuedBytes)) return sendNow(message);
-      return refuse(message, "for a server that reads slowly");
-    });
-  }
-
-  function sendNow({ route, text }: Waiting): boolean {
-    if (debug) log(`sends ${described(route, text)}`);
-    connection.send(text);
-    if (text.length > longest.length) longest = { route, length: text.length };
-    return true;
-  }
-
-  /** There is no caller to throw to here, and what could not be sent goes on to wait. */
-  function trySending(message: Waiting): boolean {
-    try {
-      return sendNow(message);
-    } catch (error) {
-      console.error("zocket: the WebSocket class failed:", error);
-      return false;
-    }
-  }
-
-  function refuse({ route, text }: Waiting, why: string): void {
-    if (debug) log(`discards ${described(route, text)}`);
-    const message = `Too many messages wait ${why}`;
-    order.later(() => errors.emit({ code: "QUEUE_FULL", route, message }));
+    order.run(() => sending.send(route, payload, connection.current));
   }
 
   function on(route: string, listener: unknown): () => void {
-    const listeners = messages.get(route) ?? new Listeners<unknown>();
+    const listeners = messages.get(route) ?? new Listeners<[payload: unknown]>();
     const remove = listeners.add(listener as (payload: unknown) => unknown, `client.on.${route}`);
     messages.set(route, listeners);
     return () => {
@@ -152,31 +117,15 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
     get readyState() {
       return connection.readyState;
     },
+    get state() {
+      return connection.state;
+    },
+    get retryAt() {
+      return connection.retryAt;
+    },
+    onState: (listener) => states.add(listener, "client.onState"),
+    get id() {
+      return connection.current?.id;
+    },
   };
-}
-
-/** A message as the log names it: by its route, which a server may choose, and its size. */
-function described(route: string, text: string): string {
-  return `${JSON.stringify(route.slice(0, 100))}, ${byteLength(text)} bytes`;
-}
-
-/** What a server sends that is no envelope is passed over: there is nobody to tell. */
-function parse(data: unknown): Envelope | undefined {
-  if (typeof data !== "string") return undefined;
-  try {
-    const envelope: unknown = JSON.parse(data);
-    return isObject(envelope) && typeof envelope["type"] === "string"
-      ? (envelope as unknown as Envelope)
-      : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function isErrorPayload(payload: unknown): payload is ErrorPayload {
-  return isObject(payload) && typeof payload["code"] === "string";
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
 }

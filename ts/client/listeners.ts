@@ -3,9 +3,9 @@ import { kindOf } from "./kind.js";
 import type { Unsubscribe } from "./types.js";
 
 /** The functions that listen to one thing, called in the order they came. */
-export class Listeners<TValue> {
+export class Listeners<TArguments extends readonly unknown[]> {
   // Wrapped, so that a function added twice is called twice and removed once.
-  readonly #entries = new Set<{ readonly listener: (value: TValue) => unknown }>();
+  readonly #entries = new Set<{ readonly listener: (...values: TArguments) => unknown }>();
 
   /** Whether nobody listens. */
   get isEmpty(): boolean {
@@ -13,7 +13,7 @@ export class Listeners<TValue> {
   }
 
   /** Adds a listener; `name` says in the error what a wrong one was given to. */
-  add(listener: (value: TValue) => unknown, name: string): Unsubscribe {
+  add(listener: (...values: TArguments) => unknown, name: string): Unsubscribe {
     if (typeof listener !== "function") {
       throw new TypeError(`${name}: expected a function, got ${kindOf(listener)}`);
     }
@@ -26,12 +26,12 @@ export class Listeners<TValue> {
    * Calls those that listened when the call began and still do. Returns a promise for each asynchronous one; it is fulfilled
    * when that listener is done, or has failed.
    */
-  emit(value: TValue): Promise<void>[] {
+  emit(...values: TArguments): Promise<void>[] {
     const pending: Promise<void>[] = [];
     for (const entry of Array.from(this.#entries)) {
       if (!this.#entries.has(entry)) continue;
       try {
-        const result = entry.listener(value);
+        const result = entry.listener(...values);
         // A promise of any class: our own one takes it over, however it behaves. An async listener's failure would
         // otherwise end a Node process.
         if (Object(result) === result) {

@@ -36,6 +36,12 @@ export class Order {
     step();
   }
 
+  /** Takes a step at once, or once the method that causes it has returned. */
+  soon(step: () => void): void {
+    if (this.#methods > 0) this.later(step);
+    else step();
+  }
+
   #catchUp(): void {
     const steps = this.#later;
     this.#later = [];

@@ -1,13 +1,22 @@
 // Checks what `createZocketClient` was given, and fills in the defaults.
 import { refuseUnknown } from "../unknown-options.js";
 import { address } from "./address.js";
+import { checkedHeaders, type Headers } from "./headers.js";
 import { kindOf } from "./kind.js";
-import type { ClientOptions, WebSocketClass } from "./types.js";
+import type { ClientCloseEvent, ClientOptions, WebSocketClass } from "./types.js";
 
 /** The options that the client goes by, complete. */
 export interface Settings {
   readonly url: string;
-  readonly WebSocket: WebSocketClass;
+  readonly headers: Headers | (() => unknown);
+  /** Whether client and server speak `zocket.1`; otherwise the headers go into the URL. */
+  readonly isOurs: boolean;
+  readonly autoConnect: boolean;
+  /** 0 is none. */
+  readonly heartbeatInterval: number;
+  readonly shouldReconnect: ((event: ClientCloseEvent) => unknown) | undefined;
+  /** The class to connect with. Throws a `TypeError` if there is none. */
+  readonly webSocket: () => WebSocketClass;
   readonly minDelay: number;
   readonly maxDelay: number;
   readonly growFactor: number;
@@ -21,16 +30,22 @@ export interface Settings {
 
 const NAMES: Record<keyof ClientOptions, true> = {
   headers: true,
+  headersIn: true,
   minReconnectionDelay: true,
   maxReconnectionDelay: true,
   reconnectionDelayGrowFactor: true,
   maxRetries: true,
   maxQueuedBytes: true,
+  heartbeatInterval: true,
+  autoConnect: true,
+  shouldReconnect: true,
   debug: true,
   onOpen: true,
   onClose: true,
   WebSocket: true,
 };
+
+const PLACE = "createZocketClient: options";
 
 /** What the options are called elsewhere, in lower case. */
 const ALIASES = {
@@ -52,6 +67,11 @@ const ALIASES = {
   query: "headers",
   params: "headers",
   connectionparams: "headers",
+  heartbeat: "heartbeatInterval",
+  keepalive: "heartbeatInterval",
+  lazy: "autoConnect",
+  retryif: "shouldReconnect",
+  shouldretry: "shouldReconnect",
   ws: "WebSocket",
   websocketimpl: "WebSocket",
   websocketclass: "WebSocket",
@@ -62,52 +82,65 @@ export function settings(url: string | URL, options: ClientOptions): Settings {
   if (typeof options !== "object" || options === null || Symbol.iterator in options) {
     throw wrong("", "an object", kindOf(options));
   }
-  refuseUnknown("createZocketClient: options.", options, Object.keys(NAMES), ALIASES);
-  const debug = boolean(options.debug);
+  refuseUnknown(`${PLACE}.`, options, Object.keys(NAMES), ALIASES);
+  const debug = boolean(options, "debug", false);
+  const autoConnect = boolean(options, "autoConnect", true);
+  const webSocket = webSocketClass(options.WebSocket);
+  // Where there is none, as on Node 20, nothing else would say so before the first attempt.
+  if (autoConnect) webSocket();
   return {
-    WebSocket: webSocketClass(options.WebSocket),
-    url: address(url, headers(options.headers)),
+    webSocket,
+    autoConnect,
+    url: address(url),
+    headers: headers(options.headers),
+    isOurs: headersIn(options.headersIn) === "protocol",
     minDelay: number(options, "minReconnectionDelay", 0, 1_000),
     maxDelay: number(options, "maxReconnectionDelay", 0, 10_000),
     growFactor: number(options, "reconnectionDelayGrowFactor", 1, 1.3),
     maxRetries: number(options, "maxRetries", 0, Infinity),
     maxQueuedBytes: number(options, "maxQueuedBytes", 0, 1024 * 1024),
+    heartbeatInterval: number(options, "heartbeatInterval", 0, 25_000),
+    shouldReconnect: optionalFunction(options.shouldReconnect),
     debug,
     log: debug ? (text) => console.debug(`zocket: ${text}`) : () => {},
   };
 }
 
-/** Of a `Map`, `Headers`, a promise and the like nothing would be sent, and nobody would be told. */
-function headers(given: unknown): Readonly<Record<string, string | undefined>> {
-  if (given === undefined) return {};
-  if (!isPlain(given)) throw wrong(".headers", "a plain object of strings", kindOf(given));
-  for (const [name, value] of Object.entries(given)) {
-    if (value === undefined || typeof value === "string") continue;
-    throw wrong(`.headers[${JSON.stringify(name)}]`, "a string", kindOf(value));
+function headers(given: unknown = {}): Settings["headers"] {
+  if (typeof given === "function") return given as () => unknown;
+  return checkedHeaders(given, `${PLACE}.headers`);
+}
+
+function headersIn(given: unknown = "protocol"): "protocol" | "query" {
+  if (given === "protocol" || given === "query") return given;
+  throw wrong(".headersIn", '"protocol" or "query"', shown(given));
+}
+
+function optionalFunction(given: Settings["shouldReconnect"]): Settings["shouldReconnect"] {
+  if (given === undefined || typeof given === "function") return given;
+  throw wrong(".shouldReconnect", "a function", kindOf(given));
+}
+
+/** The global one may be missing until it is needed. */
+function webSocketClass(given: WebSocketClass | undefined): () => WebSocketClass {
+  if (given !== undefined && typeof given !== "function") {
+    throw wrong(".WebSocket", "a class", kindOf(given));
   }
-  return given as Readonly<Record<string, string | undefined>>;
+  let found = given;
+  return () => {
+    found ??= (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
+    if (typeof found === "function") return found;
+    throw new TypeError(
+      'createZocketClient: this platform has no global WebSocket; pass a class as options.WebSocket, such as the one of the package "ws"',
+    );
+  };
 }
 
-function isPlain(value: unknown): value is object {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
-  // The prototype may be the one of another realm.
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === null || Object.getPrototypeOf(prototype) === null;
-}
-
-function webSocketClass(given: WebSocketClass | undefined): WebSocketClass {
-  const found =
-    given === undefined ? (globalThis as { WebSocket?: WebSocketClass }).WebSocket : given;
-  if (typeof found === "function") return found;
-  if (given !== undefined) throw wrong(".WebSocket", "a class", kindOf(given));
-  throw new TypeError(
-    'createZocketClient: this platform has no global WebSocket; pass a class as options.WebSocket, such as the one of the package "ws"',
-  );
-}
-
-function boolean(given: boolean | undefined = false): boolean {
+function boolean(options: ClientOptions, name: "debug" | "autoConnect", fallback: boolean) {
+  const given: unknown = options[name];
+  if (given === undefined) return fallback;
   if (typeof given === "boolean") return given;
-  throw wrong(".debug", "true or false", kindOf(given));
+  throw wrong(`.${name}`, "true or false", kindOf(given));
 }
 
 type NumericOption = {
@@ -124,11 +157,15 @@ function number(
   const value: unknown = options[name];
   if (value === undefined) return fallback;
   if (typeof value === "number" && value >= min) return value;
+  throw wrong(`.${name}`, `a number from ${min}`, shown(value));
+}
+
+/** Of an option that is no secret. */
+function shown(value: unknown): string {
   const isShort = typeof value === "number" || typeof value === "string";
-  const got = isShort ? String(value).slice(0, 30) : kindOf(value);
-  throw wrong(`.${name}`, `a number from ${min}`, got);
+  return isShort ? String(value).slice(0, 30) : kindOf(value);
 }
 
 function wrong(option: string, expected: string, got: string): TypeError {
-  return new TypeError(`createZocketClient: options${option}: expected ${expected}, got ${got}`);
+  return new TypeError(`${PLACE}${option}: expected ${expected}, got ${got}`);
 }

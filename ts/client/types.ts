@@ -1,7 +1,7 @@
 // The client: what `createZocketClient` takes and returns.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
-import type { Issue, MessageErrorCode } from "../envelope.js";
+import type { Issue, MessageErrorCode, RefusedPayload } from "../envelope.js";
 import type { Carried } from "../types/carried.js";
 import type { Jsonify } from "../types/json.js";
 import type { IncomingMessage, MessageDef } from "../types/message.js";
@@ -11,11 +11,19 @@ import type { Named, PayloadArguments } from "../types/shape.js";
 /** Options of `createZocketClient`. With the type of a router, `headers` offers the names in the headers schema. */
 export interface ClientOptions<TRouter = AnyRouter> {
   /**
-   * The headers for the server's headers schema. The client sends them as query parameters, because browsers cannot set
-   * headers. It leaves out a header that is `undefined`.
+   * The headers for the server's headers schema, or a function that returns them or a promise of them. The client calls the
+   * function before each attempt to connect, so that it can return a fresh token. If it throws, rejects or takes longer than
+   * 15 s, the attempt fails, and `onError` gets `HEADERS`. The client leaves out a header that is `undefined`.
    * @default {}
    */
-  readonly headers?: ClientHeaders<HeadersOf<TRouter>> | undefined;
+  readonly headers?: HeadersOption<ClientHeaders<HeadersOf<TRouter>>> | undefined;
+  /**
+   * How the headers travel, because browsers cannot set headers on a WebSocket. `"protocol"`: in a subprotocol, which no URL
+   * and no access log shows. `"query"`: as query parameters of the URL, which servers and proxies log. With `"query"` the
+   * client does not learn its id, why the server refused it, or that the line is dead.
+   * @default "protocol"
+   */
+  readonly headersIn?: "protocol" | "query" | undefined;
   /**
    * The longest time in ms between two attempts to connect, from 0.
    * @default 10_000
@@ -36,6 +44,22 @@ export interface ClientOptions<TRouter = AnyRouter> {
    * @default Infinity
    */
   readonly maxRetries?: number | undefined;
+  /**
+   * Decides after each end whether the client connects again, instead of the client's own rules. The client asks while
+   * `maxRetries` allows another attempt, and never after `close()` and `reconnect()`. If the function throws, the rules apply.
+   */
+  readonly shouldReconnect?: ((event: ClientCloseEvent) => boolean) | undefined;
+  /**
+   * Whether the client connects at once. With `false` it connects at the first `reconnect()`, and needs no `WebSocket` before.
+   * @default true
+   */
+  readonly autoConnect?: boolean | undefined;
+  /**
+   * After how many ms without a message from the server the client asks whether the line is alive, from 0. If the server does
+   * not answer in 10 s, the client gives the connection up. 0 turns this off.
+   * @default 25_000
+   */
+  readonly heartbeatInterval?: number | undefined;
   /**
    * How many bytes of messages may wait while the connection is not open, from 0.
    * @default 1_048_576
@@ -65,8 +89,13 @@ export type ClientHeaders<THeaders> = Readonly<Record<string, string | undefined
 
 type NamesIn<THeaders> = THeaders extends unknown ? keyof Named<THeaders> & string : never;
 
-/** A class with the interface of a browser's WebSocket. */
-export type WebSocketClass = new (url: string) => WebSocketLike;
+/** The headers, or a function that returns them. */
+export type HeadersOption<THeaders> = THeaders | (() => THeaders | PromiseLike<THeaders>);
+
+/**
+ * A class with the interface of a browser's WebSocket. With `headersIn: "query"` it gets the URL alone.
+ */
+export type WebSocketClass = new (url: string, protocols?: string[]) => WebSocketLike;
 
 /** What the client uses of a WebSocket. */
 export interface WebSocketLike {
@@ -74,6 +103,8 @@ export interface WebSocketLike {
   binaryType: string;
   /** 0 connecting, 1 open, 2 closing, 3 closed. */
   readonly readyState: number;
+  /** The subprotocol that the server chose. Without it, a class works with `headersIn: "query"` alone. */
+  readonly protocol?: string | undefined;
   /** How many bytes of sent messages it still holds. A class may leave it out. The client then has no limit for them. */
   readonly bufferedAmount?: number | undefined;
   /** Sends a text message. */
@@ -86,23 +117,38 @@ export interface WebSocketLike {
   addEventListener(type: "close", listener: (event: ClientCloseEvent) => void): void;
 }
 
-/** How a connection ended. */
+/** How a connection, or an attempt to connect, ended. */
 export interface ClientCloseEvent {
-  /** The close code (RFC 6455, 7.4.1). It is 1006 if the connection broke or never opened. */
+  /**
+   * The close code (RFC 6455, 7.4.1). It is 1006 if the connection broke or never opened, and 4000 if the client gave it up. A
+   * refusal has 4000 and the HTTP status, such as 4401.
+   */
   readonly code: number;
-  /** The text that came with the code. It is `timeout` if an attempt took longer than 15 s. */
+  /**
+   * The text that came with the code. If the client gave up, it says why. `timeout`: an attempt took longer than 15 s.
+   * `headers`: the option `headers` failed. `protocol`: the server does not speak `zocket.1`. `silence`: the line is dead.
+   */
   readonly reason: string;
   /** Whether there was a closing handshake. */
   readonly wasClean: boolean;
+  /** Why the server refused the client. Missing if it did not. */
+  readonly refused?: RefusedPayload;
 }
 
-/** A message that the server refused or that the client could not keep. Test `code`, never `message`. */
+/**
+ * What a client is doing. `connecting`: an attempt is under way. `open`: the server takes messages. `waiting`: for the next
+ * attempt, or for a network. `closed`: it does not connect again by itself.
+ */
+export type ClientState = "connecting" | "open" | "waiting" | "closed";
+
+/** A message that did not reach its handler, or headers that the client could not get. Test `code`, never `message`. */
 export interface ClientError {
   /**
-   * The code of a `$error`, or one of two codes of the client. `QUEUE_FULL`: too many messages wait, and the client dropped
-   * this one. `TOO_LARGE`: the server closed the connection, because a message was larger than its `maxPayload`.
+   * The code of a `$error`, or one of the client. `QUEUE_FULL`: too many messages wait, and the client dropped this one.
+   * `TOO_LARGE`: the message is larger than the server's `maxPayload`. `LOST`: the connection
+   * ended before the message had left the client. `HEADERS`: the option `headers` failed.
    */
-  readonly code: MessageErrorCode | "QUEUE_FULL" | "TOO_LARGE";
+  readonly code: MessageErrorCode | "QUEUE_FULL" | "TOO_LARGE" | "LOST" | "HEADERS";
   /** The wire name of the message, if it had one. */
   readonly route?: string;
   /** The reason, for people. */
@@ -111,6 +157,8 @@ export interface ClientError {
   readonly issues?: readonly Issue[];
   /** The time in ms until the server takes one more message, for `RATE_LIMITED`. */
   readonly retryAfterMs?: number;
+  /** What the option `headers` threw, for `HEADERS`. */
+  readonly cause?: unknown;
 }
 
 /** Ends a subscription. Calling it twice is fine. */
@@ -171,7 +219,7 @@ export interface ZocketClient<TRouter> {
   onOpen(listener: () => void): Unsubscribe;
   /** Calls the listener each time the connection ends. */
   onClose(listener: (event: ClientCloseEvent) => void): Unsubscribe;
-  /** Calls the listener for each message that the server refused or that was lost on the way. */
+  /** Calls the listener for each message that did not reach its handler, and when the option `headers` fails. */
   onError(listener: (error: ClientError) => void): Unsubscribe;
   /** Closes the connection with 1000 and ends reconnecting. */
   close(): void;
@@ -180,6 +228,14 @@ export interface ZocketClient<TRouter> {
    * first. While the client connects, it does nothing. If you call it in `onClose`, it never makes a loop.
    */
   reconnect(): void;
-  /** 0 connecting, 1 open, 2 closing, 3 closed. */
+  /** 0 connecting or waiting to connect, 1 open, 2 closing, 3 closed. */
   readonly readyState: 0 | 1 | 2 | 3;
+  /** What the client is doing. */
+  readonly state: ClientState;
+  /** When the next attempt comes, in ms since 1970. Missing unless the client is waiting, and while there is no network. */
+  readonly retryAt: number | undefined;
+  /** Calls the listener each time `state` or `retryAt` changes. */
+  onState(listener: (state: ClientState, retryAt: number | undefined) => void): Unsubscribe;
+  /** The id that the server gave the open connection: `ctx.clientId` there. Missing while it is not open. */
+  readonly id: string | undefined;
 }

@@ -1,0 +1,191 @@
+// The client in a browser whose network comes and goes, and in a page that nobody sees: what no other platform tells.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { after, before, beforeEach, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import type {
+  ClientCloseEvent,
+  ClientOptions,
+  createZocketClient,
+  ZocketClient,
+} from "@zocket/core";
+import { build } from "esbuild";
+import type { Browser, BrowserContext, Page } from "playwright-core";
+
+import { launch } from "./_browser.ts";
+import { startProxy } from "./_proxy.ts";
+import { serve } from "./_support.ts";
+import { until } from "./_wait.ts";
+
+/** What the script in the page sees: the package's client, and what a test keeps between its steps. */
+declare const zocket: { createZocketClient: typeof createZocketClient };
+declare const client: ZocketClient<never>;
+declare const ends: ClientCloseEvent[];
+declare const states: string[];
+
+/** Options that travel into a page, where functions cannot. */
+type PageOptions = Omit<ClientOptions, "headers"> & { headers?: Record<string, string> };
+
+describe("a client in a browser", () => {
+  let browser: Browser;
+  let pages: Server;
+  let context: BrowserContext;
+  let page: Page;
+
+  before(async () => {
+    const { outputFiles } = await build({
+      stdin: {
+        contents: 'export { createZocketClient } from "@zocket/core/client";',
+        resolveDir: fileURLToPath(new URL("../", import.meta.url)),
+      },
+      bundle: true,
+      platform: "browser",
+      format: "iife",
+      globalName: "zocket",
+      write: false,
+    });
+    const script = outputFiles[0]?.text ?? "";
+    pages = createServer((_, response) => {
+      response.setHeader("content-type", "text/html; charset=utf-8");
+      response.end(`<!doctype html><title>client</title><script>${script}</script>`);
+    }).listen(0, "127.0.0.1");
+    await once(pages, "listening");
+    browser = await launch();
+  });
+
+  after(async () => {
+    await browser?.close();
+    pages?.close();
+  });
+
+  beforeEach(async () => {
+    await context?.close();
+    context = await browser.newContext();
+    page = await context.newPage();
+    await page.goto(`http://127.0.0.1:${(pages.address() as AddressInfo).port}`);
+  });
+
+  /** Connects in the page, by a name that the browser does not know to be this machine's. */
+  async function connect(url: string, options: PageOptions = {}, tokens?: string[]): Promise<void> {
+    await page.evaluate(
+      ([url, options, tokens]) => {
+        const ends: unknown[] = [];
+        const states: string[] = [];
+        const headers = () => Promise.resolve({ authorization: tokens?.shift() });
+        const given = tokens ? { ...options, headers } : options;
+        const client = zocket.createZocketClient(url, given);
+        client.onClose((event) => ends.push(event));
+        client.onState((state, retryAt) => states.push(`${state} ${retryAt ? "at" : "-"}`));
+        Object.assign(globalThis, { client, ends, states });
+      },
+      [url.replace("127.0.0.1", "zocket.test"), options, tokens] as const,
+    );
+  }
+  const is = (state: string) =>
+    until(state, () => page.evaluate((state) => client.state === state, state));
+  const codes = () => page.evaluate(() => ends.map(({ code }) => code));
+  const HOUR = { minReconnectionDelay: 3_600_000, maxReconnectionDelay: 3_600_000 };
+
+  test("waits while the browser is offline, without a time, and connects at once when it is back", async (t) => {
+    const app = serve(t);
+    await connect(app.url, HOUR);
+    await is("open");
+    await context.setOffline(true);
+    await app.server.stop(true);
+    await is("waiting");
+    assert.equal(await page.evaluate(() => client.retryAt), undefined);
+    const again = serve(t, { options: { port: app.port } });
+    await page.evaluate(() => client.reconnect());
+    assert.equal(await page.evaluate(() => client.state), "waiting");
+    await context.setOffline(false);
+    await is("open");
+    assert.equal(again.connects.length, 1);
+  });
+
+  test("gives up its time while the browser is offline", async (t) => {
+    const app = serve(t);
+    await app.server.stop();
+    await connect(app.url, HOUR);
+    await is("waiting");
+    const next = (await page.evaluate(() => client.retryAt)) ?? 0;
+    assert.ok(next > Date.now() + 1_000_000);
+    await context.setOffline(true);
+    await until("no time", () => page.evaluate(() => client.retryAt === undefined));
+    serve(t, { options: { port: app.port } });
+    await context.setOffline(false);
+    await is("open");
+    assert.deepEqual(await page.evaluate(() => states), [
+      "waiting at",
+      "waiting -",
+      "connecting -",
+      "open -",
+    ]);
+  });
+
+  for (const how of ["online", "visible"] as const) {
+    test(`notices a line that died meanwhile within seconds: ${how}`, async (t) => {
+      const app = serve(t);
+      const proxy = await startProxy(t, app.url);
+      await connect(proxy.url, HOUR);
+      await is("open");
+      proxy.state.isFrozen = true;
+      if (how === "online") {
+        await context.setOffline(true);
+        await context.setOffline(false);
+      } else {
+        await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+      }
+      const began = Date.now();
+      await is("waiting");
+      assert.deepEqual(
+        await page.evaluate(() =>
+          ends.map(({ code, reason, wasClean }) => [code, reason, wasClean]),
+        ),
+        [[4000, "silence", false]],
+      );
+      assert.ok(Date.now() - began < 15_000, "sooner than the silence of 25 s");
+    });
+  }
+
+  test("keeps a line that lives, when the network and the page come back", async (t) => {
+    const app = serve(t);
+    await connect(app.url, { heartbeatInterval: 100 });
+    await is("open");
+    await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+    await context.setOffline(true);
+    await context.setOffline(false);
+    // Its pings are answered, and nobody in JavaScript hears of them.
+    await page.evaluate(() => new Promise((done) => setTimeout(done, 1_000)));
+    assert.deepEqual([await codes(), app.messages.length], [[], 0]);
+    assert.deepEqual(app.errors, []);
+  });
+
+  test("learns why it was refused, and does not come again", async (t) => {
+    const app = serve(t, {
+      onConnect: () => {
+        throw Object.assign(new Error("secret"), { status: 403 });
+      },
+    });
+    await connect(app.url, { minReconnectionDelay: 1 });
+    await is("closed");
+    const found = await page.evaluate(() => ends.map(({ code, refused }) => ({ code, refused })));
+    assert.deepEqual(found, [{ code: 4403, refused: { status: 403, code: "CONNECT" } }]);
+    assert.equal(app.connects.length, 1);
+  });
+
+  test("comes back with a fresh token where the first one has expired", async (t) => {
+    const app = serve(t, {
+      onConnect: ({ authorization }) => {
+        if (authorization !== "fresh") throw Object.assign(new Error("expired"), { status: 401 });
+      },
+    });
+    await connect(app.url, { minReconnectionDelay: 1 }, ["expired", "fresh"]);
+    await is("open");
+    assert.deepEqual(await codes(), [4401]);
+    const id = await page.evaluate(() => client.id);
+    assert.equal(id, app.connects[1]?.clientId);
+  });
+});

@@ -1,0 +1,117 @@
+// Sends messages, or keeps them until there is a connection. Tells the application of each message that does not make it, as far as
+// the client can know.
+import type { Envelope } from "../envelope.js";
+import type { Attempt } from "./attempt.js";
+import type { Order } from "./order.js";
+import { byteLength, Queue, type Waiting } from "./queue.js";
+import type { Settings } from "./settings.js";
+import type { ClientError } from "./types.js";
+
+/** The close code for a message that is too large (RFC 6455, 7.4.1). */
+const TOO_LARGE = 1009;
+/** How many bytes wait at most in the socket of an open connection whose server does not read. */
+const MAX_IN_SOCKET = 16 * 1024 * 1024;
+
+/** The messages of a client. */
+export class Sending {
+  readonly #settings: Settings;
+  readonly #order: Order;
+  readonly #tell: (error: ClientError) => void;
+  readonly #queue: Queue;
+  /** The longest message of the current connection: the one that is meant when one was too large on the way. */
+  #longest = { route: "", length: 0 };
+
+  constructor(settings: Settings, order: Order, tell: (error: ClientError) => void) {
+    this.#settings = settings;
+    this.#order = order;
+    this.#tell = tell;
+    this.#queue = new Queue(settings.maxQueuedBytes);
+  }
+
+  /** Sends a message, or keeps it for the next connection. */
+  send(route: string, payload: unknown, connection: Attempt | undefined): void {
+    const envelope: Envelope = { type: route, payload };
+    const message = { route, text: JSON.stringify(envelope) };
+    const later = (error: ClientError) => this.#order.later(() => this.#tell(error));
+    if (!connection?.isOpen) {
+      if (!this.#queue.push(route, message.text)) {
+        later(
+          this.#dropped(message, "QUEUE_FULL", "Too many messages wait for an open connection"),
+        );
+      }
+      return;
+    }
+    const limit = Math.max(MAX_IN_SOCKET, this.#settings.maxQueuedBytes);
+    if (this.#isTooLarge(message, connection)) later(this.#tooLarge(message));
+    else if (connection.buffered < limit) this.#sendNow(message, connection);
+    else {
+      const why = "Too many messages wait for a server that reads slowly";
+      later(this.#dropped(message, "QUEUE_FULL", why));
+    }
+  }
+
+  /** A connection begins. */
+  opened(): void {
+    this.#longest = { route: "", length: 0 };
+  }
+
+  /** Sends what waits. */
+  drain(connection: () => Attempt | undefined): void {
+    this.#queue.drain((message) => {
+      // A listener may have closed it by now.
+      const current = connection();
+      if (!current?.isOpen) return false;
+      if (this.#isTooLarge(message, current)) {
+        this.#tell(this.#tooLarge(message));
+        return true;
+      }
+      // There is no caller to throw to here, and what could not be sent goes on to wait.
+      try {
+        this.#sendNow(message, current);
+        return true;
+      } catch (error) {
+        console.error("zocket: the WebSocket class failed:", error);
+        return false;
+      }
+    });
+  }
+
+  /** A connection ended, with these messages still in its socket. */
+  ended(code: number, unsent: readonly string[]): void {
+    for (const route of unsent) {
+      const message = "The connection ended before the message had left the client";
+      this.#tell({ code: "LOST", route, message });
+    }
+    if (code === TOO_LARGE && this.#longest.length > 0) {
+      const message =
+        "The server closed the connection, because a message was larger than its maxPayload";
+      this.#tell({ code: "TOO_LARGE", route: this.#longest.route, message });
+    }
+  }
+
+  #isTooLarge({ text }: Waiting, { maxPayload }: Attempt): boolean {
+    // A unit of UTF-16 is three bytes at most, so that few texts have to be measured.
+    return text.length * 3 > maxPayload && byteLength(text) > maxPayload;
+  }
+
+  #tooLarge(message: Waiting): ClientError {
+    return this.#dropped(message, "TOO_LARGE", "The message is larger than the server takes");
+  }
+
+  #dropped(message: Waiting, code: "QUEUE_FULL" | "TOO_LARGE", why: string): ClientError {
+    const { route, text } = message;
+    if (this.#settings.debug) this.#settings.log(`discards ${described(route, text)}`);
+    return { code, route, message: why };
+  }
+
+  #sendNow({ route, text }: Waiting, connection: Attempt): void {
+    if (this.#settings.debug) this.#settings.log(`sends ${described(route, text)}`);
+    connection.send(text, route);
+    if (text.length > this.#longest.length) this.#longest = { route, length: text.length };
+  }
+}
+
+/** A message as the log names it: by its route, which a server may choose, and its size. */
+export function described(route: string, text: string): string {
+  return `${JSON.stringify(route.slice(0, 100))}, ${byteLength(text)} bytes`;
+}
