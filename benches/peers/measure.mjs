@@ -42,9 +42,11 @@ export async function load(server, { args, dialect, seconds, warmUp, placement }
 export async function memory(server, { args, dialect, placement }) {
   const environment = { ...server.environment, NODE_OPTIONS: "--max-semi-space-size=1" };
   return withServer({ ...server, environment }, placement, async ({ port, pid }) => {
+    const at = args.indexOf("--tls");
+    const tls = at < 0 ? [] : args.slice(at, at + 2);
     const to = ["--port", port, "--dialect", dialect].map(String);
     const brief = ["--connections", "256", "--in-flight", "16", "--seconds", "1"];
-    await lastLine(start(placement.generator, [GENERATOR, "echo", ...brief, ...to]));
+    await lastLine(start(placement.generator, [GENERATOR, "echo", ...brief, ...tls, ...to]));
     await sleep(SETTLE_MS);
     const before = look(pid);
     const waves = wavesOf(start(placement.generator, [GENERATOR, ...args.map(String), ...to]));

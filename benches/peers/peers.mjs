@@ -104,8 +104,11 @@ const fanOut = (members, inFlight) => {
   return ["fan-out", "--connections", members, "--in-flight", inFlight, "--bytes", 64];
 };
 
+/** Those that speak TLS here. */
+const SECURE = ["zocket", "ws", "bun"];
+
 /**
- * `args` go to the generator; `quick` cases are part of `--quick`; `peers` are those that take part
+ * `args` go to the generator; `tls` cases speak TLS; `quick` cases are part of `--quick`; `peers` are those that take part
  * when not all do; `pinned: false` leaves the threads to the scheduler.
  */
 export const CASES = {
@@ -120,6 +123,16 @@ export const CASES = {
   "fan-out/64B/1000x8": { args: fanOut(1000, 8), quick: true },
   "handshakes/64": { args: ["handshakes", "--connections", 64] },
   "memory/10000": { args: ["idle", "--connections", 10000], memory: true },
+  "tls/echo/64B/64x1": { args: echo(64, 64, 1), peers: SECURE, tls: true },
+  "tls/echo/64B/64x16": { args: echo(64, 64, 16), peers: SECURE, tls: true },
+  "tls/echo/16KiB/64x1": { args: echo(16384, 64, 1), peers: SECURE, tls: true },
+  "tls/fan-out/64B/1000x8": { args: fanOut(1000, 8), peers: SECURE, tls: true },
+  "tls/memory/10000": {
+    args: ["idle", "--connections", 10000],
+    peers: SECURE,
+    memory: true,
+    tls: true,
+  },
   ...growth("connections", [10, 100, 1000, 10000], (count) => [
     ...echo(64, count, 4),
     "--active",

@@ -1,6 +1,6 @@
 // `npm run bench`: the same application on this package and on its peers, measured in turns.
 import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
@@ -80,17 +80,20 @@ async function main() {
       // A different peer begins in every round: none always follows the same one.
       for (const peer of rotate(able, round)) {
         if (!takesPart(peer, name)) continue;
-        const { args, memory: isMemory, pinned } = CASES[name];
+        const { args: plain, memory: isMemory, pinned, tls } = CASES[name];
+        const args = tls ? [...plain, "--tls", secure().TLS_CERT] : plain;
         const measure = isMemory ? memory : load;
         const dialect = PEERS[peer].dialect ?? "json";
         const how = { args, dialect, seconds, warmUp, placement: place(pinned) };
-        const result = await measure(server(peer, node), how).catch((cause) => {
+        const one = server(peer, node);
+        if (tls) one.environment = { ...one.environment, ...secure() };
+        const result = await measure(one, how).catch((cause) => {
           throw new Error(`${name}, ${peer}: ${cause.message}`, { cause });
         });
         const unit = isMemory ? "bytes per connection" : `${result.unit}/s`;
-        const one = { round, name, peer, unit, figures: figures(result) };
-        runs.push(one);
-        progress(one, rounds);
+        const done = { round, name, peer, unit, figures: figures(result) };
+        runs.push(done);
+        progress(done, rounds);
       }
     }
   }
@@ -107,6 +110,21 @@ async function main() {
 
 function server(peer, node) {
   return { ...PEERS[peer], command: PEERS[peer].command(node) };
+}
+
+/** A certificate for this run, as the servers' environment has it. */
+function secure() {
+  if (secure.files) return secure.files;
+  const folder = mkdtempSync(path.join(os.tmpdir(), "zocket-bench-"));
+  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const [TLS_CERT, TLS_KEY] = ["cert.pem", "key.pem"].map((name) => path.join(folder, name));
+  const kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
+  const extensions = ["subjectAltName=DNS:localhost", "basicConstraints=critical,CA:FALSE"];
+  const added = extensions.flatMap((extension) => ["-addext", extension]);
+  const out = ["-keyout", TLS_KEY, "-out", TLS_CERT];
+  const request = ["req", "-x509", "-subj", "/CN=localhost", ...kind, ...added, ...out];
+  execFileSync("openssl", request, { stdio: ["ignore", "ignore", "inherit"] });
+  return (secure.files = { TLS_CERT, TLS_KEY });
 }
 
 function takesPart(peer, name) {

@@ -1,6 +1,8 @@
 // The application every peer serves: an echo, and rooms to join and to publish to. Payloads are
 // checked with zod on the way in. What a library brings itself (envelope, routing, rooms) is used;
 // what it does not bring stands here, so that every peer does the same work.
+import { readFileSync } from "node:fs";
+
 import { z } from "zod";
 
 export const schemas = {
@@ -40,6 +42,12 @@ export function receive(text, client) {
     client.publish(payload.room, encode("news", { n: payload.n, text: payload.text }));
   }
 }
+
+/** Certificate and key, if the server is to speak TLS. */
+export const tls = process.env.TLS_CERT && {
+  cert: readFileSync(process.env.TLS_CERT, "utf8"),
+  key: readFileSync(process.env.TLS_KEY, "utf8"),
+};
 
 /**
  * The line the runner waits for. From then on `SIGUSR2` has the garbage collected, so that resident

@@ -1,12 +1,17 @@
 // The application on ws. Rooms are sets of sockets, and a publication is encoded once.
+import { createServer } from "node:https";
+
 import { WebSocketServer } from "ws";
 
-import { listening, receive } from "./application.mjs";
+import { listening, receive, tls } from "./application.mjs";
 
 const rooms = new Map();
 const asText = { binary: false };
 
-const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
+// Over TLS on Node's own, as its documentation shows.
+const server = new WebSocketServer(
+  tls ? { server: createServer(tls).listen(0, "127.0.0.1") } : { host: "127.0.0.1", port: 0 },
+);
 server.on("listening", () => listening(server.address().port));
 server.on("connection", (socket) => {
   const joined = new Set();

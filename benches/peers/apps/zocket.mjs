@@ -4,7 +4,7 @@ import path from "node:path";
 
 import { z } from "zod";
 
-import { listening, schemas } from "./application.mjs";
+import { listening, schemas, tls } from "./application.mjs";
 
 const root = process.env.ZOCKET ?? path.join(import.meta.dirname, "..", "..", "..");
 const { createServer, zocket } = createRequire(import.meta.url)(path.join(root, "index.js"));
@@ -42,5 +42,6 @@ const router = zo.router(
 );
 
 const ioThreads = Number(process.env.IO_THREADS ?? 1);
-const server = createServer(router, zo, { hostname: "127.0.0.1", port: 0, ioThreads });
+const own = tls && { tls };
+const server = createServer(router, zo, { hostname: "127.0.0.1", port: 0, ioThreads, ...own });
 listening(server.port);

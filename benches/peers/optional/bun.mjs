@@ -1,9 +1,10 @@
 // The application on Bun's own server, with its topics as rooms. Runs under Bun.
-import { listening, receive } from "../apps/application.mjs";
+import { listening, receive, tls } from "../apps/application.mjs";
 
 const server = Bun.serve({
   hostname: "127.0.0.1",
   port: 0,
+  ...(tls && { tls }),
   fetch(request, bun) {
     return bun.upgrade(request) ? undefined : new Response(null, { status: 426 });
   },

@@ -13,6 +13,7 @@ mod idle;
 mod message;
 mod options;
 mod rooms;
+mod secure;
 mod swarm;
 mod usage;
 mod window;

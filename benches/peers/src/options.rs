@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, str::FromStr, time::Duration};
 
-use crate::{Fault, dialect::Dialect, message};
+use crate::{Fault, dialect::Dialect, message, secure::Trust};
 
 pub(crate) const HELP: &str = "\
 Load generator for WebSocket servers: one thread, every answer checked, one JSON line of results.
@@ -30,6 +30,7 @@ options
   --seconds SECONDS   the window that is measured                                               [3]
   --server-pid PID    measure this process's CPU time in the window, by thread
   --dialect NAME      json, raw (answers are what was sent) or socketio                         [json]
+  --tls FILE          speak TLS, and trust this certificate (not with handshakes)
   --path PATH         what the upgrade asks for                             [/, or that of the dialect]
 ";
 
@@ -62,6 +63,7 @@ pub(crate) struct Options {
     pub(crate) server_pid: Option<u32>,
     pub(crate) dialect: Dialect,
     pub(crate) path: String,
+    pub(crate) tls: Option<Trust>,
 }
 
 impl Options {
@@ -85,6 +87,7 @@ impl Options {
             server_pid: None,
             dialect: Dialect::Json,
             path: String::new(),
+            tls: None,
         };
         while let Some(name) = arguments.next() {
             if name == "--help" || name == "-h" {
@@ -119,6 +122,7 @@ impl Options {
                 }
                 "--server-pid" => options.server_pid = Some(number(&name, &text)?),
                 "--dialect" => options.dialect = Dialect::named(&text)?,
+                "--tls" => options.tls = Some(Trust::of(&text)?),
                 "--path" => path = Some(text),
                 _ => return Err(format!("no option named {name}").into()),
             }

@@ -13,6 +13,7 @@ use crate::{
     dialect::{Dialect, Own},
     frame::{self, Frame},
     options::Options,
+    secure::{Session, Trust},
 };
 
 /// How long nothing may happen before the generator gives up.
@@ -86,23 +87,34 @@ pub(crate) struct Client {
     /// Frames that wait for [`flush`](Self::flush).
     pub(crate) out: Vec<u8>,
     dialect: Dialect,
+    tls: Option<Session>,
 }
 
 impl Client {
-    /// Connects and asks for the upgrade.
+    /// Connects and asks for the upgrade, unless TLS comes first.
     pub(crate) fn begin(options: &Options) -> Result<TcpStream, Fault> {
         let mut socket = TcpStream::connect_timeout(&options.server, PATIENCE)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        socket.write_all(request(options.server, &options.path).as_bytes())?;
+        if options.tls.is_none() {
+            socket.write_all(request(options.server, &options.path).as_bytes())?;
+        }
         Ok(socket)
     }
 
     /// Waits for the upgrade and opens the session.
     pub(crate) fn open(mut socket: TcpStream, options: &Options) -> Result<Self, Fault> {
         let mut bytes = Vec::new();
+        let mut tls = (options.tls.as_ref()).map(Trust::session).transpose()?;
+        if let Some(tls) = &mut tls {
+            let request = request(options.server, &options.path);
+            tls.blocking(&mut socket).write_all(request.as_bytes())?;
+        }
         let end = loop {
-            read_more(&mut socket, &mut bytes)?;
+            match &mut tls {
+                Some(tls) => read_more(&mut tls.blocking(&mut socket), &mut bytes)?,
+                None => read_more(&mut socket, &mut bytes)?,
+            }
             if let Some(end) = check_response(&bytes)? {
                 break end;
             }
@@ -117,6 +129,7 @@ impl Client {
             partial: bytes,
             out: Vec::new(),
             dialect: options.dialect,
+            tls,
         })
     }
 
@@ -170,7 +183,11 @@ impl Client {
         answers: &mut impl Answers,
     ) -> Result<(), Fault> {
         loop {
-            let count = match self.socket.read(scratch) {
+            let read = match &mut self.tls {
+                Some(tls) => tls.read(&mut self.socket, scratch),
+                None => self.socket.read(scratch),
+            };
+            let count = match read {
                 Ok(0) => return Err("the server hung up".into()),
                 Ok(count) => count,
                 Err(fault) if fault.kind() == ErrorKind::WouldBlock => return Ok(()),
@@ -189,7 +206,7 @@ impl Client {
                 self.partial = partial;
             }
             // A short read emptied the socket, and the poll tells of what comes from here on.
-            if count < scratch.len() {
+            if count < scratch.len() && self.tls.is_none() {
                 return Ok(());
             }
         }
@@ -233,7 +250,12 @@ impl Client {
         self.flush()?;
         let mut rest = [0; 1024];
         loop {
-            match self.socket.read(&mut rest) {
+            let read = match &mut self.tls {
+                Some(tls) => tls.read(&mut self.socket, &mut rest),
+                None => self.socket.read(&mut rest),
+            };
+            match read {
+                Err(fault) if fault.kind() == ErrorKind::UnexpectedEof => return Ok(()),
                 Ok(0) => return Ok(()),
                 Ok(_) => {}
                 Err(fault) if fault.kind() == ErrorKind::ConnectionReset => return Ok(()),
@@ -244,6 +266,11 @@ impl Client {
 
     /// Writes as much as the socket takes; the poll says when it takes the rest.
     pub(crate) fn flush(&mut self) -> Result<(), Fault> {
+        if let Some(tls) = &mut self.tls {
+            tls.write(&mut self.socket, &self.out)?;
+            self.out.clear();
+            return Ok(());
+        }
         let mut written = 0;
         while written < self.out.len() {
             match self.socket.write(&self.out[written..]) {
@@ -258,7 +285,7 @@ impl Client {
     }
 }
 
-fn read_more(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<(), Fault> {
+fn read_more(socket: &mut impl Read, bytes: &mut Vec<u8>) -> Result<(), Fault> {
     let mut chunk = [0; 4096];
     let count = socket
         .read(&mut chunk)
