@@ -100,9 +100,10 @@ export const PEERS = {
 const echo = (bytes, connections, inFlight) => {
   return ["echo", "--connections", connections, "--in-flight", inFlight, "--bytes", bytes];
 };
-const fanOut = (members, inFlight) => {
-  return ["fan-out", "--connections", members, "--in-flight", inFlight, "--bytes", 64];
+const fanOut = (members, inFlight, bytes = 64) => {
+  return ["fan-out", "--connections", members, "--in-flight", inFlight, "--bytes", bytes];
 };
+const deflate = ["--deflate", "yes"];
 
 /** Those that speak TLS here. */
 const SECURE = ["zocket", "ws", "bun"];
@@ -121,6 +122,12 @@ export const CASES = {
   "fan-out/64B/1000x1": { args: fanOut(1000, 1) },
   "fan-out/64B/100x8": { args: fanOut(100, 8) },
   "fan-out/64B/1000x8": { args: fanOut(1000, 8), quick: true },
+  // Without compression the servers would answer the same, so only those that have it take part.
+  "echo/deflate/1KiB/64x1": { args: [...echo(1024, 64, 1), ...deflate], peers: ["ws", "zocket"] },
+  "fan-out/deflate/1KiB/1000x1": {
+    args: [...fanOut(1000, 1, 1024), ...deflate],
+    peers: ["ws", "zocket"],
+  },
   "handshakes/64": { args: ["handshakes", "--connections", 64] },
   "memory/10000": { args: ["idle", "--connections", 10000], memory: true },
   "tls/echo/64B/64x1": { args: echo(64, 64, 1), peers: SECURE, tls: true },

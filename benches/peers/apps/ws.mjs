@@ -8,10 +8,13 @@ import { listening, receive, tls } from "./application.mjs";
 const rooms = new Map();
 const asText = { binary: false };
 
+// As it is recommended: no context for each connection. Only clients that offer it get compressed messages.
+const perMessageDeflate = { serverNoContextTakeover: true, clientNoContextTakeover: true };
 // Over TLS on Node's own, as its documentation shows.
-const server = new WebSocketServer(
-  tls ? { server: createServer(tls).listen(0, "127.0.0.1") } : { host: "127.0.0.1", port: 0 },
-);
+const server = new WebSocketServer({
+  perMessageDeflate,
+  ...(tls ? { server: createServer(tls).listen(0, "127.0.0.1") } : { host: "127.0.0.1", port: 0 }),
+});
 server.on("listening", () => listening(server.address().port));
 server.on("connection", (socket) => {
   const joined = new Set();

@@ -42,6 +42,7 @@ const router = zo.router(
 );
 
 const ioThreads = Number(process.env.IO_THREADS ?? 1);
-const own = tls && { tls };
+// Only clients that offer compression get it. An earlier version does not know the option.
+const own = { ...(tls && { tls }), ...(!process.env.ZOCKET && { compression: true }) };
 const server = createServer(router, zo, { hostname: "127.0.0.1", port: 0, ioThreads, ...own });
 listening(server.port);

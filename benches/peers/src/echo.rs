@@ -33,7 +33,7 @@ pub(crate) fn run(options: &Options) -> Result<Value, Fault> {
     let swarm = Swarm::open(options, options.connections)?;
     let echo = Echo {
         swarm,
-        sent: Template::new(options.dialect, "echo", "", options.bytes),
+        sent: options.sent(Template::new(options.dialect, "echo", "", options.bytes)),
         expected: Template::new(options.dialect, options.dialect.answer(), "", options.bytes),
         under_way: vec![UnderWay::new(); options.connections],
         next: 0,

@@ -45,6 +45,7 @@ pub(crate) fn run(options: &Options) -> Result<Value, Fault> {
     swarm.ask_all(|_| joining("join"), |_| joining("joined"))?;
     swarm.clients.extend(publisher);
     let publish = Template::new(dialect, "publish", "\"room\":\"bench\",", options.bytes);
+    let publish = options.sent(publish);
     let news = || Template::new(dialect, "news", "", options.bytes);
     let mut fan_out = FanOut {
         news: news(),

@@ -38,7 +38,7 @@ struct Handshakes<'a> {
 pub(crate) fn run(options: &Options) -> Result<Value, Fault> {
     let mut handshakes = Handshakes {
         options,
-        request: request(options.server, &options.path),
+        request: request(options.server, &options.path, options.deflate),
         poll: Poll::new()?,
         checked: Vec::new(),
     };

@@ -16,6 +16,8 @@ pub(crate) struct Template {
     /// The frame, masked, and where its content begins.
     frame: Vec<u8>,
     content: usize,
+    /// Where the digits stand in the content.
+    place: usize,
 }
 
 impl Template {
@@ -30,11 +32,34 @@ impl Template {
         .into_bytes();
         let mut masked = Vec::new();
         frame::write(frame::TEXT, &text, &mut masked);
+        let digits = before.len() + r#"{"n":"#.len();
         Self {
-            digits: before.len() + r#"{"n":"#.len(),
+            digits,
             content: masked.len() - text.len(),
             frame: masked,
+            place: digits,
             text,
+        }
+    }
+
+    /// The same message, sent compressed. The digits stand in a block of bytes as they are, so that they can be changed.
+    pub(crate) fn compressed(self) -> Self {
+        let (before, rest) = self.text.split_at(self.digits);
+        let (digits, after) = rest.split_at(DIGITS);
+        let mut content = deflate(before);
+        content.extend_from_slice(&[0, 10, 0, 0xf5, 0xff]);
+        let place = content.len();
+        content.extend_from_slice(digits);
+        content.extend_from_slice(&deflate(after));
+        // RFC 7692: the end of the last block is not sent.
+        content.truncate(content.len() - 4);
+        let mut masked = Vec::new();
+        frame::write(frame::COMPRESSED, &content, &mut masked);
+        Self {
+            content: masked.len() - content.len(),
+            frame: masked,
+            place,
+            ..self
         }
     }
 
@@ -42,11 +67,11 @@ impl Template {
     pub(crate) fn write(&self, number: u64, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&self.frame);
-        let digits = &mut out[start + self.content + self.digits..][..DIGITS];
+        let digits = &mut out[start + self.content + self.place..][..DIGITS];
         let mut left = FIRST + number;
         for (at, byte) in digits.iter_mut().enumerate().rev() {
             let digit = b'0' + u8::try_from(left % 10).expect("a digit");
-            *byte = digit ^ frame::MASK[(self.digits + at) % 4];
+            *byte = digit ^ frame::MASK[(self.place + at) % 4];
             left /= 10;
         }
     }
@@ -76,6 +101,15 @@ impl Template {
         }
         Err(format!("expected {}, got {}", shown(&self.text), shown(text)).into())
     }
+}
+
+/// Blocks that say what these bytes are, up to a whole byte.
+fn deflate(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() + 64);
+    flate2::Compress::new(flate2::Compression::new(6), false)
+        .compress_vec(bytes, &mut out, flate2::FlushCompress::Sync)
+        .expect("there is room");
+    out
 }
 
 /// Consecutive messages as the bytes a server sends to every member of a room, so that what one read
@@ -188,6 +222,26 @@ mod tests {
             };
             assert_eq!(sent.number(text).unwrap(), 1_234_567);
         }
+    }
+
+    #[test]
+    fn a_compressed_message_is_the_same_message() {
+        let sent = Template::new(Dialect::Json, "echo", "", 1024).compressed();
+        let mut out = Vec::new();
+        sent.write(1_234_567, &mut out);
+        assert_eq!(out[0], 0xc1);
+        for (at, byte) in out[sent.content..].iter_mut().enumerate() {
+            *byte ^= MASK[at % 4];
+        }
+        let mut text = Vec::with_capacity(4096);
+        flate2::Decompress::new(false)
+            .decompress_vec(
+                &out[sent.content..],
+                &mut text,
+                flate2::FlushDecompress::Sync,
+            )
+            .unwrap();
+        assert_eq!(sent.number(&text).unwrap(), 1_234_567);
     }
 
     #[test]

@@ -31,6 +31,7 @@ options
   --server-pid PID    measure this process's CPU time in the window, by thread
   --dialect NAME      json, raw (answers are what was sent) or socketio                         [json]
   --tls FILE          speak TLS, and trust this certificate (not with handshakes)
+  --deflate yes       offer permessage-deflate without contexts, and send compressed messages      [no]
   --path PATH         what the upgrade asks for                             [/, or that of the dialect]
 ";
 
@@ -64,6 +65,8 @@ pub(crate) struct Options {
     pub(crate) dialect: Dialect,
     pub(crate) path: String,
     pub(crate) tls: Option<Trust>,
+    /// Compressed messages, both ways.
+    pub(crate) deflate: bool,
 }
 
 impl Options {
@@ -88,6 +91,7 @@ impl Options {
             dialect: Dialect::Json,
             path: String::new(),
             tls: None,
+            deflate: false,
         };
         while let Some(name) = arguments.next() {
             if name == "--help" || name == "-h" {
@@ -124,6 +128,7 @@ impl Options {
                 "--dialect" => options.dialect = Dialect::named(&text)?,
                 "--tls" => options.tls = Some(Trust::of(&text)?),
                 "--path" => path = Some(text),
+                "--deflate" => options.deflate = text == "yes",
                 _ => return Err(format!("no option named {name}").into()),
             }
         }
@@ -132,6 +137,15 @@ impl Options {
         options.path = path.unwrap_or_else(|| options.dialect.path().into());
         options.check()?;
         Ok(Some(options))
+    }
+
+    /// A message as clients send it.
+    pub(crate) fn sent(&self, template: message::Template) -> message::Template {
+        if self.deflate {
+            template.compressed()
+        } else {
+            template
+        }
     }
 
     fn check(&self) -> Result<(), Fault> {

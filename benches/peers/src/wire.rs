@@ -1,6 +1,7 @@
 //! Client connections: opened one after the other, read and written without blocking.
 
 use std::{
+    cell::RefCell,
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     time::{Duration, Instant},
@@ -23,11 +24,17 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// The upgrade request. Its `authorization` is what a server with a schema for headers asks for.
-pub(crate) fn request(server: SocketAddr, path: &str) -> String {
+pub(crate) fn request(server: SocketAddr, path: &str, deflate: bool) -> String {
+    let extensions = if deflate {
+        "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; \
+         client_no_context_takeover\r\n"
+    } else {
+        ""
+    };
     format!(
         "GET {path} HTTP/1.1\r\nHost: {server}\r\nAuthorization: Bearer bench\r\n\
          Upgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{extensions}\r\n"
     )
 }
 
@@ -97,7 +104,7 @@ impl Client {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         if options.tls.is_none() {
-            socket.write_all(request(options.server, &options.path).as_bytes())?;
+            socket.write_all(request(options.server, &options.path, options.deflate).as_bytes())?;
         }
         Ok(socket)
     }
@@ -107,7 +114,7 @@ impl Client {
         let mut bytes = Vec::new();
         let mut tls = (options.tls.as_ref()).map(Trust::session).transpose()?;
         if let Some(tls) = &mut tls {
-            let request = request(options.server, &options.path);
+            let request = request(options.server, &options.path, options.deflate);
             tls.blocking(&mut socket).write_all(request.as_bytes())?;
         }
         let end = loop {
@@ -220,6 +227,7 @@ impl Client {
                 return Ok(bytes.len());
             };
             match frame {
+                Frame::Compressed(bytes) => inflated(bytes, |text| answers.message(text))?,
                 Frame::Text(text) => match self.dialect.own(text) {
                     Own::No => answers.message(text)?,
                     Own::Reply(reply) => {
@@ -283,6 +291,34 @@ impl Client {
         self.out.drain(..written);
         Ok(())
     }
+}
+
+/// Texts that were inflated: all members of a room get the same one, and only the first has it inflated.
+struct Inflated {
+    stream: flate2::Decompress,
+    compressed: Vec<u8>,
+    text: Vec<u8>,
+}
+
+thread_local! {
+    static INFLATED: RefCell<Inflated> = RefCell::new(Inflated {
+        stream: flate2::Decompress::new(false),
+        compressed: Vec::new(),
+        text: Vec::with_capacity(1 << 20),
+    });
+}
+
+fn inflated(bytes: &[u8], read: impl FnOnce(&[u8]) -> Result<(), Fault>) -> Result<(), Fault> {
+    INFLATED.with_borrow_mut(|it| {
+        if it.compressed != bytes {
+            it.compressed.clear();
+            it.compressed.extend_from_slice(bytes);
+            it.text.clear();
+            it.stream.reset(false);
+            (it.stream).decompress_vec(bytes, &mut it.text, flate2::FlushDecompress::Sync)?;
+        }
+        read(&it.text)
+    })
 }
 
 fn read_more(socket: &mut impl Read, bytes: &mut Vec<u8>) -> Result<(), Fault> {
