@@ -25,6 +25,7 @@ const outsideStaysOutside = {
 export const PAGES = [
   "chat-page.spec.ts",
   "client-line-page.spec.ts",
+  "compression-page.spec.ts",
   "client-page.spec.ts",
   "origin-page.spec.ts",
   "refusals-page.spec.ts",

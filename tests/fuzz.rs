@@ -123,6 +123,12 @@ fn commands() {
     replay("commands", 20_000, targets::commands::run);
 }
 
+#[cfg(feature = "deflate")]
+#[test]
+fn deflated_messages() {
+    replay("deflate", 1_000, targets::deflate::run);
+}
+
 #[test]
 fn frames() {
     replay("frames", 2_000, targets::frames::run);

@@ -8,6 +8,7 @@
 )]
 
 pub mod commands;
+pub mod deflate;
 pub mod envelope;
 pub mod frames;
 pub mod handshake;

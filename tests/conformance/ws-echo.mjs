@@ -1,4 +1,4 @@
-// The same echo on `ws`, to be held beside ours: no compression, the same limit for messages, and none for their fragments,
+// The same echo on `ws`, to be held beside ours: the same compression, the same limit for messages, and none for their fragments,
 // of which group 9 sends more than `ws` takes by default.
 //
 // Start it with `node tests/conformance/ws-echo.mjs 9001`; it runs until it is killed.
@@ -7,7 +7,7 @@ import { WebSocketServer } from "ws";
 const server = new WebSocketServer({
   host: "127.0.0.1",
   port: Number(process.argv[2]),
-  perMessageDeflate: false,
+  perMessageDeflate: { threshold: 0, serverNoContextTakeover: true, clientNoContextTakeover: true },
   maxPayload: 32 * 1024 * 1024,
   maxFragments: 0,
 });
