@@ -142,6 +142,24 @@ async fn while_a_pong_waits_no_second_is_made() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_not_read_hears_a_pong_with_each_ping() {
+    let mut owner = Owner::start(Config {
+        heartbeat_interval: Some(Duration::from_millis(100)),
+        ..config()
+    });
+    let (mut raw, handle) = welcomed(&mut owner).await;
+    let (mut other, second) = Raw::open(&mut owner).await;
+    owner.submit(|it| {
+        it.pause(handle).pause(second);
+    });
+    for _ in 0..3 {
+        assert_eq!(raw.next().await.unwrap().first, 0x89);
+        assert_eq!(text(&mut raw).await, PONG);
+        assert_eq!(other.next().await.unwrap().first, 0x89);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_follows_a_close_frame() {
     let mut owner = Owner::start(config());
     let (mut raw, handle) = welcomed(&mut owner).await;

@@ -38,6 +38,8 @@ fn check(shard: &Rc<Shard>, connection: &Rc<Connection>, tick: u16) {
         // them with a reset.
         connection.heartbeat.heard(tick);
         if tick.is_multiple_of(TICKS) && !connection.output.is_blocked() && connection.ping() {
+            // Its `$ping` may stand behind what is not read. Without an answer it would take the line for dead.
+            connection.pong();
             flush::flush_or_cut(shard, connection);
         }
         return;
