@@ -5,8 +5,10 @@ import { describe, test } from "node:test";
 
 import { assertCompiled, blocksOf, COMPILERS, PAGES, Project, readPage } from "./_pages.ts";
 
+/** proxies.spec.ts runs these. */
+const PROXIES = ["nginx", "haproxy"];
 /** What a page may hold. Another language would be code that nobody compiles; an image is not built here. */
-const LANGUAGES = ["ts", "text", "json", "sh", "dockerfile"];
+const LANGUAGES = ["ts", "text", "json", "sh", "dockerfile", "yaml", "caddyfile", ...PROXIES];
 /** reference-page.spec.ts compiles and runs the code of this page. */
 const NOT_HERE = "zocket-create.md";
 

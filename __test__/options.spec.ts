@@ -59,6 +59,7 @@ describe("options", () => {
     ["maxMessagesPerSecond", 0, -1, 0.0009, NaN, Infinity, 1e6 + 1, "1", null],
     ["maxHandlersInFlight", 0, -1, 1.5, NaN, Infinity, 2 ** 32, "1", null],
     ["maxRoomsPerClient", 0, -1, 1.5, NaN, Infinity, 2 ** 24 + 1, "1", null],
+    ["observe", "/healthz", true, 1, null, { health: 1 }, { health: "x" }, { healthz: "/x" }],
     ["ioThreads", 0, -1, 1.5, 257, "1", null],
     ["onError", 1, "log", null, {}],
   ];
@@ -96,6 +97,7 @@ describe("options", () => {
       ["subprotocols", "protocols"],
       ["handleProtocols", "protocols"],
       ["onerror", "onError"],
+      ["health", "observe"],
     ];
     for (const [wrong, right] of near) {
       for (const value of ["1", undefined]) {

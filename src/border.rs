@@ -1,5 +1,6 @@
 //! The border with the owner: what goes out, what comes in, and where it waits.
 
+pub(crate) mod bell;
 pub(crate) mod buffers;
 pub mod codes;
 pub mod command;

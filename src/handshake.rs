@@ -7,6 +7,7 @@ mod fields;
 mod forwarded;
 pub mod head;
 pub mod headers;
+pub(crate) mod health;
 pub(crate) mod malformed;
 mod named;
 pub mod proxy;

@@ -21,10 +21,11 @@ use crate::transport::unix;
 use crate::{Tls, transport::tls::material::Current};
 use crate::{
     border::{
+        bell::Bell,
         buffers::Buffers,
         event::{Event, EventSink},
         handle::Handle,
-        inbox::{Batch, Bell, Drained, Inbox, InboxWriter},
+        inbox::{Batch, Drained, Inbox, InboxWriter},
         mailbox::{Accepted, Arrival, Link, Mail, StopMode},
         payloads::write_with_payloads,
     },
@@ -52,6 +53,10 @@ use crate::{
         stream::StdStream,
     },
 };
+
+/// Places beside the pending ones where probes are answered, so that a crowd that waits for the owner does not hide from an
+/// orchestrator that the server is well.
+const PROBE_PLACES: usize = 256;
 
 /// Starts servers.
 #[derive(Debug)]
@@ -126,7 +131,9 @@ impl Server {
         let max = config.max_buffered_bytes;
         let limit = Buffered::inbox(max, config.max_inbox, shards);
         let buffered = Arc::new(Buffered::new(max, limit, shards));
-        let pending = Arc::new(PendingPlaces::new(config.pending_places()));
+        let is_watched = config.rules.health.is_some();
+        let spare = if is_watched { PROBE_PLACES } else { 0 };
+        let pending = Arc::new(PendingPlaces::new(config.pending_places(), spare));
         let capacity = Arc::new(Capacity::new(&Limits {
             connections: config.max_connections,
             connections_per_address: config.max_connections_per_address,
@@ -153,7 +160,7 @@ impl Server {
             // One more for the owner, who can refuse too.
             metrics: (0..=shards).map(|_| Metrics::default()).collect(),
         });
-        let bell = Arc::new(Bell::new(sink));
+        let bell = Arc::new(Bell::new(sink, is_watched));
         let inboxes: Vec<_> = (0..shards)
             .map(|_| Arc::new(Inbox::new(limit, bell.clone())))
             .collect();
@@ -326,6 +333,11 @@ impl ServerHandle {
     #[must_use]
     pub fn shards(&self) -> u32 {
         u32::try_from(self.inboxes.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The owner has woken up at the bell, whatever it does next. Health asks for it.
+    pub fn hear(&self) {
+        self.bell.hear();
     }
 
     /// The owner has heard the bell and is about to take: what comes from now on rings again.

@@ -4,6 +4,7 @@ pub(crate) mod feed;
 pub(crate) mod heartbeat;
 pub(crate) mod linger;
 pub(crate) mod listener;
+pub(crate) mod probe;
 pub(crate) mod relief;
 pub(crate) mod run;
 pub(crate) mod secure;

@@ -30,13 +30,20 @@ struct State {
 }
 
 impl Bell {
-    /// Calls `callback` from now on, and at once if it missed a ring.
-    pub(crate) fn hang(&self, callback: &Function<'_, (), ()>) -> Result<()> {
+    /// Calls `callback` from now on, and at once if it missed a ring. `heard` runs before each call, on the JavaScript thread.
+    pub(crate) fn hang(
+        &self,
+        callback: &Function<'_, (), ()>,
+        heard: impl Fn() + 'static,
+    ) -> Result<()> {
         let ring = callback
             .build_threadsafe_function::<()>()
             .callee_handled::<false>()
             .weak::<true>()
-            .build_callback(|_| Ok(()))?;
+            .build_callback(move |_| {
+                heard();
+                Ok(())
+            })?;
         let mut state = self.lock();
         state.ring = Some(ring);
         if state.missed {

@@ -12,7 +12,7 @@ use zocket::{
     handshake::{headers::is_token, subprotocol::is_subprotocol},
 };
 
-use crate::check::{is_function, is_undefined, type_error, unexpected};
+use crate::check::{is_function, is_undefined, object, type_error, unexpected};
 use crate::compression;
 use crate::fields::{Aliases, Fields};
 use crate::listen;
@@ -95,11 +95,20 @@ const ALIASES: Aliases = &[
     ("iothreadcount", "ioThreads"),
     ("threads", "ioThreads"),
     ("workers", "ioThreads"),
+    ("health", "observe"),
+    ("healthcheck", "observe"),
     ("error", "onError"),
     ("errorhandler", "onError"),
     ("log", "onError"),
     ("logger", "onError"),
 ];
+
+/// What `path` and `observe.health` take.
+const PATH: &str = "a path that starts with / and has no ? or #";
+
+fn is_path(text: &str) -> bool {
+    text.starts_with('/') && !text.contains(['?', '#'])
+}
 
 /// What `trustProxy` takes.
 const TRUST_PROXY: &str = "true, false, the number of proxies, or an array of their addresses";
@@ -136,10 +145,7 @@ pub(crate) fn config(env: Env, options: &Object<'_>, memory: f64, heap: f64) -> 
     }
     config.listen = listen::listen(&options)?;
     config.hostname = options.text("hostname", "a host name or address", |it| !it.is_empty())?;
-    let path = "a path that starts with / and has no ? or #";
-    config.rules.path = options.text("path", path, |it| {
-        it.starts_with('/') && !it.contains(['?', '#'])
-    })?;
+    config.rules.path = options.text("path", PATH, is_path)?;
     if let Some(origins) = options.origins()? {
         config.rules.origins = origins;
     }
@@ -183,6 +189,7 @@ pub(crate) fn config(env: Env, options: &Object<'_>, memory: f64, heap: f64) -> 
     config.max_messages_per_second = options.rate("maxMessagesPerSecond")?;
     config.rules.trust_proxy = options.trust_proxy(&config)?;
     config.rules.trusted_headers = options.names("trustedHeaders")?;
+    config.rules.health = options.health()?;
     let calls = "a whole number of calls from 1 to 4294967295";
     let handlers = options.whole("maxHandlersInFlight", 1, u32::MAX.into(), calls)?;
     if let Some(max) = handlers {
@@ -388,6 +395,28 @@ impl<'env> Options<'env> {
             return Err(type_error(self.0.env, &message));
         }
         Ok(trust)
+    }
+
+    /// The path of probes, which is in an object of its own.
+    fn health(&self) -> Result<Option<String>> {
+        let name = "observe";
+        let Some(value) = self.get(name)? else {
+            return Ok(None);
+        };
+        let Some(observe) = object(value)? else {
+            return Err(self.wrong(name, "an object { health? }", value));
+        };
+        let between = ": options.observe.";
+        let observe = Options(Fields::new(
+            self.0.env,
+            observe,
+            "createServer",
+            between,
+            &[],
+        ));
+        let path = observe.text("health", PATH, is_path)?;
+        observe.0.refuse_others()?;
+        Ok(path)
     }
 
     /// An array of names of header fields, in lower case; empty if it is left out.

@@ -81,8 +81,14 @@ impl NativeServer {
         let hung = Arc::new(Bell::default());
         let server = Server::bind(config, routes, protocol, Sink(hung.clone()))
             .map_err(|failure| error::throw(env, &failure))?;
-        hung.hang(&bell)?;
         let server = Arc::new(server);
+        let heard = Arc::downgrade(&server);
+        let is_watched = server.config().rules.health.is_some();
+        hung.hang(&bell, move || {
+            if is_watched && let Some(server) = heard.upgrade() {
+                server.hear();
+            }
+        })?;
         env.add_env_cleanup_hook(Arc::downgrade(&server), |server| end(&server))?;
         let mut this = Self {
             server,

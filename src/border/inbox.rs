@@ -14,8 +14,9 @@ use std::{
 
 use crate::{
     border::{
+        bell::Bell,
         codes::limit::BATCH_EVENTS,
-        event::{Event, EventSink, Head},
+        event::{Event, Head},
         handle::Handle,
         weight::parsed_size,
     },
@@ -31,36 +32,6 @@ const WEIGHED: usize = 64 * 1024;
 const GROWTH: usize = 8;
 /// Buffers up to this size are used again.
 const REUSED_BYTES: usize = BATCH_BYTES * 2;
-
-/// Rings the owner, unless it has been rung and has not answered yet.
-pub(crate) struct Bell {
-    ringing: AtomicBool,
-    sink: Box<dyn EventSink>,
-}
-
-impl Bell {
-    pub(crate) fn new(sink: impl EventSink) -> Self {
-        Self {
-            ringing: AtomicBool::new(false),
-            sink: Box::new(sink),
-        }
-    }
-
-    pub(crate) fn ring(&self) {
-        if !self.ringing.swap(true, Ordering::SeqCst) {
-            self.sink.ring();
-        }
-    }
-
-    pub(crate) fn thinned(&self) {
-        self.sink.thinned();
-    }
-
-    pub(crate) fn answer(&self) {
-        // Swapped like the other side, so that all that happens to the flag has one order.
-        self.ringing.swap(false, Ordering::SeqCst);
-    }
-}
 
 /// Events on their way to the owner, taken in one go.
 #[derive(Debug, Default)]
@@ -295,6 +266,11 @@ impl InboxWriter {
         self.inbox.taken.load(Ordering::SeqCst) >= number
     }
 
+    /// Whether the owner has heard the bell lately; see [`Bell::is_heard`].
+    pub(crate) fn is_heard(&self) -> bool {
+        self.inbox.bell.is_heard()
+    }
+
     /// Tells the owner that a crowd has left.
     pub(crate) fn thinned(&self) {
         self.inbox.bell.thinned();
@@ -338,7 +314,7 @@ mod tests {
     use super::*;
 
     fn inbox(limit: usize) -> (Arc<Inbox>, InboxWriter) {
-        let inbox = Arc::new(Inbox::new(limit, Arc::new(Bell::new(|| ()))));
+        let inbox = Arc::new(Inbox::new(limit, Arc::new(Bell::new(|| (), false))));
         (inbox.clone(), InboxWriter::new(inbox))
     }
 

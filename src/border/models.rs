@@ -6,9 +6,10 @@ use loom::{future::block_on, thread};
 
 use crate::{
     border::{
+        bell::Bell,
         event::Event,
         handle::Handle,
-        inbox::{Bell, Drained, Inbox, InboxWriter},
+        inbox::{Drained, Inbox, InboxWriter},
         mailbox::{Mail, Mailbox, StopMode},
     },
     limits::pending::PendingPlaces,
@@ -48,7 +49,7 @@ impl Server {
     fn new(limit: usize) -> Self {
         let owner = Arc::new(Owner::default());
         let sink = owner.clone();
-        let bell = Arc::new(Bell::new(move || sink.ring()));
+        let bell = Arc::new(Bell::new(move || sink.ring(), false));
         Self {
             owner,
             inbox: Arc::new(Inbox::new(limit, bell.clone())),
@@ -216,7 +217,7 @@ fn an_owner_that_waits_for_room_is_let_go_when_the_shard_ends() {
 #[test]
 fn a_listener_that_waits_for_a_place_is_woken_by_one_that_leaves() {
     loom::model(|| {
-        let places = Arc::new(PendingPlaces::new(1));
+        let places = Arc::new(PendingPlaces::new(1, 0));
         let address = std::net::IpAddr::from([192, 0, 2, 1]).into();
         let mut only = places.enter(address, tokio::time::Instant::now());
         only.complete();

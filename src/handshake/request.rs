@@ -36,11 +36,30 @@ pub enum Head {
         /// Bytes the head takes; what follows them came early and belongs to the WebSocket connection. All bytes if
         /// the end of the head was not looked for any more.
         length: usize,
-        /// Where it comes from, by what is believed of it; `None` if nobody knows.
-        address: Option<IpAddr>,
+        /// What it is about, whatever becomes of it.
+        about: About,
         /// The request, or what to answer instead of upgrading.
         request: Result<UpgradeRequest, Refusal>,
     },
+}
+
+/// What a request is about, whether it upgrades or not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct About {
+    /// Where it comes from, by what is believed of it; `None` if nobody knows.
+    pub address: Option<IpAddr>,
+    /// Whether it asks for the health of the server, instead of an upgrade.
+    pub is_probe: bool,
+}
+
+impl About {
+    /// What is known before the request has been read.
+    pub(crate) fn of(caller: &Caller) -> Self {
+        Self {
+            address: caller.address(),
+            is_probe: false,
+        }
+    }
 }
 
 /// An upgrade request that passed every check the engine makes.
@@ -79,11 +98,11 @@ pub struct UpgradeRequest {
 /// Costs one pass over at most [`MAX_HEAD`](super::head::MAX_HEAD) bytes, so it may be called after every read.
 #[must_use]
 pub fn parse(bytes: &[u8], rules: &Rules, caller: &Caller) -> Head {
-    let mut address = caller.address();
+    let mut about = About::of(caller);
     let refuse = |refusal| (bytes.len(), Err(refusal));
     let (length, request) = match head::find_end(bytes) {
         End::At(length) => {
-            let request = check(&bytes[..length], rules, caller, &mut address);
+            let request = check(&bytes[..length], rules, caller, &mut about);
             (length, request)
         }
         End::NotYet => return Head::Partial,
@@ -94,17 +113,17 @@ pub fn parse(bytes: &[u8], rules: &Rules, caller: &Caller) -> Head {
     };
     Head::Complete {
         length,
-        address,
+        about,
         request,
     }
 }
 
-/// `address` is that of the caller, and becomes that of the client as soon as it is known.
+/// `about` is what is known before the head is read, and becomes what the head says.
 fn check(
     head: &[u8],
     rules: &Rules,
     caller: &Caller,
-    address: &mut Option<IpAddr>,
+    about: &mut About,
 ) -> Result<UpgradeRequest, Refusal> {
     let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut request = httparse::Request::new(&mut []);
@@ -117,8 +136,11 @@ fn check(
     };
     let fields = Fields::new(request.headers);
     let client = forwarded::client(&rules.trust_proxy, caller, &fields);
-    *address = client.address;
-    check_upgrade(method, &fields)?;
+    about.address = client.address;
+    if let Err(refusal) = check_upgrade(method, &fields) {
+        about.is_probe = refusal.reason == Reason::NotUpgrade && rules.is_probe(method, url);
+        return Err(refusal);
+    }
     let (key, host) = check_handshake(version, &fields)?;
     let host = client.host.unwrap_or(host);
     let target = Target::parse(url).ok_or(Malformed::Target)?;

@@ -4,6 +4,7 @@ use super::{
     authority::Authority,
     proxy::TrustProxy,
     refusal::{Reason, Refusal},
+    target::Target,
 };
 
 /// Who may connect from a browser.
@@ -41,6 +42,8 @@ pub struct Rules {
     pub trust_proxy: TrustProxy,
     /// Names, in lower case, that come from header fields alone: a client cannot name them in another way.
     pub trusted_headers: Vec<String>,
+    /// The path where `GET` and `HEAD` ask for the health of the server; `None` answers no such question.
+    pub health: Option<String>,
 }
 
 impl Rules {
@@ -50,6 +53,14 @@ impl Rules {
             Some(only) if only != path => Err(Refusal::new(404, Reason::Path)),
             _ => Ok(()),
         }
+    }
+
+    /// Whether a request that does not upgrade asks for the health of the server.
+    pub(super) fn is_probe(&self, method: &str, url: &str) -> bool {
+        let path = || Target::parse(url).map(|target| target.path);
+        matches!(method, "GET" | "HEAD")
+            && self.health.is_some()
+            && path() == self.health.as_deref()
     }
 
     /// Whose page a request of this origin comes from; `host` is where it goes to.

@@ -32,6 +32,8 @@ const KEPT: usize = 64;
 /// The pending places of a server.
 pub(crate) struct PendingPlaces {
     limit: usize,
+    /// Places besides, where a socket does not wait for others: its request is answered at once.
+    spare: usize,
     /// Held by the listener to accept, by a handshake when its request is complete and when it ends.
     state: Mutex<State>,
     /// For the listener: a place has become free, or can be made so.
@@ -78,9 +80,10 @@ enum Room {
 }
 
 impl PendingPlaces {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize, spare: usize) -> Self {
         Self {
             limit,
+            spare,
             state: Mutex::default(),
             changed: Notify::default(),
         }
@@ -121,11 +124,12 @@ impl PendingPlaces {
         while state.staying() > self.limit {
             match state.first_to_go(self.limit) {
                 Some((key, from)) if from <= now => state.tell_to_leave(key, now),
+                _ if state.staying() < self.limit + self.spare => break,
                 Some((_, from)) => return Room::From(from),
                 None => return Room::Unknown,
             }
         }
-        let fits = state.staying() < self.limit || !state.droppable.is_empty();
+        let fits = state.staying() < self.limit + self.spare || !state.droppable.is_empty();
         if fits && state.leaving < (self.limit / LEAVING).max(1) {
             Room::Now
         } else {
@@ -263,14 +267,22 @@ impl PendingPlace {
         }
     }
 
-    /// The request is complete: the socket stays until it is decided on.
-    pub(crate) fn complete(&mut self) {
+    /// The request is complete: the socket stays until it is decided on. False if it has to be refused, as others have all
+    /// places but the spare ones.
+    pub(crate) fn complete(&mut self) -> bool {
+        let mut state = self.places.lock();
+        let waiting = state.staying() - state.droppable.len();
+        if self.places.spare > 0 && waiting >= self.places.limit {
+            return false;
+        }
         let number = self.number.take();
-        let was_told = self.places.lock().forget(self.source, number);
+        let was_told = state.forget(self.source, number);
+        drop(state);
         if was_told {
             // Another one has to go instead.
             self.places.changed.notify_one();
         }
+        true
     }
 
     /// The socket is refused: from now on it can be told to leave, if it does not do so by itself.
@@ -328,7 +340,7 @@ mod tests {
     impl Door {
         fn new(limit: usize) -> Self {
             Self {
-                places: Arc::new(PendingPlaces::new(limit)),
+                places: Arc::new(PendingPlaces::new(limit, 0)),
                 start: Instant::now(),
             }
         }
@@ -365,6 +377,29 @@ mod tests {
     fn told(places: &[PendingPlace]) -> Vec<usize> {
         let told = places.iter().enumerate().filter(|(_, it)| is_told(it));
         told.map(|(index, _)| index).collect()
+    }
+
+    #[test]
+    fn spare_places_are_for_those_that_are_answered_at_once() {
+        let start = Instant::now();
+        let places = Arc::new(PendingPlaces::new(2, 2));
+        let enter = || {
+            assert_eq!(places.make_room(start), Room::Now);
+            places.enter(source(A), start)
+        };
+        let mut all = vec![enter(), enter()];
+        assert!(all.iter_mut().all(PendingPlace::complete));
+        // All wait for the owner, and there is still room to look at who comes; but nobody else may wait.
+        let (mut probe, mut late) = (enter(), enter());
+        assert!(!late.complete());
+        probe.refused();
+        late.refused();
+        assert!(matches!(places.make_room(start), Room::From(_)));
+        drop(probe);
+        assert_eq!(places.make_room(start), Room::Now);
+        drop(all.pop());
+        let mut next = enter();
+        assert!(next.complete());
     }
 
     #[test]
@@ -443,7 +478,7 @@ mod tests {
         let door = Door::new(2);
         let mut places = vec![door.enter(A, 0), door.enter(A, 0)];
         for place in &mut places {
-            place.complete();
+            assert!(place.complete());
         }
         assert_eq!(door.room(5000), Room::Unknown);
         places.pop();
@@ -457,7 +492,7 @@ mod tests {
         places.push(door.enter(B, 4));
         assert_eq!(door.room(4), Room::Unknown);
         assert_eq!(told(&places), [0]);
-        places[0].complete();
+        assert!(places[0].complete());
         assert_eq!(door.room(4), Room::Unknown);
         assert_eq!(told(&places), [1]);
         assert_eq!(door.taken(), 5);
@@ -467,7 +502,7 @@ mod tests {
     fn who_is_refused_can_go_too_after_those_before_it() {
         let door = Door::new(4);
         let mut places: Vec<_> = (0..4).map(|at| door.enter(A, at)).collect();
-        places[0].complete();
+        assert!(places[0].complete());
         places[0].refused();
         places.push(door.enter(B, 4));
         assert_eq!(door.room(4), Room::Unknown);
@@ -514,7 +549,7 @@ mod tests {
                 4 => drop(places.swap_remove(dice(places.len()))),
                 5 => {
                     let chosen = dice(places.len());
-                    places[chosen].complete();
+                    assert!(places[chosen].complete());
                 }
                 6 => {
                     let chosen = dice(places.len());

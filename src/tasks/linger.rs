@@ -75,21 +75,26 @@ pub(crate) fn refuse<'a>(
     shard: &'a Shard,
     pending: &'a mut PendingPlace,
     stream: Stream,
-    refusal: &'a Refusal,
+    refusal: &Refusal,
 ) -> Pin<Box<impl Future<Output = ()> + 'a>> {
-    pending.refused();
-    Box::pin(send_refusal(shard, pending, stream, refusal))
+    shard.metrics().refuse(refusal.reason);
+    answer(shard, pending, stream, refusal.to_response())
 }
 
-async fn send_refusal(
-    shard: &Shard,
-    pending: &PendingPlace,
-    mut stream: Stream,
-    refusal: &Refusal,
-) {
-    shard.metrics().refuse(refusal.reason);
+/// The same with any response.
+pub(crate) fn answer<'a>(
+    shard: &'a Shard,
+    pending: &'a mut PendingPlace,
+    stream: Stream,
+    response: Vec<u8>,
+) -> Pin<Box<impl Future<Output = ()> + 'a>> {
+    pending.refused();
+    Box::pin(send_answer(shard, pending, stream, response))
+}
+
+async fn send_answer(shard: &Shard, pending: &PendingPlace, mut stream: Stream, response: Vec<u8>) {
     let answer = async {
-        stream.write_all(&refusal.to_response()).await?;
+        stream.write_all(&response).await?;
         stream.shutdown().await?;
         // Closing with unread bytes would reset the connection and take the answer with it.
         let mut discarded = [0_u8; 1024];

@@ -15,3 +15,10 @@ pub(crate) async fn terminating(shard: &Shard) {
         shard.stop_signal.notified().await;
     }
 }
+
+/// Resolves when the server does not drain any more, but closes everything or cuts it off.
+pub(crate) async fn beyond_draining(shard: &Shard) {
+    while matches!(shard.stopping(), Some(StopMode::Drain(_))) {
+        shard.stop_signal.notified().await;
+    }
+}

@@ -22,7 +22,7 @@ use crate::{
         extensions::{self, Deflate},
         head::MAX_HEAD,
         refusal::{Reason, Refusal},
-        request::{self, Head, UpgradeRequest},
+        request::{self, About, Head, UpgradeRequest},
         response::SwitchingProtocols,
         subprotocol::Subprotocol,
     },
@@ -33,7 +33,7 @@ use crate::{
         life::{self, Registered},
         relief,
     },
-    tasks::{linger, secure, session::Open, signal},
+    tasks::{linger, probe, secure, session::Open, signal},
     transport::stream::{Reader, Stream},
 };
 
@@ -58,7 +58,7 @@ pub(crate) async fn open(shard: Rc<Shard>, stream: Stream, arrival: Arrival) -> 
     stream.send_at_once();
     let (mut stream, mut caller) = secure::begin(shard, stream, caller);
     let ReadHead {
-        address,
+        about,
         request,
         early,
     } = read_request(
@@ -70,7 +70,17 @@ pub(crate) async fn open(shard: Rc<Shard>, stream: Stream, arrival: Arrival) -> 
         deadline,
     )
     .await?;
-    let (request, seat) = match decide(shard, address, request) {
+    if about.is_probe {
+        let headers_only = request.is_err_and(|refusal| refusal.headers_only);
+        let response = probe::health(shard).to_response(headers_only);
+        linger::answer(shard, &mut pending, stream, response).await;
+        return None;
+    }
+    let decided = decide(shard, about.address, request).and_then(|decided| {
+        let no_place = || Refusal::new(503, Reason::MaxConnections);
+        pending.complete().then_some(decided).ok_or_else(no_place)
+    });
+    let (request, seat) = match decided {
         Ok(asked) => asked,
         Err(refusal) => {
             drop(early);
@@ -78,7 +88,6 @@ pub(crate) async fn open(shard: Rc<Shard>, stream: Stream, arrival: Arrival) -> 
             return None;
         }
     };
-    pending.complete();
     let id = ClientId::random();
     let deflate = agree(shard, &request);
     let extensions = deflate.map(|deflate| deflate.to_string());
@@ -169,7 +178,7 @@ async fn read_request(
     deadline: Instant,
 ) -> Option<ReadHead> {
     let refused = |status, reason| ReadHead {
-        address: None,
+        about: About::default(),
         request: Err(Refusal::new(status, reason)),
         early: Vec::new(),
     };
@@ -177,20 +186,19 @@ async fn read_request(
         // What has arrived is judged by what it is; what has not is not waited for.
         biased;
         head = timeout_at(deadline, read_head(shard, pending, stream, read, caller)) => head,
-        () = signal::stopping(shard) => return Some(refused(503, Reason::Stop)),
+        () = probe::stopping(shard) => return Some(refused(503, Reason::Stop)),
     };
     let Ok(head) = head else {
         return Some(refused(408, Reason::Timeout));
     };
     let head = head?;
-    pending.belong_to(Source::of(head.address));
+    pending.belong_to(Source::of(head.about.address));
     Some(head)
 }
 
 /// A head, read to its end.
 struct ReadHead {
-    /// Where it comes from, by what is believed of it.
-    address: Option<IpAddr>,
+    about: About,
     request: Result<UpgradeRequest, Refusal>,
     /// What came behind it.
     early: Vec<u8>,
@@ -209,12 +217,12 @@ async fn read_head(
         match request::parse(&bytes, &shard.config().rules, caller) {
             Head::Complete {
                 length,
-                address,
+                about,
                 request,
             } => {
                 bytes.drain(..length.min(bytes.len()));
                 return Some(ReadHead {
-                    address,
+                    about,
                     request,
                     early: bytes,
                 });
@@ -244,7 +252,7 @@ async fn read_head(
             Ok(0) => return None,
             Err(_) => {
                 return secure::refusal(stream).map(|refusal| ReadHead {
-                    address: caller.address(),
+                    about: About::of(caller),
                     request: Err(refusal),
                     early: bytes,
                 });

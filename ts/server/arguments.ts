@@ -53,6 +53,7 @@ export function ownOptions(options: unknown): {
   const { onError, allowedOrigins, server, noServer, path, socketPath } = options as {
     readonly [name in keyof ServerOptions]?: unknown;
   };
+  refuseObserve(options);
   if (!isOptionalFunction(onError)) {
     throw unexpected("createServer: options.onError", "a function", onError);
   }
@@ -66,6 +67,19 @@ export function ownOptions(options: unknown): {
     allowedOrigins:
       typeof allowedOrigins === "function" ? (allowedOrigins as Gate["allowedOrigins"]) : undefined,
   };
+}
+
+/** Probes come to a port of ours. Somebody else's HTTP server answers them itself. */
+function refuseObserve(options: object): void {
+  const { observe } = options as { readonly observe?: unknown };
+  if (observe === undefined) return;
+  for (const name of ["server", "noServer"] as const) {
+    const { [name]: other } = options as { readonly [name in "server" | "noServer"]?: unknown };
+    if (other === undefined || other === false) continue;
+    throw new TypeError(
+      `createServer: options.observe: cannot be combined with ${name}, as the server has no port of its own then`,
+    );
+  }
 }
 
 /** Where clients come from. */

@@ -228,6 +228,13 @@ export interface ServerOptions {
    */
   readonly ioThreads?: number | undefined;
   /**
+   * What the server tells of itself. `health` is a path for the probes of an orchestrator. `GET` and `HEAD` there get 200 `ok`.
+   * They get 503 while the server drains, or if the JavaScript thread has not answered for 5 s. Probes stand outside all
+   * limits, and no metric counts them.
+   * @default none
+   */
+  readonly observe?: { readonly health?: string | undefined } | undefined;
+  /**
    * Gets every error that your code did not catch, and mistakes of clients such as bad messages. `error` is whatever was
    * thrown. If `onError` itself throws, the server logs that error.
    * @default logs with `console.error`, at most ten lines a second of what clients can provoke
