@@ -315,6 +315,40 @@ describe("reconnect() in onClose", () => {
   });
 });
 
+describe("reconnect() in other functions of the application makes no storm:", () => {
+  for (const [how, answer] of Object.entries(ANSWERS)) {
+    test(`in onError, ${how}, where the headers fail again and again`, async (t) => {
+      const tick = clock(t);
+      let asked = 0;
+      const client = connect({
+        headers: () => {
+          asked += 1;
+          throw new Error("no token");
+        },
+      });
+      client.onError(() => answer(() => client.reconnect()));
+      for (let step = 0; step < 3_000; step++) {
+        for (let turn = 0; turn < 5; turn++) await told();
+        tick(10);
+      }
+      // Alone it asks 10 times.
+      assert.ok(asked <= 25, `${asked} questions in 30 s`);
+    });
+
+    test(`in shouldReconnect, ${how}`, async (t) => {
+      const tick = clock(t);
+      const client = connect({
+        shouldReconnect: () => {
+          void answer(() => client.reconnect());
+          return false;
+        },
+      });
+      const made = await pass(tick, 30_000, true);
+      assert.ok(made <= 25, `${made} attempts in 30 s`);
+    });
+  }
+});
+
 describe("with real sockets, reconnect() in onClose", () => {
   const tries: [string, (reconnect: () => void) => unknown][] = [
     ["at once", (reconnect) => reconnect()],

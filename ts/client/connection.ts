@@ -19,7 +19,7 @@ export interface ConnectionEvents {
   /** Comes exactly once for each attempt, whether it was ever open or not. */
   ended(event: ClientCloseEvent, losses: Losses): readonly Promise<void>[];
   changed(state: ClientState, retryAt: number | undefined): readonly Promise<void>[];
-  /** Whether anybody is told of an end, or of a change. */
+  /** Whether any function of the application is called when an attempt ends. */
   isHeard(): boolean;
 }
 

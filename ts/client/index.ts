@@ -81,13 +81,17 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
         },
         ended(event, { unsent, error }) {
           sending.ended(event.code, unsent);
-          if (error) errors.emit(error);
+          const pending = error ? errors.emit(error) : [];
           // It would be a riddle why nothing ever connects.
           if (error && errors.isEmpty) console.error(`zocket: ${error.message}:`, error.cause);
-          return closes.emit(event);
+          return [...pending, ...closes.emit(event)];
         },
         changed: (state, retryAt) => states.emit(state, retryAt),
-        isHeard: () => !closes.isEmpty || !states.isEmpty,
+        isHeard: () =>
+          !closes.isEmpty ||
+          !states.isEmpty ||
+          checked.shouldReconnect !== undefined ||
+          (typeof checked.headers === "function" && !errors.isEmpty),
       }),
   );
 

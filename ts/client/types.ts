@@ -72,7 +72,7 @@ export interface ClientOptions<TRouter = AnyRouter> {
   readonly debug?: boolean | undefined;
   /** Called each time the connection opens. Its messages go out before those that wait. */
   readonly onOpen?: (() => void) | undefined;
-  /** Called each time the connection ends. */
+  /** Called each time a connection or an attempt to connect ends. */
   readonly onClose?: ((event: ClientCloseEvent) => void) | undefined;
   /**
    * A class with the interface of a browser's WebSocket, such as the one of the package `ws`. You need it where there is no
@@ -217,7 +217,7 @@ export interface ZocketClient<TRouter> {
   readonly on: ClientOn<TRouter>;
   /** Calls the listener each time the connection opens. Its messages go out before those that wait. */
   onOpen(listener: () => void): Unsubscribe;
-  /** Calls the listener each time the connection ends. */
+  /** Calls the listener each time a connection or an attempt to connect ends. */
   onClose(listener: (event: ClientCloseEvent) => void): Unsubscribe;
   /** Calls the listener for each message that did not reach its handler, and when the option `headers` fails. */
   onError(listener: (error: ClientError) => void): Unsubscribe;
