@@ -163,6 +163,45 @@ describe("a client in a browser", () => {
     assert.deepEqual(app.errors, []);
   });
 
+  test("works in a worker, which has a network and no page", async (t) => {
+    const app = serve(t);
+    const told = await page.evaluate(
+      (url) => {
+        const script = document.querySelector("script")?.textContent ?? "";
+        const work = `${script};
+        const client = zocket.createZocketClient("${url}", { minReconnectionDelay: 3600000, maxReconnectionDelay: 3600000 });
+        client.onState((state, retryAt) => postMessage([state, retryAt === undefined]));`;
+        const worker = new Worker(URL.createObjectURL(new Blob([work])));
+        const told: unknown[] = [];
+        Object.assign(globalThis, { told, worker });
+        worker.addEventListener("message", ({ data }) => told.push(data));
+        return "started";
+      },
+      app.url.replace("127.0.0.1", "zocket.test"),
+    );
+    assert.equal(told, "started");
+    const heard = () => page.evaluate(() => (globalThis as unknown as { told: unknown[] }).told);
+    await until("open", async () => (await heard()).length === 1);
+    await app.server.stop(true);
+    await until("waiting", async () => (await heard()).length === 2);
+    assert.deepEqual(await heard(), [
+      ["open", true],
+      ["waiting", false],
+    ]);
+  });
+
+  test("asks anew when its page was frozen, and lives on", async (t) => {
+    const app = serve(t);
+    await connect(app.url, { heartbeatInterval: 100 });
+    await is("open");
+    const session = await context.newCDPSession(page);
+    await session.send("Page.setWebLifecycleState", { state: "frozen" });
+    await new Promise((done) => setTimeout(done, 12_000));
+    await session.send("Page.setWebLifecycleState", { state: "active" });
+    await page.evaluate(() => new Promise((done) => setTimeout(done, 2_000)));
+    assert.deepEqual([await codes(), app.disconnects.length], [[], 0]);
+  });
+
   test("learns why it was refused, and does not come again", async (t) => {
     const app = serve(t, {
       onConnect: () => {
