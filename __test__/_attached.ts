@@ -10,9 +10,11 @@ import type { TestContext } from "node:test";
 
 import type { ServerOptions } from "@zocket/core";
 
-import { cert, key } from "./_certificate.ts";
+import { Authority } from "./_certificates.ts";
 import { serve, type App, type Given } from "./_support.ts";
 import { soon } from "./_wait.ts";
+
+const { cert, key } = new Authority().issue();
 
 /** The kinds of HTTP servers: the first is taken over, the others are pumped. */
 export const KINDS = ["http", "https", "http2", "unix"] as const;

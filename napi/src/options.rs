@@ -139,11 +139,11 @@ pub(crate) fn config(env: Env, options: &Object<'_>, memory: f64, heap: f64) -> 
     if let Some(port) = options.whole("port", 0, u16::MAX.into(), "an integer from 0 to 65535")? {
         config.port = u16::try_from(port).unwrap_or_default();
     }
+    config.listen = listen::listen(&options)?;
     #[cfg(feature = "tls")]
     if let Some(value) = options.get("tls")? {
         config.tls = Some(tls::material(env, "createServer", ": options.tls", value)?);
     }
-    config.listen = listen::listen(&options)?;
     config.hostname = options.text("hostname", "a host name or address", |it| !it.is_empty())?;
     config.rules.path = options.text("path", PATH, is_path)?;
     if let Some(origins) = options.origins()? {
