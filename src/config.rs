@@ -29,7 +29,7 @@ pub enum SlowClient {
 pub struct Compression {
     /// Bytes that a message has at least before it is compressed. Default 1,024.
     pub threshold: usize,
-    /// 1 is the fastest, 9 makes the shortest messages. Default 3.
+    /// 1 is the fastest, 9 makes the shortest messages. Default 6.
     pub level: u8,
     /// The largest window, in bits, 9 to 15. A smaller one needs less memory, and makes long messages longer. Default 15.
     pub max_window_bits: u8,
@@ -39,7 +39,7 @@ impl Default for Compression {
     fn default() -> Self {
         Self {
             threshold: 1024,
-            level: 3,
+            level: 6,
             max_window_bits: 15,
         }
     }

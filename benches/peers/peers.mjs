@@ -124,6 +124,10 @@ export const CASES = {
   "fan-out/64B/1000x8": { args: fanOut(1000, 8), quick: true },
   // Without compression the servers would answer the same, so only those that have it take part.
   "echo/deflate/1KiB/64x1": { args: [...echo(1024, 64, 1), ...deflate], peers: ["ws", "zocket"] },
+  "fan-out/deflate/1KiB/1000x8": {
+    args: [...fanOut(1000, 8, 1024), ...deflate],
+    peers: ["ws", "zocket"],
+  },
   "fan-out/deflate/1KiB/1000x1": {
     args: [...fanOut(1000, 1, 1024), ...deflate],
     peers: ["ws", "zocket"],

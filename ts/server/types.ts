@@ -156,7 +156,7 @@ export interface ServerOptions {
    * compressed.
    *
    * `threshold` is the length in bytes from which the server compresses a message, 0 to 4,294,967,295, by default 1,024.
-   * `level` is 1 (fast) to 9 (short), by default 3. `maxWindowBits` is the largest window, 9 to 15 bits, by default 15.
+   * `level` is 1 (fast) to 9 (short), by default 6. `maxWindowBits` is the largest window, 9 to 15 bits, by default 15.
    * @default false
    */
   readonly compression?:
