@@ -58,6 +58,8 @@ pub(super) struct Session {
     unsettled: usize,
     /// Messages that have reached the socket and are not counted yet.
     settled: usize,
+    /// The client has been told that nothing follows.
+    is_closed: bool,
     /// Bytes that came before the handshake was complete.
     shaken: usize,
     /// Bytes of memory for the certificates of the client.
@@ -76,6 +78,7 @@ impl Session {
             told: 0,
             unsettled: 0,
             settled: 0,
+            is_closed: false,
             shaken: 0,
             certificates: 0,
         })
@@ -150,7 +153,14 @@ impl Session {
         socket: &mut dyn Write,
     ) -> io::Result<usize> {
         self.send(socket)?;
+        if self.is_closed {
+            // rustls would take them, and never send them.
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         let taken = self.rustls.writer().write_vectored(slices)?;
+        if taken == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
         match self.send(socket) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
             _ => Ok(taken),
@@ -175,6 +185,7 @@ impl Session {
     /// Seals the word that nothing follows (RFC 8446, 6.1).
     pub(super) fn close(&mut self) {
         self.rustls.send_close_notify();
+        self.is_closed = true;
     }
 
     /// Takes bytes that came. The answers, if any, go to `socket`.
