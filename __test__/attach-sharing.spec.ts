@@ -263,6 +263,27 @@ describe("on an HTTP server, Node", () => {
       await child.endsWell();
     }
   });
+
+  test(
+    "is not kept alive by connections that it pumps either",
+    { skip: process.platform === "win32" },
+    async (t) => {
+      for (const before of [true, false]) {
+        const child = Child.node(
+          t,
+          `${START} ${before ? "server.unref();" : ""}
+           const path = "/tmp/zocket-unref-" + process.pid;
+           http.listen(path, () => console.log("at " + path + ";"));
+           hooks.say = () => { http.close(); http.unref(); server.unref(); };`,
+        );
+        const path = await child.printed(/at (.*);/);
+        const client = await Client.open(t, `ws+unix://${path}:/ws`);
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        client.say(1);
+        await child.endsWell();
+      }
+    },
+  );
 });
 
 test("onConnect is told of TLS and of the address, whichever way the bytes take", async (t) => {

@@ -159,6 +159,29 @@ for (const kind of KINDS) {
       await soon("the end at the client", closed);
     });
 
+    test("a client that has not read for long is gone when the server has cut it off", async (t) => {
+      const options = { slowClient: "drop", maxBackpressure: 64 * 1024 } as const;
+      const house = await attached(t, { kind, given: { options } });
+      const accepted = once(house.http, kind === "unix" ? "connection" : EVENT[kind]);
+      const socket = dial(t, house, kind);
+      const [inner] = (await accepted) as [Socket];
+      const isClosed = new Promise((resolve) => inner.once("close", resolve));
+      socket.write(ASK());
+      await once(socket, "data");
+      socket.pause();
+      // Slowly, so that Node moves what it can: in the end all buffers on the way are full.
+      const text = "x".repeat(60_000);
+      let full = 0;
+      while (full < 20) {
+        const { dropped } = house.app.server.metrics();
+        house.app.shout(text);
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        full = house.app.server.metrics().dropped > dropped ? full + 1 : 0;
+      }
+      await house.app.server.stop(true);
+      await soon("the end of Node's socket", isClosed);
+    });
+
     test("limits, deadlines and refusals hold", async (t) => {
       const never = latch<object>();
       const house = await attached(t, {
