@@ -21,12 +21,19 @@ const readme = blocksOf(readPage("README.md"));
 const codeOf = (blocks: typeof readme, language: string) =>
   blocks.filter(({ info }) => info[0] === language).map(({ code }) => code);
 
+/** Whether a block is a file of its own that uses frameworks: `npm run test:frameworks` compiles and runs it. */
+const isFile = (code: string) => /^\/\/ \S+\.m?ts\n/.test(code);
+/** The page with such files. */
+const WITH_FILES = "existing-server.md";
+
 /** Pages with a program, and its file. */
 const programs = pages
   .map(({ name, blocks }) => ({
     name,
     file: name.replace(/md$/, "js"),
-    code: codeOf(blocks, "ts").join("\n"),
+    code: codeOf(blocks, "ts")
+      .filter((code) => name !== WITH_FILES || !isFile(code))
+      .join("\n"),
     printed: codeOf(blocks, "text").join(""),
   }))
   .filter(({ code }) => code !== "");

@@ -14,6 +14,7 @@ await main(async () => {
   await step("Drift of binding.js and binding.d.ts", checkBinding);
   await step("Test", () => npm("run", "--silent", "test"));
   await step("Install", () => npm("run", "--silent", "test:install"));
+  await step("Frameworks", () => npm("run", "--silent", "test:frameworks"));
   await step("Models of what threads share", () => npm("run", "--silent", "loom"));
   await step("Conformance: Autobahn", () =>
     run("bash", ["tests/conformance/conformance.sh", "--quick"]),

@@ -1,0 +1,61 @@
+// The frameworks: npm installs them once into a folder that is kept between runs.
+import { createHash } from "node:crypto";
+import { cpSync, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import path from "node:path";
+
+import { npm } from "../../scripts/steps.mjs";
+
+const here = import.meta.dirname;
+const FILES = ["package.json", "package-lock.json"];
+const QUIET = ["--no-fund", "--no-audit", "--loglevel=error"];
+
+/** The folder: what `ZOCKET_FRAMEWORKS_CACHE` says, or one where this platform keeps such things. */
+export const CACHE =
+  process.env.ZOCKET_FRAMEWORKS_CACHE ?? path.join(cacheRoot(), "zocket-frameworks");
+
+function cacheRoot() {
+  if (process.platform === "darwin") return path.join(homedir(), "Library", "Caches");
+  if (process.platform === "win32")
+    return process.env.LOCALAPPDATA ?? path.join(homedir(), "AppData", "Local");
+  return process.env.XDG_CACHE_HOME ?? path.join(homedir(), ".cache");
+}
+
+/** The folder of this lock file's frameworks. Checkouts with another lock file have another folder. */
+function folderOf() {
+  const hash = createHash("sha256");
+  for (const name of FILES) hash.update(readFileSync(path.join(here, name)));
+  return path.join(CACHE, hash.digest("hex").slice(0, 12));
+}
+
+/**
+ * Installs the frameworks if they are not there yet. Resolves to their folder, or to `undefined` if they are not there and the
+ * registry cannot be reached.
+ */
+export async function installFrameworks() {
+  const folder = folderOf();
+  // npm writes this file when it is done.
+  if (existsSync(path.join(folder, "node_modules", ".package-lock.json"))) return folder;
+  if (!(await reachesRegistry())) return undefined;
+  mkdirSync(folder, { recursive: true });
+  for (const name of FILES) cpSync(path.join(here, name), path.join(folder, name));
+  await npm("ci", "--prefix", folder, ...QUIET);
+  return folder;
+}
+
+/** Whether npm gets an answer about one of the packages. */
+async function reachesRegistry() {
+  const impatient = ["--fetch-retries=1", "--fetch-timeout=20000", "--prefer-online"];
+  try {
+    await npm("view", "--silent", ...impatient, "koa", "version");
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The version of an installed package. */
+export function versionOf(folder, name) {
+  const manifest = path.join(folder, "node_modules", name, "package.json");
+  return JSON.parse(readFileSync(manifest, "utf8")).version;
+}
