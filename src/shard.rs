@@ -288,6 +288,11 @@ impl Shard {
         self.inbox.borrow().is_full()
     }
 
+    /// Whether the owner wants no messages for now.
+    pub(crate) fn is_inbox_closed(&self) -> bool {
+        self.inbox.borrow().is_closed()
+    }
+
     /// Whether a connection is not to be read for now: the inbox is full, or holds enough of it.
     pub(crate) fn is_unread(&self, connection: &Connection) -> bool {
         is_unread(&self.inbox.borrow(), connection)

@@ -186,6 +186,31 @@ async fn the_end_of_a_client_that_is_not_read_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reset_is_noticed_while_nobody_is_read() {
+    let mut owner = Owner::start(Config {
+        heartbeat_interval: None,
+        ..config()
+    });
+    let (mut busy, first) = owner.client().await;
+    let (quiet, second) = owner.client().await;
+    owner.server.hold(true);
+    let message = Message::text(r#"{"type":"echo"}"#);
+    busy.send(message).await.unwrap();
+    let mut gone = Vec::new();
+    for socket in [busy, quiet] {
+        if let MaybeTlsStream::Plain(stream) = socket.get_ref() {
+            stream.set_zero_linger().unwrap();
+        }
+        drop(socket);
+        let end = owner.next();
+        assert_eq!(end.code, CLOSED);
+        gone.push(end.handle);
+    }
+    assert_eq!(gone, [first, second]);
+    owner.stop(StopMode::Close);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reset_ends_a_connection_and_what_waits_for_it() {
     let mut owner = Owner::start(Config {
         max_backpressure: 64 * 1024 * 1024,

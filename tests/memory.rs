@@ -153,6 +153,29 @@ async fn messages_before_the_admission_are_kept_up_to_64_kib() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_before_the_admission_go_at_once_when_their_client_resets() {
+    let _alone = ALONE.lock().await;
+    let mut owner = Owner::start(Config {
+        handshake_timeout: Duration::from_secs(600),
+        heartbeat_interval: None,
+        ..config()
+    });
+    let mut raw = Raw::connect(&owner).await;
+    raw.send(UPGRADE).await;
+    let handle = owner.next_of(support::UPGRADE).handle;
+    // The engine reads no further, and would not come to the end of this.
+    raw.send(&frame(0x82, &vec![0; 2000]).repeat(40)).await;
+    // One that is refused has had its turn after all that was there.
+    let mut last = Raw::connect(&owner).await;
+    last.send(b"GET / HTTP/1.1\r\n\r\n").await;
+    last.rest().await;
+    raw.stream.set_zero_linger().unwrap();
+    drop(raw);
+    let end = owner.next();
+    assert_eq!((end.handle, end.code), (handle, CLOSED));
+}
+
 /// Waits until the server has read so many bytes, and dealt with them.
 async fn has_read(owner: &mut Owner, bytes: u64) {
     wait_for(&owner.server, |it| it.bytes_in >= bytes);

@@ -182,12 +182,14 @@ impl Task {
         let takes_memory = self.takes_memory();
         let Registered { shard, connection } = &self.registered;
         let paused = connection.read_gate.is_paused();
+        let is_long = lasts_long(shard, connection);
         let rested = poll_fn(|cx| {
             connection.register(cx);
             if connection.output.poll_flush(cx, shard.metrics()).is_ready() {
                 return Poll::Ready(ControlFlow::Break(()));
             }
-            let changed = connection.read_gate.is_paused() != paused;
+            let changed = connection.read_gate.is_paused() != paused
+                || lasts_long(shard, connection) != is_long;
             let is_held = is_held(shard, connection)
                 || (takes_memory && relief::waits_for_relief(shard, connection));
             if changed || connection.has_order() || !is_held {
@@ -195,7 +197,6 @@ impl Task {
             }
             Poll::Pending
         });
-        let is_long = paused || relief::holds_back(shard, connection);
         tokio::select! {
             rested = rested => rested,
             // A reset; nobody knows how long such a pause lasts. An orderly end stands behind what is not read: the
@@ -404,6 +405,13 @@ impl Exchange for Sender<'_> {
 /// Whether a client is not to be read for now; its task is woken when that may have changed.
 fn is_held(shard: &Shard, connection: &Rc<Connection>) -> bool {
     connection.read_gate.is_paused() || shard.waits_for_inbox(connection)
+}
+
+/// Whether nobody knows how long a client that is held stays so. A full inbox is soon taken.
+fn lasts_long(shard: &Shard, connection: &Connection) -> bool {
+    connection.read_gate.is_paused()
+        || shard.is_inbox_closed()
+        || relief::holds_back(shard, connection)
 }
 
 /// The end of the connection that an error of tungstenite means.

@@ -1,7 +1,12 @@
 //! One socket from TCP accept to the 101 or a refusal: reads the head with a deadline, waits for
 //! admission, and notices a client that leaves meanwhile.
 
-use std::{future::poll_fn, net::IpAddr, rc::Rc, task::Poll};
+use std::{
+    future::poll_fn,
+    net::IpAddr,
+    rc::Rc,
+    task::{Context, Poll},
+};
 
 use tokio::{
     io::{AsyncReadExt, ReadBuf},
@@ -334,34 +339,56 @@ impl Upgrade<'_> {
 
     /// Waits for the owner, keeps early bytes, and notices when the client leaves.
     async fn verdict(&mut self) -> Verdict {
-        poll_fn(|cx| {
-            self.registered.connection.register(cx);
-            if self.registered.connection.state() == State::Open {
-                // What else it was told is for its session.
-                return Poll::Ready(Verdict::Admitted);
+        loop {
+            if let Some(verdict) = poll_fn(|cx| self.poll_verdict(cx)).await {
+                return verdict;
             }
-            match self.registered.connection.take_order() {
-                Some(Order::Refuse(refusal)) => return Poll::Ready(Verdict::Refused(refusal)),
-                Some(_) => return Poll::Ready(Verdict::Gone),
-                None => {}
-            }
-            while self.early.len() < MAX_EARLY
-                && !relief::waits_for_relief(self.shard, &self.registered.connection)
-            {
-                let mut chunk = [0_u8; 1024];
-                let mut buffer = ReadBuf::new(&mut chunk);
-                match self.reader.poll_read(cx, &mut buffer) {
-                    Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                        self.early.extend_from_slice(buffer.filled());
-                        self.registered.connection.set_held(self.early.len());
-                    }
-                    Poll::Ready(_) => return Poll::Ready(Verdict::Gone),
-                    Poll::Pending => break,
+            // Nobody knows how long the client is not read. Only a reset shows then that it has gone.
+            let Self {
+                shard,
+                registered,
+                reader,
+                early,
+                ..
+            } = self;
+            let connection = &registered.connection;
+            let decided = poll_fn(|cx| {
+                connection.register(cx);
+                let decision = decision(connection);
+                if decision.is_some() || takes_early(shard, connection, early) {
+                    Poll::Ready(decision)
+                } else {
+                    Poll::Pending
                 }
+            });
+            tokio::select! {
+                decision = decided => if let Some(verdict) = decision { return verdict },
+                () = reader.failed() => return Verdict::Gone,
             }
-            Poll::Pending
-        })
-        .await
+        }
+    }
+
+    /// Ready with nothing when the client is not to be read for now.
+    fn poll_verdict(&mut self, cx: &mut Context<'_>) -> Poll<Option<Verdict>> {
+        let connection = &self.registered.connection;
+        connection.register(cx);
+        let decision = decision(connection);
+        if decision.is_some() {
+            return Poll::Ready(decision);
+        }
+        while takes_early(self.shard, connection, &self.early) {
+            let mut chunk = [0_u8; 1024];
+            let mut buffer = ReadBuf::new(&mut chunk);
+            match self.reader.poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    self.early.extend_from_slice(buffer.filled());
+                    connection.set_held(self.early.len());
+                }
+                Poll::Ready(_) => return Poll::Ready(Some(Verdict::Gone)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(None)
     }
 
     async fn conclude(self, verdict: Verdict, pending: &mut PendingPlace) -> Option<Open> {
@@ -408,6 +435,23 @@ impl Upgrade<'_> {
         }
         None
     }
+}
+
+/// What the owner has decided.
+fn decision(connection: &Connection) -> Option<Verdict> {
+    if connection.state() == State::Open {
+        // What else it was told is for its session.
+        return Some(Verdict::Admitted);
+    }
+    match connection.take_order()? {
+        Order::Refuse(refusal) => Some(Verdict::Refused(refusal)),
+        _ => Some(Verdict::Gone),
+    }
+}
+
+/// Whether a client may send more before the owner has decided.
+fn takes_early(shard: &Shard, connection: &Rc<Connection>, early: &[u8]) -> bool {
+    early.len() < MAX_EARLY && !relief::waits_for_relief(shard, connection)
 }
 
 /// How a refusal is told. A client that speaks `zocket.1` gets what the owner decided behind the 101, as a browser shows a page no HTTP status.
