@@ -115,7 +115,7 @@ export const WAY_IN: Record<string, Case> = {
     const house = await House.open(t);
     await house.ask(`${NEVER} at.connect = never;`);
     const early = told("say", text(KIB));
-    await house.comesBack("rss", [8 * MIB, 48 * MIB], async () => {
+    await house.comesBack("memory", [8 * MIB, 48 * MIB], async () => {
       const crowd = Array.from({ length: 200 }, () => new Raw(t, house.port, request()));
       await house.until("all upgrades", "state.gates.length === 200");
       for (const raw of crowd) flood(raw, early, 1_000);
@@ -162,7 +162,7 @@ export const WAY_IN: Record<string, Case> = {
     const maxPayload = 4 * MIB;
     const house = await House.open(t, { maxPayload });
     const most = framed(text(maxPayload - 1), maxPayload);
-    await house.comesBack("rss", [32 * MIB, 72 * MIB], async () => {
+    await house.comesBack("memory", [32 * MIB, 72 * MIB], async () => {
       const crowd = await house.crowd(10);
       for (const raw of crowd) raw.write(most);
       await house.until("all of it", `server.metrics().bytesIn >= ${10 * most.length}`);
@@ -280,6 +280,8 @@ export const WAY_IN: Record<string, Case> = {
     await house.still(RECEIVED);
     // Two of them were more than maxPayload.
     assert.equal(await house.ask("return state.gates.length;"), 8 + 6);
+    // Once for each client.
+    await house.until("all to be told", "errors.length >= 7");
     const codes = await house.ask<string[]>("return errors.map((it) => it.code);");
     assert.deepEqual(
       codes,
