@@ -380,6 +380,31 @@ test("an onError that throws or rejects is told to the console, and the batch go
   assert.ok(text.some((line) => line.includes("rejected")));
 });
 
+test("while 10,000 calls of onError are pending, the log gets the errors, and loses none", async (t) => {
+  const shown = t.mock.method(console, "error", () => {});
+  const settle: (() => void)[] = [];
+  const onError = () => new Promise<void>((resolve) => settle.push(resolve));
+  const { admit, tell, handled } = play(t, {}, { onError });
+  admit(0);
+  for (let batch = 1; batch <= 201; batch++) {
+    tell(0, ...Array.from({ length: 50 }, () => [0, 0, "throw"]).flat());
+    await until("the batch", () => handled.length === batch * 50);
+  }
+  assert.equal(settle.length, 10_000);
+  const lines = () => shown.mock.calls.map(({ arguments: [line] }) => String(line));
+  const told = () =>
+    lines()
+      .flatMap((line) => [...line.matchAll(/(\d+ )?HANDLER_ERROR/g)])
+      .reduce((sum, [, count = "1"]) => sum + Number(count), 0);
+  await until("the log to have told of all others", () => told() >= 50);
+  assert.equal(told(), 50);
+  assert.equal(lines().filter((line) => line.includes("10000 calls of onError")).length, 1);
+  for (const go of settle.splice(0)) go();
+  await turn();
+  tell(0, 0, 0, "throw");
+  await until("onError to be told again", () => settle.length === 1);
+});
+
 test("stop() in a handler, in the middle of a batch, lets the batch go on", (t) => {
   const { admit, tell, handled } = play(t);
   admit(0);

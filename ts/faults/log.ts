@@ -72,6 +72,17 @@ export class Log {
     }
   }
 
+  /** So many calls of `onError` are pending that the log takes its place. */
+  onErrorBusy(calls: number): void {
+    if (this.#ofApplication.take()) {
+      write(
+        `zocket: ${calls} calls of onError are pending. The log gets further errors until some settle.`,
+      );
+    } else {
+      this.#count("times that too many calls of onError were pending", 1);
+    }
+  }
+
   /** Writes what was counted. */
   close(): void {
     clearTimeout(this.#timer);

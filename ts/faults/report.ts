@@ -8,20 +8,29 @@ import { Log } from "./log.js";
 
 export { ClientFault };
 
+/** The most calls of `onError` that may be pending. Each holds its error, and clients can provoke any number of them. */
+const MAX_PENDING = 10_000;
+
 /** The option of that name. */
 export type OnError = (error: unknown, info: ErrorInfo) => unknown;
 
 /** Reports to the owner of a server, and never throws. */
 export class Faults {
-  readonly #onError: OnError | undefined;
+  readonly #given: OnError | undefined;
   readonly #scope: Scope;
   readonly #turn: Turn;
   readonly #log = new Log();
+  #pending = 0;
 
   constructor(onError: OnError | undefined, scope: Scope, turn: Turn) {
-    this.#onError = onError;
+    this.#given = onError;
     this.#scope = scope;
     this.#turn = turn;
+  }
+
+  /** What is told now. The log takes its place while too many of its calls are pending. */
+  get #onError(): OnError | undefined {
+    return this.#pending < MAX_PENDING ? this.#given : undefined;
   }
 
   /** A fault of the application or of ours: what was thrown, as it is. */
@@ -63,6 +72,8 @@ export class Faults {
       const result = onError(error, info);
       if (!isThenable(result)) return;
       this.#turn.count();
+      this.#pending += 1;
+      if (this.#pending === MAX_PENDING) this.#log.onErrorBusy(MAX_PENDING);
       void this.#follow(result, error, info);
     } catch (thrown) {
       this.#log.onErrorFailed(thrown, error, info);
@@ -75,6 +86,7 @@ export class Faults {
     } catch (thrown) {
       this.#log.onErrorFailed(thrown, error, info);
     }
+    this.#pending -= 1;
   }
 }
 
