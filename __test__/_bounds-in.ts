@@ -277,6 +277,7 @@ export const WAY_IN: Record<string, Case> = {
     const long = told("say", text(600 * KIB));
     const crowd = await house.crowd(6);
     for (const raw of crowd) flood(raw, long, 3);
+    await house.until("a call for each", "state.gates.length >= 8 + 6");
     await house.still(RECEIVED);
     // Two of them were more than maxPayload.
     assert.equal(await house.ask("return state.gates.length;"), 8 + 6);

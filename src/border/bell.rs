@@ -99,10 +99,10 @@ mod tests {
     fn hung(is_watched: bool) -> (Bell, Arc<AtomicUsize>) {
         let rung = Arc::new(AtomicUsize::new(0));
         let count = rung.clone();
-        let ring = move || {
+        let sink = move || {
             count.fetch_add(1, Ordering::SeqCst);
         };
-        (Bell::new(ring, is_watched), rung)
+        (Bell::new(sink, is_watched), rung)
     }
 
     /// Makes all that happened to it happen so much earlier.
@@ -115,7 +115,7 @@ mod tests {
     fn an_owner_that_does_not_hear_a_ring_for_five_seconds_is_told_of() {
         let (mut bell, _) = hung(true);
         bell.ring();
-        age(&mut bell, Duration::from_millis(4_000));
+        age(&mut bell, Duration::from_secs(4));
         assert!(bell.is_heard());
         age(&mut bell, Duration::from_millis(1_100));
         assert!(!bell.is_heard() && !bell.is_heard());
