@@ -158,8 +158,13 @@ impl Stream {
 
     /// Makes a fresh socket send at once what it is given.
     pub(crate) fn send_at_once(&self) {
-        if let Self::Tcp(stream) = self {
-            socket::send_at_once(stream);
+        match self {
+            Self::Tcp(stream) => socket::send_at_once(stream),
+            // There is nothing that it waits for.
+            #[cfg(unix)]
+            Self::Unix(_) => {}
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => {}
         }
     }
 
