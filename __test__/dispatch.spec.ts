@@ -47,6 +47,7 @@ function play(t: TestContext, callbacks: Callbacks = {}, options: object = {}) {
   const engine = {
     port: 1,
     hostname: "::1",
+    secure: false,
     shards: 2,
     maxHandlersInFlight: 256,
     maxPayload: 1_048_576,
@@ -65,6 +66,11 @@ function play(t: TestContext, callbacks: Callbacks = {}, options: object = {}) {
     },
     hold() {},
     weigh() {},
+    setTls() {},
+    takeOver: () => false,
+    pair: () => null,
+    enter: () => null,
+    refuse: () => new Uint8Array(),
     submit(buffer: Uint8Array, length: number, text: Uint8Array, size: number) {
       sizes.push(length + size);
       texts.push(Buffer.from(text.subarray(0, size)).toString());

@@ -178,7 +178,7 @@ describe("handleUpgrade", () => {
     const app = serve(t, { options: none });
     const http = httpServer();
     http.on("upgrade", (request, socket, head) => {
-      const wrapped = Duplex.from({ readable: socket, writable: socket });
+      const wrapped = Duplex.from({ readable: socket, writable: socket } as never);
       app.server.handleUpgrade(request, wrapped, head);
     });
     const url = await listen(t, http);

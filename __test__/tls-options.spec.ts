@@ -1,6 +1,6 @@
 // The option `tls` and `server.setTls`: what they take, and how they say what is wrong.
 import assert from "node:assert/strict";
-import { generateKeyPairSync } from "node:crypto";
+import { type KeyObject, generateKeyPairSync } from "node:crypto";
 import { describe, test } from "node:test";
 
 import { createServer, zocket, type TlsOptions } from "@zocket/core";
@@ -32,12 +32,10 @@ function thrown(tls: unknown): NodeJS.ErrnoException {
 
 /** An identity with a key of another kind. */
 function identity(type: "rsa" | "ec" | "ed25519", options: object, form = {}): Identity {
-  const generate = generateKeyPairSync as (
+  const generate = generateKeyPairSync as unknown as (
     ...given: unknown[]
-  ) => ReturnType<typeof generateKeyPairSync>;
-  const { publicKey, privateKey } = generate(type, options) as unknown as ReturnType<
-    typeof generateKeyPairSync<"ed25519">
-  >;
+  ) => Record<"publicKey" | "privateKey", KeyObject>;
+  const { publicKey, privateKey } = generate(type, options);
   const key = privateKey.export({ type: "pkcs8", format: "pem", ...form } as never) as string;
   return { cert: authority.sign("localhost", publicKey), key };
 }

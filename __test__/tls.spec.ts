@@ -231,7 +231,7 @@ describe("server names", () => {
       [undefined, "localhost"],
     ];
     for (const [name, certificate] of expected) {
-      assert.equal((await seen(app, name))?.subject, `CN=${certificate}`, name);
+      assert.equal((await seen(app, name))?.subject, `CN=${certificate}`, name ?? "no name");
     }
   });
 });

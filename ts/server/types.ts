@@ -236,7 +236,8 @@ export interface ServerOptions {
   readonly observe?: { readonly health?: string | undefined } | undefined;
   /**
    * Gets every error that your code did not catch, and mistakes of clients such as bad messages. `error` is whatever was
-   * thrown. If `onError` itself throws, the server logs that error.
+   * thrown. If `onError` itself throws, the server logs that error. While 10,000 of its promises are pending, the server logs
+   * further errors instead of calling it.
    * @default logs with `console.error`, at most ten lines a second of what clients can provoke
    */
   readonly onError?: ((error: unknown, info: ErrorInfo) => void) | undefined;
