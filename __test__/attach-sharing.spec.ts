@@ -184,8 +184,11 @@ describe("the address of an HTTP server", () => {
       assert.equal(app.server.url, `wss://127.0.0.1:${port}`);
     }
     const { app, http } = await attached(t, { kind: "unix" });
-    const { port, hostname, url } = app.server;
-    assert.deepEqual([port, hostname, url], [0, "", `ws+unix:${String(http.address())}`]);
+    const place = () => [app.server.port, app.server.hostname, app.server.url];
+    assert.deepEqual(place(), [0, "", `ws+unix:${String(http.address())}`]);
+    http.close();
+    await once(http, "close");
+    assert.deepEqual(place(), [0, "", ""]);
   });
 });
 

@@ -59,6 +59,24 @@ describe("handleUpgrade", () => {
     assert.deepEqual(heads, [...Array.from(early, (_, n) => String(n)), "last"]);
   });
 
+  for (const kind of KINDS) {
+    test(`takes a socket of a server of ${kind} that somebody waits at for bytes to read`, async (t) => {
+      const app = serve(t, { options: none });
+      const http = httpServer(kind);
+      http.on("upgrade", async (request, socket, head) => {
+        socket.on("readable", () => {});
+        await new Promise(setImmediate);
+        app.server.handleUpgrade(request, socket, head);
+      });
+      const url = await listen(t, http, kind);
+      const client = new Client(t, url, trusting);
+      await soon("the 101", once(client.socket, "open"));
+      await client.roundTrip();
+      await client.close();
+      await until("onDisconnect", () => app.disconnects.length === 1);
+    });
+  }
+
   test("forgets a client that has left before the call", async (t) => {
     const app = serve(t, { options: none });
     const http = httpServer();

@@ -24,17 +24,19 @@ export function isHttpServer(value: unknown): value is HttpServer {
 /** Where clients reach the server, at each moment. */
 export function placeOfServer(server: HttpServer): Place {
   const scheme = schemeOf(server instanceof TlsServer);
+  // Node tells the path of a Unix-domain socket also when the server has closed it.
+  const addressOf = () => (server.listening ? server.address() : null);
   return {
     get port() {
-      const address = server.address();
+      const address = addressOf();
       return typeof address === "object" && address ? address.port : 0;
     },
     get hostname() {
-      const address = server.address();
+      const address = addressOf();
       return typeof address === "object" && address ? address.address : "";
     },
     get url() {
-      const address = server.address();
+      const address = addressOf();
       if (address === null) return "";
       if (typeof address === "string") return `${scheme}+unix:${address}`;
       return `${scheme}://${hostOf(address.address)}:${address.port}`;

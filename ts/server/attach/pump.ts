@@ -44,6 +44,8 @@ export class Pump {
     // Only then do both ends know: the engine may close a socket that nobody reads here, as the client does not read.
     pair.on("pause", () => this.#watch());
     pair.once("end", () => this.#watch());
+    // Nothing flows to a pipe beside such a listener, which the application may have put on it before it handed the socket over.
+    client.removeAllListeners("readable");
     client.pipe(pair);
     if (client.destroyed) pair.destroy();
   }
