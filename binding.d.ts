@@ -54,6 +54,8 @@ export declare class NativeServer {
   setTls(material: unknown): void
   /** How many I/O threads there are. */
   get shards(): number
+  /** The time that a client has from its request to the 101, in milliseconds. */
+  get handshakeTimeout(): number
   /** How many calls of one client may be under way. */
   get maxHandlersInFlight(): number
   /** The bytes of the longest incoming message. */

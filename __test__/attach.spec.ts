@@ -103,6 +103,19 @@ for (const kind of KINDS) {
       assert.ok(!order.includes(-1));
     });
 
+    test("a client leaves at the deadline of the handshake, if an earlier response does not end", async (t) => {
+      const listener = (_: IncomingMessage, response: ServerResponse) =>
+        void response.write("a piece");
+      const given = { options: { handshakeTimeout: 500 } };
+      const house = await attached(t, { kind, listener, given });
+      const socket = dial(t, house, kind);
+      const seen = collect(socket);
+      socket.write(`GET /page HTTP/1.1\r\nHost: x\r\n\r\n${ASK()}`);
+      await until("the end", () => seen.over);
+      await until("onDisconnect", () => house.app.disconnects.length === 1);
+      assert.ok(!seen.text.includes("101"));
+    });
+
     test("closing the HTTP server neither closes them nor waits for them", async (t) => {
       const { http, url } = await attached(t, { kind });
       const client = await Client.open(t, url, trusting);

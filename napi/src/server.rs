@@ -144,6 +144,12 @@ impl NativeServer {
         self.server.shards()
     }
 
+    /// The time that a client has from its request to the 101, in milliseconds.
+    #[napi(getter, catch_unwind)]
+    pub fn handshake_timeout(&self) -> u32 {
+        u32::try_from(self.server.config().handshake_timeout.as_millis()).unwrap_or(u32::MAX)
+    }
+
     /// How many calls of one client may be under way.
     #[napi(getter, catch_unwind)]
     pub fn max_handlers_in_flight(&self) -> u32 {

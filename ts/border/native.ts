@@ -62,6 +62,8 @@ export interface Native {
   /** Whether it speaks TLS. */
   readonly secure: boolean;
   readonly shards: number;
+  /** The time that a client has from its request to the 101, in ms. */
+  readonly handshakeTimeout: number;
   /** How many handler calls of one client may be under way. */
   readonly maxHandlersInFlight: number;
   readonly maxPayload: number;

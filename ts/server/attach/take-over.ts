@@ -85,7 +85,13 @@ export class TakeOver {
       const pump: Pump = new Pump(socket, end.socket, end.link, () => this.#pumps.delete(pump));
       this.#pumps.add(pump);
       if (!this.#holds) pump.hold(false);
-      whenAnswered(inner, () => pump.answer());
+      // The engine's deadline ends with its answer, which waits here for an earlier response. That one may never end.
+      const timer = setTimeout(() => socket.destroy(), this.#native.handshakeTimeout).unref();
+      socket.once("close", () => clearTimeout(timer));
+      whenAnswered(inner, () => {
+        clearTimeout(timer);
+        pump.answer();
+      });
     };
     if (HAS_PAIRS) begin(pair(this.#native, arrival));
     else {
