@@ -38,7 +38,7 @@ export declare class NativeServer {
    *
    * @throws `TypeError` for a wrong option, `Error` with a `code` when the address cannot be listened on.
    */
-  constructor(options: object, incoming: Array<string>, outgoing: Array<NativeRoute>, bell: () => void, memory: number, heap: number)
+  constructor(options: object, incoming: Array<NativeIncoming>, outgoing: Array<NativeRoute>, bell: () => void, memory: number, heap: number)
   /** The port that is listened on. */
   get port(): number
   /** The address that is listened on. */
@@ -58,6 +58,8 @@ export declare class NativeServer {
   get handshakeTimeout(): number
   /** How many calls of one client may be under way. */
   get maxHandlersInFlight(): number
+  /** How many bytes may wait for a client. */
+  get maxBackpressure(): number
   /** The bytes of the longest incoming message. */
   get maxPayload(): number
   /** How many rooms one client may be in. */
@@ -118,6 +120,16 @@ export interface NativeArrival {
   read: Uint8Array
 }
 
+/** One incoming route. */
+export interface NativeIncoming {
+  /** The wire name. */
+  name: string
+  /** How its messages are answered: "none", "reply" or "stream". */
+  answers: string
+  /** The codes of the errors that it declares. */
+  errors: Array<string>
+}
+
 /** One outgoing route. */
 export interface NativeRoute {
   /** The wire name. */
@@ -128,17 +140,27 @@ export interface NativeRoute {
   compress?: boolean
 }
 
+export declare namespace answer {
+  export const DONE: number
+  export const END: number
+  export const ITEM: number
+  export const REPLY: number
+}
+
 export declare namespace bad {
+  export const DECLARED: number
   export const HANDLER_ERROR: number
   export const INVALID_PAYLOAD: number
   export const REJECTED: number
 }
 
 export declare namespace event {
+  export const ABORT: number
   export const BAD: number
   export const CLOSED: number
   export const DIED: number
   export const FAULT: number
+  export const MORE: number
   export const STOPPED: number
   export const UPGRADE: number
 }
@@ -160,8 +182,15 @@ export declare namespace limit {
   export const MAX_ROOM_NAME: number
 }
 
+export declare namespace message {
+  export const BARE: number
+  export const BITS: number
+  export const NUMBERED: number
+}
+
 export declare namespace opcode {
   export const ADMIT: number
+  export const ANSWER: number
   export const BROADCAST: number
   export const CLOSE: number
   export const ERROR: number
@@ -172,6 +201,7 @@ export declare namespace opcode {
   export const RELEASE: number
   export const RESUME: number
   export const ROOMS: number
+  export const SETTLE: number
   export const TERMINATE: number
   export const TO: number
 }
@@ -192,6 +222,7 @@ export declare namespace refusal {
 
 export declare namespace word {
   export const ILL_FORMED: number
+  export const NO_NUMBER_HIGH: number
   export const NO_PAYLOAD: number
   export const NO_RETRY: number
   export const OPCODE_BITS: number

@@ -2,6 +2,7 @@
 export { createServer } from "./dist/server/index.js";
 export { createZocketClient } from "./dist/client/index.js";
 export { zocket, zocket as default } from "./dist/zocket.js";
+export { ZocketError } from "./dist/zocket-error.js";
 
 // Making messages and routers
 export type {
@@ -11,6 +12,7 @@ export type {
   AnySender,
   AppRouter,
   DisconnectContext,
+  Fail,
   FluentSender,
   HandlerFn,
   Handlers,
@@ -41,6 +43,12 @@ export type {
 
 // The client
 export type {
+  Call,
+  CallError,
+  CallErrorCode,
+  CallOptions,
+  CallResult,
+  ClientCall,
   ClientCloseEvent,
   ClientError,
   ClientOn,
@@ -48,6 +56,7 @@ export type {
   ClientSend,
   ClientState,
   Jsonify,
+  StreamCall,
   Unsubscribe,
   WebSocketClass,
   WebSocketLike,

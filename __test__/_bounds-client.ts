@@ -140,6 +140,22 @@ export const CLIENT: Record<string, Case> = {
     assert.ok(left < MIB, `${(left / MIB).toFixed(1)} MiB`);
   },
 
+  "calls of a client that are under way": async (t) => {
+    const left = await grows(
+      t,
+      `const controller = new AbortController();
+       let aborted = 0;
+       for (let at = 0; at < 5_000; at++) {
+         const { signal } = controller;
+         client.call.chat.join("x".repeat(100), { signal }).safe().then(() => { aborted += 1; });
+       }
+       controller.abort();
+       await new Promise((done) => setImmediate(done));
+       if (aborted !== 5_000) throw new Error(String(aborted));`,
+    );
+    assert.ok(left < MIB, `${(left / MIB).toFixed(1)} MiB`);
+  },
+
   "names that were read of `client.send` and `client.on`": async (t) => {
     const left = await grows(
       t,

@@ -300,6 +300,66 @@ export const WAY_IN: Record<string, Case> = {
     });
   },
 
+  "open calls of a client": async (t) => {
+    const house = await House.open(t, { maxCallsPerClient: 8 });
+    await house.ask(`${NEVER} at.call = never;`);
+    const called = (id: number, payload: unknown) =>
+      framed(JSON.stringify({ type: "call", id, payload }));
+    const crowd = await house.crowd(6);
+    for (const raw of crowd) for (let id = 0; id < 100; id++) raw.write(called(id, 1));
+    const refused = "server.metrics().bad.TOO_MANY_CALLS";
+    await house.until("the rest to be refused", `${refused} === 6 * 92`);
+    await house.until("the others to be called", "state.gates.length === 6 * 8");
+    // Aborted ones keep their places.
+    for (const raw of crowd) raw.write(framed('{"type":"$abort","id":0}'));
+    for (const raw of crowd) raw.write(called(200, 1));
+    await house.until("one more each to be refused", `${refused} === 6 * 93`);
+    await house.ask("for (const go of state.gates.splice(0)) go();");
+    // Not to the ones that were aborted.
+    await house.until("all answers", "server.metrics().sent === 6 * (7 + 93)");
+    await house.leave(crowd);
+    const before = (await house.measure()).heap;
+    const others = await house.crowd(6);
+    // Two of them are more than `maxPayload`.
+    for (const raw of others) {
+      for (let id = 0; id < 3; id++) raw.write(called(id, { text: text(900 * KIB) }));
+    }
+    await house.until("the rest to be refused", `${refused} === 6 * (93 + 2)`);
+    // Their handlers have let go of the payloads.
+    const full = (await house.measure()).heap - before;
+    assert.ok(full < MIB, `${(full / MIB).toFixed(1)} MiB`);
+    await house.leave(others);
+    await engine(
+      "src/connection/calls.rs",
+      "the_memory_of_many_calls_goes_with_the_last_of_them",
+    )(t);
+  },
+
+  "items of streams that are not acknowledged": async (t) => {
+    const house = await House.open(t, { maxBackpressure: 512 * KIB });
+    await house.ask(
+      `state.made = 0; state.ended = 0;
+       at.stream = async function* (text) {
+         try { for (;;) { state.made += 1; yield text; } } finally { state.ended += 1; }
+       };`,
+    );
+    const crowd = await house.crowd(2);
+    const [one, other] = crowd as [Raw, Raw];
+    const streamed = (id: number, payload: unknown) =>
+      framed(JSON.stringify({ type: "stream", id, payload }));
+    one.write(streamed(1, 1));
+    // The last one is made before there is no room.
+    assert.equal(await house.still("state.made"), 64);
+    one.write(framed('{"type":"$more","id":1,"payload":32}'));
+    await house.until("32 more", "state.made === 96");
+    for (let id = 0; id < 10; id++) other.write(streamed(id, text(100 * KIB)));
+    await house.until("one of each, and those that fit", "state.made >= 96 + 10");
+    const made = (await house.still("state.made")) - 96;
+    assert.ok(made <= 13, `${made} items of 100 KiB`);
+    await house.leave(crowd);
+    await house.until("all generators to end", "state.ended === 11");
+  },
+
   "messages of all clients that are not done": async (t) => {
     const house = await House.open(t, {}, ["--max-old-space-size=64"]);
     await house.ask(`${NEVER} at.middle = never;`);

@@ -63,6 +63,7 @@ const filesOf = (cell = "") => [...cell.matchAll(/\]\(([^)]+)\)/g)].map(([, file
 const NOTHING_OF_A_CLIENT: Record<string, string> = {
   "src/config.rs": "options",
   "src/handshake/rules.rs": "options",
+  "src/message/envelope.rs": "what one message makes",
   "src/message/routes.rs": "the router",
   "src/server.rs": "I/O threads",
   "src/shard/delivery.rs": "what one call makes",
@@ -80,6 +81,7 @@ const NOTHING_OF_A_CLIENT: Record<string, string> = {
   "ts/faults/log-text.ts": "what one call makes",
   "ts/faults/missing-addon.ts": "texts of an error",
   "ts/context/room-view.ts": "the empty set",
+  "ts/messages/delivery.ts": "errors, held weakly",
   "ts/context/send.ts": "the router",
   "ts/server/attach/reception.ts": "our servers on an HTTP server",
   "ts/contract/router.ts": "the router",
@@ -142,6 +144,8 @@ const at = {
   disconnect: () => {},
   middle: () => {},
   say: (payload, ctx) => ctx.send.said(payload).to(ctx.clientId),
+  call: (payload) => payload,
+  stream: async function* () {},
 };
 const own = zocket.create({
   headers: { "~standard": { version: 1, vendor: "specs", validate: (value) => at.headers?.(value) ?? { value } } },
@@ -153,10 +157,17 @@ const app = own.router(
   {
     say: own.message.incoming({ payload: anything }),
     slow: slow.incoming({ payload: anything }),
+    call: own.message.incoming({ payload: anything, reply: anything }),
+    stream: own.message.incoming({ payload: anything, stream: anything }),
     said: own.message.outgoing({ payload: anything }),
     newest: own.message.outgoing({ payload: anything, slowClient: "latest" }),
   },
-  { say: ({ payload, ctx }) => at.say(payload, ctx), slow: ({ payload, ctx }) => at.say(payload, ctx) },
+  {
+    say: ({ payload, ctx }) => at.say(payload, ctx),
+    slow: ({ payload, ctx }) => at.say(payload, ctx),
+    call: ({ payload }) => at.call(payload),
+    stream: ({ payload, signal }) => at.stream(payload, signal),
+  },
 );
 const errors = [];
 const { logs, waits, ...rest } = options;

@@ -116,6 +116,7 @@ function launch(given: Given) {
   const routes = {
     say: direct({ payload: given.payload ?? anything<unknown>() }),
     join: zo.message.incoming({ payload: anything<string>() }),
+    never: zo.message.incoming({ payload: anything<unknown>(), reply: anything<unknown>() }),
     said: outgoing({ payload: anything<unknown>() }),
   };
   const router = zo.router(routes, {
@@ -129,6 +130,7 @@ function launch(given: Given) {
       ctx.rooms.join(payload);
       ctx.send.said(`in ${payload}`).to(ctx.clientId);
     },
+    never: () => new Promise<never>(() => {}),
   });
   const server = createServer(router, zo, {
     port: 0,

@@ -249,9 +249,61 @@ describe("the message builder", () => {
     }
     const definition = { payload: schema, description: "" };
     const text = "description: unknown option; expected";
-    assertTypeError(() => incoming(definition), `zo.message.incoming: ${text} payload`);
+    assertTypeError(
+      () => incoming(definition),
+      `zo.message.incoming: ${text} one of payload, reply, stream, errors`,
+    );
     const all = `zo.message.outgoing: ${text} one of payload, slowClient, compress`;
     assertTypeError(() => outgoing(definition), all);
+  });
+
+  test("keeps how a message is answered", () => {
+    const errors = { ROOM_FULL: schema, NOT_FOUND: schema };
+    const call = incoming({ payload: schema, reply: schema, stream: schema, errors });
+    assert.deepEqual(call, { ...message, reply: schema, stream: schema, errors });
+    assert.deepEqual(incoming({ payload: schema, reply: undefined, errors: undefined }), message);
+    const { _table } = zo.router({ call }, { call: handle });
+    assert.deepEqual(_table.incoming[0], {
+      name: "call",
+      schema,
+      reply: schema,
+      stream: schema,
+      errors,
+      middlewares: [],
+      handler: handle,
+    });
+  });
+
+  test("refuses answers that are no schemas, and codes that are the library's own", () => {
+    for (const [value, got] of NO_SCHEMAS) {
+      if (value === undefined) continue;
+      for (const name of ["reply", "stream"]) {
+        assertTypeError(
+          () => incoming({ payload: schema, [name]: value }),
+          `zo.message.incoming: ${name}: expected ${SCHEMA}, got ${got}`,
+        );
+      }
+      assertTypeError(
+        () => incoming({ payload: schema, errors: { GONE: value } }),
+        `zo.message.incoming: errors.GONE: expected ${SCHEMA}, got ${got}`,
+      );
+    }
+    for (const [errors, got] of [...NO_OBJECTS.slice(1), [schema, "an object"]]) {
+      assertTypeError(
+        () => incoming({ payload: schema, errors }),
+        `zo.message.incoming: errors: expected a plain object of schemas under their codes, got ${got}`,
+      );
+    }
+    for (const code of ["TIMEOUT", "NO_ROUTE", "HANDLER_ERROR", "TOO_MANY_CALLS", "BAD_REPLY"]) {
+      assertTypeError(
+        () => incoming({ payload: schema, errors: { [code]: schema } }),
+        `zo.message.incoming: errors: expected a code of your own, got "${code}"`,
+      );
+      assertTypeError(
+        () => zo.router({ a: { ...message, errors: { [code]: schema } } }, {}),
+        `zo.router: routes.a.errors: expected a code of your own, got "${code}"`,
+      );
+    }
   });
 
   test("refuses a middleware that is no function", () => {

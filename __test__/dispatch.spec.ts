@@ -51,6 +51,7 @@ function play(t: TestContext, callbacks: Callbacks = {}, options: object = {}) {
     shards: 2,
     maxHandlersInFlight: 256,
     maxPayload: 1_048_576,
+    maxBackpressure: 1_000_000,
     maxRoomsPerClient: 10,
     take(shard: number, heads: Buffer) {
       const batch = inboxes[shard]?.shift();
@@ -291,7 +292,7 @@ describe("commands", () => {
     commanded();
     let finish: (result: object) => void = () => {};
     strange.schema = () => new Promise<object>((resolve) => (finish = resolve));
-    tell(0, 0, 2, "first", ...Array.from({ length: 64 }, (_, number) => [0, 0, number]).flat());
+    tell(0, 0, 4, "first", ...Array.from({ length: 64 }, (_, number) => [0, 0, number]).flat());
     assert.deepEqual(commanded(), []);
     tell(0, 0, 0, 64);
     assert.equal(commanded().length, 1);
@@ -320,7 +321,7 @@ describe("a schema's hostile promise", () => {
       admit(0);
       commanded();
       strange.schema = result;
-      tell(0, 0, 2, "strange", 0, 0, "next");
+      tell(0, 0, 4, "strange", 0, 0, "next");
       // On a busy machine the first may use up its turn, and the next waits for another.
       await until("the next message", () => handled.length > 0);
       assert.deepEqual(
@@ -332,7 +333,7 @@ describe("a schema's hostile promise", () => {
       // Its client, the code and the route; the engine makes the `$error`.
       assert.deepEqual(reply, {
         name: "ERROR",
-        words: [NONE, 0, BAD.INVALID_PAYLOAD, 1],
+        words: [NONE, 0, BAD.INVALID_PAYLOAD, 1, 0, NONE],
         bytes: reply?.bytes,
       });
       assert.equal(texts.at(-1), "");
@@ -349,7 +350,7 @@ describe("a schema's hostile promise", () => {
         reject(new Error("late"));
       },
     });
-    tell(0, 0, 2, "strange", 0, 0, "next");
+    tell(0, 0, 4, "strange", 0, 0, "next");
     await turn();
     assert.deepEqual(handled, ["once", "next"]);
     assert.deepEqual(errors, []);
@@ -360,7 +361,7 @@ describe("a schema's hostile promise", () => {
     admit(0);
     admit(2);
     strange.schema = () => ({ then() {} });
-    tell(0, 0, 2, "strange", 0, 0, "never", 2, 0, "other");
+    tell(0, 0, 4, "strange", 0, 0, "never", 2, 0, "other");
     tell(0, 0, CLOSED, 1);
     await turn();
     assert.deepEqual(handled, ["other"]);

@@ -54,7 +54,10 @@ function membersOf(symbol: ts.Symbol): ts.Symbol[] {
   if ((symbol.flags & ts.SymbolFlags.Interface) === 0) return [];
   const type = checker.getDeclaredTypeOfSymbol(symbol);
   if (type.getStringIndexType() || checker.isArrayLikeType(type)) return [];
-  return checker.getPropertiesOfType(type);
+  // Not those of a promise.
+  return checker.getPropertiesOfType(type).filter(({ declarations }) => {
+    return declarations?.some((it) => !program.isSourceFileDefaultLibrary(it.getSourceFile()));
+  });
 }
 
 /** Whose members a page need not list: not ours, and not for users. */

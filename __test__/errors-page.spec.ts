@@ -20,6 +20,7 @@ const MESSAGE_CODES: Record<MessageErrorCode, true> = {
   REJECTED: true,
   HANDLER_ERROR: true,
   RATE_LIMITED: true,
+  TOO_MANY_CALLS: true,
 };
 const CODES: Record<ErrorCode, true> = {
   ...MESSAGE_CODES,
@@ -53,6 +54,8 @@ interface Bad {
   waits?: true;
   /** Sent before, and taken. */
   first?: string;
+  /** The same without an answer. */
+  before?: string;
 }
 const SAY = ['{"type":"say","payload":1}'];
 const BAD: Record<string, Bad> = {
@@ -104,13 +107,20 @@ const BAD: Record<string, Bad> = {
     route: "say",
     waits: true,
   },
+  "TOO_MANY_CALLS, client": {
+    givens: [{ options: { maxCallsPerClient: 1 } }],
+    before: '{"type":"never","id":1}',
+    messages: ['{"type":"never","id":2}'],
+    route: "never",
+  },
 };
 
-function replied({ givens = [{}], messages, route, issues, waits, first }: Bad): Case {
+function replied({ givens = [{}], messages, route, issues, waits, first, before }: Bad): Case {
   return async (t, { code = "" }) => {
     for (const given of givens) {
       const app = serve(t, given);
       const client = await Client.open(t, app.url);
+      if (before !== undefined) client.socket.send(before);
       if (first !== undefined) {
         client.socket.send(first);
         await client.next();
@@ -177,12 +187,13 @@ const readsNothing = async (t: TestContext, app: App) => {
   });
 };
 
-const says = ({ givens = [{}], messages, route, first }: Bad): Fault[] =>
+const says = ({ givens = [{}], messages, route, first, before }: Bad): Fault[] =>
   givens.map((given) => ({
     given,
     knows: route === undefined ? ["clientId"] : ["clientId", "route"],
     act: async (t, app) => {
       const client = await Client.open(t, app.url);
+      if (before !== undefined) client.socket.send(before);
       for (const message of [first ?? [], messages[0] ?? ""].flat()) {
         client.socket.send(message);
         await client.next();

@@ -46,7 +46,7 @@ describe("a message's frames", () => {
     const texts = [
       ' \r\n\t{ "type" : "chat.say" , "payload" : 1 } \r\n\t',
       '{"payload":1,"type":"chat.say"}',
-      '{"id":7,"type":"chat.say","nested":{"type":1,"payload":2},"payload":1,"":[]}',
+      '{"ID":7,"type":"chat.say","nested":{"type":1,"payload":2},"payload":1,"":[]}',
       String.raw`{"\u0074ype":"chat.s\u0061y","payl\u006fad":1}`,
     ];
     for (const text of texts) talker.raw(text);

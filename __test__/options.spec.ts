@@ -57,6 +57,7 @@ describe("options", () => {
     ["maxUpgradesPerSecondPerAddress", 0, -1, 0.0009, NaN, Infinity, 1e6 + 1, "1", null],
     ["maxUpgradesPerSecond", 0, -1, 0.0009, NaN, Infinity, 1e6 + 1, "1", null],
     ["maxMessagesPerSecond", 0, -1, 0.0009, NaN, Infinity, 1e6 + 1, "1", null],
+    ["maxCallsPerClient", 0, -1, 1.5, NaN, Infinity, 2 ** 32, "1", null],
     ["maxHandlersInFlight", 0, -1, 1.5, NaN, Infinity, 2 ** 32, "1", null],
     ["maxRoomsPerClient", 0, -1, 1.5, NaN, Infinity, 2 ** 24 + 1, "1", null],
     ["observe", "/healthz", true, 1, null, { health: 1 }, { health: "x" }, { healthz: "/x" }],

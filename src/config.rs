@@ -110,6 +110,8 @@ pub struct Config {
     pub max_messages_per_second: Option<f64>,
     /// Calls of one client that the owner may be busy with before it takes the next. Kept to by the owner. Default 256.
     pub max_handlers_in_flight: u32,
+    /// How many calls of one client may be open.
+    pub max_calls_per_client: u32,
     /// Rooms one client may be in: each costs memory on both sides. Kept to by the owner. Default 1,000.
     pub max_rooms_per_client: u32,
     /// Threads for WebSocket I/O. Default: one a core, at most 4.
@@ -166,6 +168,7 @@ impl Default for Config {
             max_upgrades_per_second: None,
             max_messages_per_second: None,
             max_handlers_in_flight: 256,
+            max_calls_per_client: 256,
             max_rooms_per_client: 1_000,
             io_threads: thread::available_parallelism()
                 .map_or(1, NonZeroUsize::get)

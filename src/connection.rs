@@ -1,12 +1,13 @@
 //! One connection as its shard sees it: its state, and the orders for its task.
 
+pub(crate) mod calls;
 pub(crate) mod heartbeat;
 pub(crate) mod outbox;
 pub(crate) mod output;
 pub(crate) mod read_gate;
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, RefCell, RefMut},
     rc::Rc,
     task::Context,
 };
@@ -20,7 +21,7 @@ use crate::{
     transport::stream::Writer,
 };
 
-use self::{heartbeat::Heartbeat, output::Output, read_gate::ReadGate};
+use self::{calls::OpenCalls, heartbeat::Heartbeat, output::Output, read_gate::ReadGate};
 
 /// The state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,8 @@ pub(crate) struct Connection {
     known: Cell<bool>,
     /// Bytes of memory for what the client sends: an incomplete message, and bytes that are not to be read yet.
     held: Cell<usize>,
+    /// Its open calls.
+    calls: RefCell<OpenCalls>,
     /// When its bucket of messages is full again; see [`Rate`].
     bucket: Cell<u64>,
     /// The 101 and the frame that goes with it, until they are sent.
@@ -88,6 +91,7 @@ impl Connection {
             order: RefCell::default(),
             known: Cell::new(false),
             held: Cell::new(0),
+            calls: RefCell::default(),
             bucket: Cell::new(0),
             welcome: RefCell::new(welcome),
             window,
@@ -167,6 +171,11 @@ impl Connection {
 
     pub(crate) fn has_order(&self) -> bool {
         self.order.borrow().is_some()
+    }
+
+    /// Its open calls. Nothing that is done with them looks at them again.
+    pub(crate) fn calls(&self) -> RefMut<'_, OpenCalls> {
+        self.calls.borrow_mut()
     }
 
     pub(crate) fn pause(&self, paused: bool) {
@@ -251,7 +260,7 @@ mod tests {
     #[cfg(target_pointer_width = "64")]
     fn an_idle_connection_stays_small() {
         assert!(
-            size_of::<Connection>() <= 320,
+            size_of::<Connection>() <= 336,
             "{}",
             size_of::<Connection>()
         );

@@ -40,7 +40,7 @@ mod sync;
 mod tasks;
 mod transport;
 
-pub use border::command::Command;
+pub use border::command::{Answer, Command, ErrorCode};
 pub use border::event::{Event, EventSink, Head};
 pub use border::handle::{ClientId, Handle};
 pub use border::inbox::Batch;
@@ -54,7 +54,7 @@ pub use handshake::rules::{AllowedOrigins, Rules};
 pub use message::echo::Echo;
 pub use message::incoming::EnvelopeProtocol;
 pub use message::protocol::Protocol;
-pub use message::routes::{RoutePolicy, Routes};
+pub use message::routes::{Answers, RouteAnswers, RoutePolicy, Routes};
 pub use metrics::{Count, Snapshot};
 pub use rooms::MAX_ROOM_NAME;
 pub use server::{Handed, Server, ServerHandle};

@@ -3,6 +3,7 @@
 //! A shard shares its inbox, its mailbox and its counters with other threads, and what [`shared`] holds. This file has the state,
 //! and functions that need nothing else. The files beside it change the state. Nothing here awaits.
 
+pub(crate) mod answer;
 pub(crate) mod bad;
 pub(crate) mod compressor;
 pub(crate) mod delivery;

@@ -299,7 +299,7 @@ async fn a_flood_of_pings_by_a_client_that_does_not_read_leaves_one_pong() {
     }
     raw.send(&pings).await;
     raw.send(&frame(0x81, br#"{"type":"nothing"}"#)).await;
-    assert_eq!(owner.next().code, 3);
+    assert_eq!(owner.next().code, 5);
     // The newest stands for all the others.
     let pong = loop {
         let ServerFrame { first, payload } = raw.next().await.unwrap();
@@ -339,7 +339,7 @@ async fn a_client_that_lies_about_a_length_does_not_hold_up_a_stop() {
     raw.send(b"only this").await;
     let (mut other, _) = Raw::open(&mut owner).await;
     other.send(&frame(0x81, br#"{"type":"nothing"}"#)).await;
-    assert_eq!(owner.next_of(3).code, 3);
+    assert_eq!(owner.next_of(5).code, 5);
     let events = owner.stop(StopMode::Terminate);
     assert!(
         events

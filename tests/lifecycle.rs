@@ -356,7 +356,7 @@ impl zocket::Protocol for Fragile {
             zocket::message::protocol::Message::Text(text) if text.as_str() == "boom" => {
                 panic!("boom")
             }
-            _ => exchange.hand_over(0, None),
+            _ => exchange.hand_over(0, None, None),
         }
     }
 }

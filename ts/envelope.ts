@@ -3,6 +3,8 @@
 
 /** The JSON object around every message, in both directions. */
 export interface Envelope {
+  /** The number by which the sender of a call knows the answers to it. */
+  readonly id?: number;
   /** The route's wire name. Names that start with `$` belong to the library. */
   readonly type: string;
   /** The value that the schema validates. It is missing if there is nothing to send. `null` is not missing. */
@@ -27,9 +29,16 @@ export const PING_TYPE = "$ping";
  * - `REJECTED`: a middleware threw
  * - `HANDLER_ERROR`: the handler threw
  * - `RATE_LIMITED`: the client sent more than `maxMessagesPerSecond`
+ * - `TOO_MANY_CALLS`: the client has `maxCallsPerClient` calls open, or calls with `maxPayload` bytes
  */
 export type MessageErrorCode =
-  "BAD_MESSAGE" | "NO_ROUTE" | "INVALID_PAYLOAD" | "REJECTED" | "HANDLER_ERROR" | "RATE_LIMITED";
+  | "BAD_MESSAGE"
+  | "NO_ROUTE"
+  | "INVALID_PAYLOAD"
+  | "REJECTED"
+  | "HANDLER_ERROR"
+  | "RATE_LIMITED"
+  | "TOO_MANY_CALLS";
 
 /** One complaint of a schema, as it comes through JSON. */
 export interface Issue {
@@ -41,8 +50,8 @@ export interface Issue {
 
 /** The payload of a `$error`. Test `code`, never `message`. */
 export interface ErrorPayload {
-  /** Why the server refused the message. */
-  readonly code: MessageErrorCode;
+  /** Why the server refused the message, or a code that the message declares. */
+  readonly code: MessageErrorCode | (string & {});
   /** The wire name of the message, if it had one. */
   readonly route?: string;
   /** The reason, for people. */
@@ -51,6 +60,8 @@ export interface ErrorPayload {
   readonly issues?: readonly Issue[];
   /** The time in ms until the server takes one more message, for `RATE_LIMITED`. */
   readonly retryAfterMs?: number;
+  /** The data of a declared error. */
+  readonly data?: unknown;
 }
 
 /** The payload of a `$refused`. Test `code` or `status`. */

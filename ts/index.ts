@@ -2,3 +2,4 @@
 export { createZocketClient } from "./client/index.js";
 export { createServer } from "./server/index.js";
 export { zocket } from "./zocket.js";
+export { ZocketError } from "./zocket-error.js";

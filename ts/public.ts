@@ -2,6 +2,7 @@
 // and Node's into a browser's build.
 export type { StandardSchemaV1 } from "@standard-schema/spec";
 export type {
+  ClientCall,
   ClientCloseEvent,
   ClientError,
   ClientOn,
@@ -27,6 +28,7 @@ export type {
   ZocketServer,
 } from "./server/types.js";
 export type { MessageBuilder, MiddlewareFn, MiddlewareResult } from "./types/builder.js";
+export type { Call, CallError, CallOptions, CallResult, Fail, StreamCall } from "./types/call.js";
 export type { Carried } from "./types/carried.js";
 export type {
   AnySender,
@@ -52,3 +54,4 @@ export type { AnyRouter, AnyRoutes, RouteTable } from "./types/routes.js";
 export type { Added, Merge, PayloadArguments } from "./types/shape.js";
 export type { UpgradeRequest } from "./types/upgrade-request.js";
 export type { Zocket } from "./types/zocket.js";
+export type { CallErrorCode } from "./zocket-error.js";

@@ -111,11 +111,22 @@ fn write(writer: &mut CommandWriter, command: &Command<'_>) {
             handle,
             code,
             route,
-            issues,
+            number,
+            detail,
         } => {
-            check_payload(issues);
-            writer.error(handle, code, route, issues)
+            check_payload(detail);
+            writer.error(handle, code, route, number, detail)
         }
+        Command::Answer {
+            how,
+            handle,
+            number,
+            payload,
+        } => {
+            check_payload(payload);
+            writer.answer(how, handle, number, payload)
+        }
+        Command::Settle(handle, number) => writer.settle(handle, number),
         Command::Close(handle, code) => writer.close(handle, code),
         Command::Pause(handle) => writer.pause(handle),
         Command::Resume(handle) => writer.resume(handle),

@@ -7,7 +7,7 @@ use serde::{
     de::{MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
-use zocket::message::envelope::{BadEnvelope, encode_frame, parse};
+use zocket::message::envelope::{Bad, BadEnvelope, encode_frame, parse};
 
 use super::memory;
 
@@ -27,7 +27,16 @@ fn check(bytes: &[u8]) {
     };
     let parsed = memory::at_most(READ * text.len() + SOME, || parse(text));
     let is_json = serde_json::from_str::<&RawValue>(text).is_ok();
-    assert_eq!(is_json, !matches!(parsed, Err(BadEnvelope::NotJson(_))));
+    assert_eq!(
+        is_json,
+        !matches!(
+            parsed,
+            Err(Bad {
+                reason: BadEnvelope::NotJson(_),
+                ..
+            })
+        )
+    );
     // Keys with half a surrogate pair are JSON, but no text.
     if let Ok(Pairs(pairs)) = serde_json::from_str(text) {
         let all = |key: &str| {
@@ -46,8 +55,14 @@ fn check(bytes: &[u8]) {
                 let kind = serde_json::from_str::<String>(kinds[0]).ok();
                 assert_eq!(envelope.kind.as_deref(), kind.as_deref());
             }
-            Err(BadEnvelope::Doubled(key)) => assert!(all(key).len() > 1),
-            Err(BadEnvelope::NoType) => {
+            Err(Bad {
+                reason: BadEnvelope::Doubled(key),
+                ..
+            }) => assert!(all(key).len() > 1),
+            Err(Bad {
+                reason: BadEnvelope::NoType,
+                ..
+            }) => {
                 assert!(kinds.first().is_none_or(|kind| !kind.starts_with('"')));
             }
             Err(other) => panic!("an object is {other}"),

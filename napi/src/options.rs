@@ -91,6 +91,7 @@ const ALIASES: Aliases = &[
     ),
     ("ratelimit", "maxMessagesPerSecond"),
     ("concurrency", "maxHandlersInFlight"),
+    ("maxcalls", "maxCallsPerClient"),
     ("maxrooms", "maxRoomsPerClient"),
     ("iothreadcount", "ioThreads"),
     ("threads", "ioThreads"),
@@ -194,6 +195,10 @@ pub(crate) fn config(env: Env, options: &Object<'_>, memory: f64, heap: f64) -> 
     let handlers = options.whole("maxHandlersInFlight", 1, u32::MAX.into(), calls)?;
     if let Some(max) = handlers {
         config.max_handlers_in_flight = u32::try_from(max).unwrap_or(u32::MAX);
+    }
+    let open = options.whole("maxCallsPerClient", 1, u32::MAX.into(), calls)?;
+    if let Some(max) = open {
+        config.max_calls_per_client = u32::try_from(max).unwrap_or(u32::MAX);
     }
     let rooms = "a whole number of rooms from 1 to 16777216";
     if let Some(max) = options.whole("maxRoomsPerClient", 1, MAX_ROOMS.into(), rooms)? {

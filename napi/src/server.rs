@@ -12,7 +12,7 @@ use napi::{
 };
 use napi_derive::napi;
 use zocket::{
-    EnvelopeProtocol, Reason, Routes, Server, ServerHandle, StopMode,
+    Answers, EnvelopeProtocol, Reason, RouteAnswers, Routes, Server, ServerHandle, StopMode,
     border::codes::{head, limit::BATCH_EVENTS},
 };
 
@@ -28,6 +28,29 @@ use crate::{
 
 /// Strong, so that it keeps Node alive for as long as it exists. It is never called.
 type Hold = ThreadsafeFunction<(), (), (), Status, false, false>;
+
+/// One incoming route.
+#[napi(object)]
+pub struct NativeIncoming {
+    /// The wire name.
+    pub name: String,
+    /// How its messages are answered: "none", "reply" or "stream".
+    pub answers: String,
+    /// The codes of the errors that it declares.
+    pub errors: Vec<String>,
+}
+
+impl NativeIncoming {
+    fn split(self) -> (String, RouteAnswers) {
+        let how = match self.answers.as_str() {
+            "reply" => Answers::Reply,
+            "stream" => Answers::Stream,
+            _ => Answers::None,
+        };
+        let declared = self.errors;
+        (self.name, RouteAnswers { how, declared })
+    }
+}
 
 /// One outgoing route.
 #[napi(object)]
@@ -58,7 +81,7 @@ impl NativeServer {
     pub fn new(
         env: Env,
         options: Object<'_>,
-        incoming: Vec<String>,
+        incoming: Vec<NativeIncoming>,
         outgoing: Vec<NativeRoute>,
         bell: Function<'_, (), ()>,
         memory: f64,
@@ -73,9 +96,11 @@ impl NativeServer {
         let is_uncompressed = |route: &NativeRoute| route.compress == Some(false);
         let uncompressed = outgoing.iter().map(is_uncompressed).collect();
         let names = outgoing.into_iter().map(|route| route.name).collect();
+        let (incoming, answers) = incoming.into_iter().map(NativeIncoming::split).unzip();
         let routes = Routes::new(incoming, names)
             .with_policies(policies)
-            .with_uncompressed(uncompressed);
+            .with_uncompressed(uncompressed)
+            .with_answers(answers);
         let routes = Arc::new(routes);
         let protocol = EnvelopeProtocol::new(routes.clone());
         let hung = Arc::new(Bell::default());
@@ -154,6 +179,12 @@ impl NativeServer {
     #[napi(getter, catch_unwind)]
     pub fn max_handlers_in_flight(&self) -> u32 {
         self.server.config().max_handlers_in_flight
+    }
+
+    /// How many bytes may wait for a client.
+    #[napi(getter, catch_unwind)]
+    pub fn max_backpressure(&self) -> f64 {
+        exact(self.server.config().max_backpressure)
     }
 
     /// The bytes of the longest incoming message.
@@ -345,4 +376,13 @@ fn end(server: &Weak<ServerHandle>) {
         server.stop(StopMode::Terminate);
         server.join();
     }
+}
+
+/// A size as JavaScript has it.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "exact up to 2^53, which no option exceeds"
+)]
+fn exact(size: usize) -> f64 {
+    size as f64
 }

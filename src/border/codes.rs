@@ -36,6 +36,30 @@ macro_rules! border_codes {
                 TERMINATE = 12,
                 /// Answers a message with `$error`.
                 ERROR = 13,
+                /// Answers a message with an `id`.
+                ANSWER = 14,
+                /// Ends a call without an answer.
+                SETTLE = 15,
+            }
+            /// How a message with an `id` is answered.
+            answer: u32 {
+                /// `$reply`, which ends a call.
+                REPLY = 0,
+                /// `$item`: one of many.
+                ITEM = 1,
+                /// `$end`, which ends a call with a stream.
+                END = 2,
+                /// `$reply` to a message that is no call. Its number is the client's `id`.
+                DONE = 3,
+            }
+            /// What the code of a message holds beside its route: bits.
+            message: u32 {
+                /// How many bits there are.
+                BITS = 2,
+                /// The message had no payload.
+                BARE = 1,
+                /// Its value is an array: a number for answers, and the payload unless the message had none.
+                NUMBERED = 2,
             }
             /// Special values in the words of a command; see [`payloads`](crate::border::payloads).
             word: u32 {
@@ -45,6 +69,8 @@ macro_rules! border_codes {
                 NO_PAYLOAD = u32::MAX,
                 /// In a refusal: it is not known when to try again.
                 NO_RETRY = u32::MAX,
+                /// The upper half of the number of a message that has none.
+                NO_NUMBER_HIGH = u32::MAX,
                 /// The first byte of a room name that is not well-formed text. UTF-8 never has it.
                 ILL_FORMED = 0xff,
             }
@@ -75,6 +101,10 @@ macro_rules! border_codes {
                 STOPPED = -5,
                 /// A shard's thread panicked.
                 DIED = -6,
+                /// A client aborted a call.
+                ABORT = -7,
+                /// A client took items of a call.
+                MORE = -8,
             }
             /// Where the words stand that are beside the values of a batch: first [`MORE`](head::MORE), then those of each event.
             head: usize {
@@ -110,6 +140,8 @@ macro_rules! border_codes {
                 REJECTED = $crate::message::error::BadCode::Rejected as u32,
                 /// The handler threw.
                 HANDLER_ERROR = $crate::message::error::BadCode::HandlerError as u32,
+                /// From here on: the errors that the route declares, by their places.
+                DECLARED = $crate::message::error::BadCode::COUNT,
             }
             /// How much there may be.
             limit: usize {

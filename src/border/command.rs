@@ -14,14 +14,19 @@
 //! | 8 broadcast | payload bytes, route, payload |
 //! | 9 close | handle, close code |
 //! | 10 pause, 11 resume, 12 terminate | handle |
-//! | 13 error | issues bytes, handle, code, incoming route, issues |
+//! | 13 error | bytes of issues or data, handle, code, incoming route, number (lower half first), issues or data |
+//! | 14 answer | payload bytes, how, handle, number (lower half first), payload |
+//! | 15 settle | handle, number |
 //!
 //! A payload length of [`NO_PAYLOAD`](super::codes::word::NO_PAYLOAD) means that the envelope has none. An owner may hand over the payloads beside the
 //! commands instead, as one text: see [`write_with_payloads`](super::payloads::write_with_payloads).
 
 use crate::{
     border::{
-        codes::{opcode, word},
+        codes::{
+            answer, opcode,
+            word::{self, NO_NUMBER_HIGH},
+        },
         handle::Handle,
         words::Words,
     },
@@ -82,11 +87,13 @@ pub enum Command<'a> {
         /// Whose message it was.
         handle: Handle,
         /// Why.
-        code: BadCode,
+        code: ErrorCode,
         /// Number of the incoming route.
         route: u32,
-        /// What a schema found: JSON text.
-        issues: Option<&'a [u8]>,
+        /// The number of the message, if it has one.
+        number: Option<u64>,
+        /// What a schema found, or the data of a declared error: JSON text.
+        detail: Option<&'a [u8]>,
     },
     /// Start the closing handshake with this code.
     Close(Handle, u16),
@@ -96,6 +103,78 @@ pub enum Command<'a> {
     Resume(Handle),
     /// Cut it off.
     Terminate(Handle),
+    /// Answer a message.
+    Answer {
+        /// With what.
+        how: Answer,
+        /// Whose message.
+        handle: Handle,
+        /// Its number, as the event had it.
+        number: u64,
+        /// JSON text.
+        payload: Option<&'a [u8]>,
+    },
+    /// End a call that gets no answer.
+    Settle(Handle, u32),
+}
+
+/// Why a message is answered with `$error`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// One of the library's codes.
+    Bad(BadCode),
+    /// One that its route declares: the place in [`Routes::declared`](crate::Routes::declared).
+    Declared(u32),
+}
+
+impl ErrorCode {
+    /// Declared ones stand behind the library's.
+    const DECLARED: u32 = BadCode::COUNT;
+
+    fn from_code(code: u32) -> Self {
+        BadCode::from_index(code).map_or_else(|| Self::Declared(code - Self::DECLARED), Self::Bad)
+    }
+
+    pub(crate) fn code(self) -> u32 {
+        match self {
+            Self::Bad(code) => code as u32,
+            Self::Declared(place) => place.saturating_add(Self::DECLARED),
+        }
+    }
+}
+
+/// With what a message is answered; see the codes in [`answer`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// The reply to a call.
+    Reply,
+    /// An item of a call.
+    Item,
+    /// The end of a call with a stream.
+    End,
+    /// Its handler is done. It is no call, and its number is the client's `id`.
+    Done,
+}
+
+impl Answer {
+    fn from_code(code: u32) -> Option<Self> {
+        Some(match code {
+            answer::REPLY => Self::Reply,
+            answer::ITEM => Self::Item,
+            answer::END => Self::End,
+            answer::DONE => Self::Done,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn code(self) -> u32 {
+        match self {
+            Self::Reply => answer::REPLY,
+            Self::Item => answer::ITEM,
+            Self::End => answer::END,
+            Self::Done => answer::DONE,
+        }
+    }
 }
 
 /// The handles of a [`Command::To`].
@@ -237,14 +316,28 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
             let length = words.word()?;
             Command::Error {
                 handle: words.handle()?,
-                code: BadCode::from_index(words.word()?)?,
+                code: ErrorCode::from_code(words.word()?),
                 route: words.word()?,
-                issues: words.payload(length)?,
+                number: Some(words.double()?)
+                    .filter(|number| number >> 32 != u64::from(NO_NUMBER_HIGH)),
+                detail: words.payload(length)?,
             }
         }
         opcode::PAUSE => Command::Pause(words.handle()?),
         opcode::RESUME => Command::Resume(words.handle()?),
         opcode::TERMINATE => Command::Terminate(words.handle()?),
+        opcode::ANSWER => {
+            let length = words.word()?;
+            let how = Answer::from_code(words.word()?)?;
+            let handle = words.handle()?;
+            Command::Answer {
+                how,
+                handle,
+                number: words.double()?,
+                payload: words.payload(length)?,
+            }
+        }
+        opcode::SETTLE => Command::Settle(words.handle()?, words.word()?),
         _ => return None,
     })
 }
@@ -254,7 +347,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{border::writer::CommandWriter, rooms::MAX_ROOM_NAME};
+    use crate::{border::writer::CommandWriter, message::envelope::MAX_ID, rooms::MAX_ROOM_NAME};
 
     #[test]
     fn what_is_written_is_read_back() {
@@ -266,6 +359,8 @@ mod tests {
             .to(2, Some(b"{}"), &[Handle(1), Handle(2)])
             .rooms(1, None, &[b"a", b"", b"four"])
             .broadcast(0, Some(b"12345"))
+            .answer(Answer::Item, Handle(7), (1 << 53) - 1, Some(b"[]"))
+            .settle(Handle(7), 3)
             .close(Handle(7), 1000)
             .release(Handle(7));
         let mut commands = Commands::new(writer.bytes());
@@ -302,6 +397,14 @@ mod tests {
             payload: Some(b"12345"),
         };
         assert_eq!(commands.next(), Some(broadcast));
+        let answer = Command::Answer {
+            how: Answer::Item,
+            handle: Handle(7),
+            number: (1 << 53) - 1,
+            payload: Some(b"[]"),
+        };
+        assert_eq!(commands.next(), Some(answer));
+        assert_eq!(commands.next(), Some(Command::Settle(Handle(7), 3)));
         assert_eq!(commands.next(), Some(Command::Close(Handle(7), 1000)));
         assert_eq!(commands.next(), Some(Command::Release(Handle(7))));
         assert_eq!(commands.next(), None);
@@ -343,7 +446,9 @@ mod tests {
         Rooms(u32, Option<Vec<u8>>, Vec<Vec<u8>>),
         Broadcast(u32, Option<Vec<u8>>),
         Close(u32, u16),
-        Error(u32, u32, u32, Option<Vec<u8>>),
+        Error(u32, u32, u32, Option<u64>, Option<Vec<u8>>),
+        Answer(u32, u32, u64, Option<Vec<u8>>),
+        Settle(u32, u32),
     }
 
     fn said() -> impl Strategy<Value = Said> {
@@ -377,8 +482,20 @@ mod tests {
                 .prop_map(|(route, payload, rooms)| Said::Rooms(route, payload, rooms)),
             (any::<u32>(), payload()).prop_map(|(route, payload)| Said::Broadcast(route, payload)),
             (any::<u32>(), any::<u16>()).prop_map(|(handle, code)| Said::Close(handle, code)),
-            (any::<u32>(), 0..6_u32, any::<u32>(), payload())
-                .prop_map(|(handle, code, route, issues)| Said::Error(handle, code, route, issues)),
+            (
+                any::<u32>(),
+                0..99_u32,
+                any::<u32>(),
+                prop::option::of(0..=MAX_ID),
+                payload()
+            )
+                .prop_map(|(handle, code, route, number, detail)| {
+                    Said::Error(handle, code, route, number, detail)
+                }),
+            (0..4_u32, any::<u32>(), 0..=MAX_ID, payload()).prop_map(
+                |(how, handle, number, payload)| Said::Answer(how, handle, number, payload)
+            ),
+            (any::<u32>(), any::<u32>()).prop_map(|(handle, number)| Said::Settle(handle, number)),
         ]
     }
 
@@ -404,10 +521,15 @@ mod tests {
             }
             Said::Broadcast(route, payload) => writer.broadcast(*route, payload.as_deref()),
             Said::Close(handle, code) => writer.close(Handle(*handle), *code),
-            Said::Error(handle, code, route, issues) => {
-                let code = BadCode::from_index(*code).unwrap();
-                writer.error(Handle(*handle), code, *route, issues.as_deref())
+            Said::Error(handle, code, route, number, detail) => {
+                let code = ErrorCode::from_code(*code);
+                writer.error(Handle(*handle), code, *route, *number, detail.as_deref())
             }
+            Said::Answer(how, handle, number, payload) => {
+                let how = Answer::from_code(*how).unwrap();
+                writer.answer(how, Handle(*handle), *number, payload.as_deref())
+            }
+            Said::Settle(handle, number) => writer.settle(Handle(*handle), *number),
         };
     }
 
@@ -448,8 +570,16 @@ mod tests {
                 handle,
                 code,
                 route,
-                issues,
-            } => Said::Error(handle.0, code as u32, route, owned(issues)),
+                number,
+                detail,
+            } => Said::Error(handle.0, code.code(), route, number, owned(detail)),
+            Command::Answer {
+                how,
+                handle,
+                number,
+                payload,
+            } => Said::Answer(how.code(), handle.0, number, owned(payload)),
+            Command::Settle(handle, number) => Said::Settle(handle.0, number),
         }
     }
 

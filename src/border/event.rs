@@ -5,19 +5,22 @@
 //!
 //! | code | value | meaning |
 //! |---|---|---|
-//! | 0 and up | payload or `null` | a message for incoming route `code >> 1`; with `code & 1` it had no payload |
+//! | 0 and up | payload or `null` | a message for incoming route `code >> 2`; with `code & 1` it had no payload |
+//! | with `code & 2` | `[number]` or `[number,payload]` | one to be answered: of a call the number is the owner's, otherwise it is the client's `id` |
 //! | −1 | `{"id","headers","fields","otherSite","origin","withheld"?,"request"}` | an upgrade waits for admission; `fields` has the names of the real header fields, with commas between; `origin` is text or `null`; `withheld` is there if the engine withheld fields that may tell of the visitor; `request` is a list, as those are quicker to parse: url, path, host, address (empty if nobody knows it), port, whether it is encrypted, subprotocol and certificate (text or `null`) |
 //! | −2 | `1` or `0` | the connection ended, after its 101 or before |
 //! | −3 | `{"code","route"?,"message","retryAfterMs"?,"count"?}` | a bad message, already answered with `$error`; with `count`, that number of further ones |
 //! | −4 | `{"code","message","id"?}` | something else went wrong |
 //! | −5 | `null` | the shard has stopped; the handle is its number |
+//! | −7 | number | the client aborted this call |
+//! | −8 | `[number,items]` | the client took so many items of this call |
 //! | −6 | text | the shard's thread panicked; the handle is its number |
 
 use std::{fmt::Display, io::Write as _};
 
 use crate::{
     border::{
-        codes::{event, head},
+        codes::{event, head, message},
         handle::{ClientId, Handle},
     },
     handshake::{headers::Headers, request::UpgradeRequest, rules::Site, subprotocol::Subprotocol},
@@ -98,8 +101,22 @@ pub enum Event<'a> {
     Message {
         /// Number of the incoming route.
         route: u32,
+        /// By which number it is to be answered, if it is: see [`call`](crate::message::protocol::Exchange::call).
+        number: Option<u64>,
         /// JSON text, or `None` when the envelope had no payload.
         payload: Option<&'a str>,
+    },
+    /// The client aborted a call.
+    Abort {
+        /// The owner's number for it.
+        number: u32,
+    },
+    /// The client took items of a call.
+    More {
+        /// The owner's number for it.
+        number: u32,
+        /// How many.
+        items: u64,
     },
     /// An upgrade request that awaits admission.
     Upgrade {
@@ -140,7 +157,10 @@ impl Event<'_> {
     /// An upper estimate of the bytes [`write`](Self::write) appends, exact enough to cut batches.
     pub(crate) fn size_hint(&self) -> usize {
         match self {
-            Self::Message { payload, .. } => 1 + payload.map_or(4, str::len),
+            // The number has 16 digits at most, with two brackets and a comma.
+            Self::Message {
+                payload, number, ..
+            } => 1 + payload.map_or(4, str::len) + number.map_or(0, |_| 19),
             Self::Bad { payload } => 1 + payload.len(),
             // The names of the fields stand there twice, and each pair has some punctuation.
             Self::Upgrade { request, .. } => {
@@ -159,9 +179,17 @@ impl Event<'_> {
     pub(crate) fn code(&self) -> i32 {
         match self {
             // Routes are few.
-            Self::Message { route, payload } => {
-                (route << 1 | u32::from(payload.is_none())).cast_signed()
+            Self::Message {
+                route,
+                number,
+                payload,
+            } => {
+                let bare = if payload.is_none() { message::BARE } else { 0 };
+                let numbered = number.map_or(0, |_| message::NUMBERED);
+                (route << message::BITS | numbered | bare).cast_signed()
             }
+            Self::Abort { .. } => event::ABORT,
+            Self::More { .. } => event::MORE,
             Self::Upgrade { .. } => event::UPGRADE,
             Self::Closed { .. } => event::CLOSED,
             Self::Bad { .. } => event::BAD,
@@ -174,8 +202,33 @@ impl Event<'_> {
     /// Appends the value.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Message { payload, .. } => {
-                out.extend_from_slice(payload.unwrap_or("null").as_bytes());
+            Self::Message {
+                number: None,
+                payload,
+                ..
+            } => out.extend_from_slice(payload.unwrap_or("null").as_bytes()),
+            Self::Message {
+                number: Some(number),
+                payload,
+                ..
+            } => {
+                out.push(b'[');
+                out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());
+                if let Some(payload) = payload {
+                    out.push(b',');
+                    out.extend_from_slice(payload.as_bytes());
+                }
+                out.push(b']');
+            }
+            Self::Abort { number } => {
+                out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());
+            }
+            Self::More { number, items } => {
+                out.push(b'[');
+                out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());
+                out.push(b',');
+                out.extend_from_slice(itoa::Buffer::new().format(*items).as_bytes());
+                out.push(b']');
             }
             Self::Upgrade { id, request } => write_upgrade(out, *id, request),
             Self::Closed { opened } => out.push(if *opened { b'1' } else { b'0' }),
@@ -285,16 +338,24 @@ mod tests {
 
     #[test]
     fn a_message_names_its_route_and_says_whether_a_payload_is_missing() {
-        let with = Event::Message {
-            route: 3,
-            payload: Some("{\"a\":1}"),
+        let message = |route, number, payload| Event::Message {
+            route,
+            number,
+            payload,
         };
-        assert_eq!((with.code(), text(&with)), (6, "{\"a\":1}".to_owned()));
-        let without = Event::Message {
-            route: 0,
-            payload: None,
-        };
-        assert_eq!((without.code(), text(&without)), (1, "null".to_owned()));
+        for (event, code, value) in [
+            (message(3, None, Some("{}")), 12, "{}"),
+            (message(0, None, None), 1, "null"),
+            (message(1, Some(7), Some("{}")), 6, "[7,{}]"),
+            (
+                message(1, Some((1 << 53) - 1), None),
+                7,
+                "[9007199254740991]",
+            ),
+        ] {
+            assert_eq!((event.code(), &*text(&event)), (code, value));
+            assert!(value.len() <= event.size_hint());
+        }
     }
 
     #[test]
@@ -316,6 +377,11 @@ mod tests {
                 id: None,
             },
             Event::Stopped,
+            Event::Abort { number: 7 },
+            Event::More {
+                number: 7,
+                items: 32,
+            },
             Event::Died {
                 message: "line\nbreak",
             },

@@ -321,6 +321,7 @@ mod tests {
     fn message(payload: &str) -> Event<'_> {
         Event::Message {
             route: 0,
+            number: None,
             payload: Some(payload),
         }
     }

@@ -1,11 +1,9 @@
 //! Puts payloads into commands. Some owners hand over the payloads as one text beside the commands.
 
-use std::ops::RangeInclusive;
-
 use crate::{
     border::{
         codes::{
-            opcode::{BROADCAST, ERROR, TO},
+            opcode::{ANSWER, BROADCAST, ERROR, ROOMS, TO},
             piece::{self, DOUBLE, INTEGER, JSON, TEXT},
             word::OPCODE_BITS,
         },
@@ -14,8 +12,8 @@ use crate::{
     message::json::push_escaped,
 };
 
-/// Those of commands that have a payload, `ERROR` aside.
-const OPCODES: RangeInclusive<u32> = TO..=BROADCAST;
+/// Those of commands that have a payload.
+const OPCODES: [u32; 5] = [TO, ROOMS, BROADCAST, ERROR, ANSWER];
 /// Bytes that are counted together; the compiler turns that into vector instructions.
 const CHUNK: usize = 32;
 
@@ -59,7 +57,7 @@ fn push(out: &mut Vec<u8>, command: &[u8], text: &mut Text<'_>) -> Option<()> {
         return Some(());
     }
     let opcode = first & ((1 << OPCODE_BITS) - 1);
-    if !OPCODES.contains(&opcode) && opcode != ERROR {
+    if !OPCODES.contains(&opcode) {
         return None;
     }
     let (command, pieces) = command.split_at_checked(command.len().checked_sub(4 * count)?)?;

@@ -18,6 +18,12 @@ impl<'a> Words<'a> {
         Some(u32::from_le_bytes(*word))
     }
 
+    /// Two words, the lower half first.
+    pub(crate) fn double(&mut self) -> Option<u64> {
+        let (low, high) = (self.word()?, self.word()?);
+        Some(u64::from(high) << 32 | u64::from(low))
+    }
+
     pub(crate) fn handle(&mut self) -> Option<Handle> {
         self.word().map(Handle)
     }

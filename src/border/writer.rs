@@ -1,12 +1,13 @@
 //! Writes commands. Owners in Rust use it.
 
-use crate::{
-    border::{
-        codes::{opcode, word},
-        handle::Handle,
-        words::{push, push_length, push_padded, push_payload_length, push_text},
+use crate::border::{
+    codes::{
+        opcode,
+        word::{self, NO_NUMBER_HIGH},
     },
-    message::error::BadCode,
+    command::{Answer, ErrorCode},
+    handle::Handle,
+    words::{push, push_length, push_padded, push_payload_length, push_text},
 };
 
 /// Writes commands in their binary form, for owners in Rust.
@@ -122,16 +123,19 @@ impl CommandWriter {
     pub fn error(
         &mut self,
         handle: Handle,
-        code: BadCode,
+        code: ErrorCode,
         route: u32,
-        issues: Option<&[u8]>,
+        number: Option<u64>,
+        detail: Option<&[u8]>,
     ) -> &mut Self {
         self.command(opcode::ERROR, |out| {
-            push_payload_length(out, issues);
+            push_payload_length(out, detail);
             push(out, handle.0);
-            push(out, code as u32);
+            push(out, code.code());
             push(out, route);
-            push_padded(out, issues.unwrap_or_default());
+            let number = number.unwrap_or(u64::from(NO_NUMBER_HIGH) << 32);
+            out.extend_from_slice(&number.to_le_bytes());
+            push_padded(out, detail.unwrap_or_default());
         })
     }
 
@@ -148,6 +152,31 @@ impl CommandWriter {
     /// See [`Command::Terminate`](super::command::Command::Terminate).
     pub fn terminate(&mut self, handle: Handle) -> &mut Self {
         self.command(opcode::TERMINATE, |out| push(out, handle.0))
+    }
+
+    /// See [`Command::Answer`](super::command::Command::Answer).
+    pub fn answer(
+        &mut self,
+        how: Answer,
+        handle: Handle,
+        number: u64,
+        payload: Option<&[u8]>,
+    ) -> &mut Self {
+        self.command(opcode::ANSWER, |out| {
+            push_payload_length(out, payload);
+            push(out, how.code());
+            push(out, handle.0);
+            out.extend_from_slice(&number.to_le_bytes());
+            push_padded(out, payload.unwrap_or_default());
+        })
+    }
+
+    /// See [`Command::Settle`](super::command::Command::Settle).
+    pub fn settle(&mut self, handle: Handle, number: u32) -> &mut Self {
+        self.command(opcode::SETTLE, |out| {
+            push(out, handle.0);
+            push(out, number);
+        })
     }
 
     fn command(&mut self, opcode: u32, rest: impl FnOnce(&mut Vec<u8>)) -> &mut Self {

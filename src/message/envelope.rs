@@ -24,6 +24,65 @@ pub struct Envelope<'a> {
     pub raw_kind: &'a str,
     /// The raw JSON text of the payload, already checked to be JSON; `None` when the key is missing.
     pub payload: Option<&'a str>,
+    /// The `id`.
+    pub id: Id,
+}
+
+/// The `id` of a message: the number by which its sender knows the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Id {
+    /// The message has none.
+    #[default]
+    Missing,
+    /// A whole number from 0 to 2^53 − 1, written in digits alone.
+    Number(u64),
+    /// Something else.
+    Unreadable,
+}
+
+impl Id {
+    /// Reads the raw JSON text of an `id`.
+    pub(crate) fn read(raw: &str) -> Self {
+        // `parse` alone would take a sign.
+        if !raw.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Self::Unreadable;
+        }
+        match raw.parse() {
+            Ok(number) if number <= MAX_ID => Self::Number(number),
+            _ => Self::Unreadable,
+        }
+    }
+
+    /// The number, if it is readable.
+    #[must_use]
+    pub fn number(self) -> Option<u64> {
+        match self {
+            Self::Number(number) => Some(number),
+            Self::Missing | Self::Unreadable => None,
+        }
+    }
+}
+
+/// The largest `id`: the largest whole number that JavaScript holds exactly.
+pub const MAX_ID: u64 = (1 << 53) - 1;
+
+/// A message that is no envelope.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct Bad {
+    /// What is wrong with it.
+    pub reason: BadEnvelope,
+    /// Its `id`, if it is an object with exactly one.
+    pub id: Id,
+}
+
+impl From<BadEnvelope> for Bad {
+    fn from(reason: BadEnvelope) -> Self {
+        Self {
+            reason,
+            id: Id::Missing,
+        }
+    }
 }
 
 /// The reason why a message is not an envelope. Its text is the message of the `$error` reply. The peer is at fault.
@@ -51,7 +110,7 @@ pub enum BadEnvelope {
 ///
 /// # Errors
 ///
-/// When the text is not a JSON object with exactly one `type`, a string, and at most one `payload`.
+/// When the text is not a JSON object with exactly one `type`, a string, and at most one `payload` and one `id`.
 ///
 /// # Examples
 ///
@@ -59,30 +118,39 @@ pub enum BadEnvelope {
 /// let envelope = zocket::message::envelope::parse(r#"{"type":"chat.message","payload":{"text":"hi"}}"#)?;
 /// assert_eq!(envelope.kind.as_deref(), Some("chat.message"));
 /// assert_eq!(envelope.payload, Some(r#"{"text":"hi"}"#));
-/// # Ok::<(), zocket::message::envelope::BadEnvelope>(())
+/// # Ok::<(), zocket::message::envelope::Bad>(())
 /// ```
-pub fn parse(text: &str) -> Result<Envelope<'_>, BadEnvelope> {
+pub fn parse(text: &str) -> Result<Envelope<'_>, Bad> {
     if !text.trim_start_matches(JSON_WHITESPACE).starts_with('{') {
         // `IgnoredAny` is skipped without recursion, so deep nesting is harmless.
         return Err(match serde_json::from_str::<IgnoredAny>(text) {
-            Ok(_) => BadEnvelope::NotObject,
-            Err(error) => BadEnvelope::NotJson(error),
+            Ok(_) => BadEnvelope::NotObject.into(),
+            Err(error) => BadEnvelope::NotJson(error).into(),
         });
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let fields = deserializer
         .deserialize_map(FieldsVisitor)
         .and_then(|fields| deserializer.end().map(|()| fields))
-        .map_err(BadEnvelope::NotJson)?;
+        .map_err(|error| Bad::from(BadEnvelope::NotJson(error)))?;
+    let id = match fields.doubled {
+        Some("id") => Id::Unreadable,
+        _ => fields.id.map_or(Id::Missing, Id::read),
+    };
     if let Some(key) = fields.doubled {
-        return Err(BadEnvelope::Doubled(key));
+        let reason = BadEnvelope::Doubled(key);
+        return Err(Bad { reason, id });
     }
     let raw_kind = fields.kind.filter(|kind| kind.starts_with('"'));
-    let raw_kind = raw_kind.ok_or(BadEnvelope::NoType)?;
+    let raw_kind = raw_kind.ok_or(Bad {
+        reason: BadEnvelope::NoType,
+        id,
+    })?;
     Ok(Envelope {
         kind: decode_string(raw_kind),
         raw_kind,
         payload: fields.payload,
+        id,
     })
 }
 
@@ -93,6 +161,7 @@ const JSON_WHITESPACE: [char; 4] = [' ', '\n', '\r', '\t'];
 struct Fields<'a> {
     kind: Option<&'a str>,
     payload: Option<&'a str>,
+    id: Option<&'a str>,
     doubled: Option<&'static str>,
 }
 
@@ -114,14 +183,17 @@ impl<'de> Visitor<'de> for FieldsVisitor {
             let (name, field) = match key.get() {
                 r#""type""# => ("type", &mut fields.kind),
                 r#""payload""# => ("payload", &mut fields.payload),
+                r#""id""# => ("id", &mut fields.id),
                 key if key.contains('\\') => match decode_string(key).as_deref() {
                     Some("type") => ("type", &mut fields.kind),
                     Some("payload") => ("payload", &mut fields.payload),
+                    Some("id") => ("id", &mut fields.id),
                     _ => continue,
                 },
                 _ => continue,
             };
-            if field.replace(value).is_some() {
+            // A doubled `id` is told before anything else: with it, nobody knows which call the message is about.
+            if field.replace(value).is_some() && fields.doubled != Some("id") {
                 fields.doubled = Some(name);
             }
         }
@@ -140,6 +212,7 @@ fn decode_string(raw: &str) -> Option<Cow<'_, str>> {
 }
 
 const PAYLOAD_KEY: &[u8] = br#","payload":"#;
+const ID_KEY: &[u8] = br#","id":"#;
 
 /// Appends one whole unmasked text frame to `out` and returns the frame's length.
 ///
@@ -147,11 +220,42 @@ const PAYLOAD_KEY: &[u8] = br#","payload":"#;
 /// [`Routes::prefix`](crate::message::routes::Routes::prefix)), `payload` is JSON text; without one the envelope has no
 /// `payload` key.
 pub fn encode_frame(out: &mut Vec<u8>, prefix: &[u8], payload: Option<&[u8]>) -> usize {
+    encode(out, prefix, &[], payload)
+}
+
+/// The same with an `id`, if there is one, for the answer to a message.
+pub fn encode_answer(
+    out: &mut Vec<u8>,
+    prefix: &[u8],
+    id: Option<u64>,
+    payload: Option<&[u8]>,
+) -> usize {
+    match id {
+        Some(id) => {
+            let mut buffer = itoa::Buffer::new();
+            encode(out, prefix, buffer.format(id).as_bytes(), payload)
+        }
+        None => encode(out, prefix, &[], payload),
+    }
+}
+
+#[inline]
+fn encode(out: &mut Vec<u8>, prefix: &[u8], id: &[u8], payload: Option<&[u8]>) -> usize {
     let start = out.len();
-    let length = prefix.len() + payload.map_or(0, |payload| PAYLOAD_KEY.len() + payload.len()) + 1;
+    let ids = if id.is_empty() {
+        0
+    } else {
+        ID_KEY.len() + id.len()
+    };
+    let payloads = payload.map_or(0, |payload| PAYLOAD_KEY.len() + payload.len());
+    let length = prefix.len() + ids + payloads + 1;
     out.reserve(MAX_HEADER + length);
     push_header(out, TEXT, length);
     out.extend_from_slice(prefix);
+    if !id.is_empty() {
+        out.extend_from_slice(ID_KEY);
+        out.extend_from_slice(id);
+    }
     if let Some(payload) = payload {
         out.extend_from_slice(PAYLOAD_KEY);
         out.extend_from_slice(payload);

@@ -17,6 +17,13 @@ macro_rules! codes {
             /// All of them, each at its own number.
             pub const ALL: [Self; [$($name),*].len()] = [$(Self::$code),*];
 
+            /// How many there are.
+            pub const COUNT: u32 = {
+                let mut count = 0;
+                $(let _ = Self::$code; count += 1;)*
+                count
+            };
+
             /// The code in the `$error`.
             #[must_use]
             pub const fn name(self) -> &'static str {
@@ -55,6 +62,8 @@ codes! {
     Rejected: "REJECTED", "a middleware rejected the message";
     /// A handler of the owner threw.
     HandlerError: "HANDLER_ERROR", "the handler failed";
+    /// The client has as many calls open as it may.
+    TooManyCalls: "TOO_MANY_CALLS", "too many calls are open";
 }
 
 /// Most bytes of an `$error` with issues, its envelope included.
@@ -69,42 +78,59 @@ pub const MAX_ISSUES_AND_ROUTE: usize = MAX_ERROR
 /// The content of an `$error`. Fields that are `None` are left out.
 #[derive(Debug, Clone, Copy)]
 pub struct ErrorPayload<'a> {
-    /// Why the message was refused.
-    pub code: BadCode,
+    /// Why the message was refused: the name of a [`BadCode`], or a code that its route declares.
+    pub code: &'a str,
     /// The wire name of the message as JSON text, exactly as it came.
     pub route: Option<&'a str>,
     /// The reason, for people.
     pub message: &'a str,
     /// The issues that a schema found: JSON text.
     pub issues: Option<&'a [u8]>,
+    /// The data of a declared error: JSON text.
+    pub data: Option<&'a [u8]>,
     /// After how many milliseconds the next message is let through.
     pub retry_after_ms: Option<u64>,
     /// How many more there were.
     pub count: Option<u32>,
 }
 
-impl ErrorPayload<'_> {
+impl<'a> ErrorPayload<'a> {
     /// The code with its own text, and nothing more.
     #[must_use]
     pub const fn new(code: BadCode) -> Self {
         Self {
-            code,
+            code: code.name(),
             route: None,
             message: code.text(),
             issues: None,
+            data: None,
             retry_after_ms: None,
             count: None,
         }
     }
 
-    /// The payload as JSON text: `{"code","route"?,"message","issues"?,"retryAfterMs"?,"count"?}`.
+    /// An error that a route declares.
+    #[must_use]
+    pub const fn declared(code: &'a str, route: Option<&'a str>, data: Option<&'a [u8]>) -> Self {
+        Self {
+            code,
+            route,
+            message: "the handler answered with an error",
+            issues: None,
+            data,
+            retry_after_ms: None,
+            count: None,
+        }
+    }
+
+    /// The payload as JSON text: `{"code","route"?,"message","issues"?,"data"?,"retryAfterMs"?,"count"?}`.
     ///
     /// # Panics
     ///
     /// Never: writing into a vector cannot fail.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        let code = self.code.name();
+        let code = self.code;
         let length = code.len() + self.route.map_or(0, str::len) + self.message.len();
         let mut out = Vec::with_capacity(64 + length + self.issues.map_or(0, <[u8]>::len));
         out.extend_from_slice(br#"{"code":"#);
@@ -118,6 +144,10 @@ impl ErrorPayload<'_> {
         if let Some(issues) = self.issues {
             out.extend_from_slice(br#","issues":"#);
             out.extend_from_slice(issues);
+        }
+        if let Some(data) = self.data {
+            out.extend_from_slice(br#","data":"#);
+            out.extend_from_slice(data);
         }
         let numbers = [
             ("retryAfterMs", self.retry_after_ms),

@@ -3,17 +3,22 @@
 use std::{borrow::Cow, sync::Arc};
 
 use crate::message::{
-    envelope::{self, BadEnvelope, Envelope},
+    envelope::{self, BadEnvelope, Envelope, Id},
     error::{BadCode, ErrorPayload},
     json::push_json_string,
     own::PING_TYPE,
-    protocol::{Admission, Exchange, Message, Protocol},
-    routes::{ERROR_ROUTE, Routes},
+    protocol::{Admission, CallRefused, Exchange, Message, Protocol},
+    routes::{Answers, ERROR_ROUTE, Routes},
 };
 
 /// How many bytes of an unknown name the `$error` repeats. Otherwise a client could make the server send, and the owner read, as much
 /// as it likes.
 const MAX_TOLD_ROUTE: usize = 1024;
+
+/// The type of the message that aborts a call.
+const ABORT_TYPE: &str = "$abort";
+/// The type of the message that acknowledges items of a call.
+const MORE_TYPE: &str = "$more";
 
 /// Messages are JSON envelopes for named routes; bad ones are answered with `$error`.
 #[derive(Debug)]
@@ -28,38 +33,75 @@ impl EnvelopeProtocol {
         Self { routes }
     }
 
-    /// Answers a message past the client's rate. The route of a long one is not looked for: that would cost what the limit
-    /// is there to save.
+    /// Answers a message past the client's rate. The route of a long one is not looked for.
     fn limit(&self, message: &Message, wait: u64, exchange: &mut dyn Exchange) {
         let text = match message {
             Message::Text(text) => Some(text.as_str()),
             Message::Binary(bytes) => str::from_utf8(bytes).ok(),
         };
-        let short = text.filter(|text| text.len() <= MAX_TOLD_ROUTE);
-        let parsed = short.and_then(|text| envelope::parse(text).ok());
-        if parsed.as_ref().is_some_and(is_ping) && exchange.pong() {
-            return;
-        }
-        let known = parsed.filter(|it| {
-            let kind = it.kind.as_ref();
-            kind.is_some_and(|kind| self.routes.incoming(kind).is_some())
-        });
-        let route = known.map(|it| it.raw_kind);
+        // All of it, as its sender may wait for an answer with its `id`.
+        let parsed = text.map(envelope::parse);
+        let (route, id) = match &parsed {
+            Some(Ok(parsed)) => {
+                if control(parsed, exchange) == Control::Done {
+                    return;
+                }
+                let is_short = text.is_some_and(|text| text.len() <= MAX_TOLD_ROUTE);
+                let kind = parsed.kind.as_deref().filter(|_| is_short);
+                let known = kind.and_then(|kind| self.routes.incoming(kind));
+                (known.map(|_| parsed.raw_kind), parsed.id)
+            }
+            Some(Err(bad)) => (None, bad.id),
+            None => (None, Id::Missing),
+        };
         let payload = ErrorPayload {
             route,
             retry_after_ms: Some(wait.div_ceil(1_000_000)),
             ..ErrorPayload::new(BadCode::RateLimited)
         };
-        self.refuse(exchange, payload);
+        self.refuse(exchange, BadCode::RateLimited, id, payload);
     }
 
-    fn refuse(&self, exchange: &mut dyn Exchange, payload: ErrorPayload<'_>) {
-        let code = payload.code;
+    /// Hands over a message that is to be answered, if it may be.
+    fn numbered(&self, route: u32, message: &Envelope<'_>, exchange: &mut dyn Exchange) {
+        let (code, text) = match (self.routes.answers(route), message.id) {
+            (Answers::None, id) => {
+                exchange.hand_over(route, id.number(), message.payload);
+                return;
+            }
+            (_, Id::Number(id)) => match exchange.call(route, id, message.payload) {
+                Ok(()) => return,
+                Err(CallRefused::InUse) => (BadCode::BadMessage, "a call with this `id` is open"),
+                Err(CallRefused::TooMany) => (BadCode::TooManyCalls, BadCode::TooManyCalls.text()),
+            },
+            (_, Id::Missing) => (BadCode::BadMessage, "the message needs an `id`"),
+            (_, Id::Unreadable) => (
+                BadCode::BadMessage,
+                "the `id` is not a whole number from 0 to 2^53 - 1",
+            ),
+        };
+        let payload = ErrorPayload {
+            route: Some(message.raw_kind),
+            message: text,
+            ..ErrorPayload::new(code)
+        };
+        self.refuse(exchange, code, message.id, payload);
+    }
+
+    fn refuse(
+        &self,
+        exchange: &mut dyn Exchange,
+        code: BadCode,
+        id: Id,
+        payload: ErrorPayload<'_>,
+    ) {
         let payload = payload.to_json();
         let prefix = self.routes.prefix(ERROR_ROUTE).unwrap_or_default();
+        // An answer to an open call would settle it.
+        let id = id.number().filter(|id| !exchange.is_open(*id));
         // The owner hears of it first. The answer may be too much for a slow client and end it, and no event may follow that end.
         exchange.refuse(code, &payload);
-        exchange.reply(&mut |out| envelope::encode_frame(out, prefix, Some(&payload)));
+        exchange.reply(&mut |out| envelope::encode_answer(out, prefix, id, Some(&payload)));
     }
 }
 
@@ -76,37 +118,64 @@ impl Protocol for EnvelopeProtocol {
         let parsed = match &message {
             Message::Text(text) => envelope::parse(text),
             Message::Binary(bytes) => str::from_utf8(bytes)
-                .map_err(|_| BadEnvelope::NotUtf8)
+                .map_err(|_| BadEnvelope::NotUtf8.into())
                 .and_then(envelope::parse),
         };
-        let (code, route, text) = match &parsed {
+        let (code, id, route, text) = match &parsed {
             Ok(parsed) => {
                 let name = parsed.kind.as_deref();
                 if let Some(route) = name.and_then(|name| self.routes.incoming(name)) {
-                    exchange.hand_over(route, parsed.payload);
+                    if parsed.id == Id::Missing && self.routes.answers(route) != Answers::Stream {
+                        exchange.hand_over(route, None, parsed.payload);
+                    } else {
+                        self.numbered(route, parsed, exchange);
+                    }
                     return;
                 }
                 // Asked last, so that it costs other messages nothing.
-                if is_ping(parsed) && exchange.pong() {
+                if control(parsed, exchange) == Control::Done {
                     exchange.give_back();
                     return;
                 }
                 let text = Cow::Borrowed(BadCode::NoRoute.text());
-                (BadCode::NoRoute, told_route(parsed), text)
+                (BadCode::NoRoute, parsed.id, told_route(parsed), text)
             }
-            Err(bad) => (BadCode::BadMessage, None, bad.to_string().into()),
+            Err(bad) => (BadCode::BadMessage, bad.id, None, bad.to_string().into()),
         };
         let payload = ErrorPayload {
             route: route.as_deref(),
             message: &text,
             ..ErrorPayload::new(code)
         };
-        self.refuse(exchange, payload);
+        self.refuse(exchange, code, id, payload);
     }
 }
 
-fn is_ping(envelope: &Envelope<'_>) -> bool {
-    envelope.kind.as_deref() == Some(PING_TYPE)
+/// Whether a message was one for the engine itself.
+#[derive(PartialEq, Eq)]
+enum Control {
+    Done,
+    Other,
+}
+
+/// Does what a message asks of the engine: a `$ping`, or one about an open call. One for a call that is not open is passed over.
+fn control(message: &Envelope<'_>, exchange: &mut dyn Exchange) -> Control {
+    match message.kind.as_deref() {
+        Some(PING_TYPE) if exchange.pong() => {}
+        Some(ABORT_TYPE) => {
+            if let Some(id) = message.id.number() {
+                exchange.abort(id);
+            }
+        }
+        Some(MORE_TYPE) => {
+            let items = message.payload.map_or(Id::Missing, Id::read);
+            if let (Some(id), Id::Number(items @ 1..)) = (message.id.number(), items) {
+                exchange.more(id, items);
+            }
+        }
+        _ => return Control::Other,
+    }
+    Control::Done
 }
 
 /// The JSON text of a name for the `$error`: as it came, or the start of a long one. A long name with lone surrogates is left out.

@@ -30,7 +30,16 @@ pub trait Protocol: Send + Sync + 'static {
     fn message(&self, message: Message, exchange: &mut dyn Exchange);
 }
 
-/// The steps that a protocol may take for one message.
+/// Why a call is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallRefused {
+    /// A call with this `id` is open.
+    InUse,
+    /// There are as many as may be, or their payloads hold as much as they may.
+    TooMany,
+}
+
+/// What a protocol may do about one message.
 pub trait Exchange {
     /// Takes one from the rate of the sender.
     ///
@@ -44,9 +53,24 @@ pub trait Exchange {
     /// Counts the message as received, as [`hand_over`](Self::hand_over) and [`refuse`](Self::refuse) do by themselves.
     fn count(&mut self);
 
-    /// Passes a message for an incoming route to the owner. If too many messages of one client wait there, the engine stops reading
-    /// the client.
-    fn hand_over(&mut self, route: u32, payload: Option<&str>);
+    /// Tells the owner of a message for an incoming route, with its `id` if it is to hear when the handler is done. What the owner has not
+    /// taken yet of one client is bounded: past that the client is not read.
+    fn hand_over(&mut self, route: u32, id: Option<u64>, payload: Option<&str>);
+
+    /// Opens a call and tells the owner of it, like [`hand_over`](Self::hand_over).
+    ///
+    /// # Errors
+    /// When the `id` is in use, or there are too many calls.
+    fn call(&mut self, route: u32, id: u64, payload: Option<&str>) -> Result<(), CallRefused>;
+
+    /// Whether a call with this `id` is open.
+    fn is_open(&self, id: u64) -> bool;
+
+    /// Aborts an open call, and tells the owner. Passes over any other `id`.
+    fn abort(&mut self, id: u64);
+
+    /// Tells the owner that the client has taken so many more items of an open call. Passes over any other `id`.
+    fn more(&mut self, id: u64, items: u64);
 
     /// Counts a message as refused, and tells the owner. `payload` is that of the `$error` which answers it.
     fn refuse(&mut self, code: BadCode, payload: &[u8]);

@@ -24,6 +24,27 @@ pub enum RoutePolicy {
     Latest,
 }
 
+/// How messages of an incoming route are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Answers {
+    /// Not at all; one with an `id` hears when its handler is done.
+    #[default]
+    None,
+    /// With one reply: each message with an `id` is a call.
+    Reply,
+    /// With items and a reply: each message is a call.
+    Stream,
+}
+
+/// How messages of one incoming route are answered, and the errors that it declares.
+#[derive(Debug, Clone, Default)]
+pub struct RouteAnswers {
+    /// With what.
+    pub how: Answers,
+    /// The codes of its own errors. A command names one by its place.
+    pub declared: Vec<String>,
+}
+
 /// The route names of both directions. It never changes, so all shards share one.
 #[derive(Debug)]
 pub struct Routes {
@@ -35,6 +56,8 @@ pub struct Routes {
     policies: Vec<RoutePolicy>,
     /// The outgoing routes whose messages are never compressed, by number; ends early where the rest may be.
     uncompressed: Vec<bool>,
+    /// Ends early where the rest is not answered.
+    answers: Vec<RouteAnswers>,
     error_prefix: Box<[u8]>,
 }
 
@@ -55,6 +78,7 @@ impl Routes {
                 .collect(),
             policies: Vec::new(),
             uncompressed: Vec::new(),
+            answers: Vec::new(),
             error_prefix: envelope_prefix("$error"),
         }
     }
@@ -73,6 +97,25 @@ impl Routes {
             uncompressed,
             ..self
         }
+    }
+
+    /// The same table with how its incoming routes are answered, by number; those left out at the end are not answered.
+    #[must_use]
+    pub fn with_answers(self, answers: Vec<RouteAnswers>) -> Routes {
+        Routes { answers, ..self }
+    }
+
+    /// How messages of an incoming route are answered.
+    #[must_use]
+    pub fn answers(&self, route: u32) -> Answers {
+        (self.answers.get(route as usize)).map_or(Answers::None, |it| it.how)
+    }
+
+    /// The code of an error that an incoming route declares, by its place.
+    #[must_use]
+    pub fn declared(&self, route: u32, place: u32) -> Option<&str> {
+        let declared = &self.answers.get(route as usize)?.declared;
+        declared.get(place as usize).map(String::as_str)
     }
 
     /// The number of the incoming route of this name.

@@ -85,7 +85,7 @@ mod tests {
         assert!(bad.count(Handle(2), BadCode::NoRoute));
         assert_eq!(
             bad.counts[&Handle(1)],
-            Counts([Some(0), Some(1), None, None, None, None])
+            Counts([Some(0), Some(1), None, None, None, None, None])
         );
     }
 }

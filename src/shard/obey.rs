@@ -10,15 +10,8 @@ use crate::{
     },
     connection::{Order, State},
     handshake::refusal::{Reason, Refusal},
-    message::{
-        envelope::encode_frame,
-        error::{BadCode, ErrorPayload},
-        json::push_json_string,
-        routes::ERROR_ROUTE,
-    },
     shard::{
-        Shard,
-        delivery::{self, Manner},
+        Shard, answer,
         fan_out::{self, Audience, Run},
         flush, life,
     },
@@ -126,8 +119,20 @@ fn obey(shard: &Shard, command: Command<'_>) {
             handle,
             code,
             route,
-            issues,
-        } => answer_bad(shard, handle, code, route, issues),
+            number,
+            detail,
+        } => answer::refuse(shard, handle, code, route, number, detail),
+        Command::Answer {
+            how,
+            handle,
+            number,
+            payload,
+        } => answer::send(shard, handle, how, number, payload),
+        Command::Settle(handle, number) => {
+            if let Some(connection) = shard.connection(handle) {
+                connection.calls().settle(number);
+            }
+        }
         Command::Close(handle, code) => {
             if let Some(connection) = shard.connection(handle) {
                 connection.order(Order::Close(code, None));
@@ -149,33 +154,6 @@ fn obey(shard: &Shard, command: Command<'_>) {
             }
         }
     }
-}
-
-/// Answers a message that the owner refused with `$error`.
-fn answer_bad(shard: &Shard, handle: Handle, code: BadCode, route: u32, issues: Option<&[u8]>) {
-    let Some(connection) = shard.connection(handle) else {
-        return;
-    };
-    if connection.state() != State::Open {
-        return;
-    }
-    let mut name = Vec::new();
-    if let Some(route) = shard.routes().incoming_name(route) {
-        push_json_string(&mut name, route);
-    }
-    let payload = ErrorPayload {
-        route: str::from_utf8(&name).ok().filter(|it| !it.is_empty()),
-        issues,
-        ..ErrorPayload::new(code)
-    };
-    let payload = payload.to_json();
-    let prefix = shard.routes().prefix(ERROR_ROUTE).unwrap_or_default();
-    // Counted before it is queued, so that a client that has it is in the count.
-    shard.metrics().bad[code as usize].add(1);
-    let length = prefix.len() + payload.len();
-    delivery::send_one(shard, &connection, Manner::default(), length, |out| {
-        encode_frame(out, prefix, Some(&payload))
-    });
 }
 
 fn refuse(shard: &Shard, handle: Handle, refusal: Refusal) {

@@ -16,13 +16,13 @@ use tokio_tungstenite::tungstenite::{
 
 use crate::{
     border::event::Event,
-    connection::{Connection, Order, State, output::Flush},
+    connection::{Connection, Order, State, calls::Limits, output::Flush},
     frame::{MASK, MAX_CONTROL, fault::Fault, outgoing},
     limits::capacity::Seat,
     message::{
         error::BadCode,
         inflating::Turn,
-        protocol::{Exchange, Message},
+        protocol::{CallRefused, Exchange, Message},
     },
     shard::{
         Shard,
@@ -366,6 +366,13 @@ struct Sender<'a> {
     connection: &'a Rc<Connection>,
 }
 
+impl Sender<'_> {
+    fn tell(&self, event: &Event<'_>) {
+        let bytes = self.shard.tell(self.connection.handle(), event);
+        self.shard.count_message(self.connection, bytes);
+    }
+}
+
 impl Exchange for Sender<'_> {
     fn take(&mut self) -> Result<(), u64> {
         self.shard.take_message(self.connection)
@@ -379,11 +386,43 @@ impl Exchange for Sender<'_> {
         self.shard.metrics().received.add(1);
     }
 
-    fn hand_over(&mut self, route: u32, payload: Option<&str>) {
+    fn hand_over(&mut self, route: u32, id: Option<u64>, payload: Option<&str>) {
         self.count();
-        let event = Event::Message { route, payload };
-        let bytes = self.shard.tell(self.connection.handle(), &event);
-        self.shard.count_message(self.connection, bytes);
+        self.tell(&Event::Message {
+            route,
+            number: id,
+            payload,
+        });
+    }
+
+    fn call(&mut self, route: u32, id: u64, payload: Option<&str>) -> Result<(), CallRefused> {
+        let config = self.shard.config();
+        let limits = Limits {
+            count: config.max_calls_per_client,
+            bytes: config.max_payload,
+        };
+        let bytes = payload.map_or(0, str::len);
+        let number = self.connection.calls().open(id, bytes, limits)?;
+        self.hand_over(route, Some(number.into()), payload);
+        Ok(())
+    }
+
+    fn is_open(&self, id: u64) -> bool {
+        self.connection.calls().has(id)
+    }
+
+    fn abort(&mut self, id: u64) {
+        let aborted = self.connection.calls().abort(id);
+        if let Some(number) = aborted {
+            self.tell(&Event::Abort { number });
+        }
+    }
+
+    fn more(&mut self, id: u64, items: u64) {
+        let open = self.connection.calls().number(id);
+        if let Some(number) = open {
+            self.tell(&Event::More { number, items });
+        }
     }
 
     fn refuse(&mut self, code: BadCode, payload: &[u8]) {

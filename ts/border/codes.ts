@@ -6,8 +6,14 @@ import { codes } from "./native.js";
 /** The opcodes of commands. A command's first word holds one, together with {@link PAYLOAD_WORD}. */
 export const OPCODE = Object.freeze({ ...codes.opcode });
 
-/** The codes of events. A code from 0 up is a message for incoming route `code >> 1`, without a payload if it is odd. */
+/** The codes of events. A code from 0 up is a message; see {@link MESSAGE}. */
 export const EVENT = Object.freeze({ ...codes.event });
+
+/** The bits of the code of a message: how many there are, and what they say. The rest is the number of its route. */
+export const MESSAGE = Object.freeze({ ...codes.message });
+
+/** The ways to answer a message with an `id`. */
+export const ANSWER = Object.freeze({ ...codes.answer });
 
 /** The numbers of the codes with which JavaScript refuses a message. */
 export const BAD = Object.freeze({ ...codes.bad });
@@ -32,10 +38,10 @@ export const PIECE = Object.freeze({
 });
 
 /**
- * The first byte of a room name that is not well-formed text, the length of a payload that is none, and in a refusal the time after
- * which to try again if that is not known.
+ * The first byte of a room name that is not well-formed text, the length of a payload that is none, the upper half of a number that is
+ * none, and in a refusal the time after which to try again if that is not known.
  */
-export const { ILL_FORMED, NO_PAYLOAD, NO_RETRY } = codes.word;
+export const { ILL_FORMED, NO_NUMBER_HIGH, NO_PAYLOAD, NO_RETRY } = codes.word;
 
 /** One word of payload, as the first word of its command counts it. */
 export const PAYLOAD_WORD = 1 << codes.word.OPCODE_BITS;

@@ -1,8 +1,11 @@
 // Writes the commands for the engine, each as a row of words.
-import { OPCODE } from "./codes.js";
+import { NO_NUMBER_HIGH, OPCODE } from "./codes.js";
 import type { HandOver } from "./hand-over.js";
 import type { Payload } from "./payload.js";
 import { roomForText, type Words } from "./words.js";
+
+/** The lower half of a number of 64 bits is counted in this. */
+const HALF = 2 ** 32;
 
 /** Tells the engine what to do, in order. Clients go by the engine's handles, routes by their numbers. */
 export class Commands {
@@ -108,14 +111,38 @@ export class Commands {
     this.#handOver.endWith(payload);
   }
 
-  /** Answers a message of an incoming route with `$error`. `code` is one of `BAD`; `issues` is JSON text, or left out. */
-  error(handle: number, code: number, route: number, issues?: string): void {
+  /**
+   * Answers a message of an incoming route with `$error`. `code` is one of `BAD`, or `BAD.DECLARED` and the place of a declared one.
+   * `number` is that of the message, if it has one. `detail` is JSON of issues, or of a declared error's data.
+   */
+  error(handle: number, code: number, route: number, number?: number, detail?: Payload): void {
     const words = this.#words;
-    this.#handOver.startWith(issues, OPCODE.ERROR, 12);
+    this.#handOver.startWith(detail, OPCODE.ERROR, 20);
     words.word(handle);
     words.word(code);
     words.word(route);
-    this.#handOver.endWith(issues);
+    if (number === undefined) words.double(0, NO_NUMBER_HIGH);
+    else words.double(number % HALF, Math.floor(number / HALF));
+    this.#handOver.endWith(detail);
+  }
+
+  /** Answers a message with a number, in one of the ways of `ANSWER`. */
+  answer(how: number, handle: number, number: number, payload: Payload): void {
+    const words = this.#words;
+    this.#handOver.startWith(payload, OPCODE.ANSWER, 16);
+    words.word(how);
+    words.word(handle);
+    words.double(number % HALF, Math.floor(number / HALF));
+    this.#handOver.endWith(payload);
+  }
+
+  /** Ends a call that gets no answer. */
+  settle(handle: number, number: number): void {
+    const words = this.#words;
+    this.#handOver.start(OPCODE.SETTLE, 8);
+    words.word(handle);
+    words.word(number);
+    this.#handOver.end();
   }
 
   #client(opcode: number, handle: number): void {

@@ -12,7 +12,16 @@ const isForeign = !(binding.zocket instanceof Object);
 /** The numbers of the border, in groups. */
 export const codes: Pick<
   typeof Binding,
-  "bad" | "event" | "head" | "limit" | "opcode" | "piece" | "refusal" | "word"
+  | "answer"
+  | "bad"
+  | "event"
+  | "head"
+  | "limit"
+  | "message"
+  | "opcode"
+  | "piece"
+  | "refusal"
+  | "word"
 > = binding;
 
 /** What the engine tells the sender of a message that is refused for this reason: one of `BAD` in codes.ts. */
@@ -68,6 +77,7 @@ export interface Native {
   readonly maxHandlersInFlight: number;
   readonly maxPayload: number;
   readonly maxRoomsPerClient: number;
+  readonly maxBackpressure: number;
   /**
    * Takes the events of a shard. Returns a JSON array with the value of each event, and fills `heads` as `HEAD` in codes.ts says.
    * Returns `null` if there are no events.
@@ -111,10 +121,13 @@ export function openDoor(): Door | undefined {
   }
 }
 
+/** An incoming route as the engine knows it. */
+export type NativeIncoming = Binding.NativeIncoming;
+
 /** Binds at once. `bell` is called when there is something to take, and must not throw. */
 export type StartNative = (
   options: object,
-  incoming: string[],
+  incoming: NativeIncoming[],
   outgoing: Binding.NativeRoute[],
   bell: () => void,
 ) => Native;

@@ -65,6 +65,12 @@ export class Words {
     this.#length += 4;
   }
 
+  /** Writes a number of two words. */
+  double(low: number, high: number): void {
+    this.word(low);
+    this.word(high);
+  }
+
   /** Says how many words the command's payload has. */
   count(words: number): void {
     const head = this.#start >> 2;

@@ -1,6 +1,7 @@
 // `createZocketClient`: puts messages into envelopes, takes them out, and hands them to those who listen.
 import { ERROR_TYPE } from "../envelope.js";
 import type { AnyRouter } from "../types/routes.js";
+import { Calls } from "./calls.js";
 import { Connection } from "./connection.js";
 import { Listeners } from "./listeners.js";
 import { Order } from "./order.js";
@@ -18,7 +19,10 @@ import type {
 } from "./types.js";
 
 export type { RefusedPayload } from "../envelope.js";
+export type { Call, CallError, CallOptions, CallResult, StreamCall } from "../types/call.js";
+export { ZocketError, type CallErrorCode } from "../zocket-error.js";
 export type {
+  ClientCall,
   ClientCloseEvent,
   ClientError,
   ClientOn,
@@ -65,6 +69,15 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
   if (onOpen !== undefined) opens.add(onOpen, "createZocketClient: options.onOpen");
   if (onClose !== undefined) closes.add(onClose, "createZocketClient: options.onClose");
 
+  const calls = new Calls(
+    {
+      send: (message) => order.run(() => sending.sendText(message, connection.current)),
+      forget: (call) => sending.forget(call),
+      isClosed: () => connection.state === "closed",
+      own: (text) => order.run(() => sending.sendOwn(text, connection.current)),
+    },
+    checked.callTimeout,
+  );
   const connection = order.run(
     () =>
       new Connection(checked, order, {
@@ -74,19 +87,26 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
           opens.emit();
           sending.drain(() => connection.current);
         },
-        received({ type, payload }, text) {
+        received(envelope, text) {
+          const { type, payload } = envelope;
           if (debug) log(`received ${described(type, text)}`);
+          if (calls.received(envelope)) return;
           if (type !== ERROR_TYPE) messages.get(type)?.emit(payload);
-          else if (isErrorPayload(payload)) errors.emit(payload);
+          // A message that declares errors may bring its own codes.
+          else if (isErrorPayload(payload)) errors.emit(payload as ClientError);
         },
         ended(event, { unsent, error }) {
+          calls.disconnected(connection.state === "closed");
           sending.ended(event.code, unsent);
           const pending = error ? errors.emit(error) : [];
           // It would be a riddle why nothing ever connects.
           if (error && errors.isEmpty) console.error(`zocket: ${error.message}:`, error.cause);
           return [...pending, ...closes.emit(event)];
         },
-        changed: (state, retryAt) => states.emit(state, retryAt),
+        changed: (state, retryAt) => {
+          calls.closed(state === "closed");
+          return states.emit(state, retryAt);
+        },
         isHeard: () =>
           !closes.isEmpty ||
           !states.isEmpty ||
@@ -112,6 +132,9 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
 
   return {
     send: routes(send) as ZocketClient<TRouter>["send"],
+    call: routes((route, payload, given) =>
+      calls.call(route, payload, given),
+    ) as ZocketClient<TRouter>["call"],
     on: routes(on) as ZocketClient<TRouter>["on"],
     onOpen: (listener) => opens.add(listener, "client.onOpen"),
     onClose: (listener) => closes.add(listener, "client.onClose"),

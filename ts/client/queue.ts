@@ -4,6 +4,16 @@
 export interface Waiting {
   readonly route: string;
   readonly text: string;
+  /** The call that it is. What becomes of a call, its caller hears, and nobody else. */
+  readonly call?: Fate | undefined;
+}
+
+/** Hears what becomes of a message. */
+export interface Fate {
+  /** It has left. */
+  sent(): void;
+  /** It never will. */
+  lost(code: "QUEUE_FULL" | "TOO_LARGE", message: string): void;
 }
 
 /** Messages in the order they were sent. Bounded: one that does not fit any more is not taken. */
@@ -18,12 +28,19 @@ export class Queue {
   }
 
   /** Takes a message; `false` when it does not fit. */
-  push(route: string, text: string): boolean {
-    const bytes = byteLength(text);
+  push(message: Waiting): boolean {
+    const bytes = byteLength(message.text);
     if (this.#bytes + bytes > this.#limit) return false;
-    this.#messages.push({ route, text, bytes });
+    this.#messages.push({ ...message, bytes });
     this.#bytes += bytes;
     return true;
+  }
+
+  /** Forgets a call. */
+  remove(call: Fate): void {
+    const at = this.#messages.findIndex((message) => message.call === call);
+    const [removed] = at === -1 ? [] : this.#messages.splice(at, 1);
+    this.#bytes -= removed?.bytes ?? 0;
   }
 
   /** Hands over the messages, oldest first, until one is refused: that one and those after it stay. */

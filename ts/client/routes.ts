@@ -9,10 +9,10 @@ const NEVER_ROUTES = new Set(["then", "toJSON", "toString", "valueOf"]);
 const MOST_NAMES = 1_024;
 
 /**
- * An object on which `a.b.c(argument)` calls `call("a.b.c", argument)`. Reading the same name twice gives the same
+ * An object on which `a.b.c(...args)` calls `call("a.b.c", ...args)`. Reading the same name twice gives the same
  * function.
  */
-export function routes(call: (route: string, argument: unknown) => unknown, route = ""): object {
+export function routes(call: (route: string, ...args: unknown[]) => unknown, route = ""): object {
   const inner = new Map<string, object>();
   return new Proxy(() => {}, {
     get(target, key): unknown {
@@ -25,6 +25,6 @@ export function routes(call: (route: string, argument: unknown) => unknown, rout
       }
       return found;
     },
-    apply: (_target, _this, [argument]: unknown[]) => call(route, argument),
+    apply: (_target, _this, args: unknown[]) => call(route, ...args),
   });
 }

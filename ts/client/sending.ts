@@ -3,7 +3,7 @@
 import type { Envelope } from "../envelope.js";
 import type { Attempt } from "./attempt.js";
 import type { Order } from "./order.js";
-import { byteLength, Queue, type Waiting } from "./queue.js";
+import { byteLength, Queue, type Fate, type Waiting } from "./queue.js";
 import type { Settings } from "./settings.js";
 import type { ClientError } from "./types.js";
 
@@ -31,23 +31,40 @@ export class Sending {
   /** Sends a message, or keeps it for the next connection. */
   send(route: string, payload: unknown, connection: Attempt | undefined): void {
     const envelope: Envelope = { type: route, payload };
-    const message = { route, text: JSON.stringify(envelope) };
-    const later = (error: ClientError) => this.#order.later(() => this.#tell(error));
+    this.sendText({ route, text: JSON.stringify(envelope) }, connection);
+  }
+
+  /** The same for one that is JSON already. */
+  sendText(message: Waiting, connection: Attempt | undefined): void {
+    const later = (lose: () => void) => this.#order.later(lose);
     if (!connection?.isOpen) {
-      if (!this.#queue.push(route, message.text)) {
-        later(
-          this.#dropped(message, "QUEUE_FULL", "Too many messages wait for an open connection"),
-        );
+      if (!this.#queue.push(message)) {
+        const why = "Too many messages wait for an open connection";
+        later(() => this.#lose(message, "QUEUE_FULL", why));
       }
       return;
     }
     const limit = Math.max(MAX_IN_SOCKET, this.#settings.maxQueuedBytes);
-    if (this.#isTooLarge(message, connection)) later(this.#tooLarge(message));
+    if (this.#isTooLarge(message, connection)) later(() => this.#tooLarge(message));
     else if (connection.buffered < limit) this.#sendNow(message, connection);
     else {
       const why = "Too many messages wait for a server that reads slowly";
-      later(this.#dropped(message, "QUEUE_FULL", why));
+      later(() => this.#lose(message, "QUEUE_FULL", why));
     }
+  }
+
+  /** Sends a message of our own if there is a connection; nobody is told what becomes of it. */
+  sendOwn(text: string, connection: Attempt | undefined): void {
+    try {
+      if (connection?.isOpen) connection.send(text, "");
+    } catch (error) {
+      console.error("zocket: the WebSocket class failed:", error);
+    }
+  }
+
+  /** Forgets a call that waits. */
+  forget(call: Fate): void {
+    this.#queue.remove(call);
   }
 
   /** A connection begins. */
@@ -62,7 +79,7 @@ export class Sending {
       const current = connection();
       if (!current?.isOpen) return false;
       if (this.#isTooLarge(message, current)) {
-        this.#tell(this.#tooLarge(message));
+        this.#tooLarge(message);
         return true;
       }
       // There is no caller to throw to here, and what could not be sent goes on to wait.
@@ -94,19 +111,21 @@ export class Sending {
     return text.length * 3 > maxPayload && byteLength(text) > maxPayload;
   }
 
-  #tooLarge(message: Waiting): ClientError {
-    return this.#dropped(message, "TOO_LARGE", "The message is larger than the server takes");
+  #tooLarge(message: Waiting): void {
+    this.#lose(message, "TOO_LARGE", "The message is larger than the server takes");
   }
 
-  #dropped(message: Waiting, code: "QUEUE_FULL" | "TOO_LARGE", why: string): ClientError {
-    const { route, text } = message;
+  #lose({ route, text, call }: Waiting, code: "QUEUE_FULL" | "TOO_LARGE", why: string): void {
     if (this.#settings.debug) this.#settings.log(`discards ${described(route, text)}`);
-    return { code, route, message: why };
+    if (call) call.lost(code, why);
+    else this.#tell({ code, route, message: why });
   }
 
-  #sendNow({ route, text }: Waiting, connection: Attempt): void {
+  #sendNow({ route, text, call }: Waiting, connection: Attempt): void {
     if (this.#settings.debug) this.#settings.log(`sends ${described(route, text)}`);
-    connection.send(text, route);
+    // A call that does not make it is told to its caller alone.
+    connection.send(text, call ? "" : route);
+    call?.sent();
     if (text.length > this.#longest.length) this.#longest = { route, length: text.length };
   }
 }

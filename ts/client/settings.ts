@@ -22,6 +22,7 @@ export interface Settings {
   readonly growFactor: number;
   readonly maxRetries: number;
   readonly maxQueuedBytes: number;
+  readonly callTimeout: number;
   /** Whether `log` does anything. */
   readonly debug: boolean;
   /** Writes a line about what happens. Never the URL, as its query holds the headers, and no payload. */
@@ -36,6 +37,7 @@ const NAMES: Record<keyof ClientOptions, true> = {
   reconnectionDelayGrowFactor: true,
   maxRetries: true,
   maxQueuedBytes: true,
+  callTimeout: true,
   heartbeatInterval: true,
   autoConnect: true,
   shouldReconnect: true,
@@ -63,6 +65,9 @@ const ALIASES = {
   reconnectinterval: "minReconnectionDelay",
   growfactor: "reconnectionDelayGrowFactor",
   maxenqueuedmessages: "maxQueuedBytes",
+  acktimeout: "callTimeout",
+  requesttimeout: "callTimeout",
+  timeout: "callTimeout",
   auth: "headers",
   query: "headers",
   params: "headers",
@@ -99,6 +104,7 @@ export function settings(url: string | URL, options: ClientOptions): Settings {
     growFactor: number(options, "reconnectionDelayGrowFactor", 1, 1.3),
     maxRetries: number(options, "maxRetries", 0, Infinity),
     maxQueuedBytes: number(options, "maxQueuedBytes", 0, 1024 * 1024),
+    callTimeout: number(options, "callTimeout", 0, 30_000),
     heartbeatInterval: number(options, "heartbeatInterval", 0, 25_000),
     shouldReconnect: optionalFunction(options.shouldReconnect),
     debug,

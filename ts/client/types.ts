@@ -2,9 +2,10 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { Issue, MessageErrorCode, RefusedPayload } from "../envelope.js";
+import type { CallsAt, SendKey } from "../types/call.js";
 import type { Carried } from "../types/carried.js";
 import type { Jsonify } from "../types/json.js";
-import type { IncomingMessage, MessageDef } from "../types/message.js";
+import type { MessageDef } from "../types/message.js";
 import type { AnyRouter, AnyRoutes, HeadersOf, KeyOf, RoutesOf } from "../types/routes.js";
 import type { Named, PayloadArguments } from "../types/shape.js";
 
@@ -65,6 +66,11 @@ export interface ClientOptions<TRouter = AnyRouter> {
    * @default 1_048_576
    */
   readonly maxQueuedBytes?: number | undefined;
+  /**
+   * The time in ms that a call waits for its answer, or for its next item, from 0. With 0 there is no limit.
+   * @default 30_000
+   */
+  readonly callTimeout?: number | undefined;
   /**
    * Logs attempts, ends, and each message's route and size to `console.debug`. Never logs the URL, headers or payloads.
    * @default false
@@ -146,9 +152,11 @@ export interface ClientError {
   /**
    * The code of a `$error`, or one of the client. `QUEUE_FULL`: too many messages wait, and the client dropped this one.
    * `TOO_LARGE`: the message is larger than the server's `maxPayload`. `LOST`: the connection
-   * ended before the message had left the client. `HEADERS`: the option `headers` failed.
+   * ended before the message had left the client. `HEADERS`: the option `headers` failed. A message that declares
+   * errors may bring its own codes too.
    */
-  readonly code: MessageErrorCode | "QUEUE_FULL" | "TOO_LARGE" | "LOST" | "HEADERS";
+  readonly code:
+    Exclude<MessageErrorCode, "TOO_MANY_CALLS"> | "QUEUE_FULL" | "TOO_LARGE" | "LOST" | "HEADERS";
   /** The wire name of the message, if it had one. */
   readonly route?: string;
   /** The reason, for people. */
@@ -157,6 +165,8 @@ export interface ClientError {
   readonly issues?: readonly Issue[];
   /** The time in ms until the server takes one more message, for `RATE_LIMITED`. */
   readonly retryAfterMs?: number;
+  /** The data of an error that the message declares. */
+  readonly data?: unknown;
   /** What the option `headers` threw, for `HEADERS`. */
   readonly cause?: unknown;
 }
@@ -187,13 +197,21 @@ export type ClientSend<TRouter> = [TRouter] extends [NoRouter]
   : ClientSendAt<RoutesOf<TRouter>>;
 
 type ClientSendAt<TRoute> =
-  TRoute extends IncomingMessage<infer TSchema, unknown>
+  TRoute extends MessageDef<infer TSchema, "in">
     ? (...args: PayloadArguments<Carried<StandardSchemaV1.InferInput<TSchema>>>) => void
     : {
         readonly [
-          TKey in keyof TRoute as Exclude<KeyOf<TKey, TRoute[TKey], "in">, Unroutable>
+          TKey in keyof TRoute as Exclude<SendKey<TKey, TRoute[TKey]>, Unroutable>
         ]: ClientSendAt<TRoute[TKey]>;
       };
+
+/**
+ * The incoming routes with a `reply` or a `stream` as functions: `await call.chat.join(payload)` is the reply. Each returns a
+ * promise that rejects with a `ZocketError`.
+ */
+export type ClientCall<TRouter> = [TRouter] extends [NoRouter]
+  ? RouterIsMissing
+  : CallsAt<RoutesOf<TRouter>, Unroutable>;
 
 /** The outgoing routes as functions: `on.chat.onMessage(listener)` returns a function that ends the subscription. */
 export type ClientOn<TRouter> = [TRouter] extends [NoRouter]
@@ -213,6 +231,11 @@ type ClientOnAt<TRoute> =
 export interface ZocketClient<TRouter> {
   /** Sends messages. While the connection is not open they wait, up to `maxQueuedBytes`, and go out in order. */
   readonly send: ClientSend<TRouter>;
+  /**
+   * Calls the messages that have a `reply` or a `stream`. While the connection is not open they wait with the others. The client never
+   * sends a call twice.
+   */
+  readonly call: ClientCall<TRouter>;
   /** Subscribes to messages. */
   readonly on: ClientOn<TRouter>;
   /** Calls the listener each time the connection opens. Its messages go out before those that wait. */

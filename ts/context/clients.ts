@@ -6,6 +6,30 @@ export interface WaitingMessage {
   readonly value: unknown;
   readonly bytes: number;
   readonly weight: number;
+  /** How it is to be answered, if it is. */
+  readonly call: Answerable | undefined;
+}
+
+/** A message that is to be answered. */
+export interface Answerable {
+  /** The engine's number for it; of a message that is no call, the client's `id`. */
+  readonly number: number;
+}
+
+/** Something that ends early when its client does. */
+export interface Endable {
+  fire(reason: unknown): void;
+}
+
+/** What the calls of one client share, once there was one. An idle client is to cost little, so it is one property. */
+export interface Answers {
+  /** Open calls by their numbers. */
+  readonly open: Map<number, Answerable>;
+  /** Handlers that run and look at their signals. */
+  readonly signals: Set<Endable>;
+  /** Bytes of the items that the client has not acknowledged, and the streams that wait for fewer. */
+  unacknowledged: number;
+  readonly waiting: Set<() => void>;
 }
 
 /** The handler calls of one client whose promises have not settled. */
@@ -48,6 +72,8 @@ export class Client {
   suspended: Suspended | undefined = undefined;
   /** Its handler calls under way. */
   calls: Calls | undefined = undefined;
+  /** Its calls. */
+  answers: Answers | undefined = undefined;
   /** The bytes that all its unfinished messages hold. */
   held = 0;
   /** Whether the engine was told not to read it. */
@@ -58,6 +84,16 @@ export class Client {
     readonly handle: number,
     readonly id: string,
   ) {}
+}
+
+/** The calls of a client. */
+export function answersOf(client: Client): Answers {
+  return (client.answers ??= {
+    open: new Map(),
+    signals: new Set(),
+    unacknowledged: 0,
+    waiting: new Set(),
+  });
 }
 
 /** All clients of one server. */

@@ -4,6 +4,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { isFunction, isSchema, SCHEMA, unexpected } from "../faults/check.js";
 import type { MessageBuilder } from "../types/builder.js";
 import { refuseOtherNameOf, refuseUnknown } from "../unknown-options.js";
+import { ANSWER, answerOf } from "./answer.js";
 import { readSending, refuseSending, SENDING } from "./outgoing.js";
 
 /** The names that other libraries use for the schema of a message, and for how it is sent. */
@@ -14,6 +15,13 @@ const ALIASES = {
   input: "payload",
   output: "payload",
   schema: "payload",
+  error: "errors",
+  failures: "errors",
+  response: "reply",
+  result: "reply",
+  returns: "reply",
+  items: "stream",
+  yields: "stream",
   backpressure: "slowClient",
   policy: "slowClient",
   compression: "compress",
@@ -29,9 +37,10 @@ export function builder(middlewares: readonly AnyMiddleware[]): MessageBuilder {
       const place = "zo.message.incoming";
       const fields = fieldsOf(place, definition);
       const payload = payloadOf(place, fields);
+      const answer = answerOf(`${place}: `, fields);
       refuseSending(`${place}: `, fields);
-      refuseUnknown(`${place}: `, fields, ["payload"], ALIASES, SENDING);
-      return { payload, _direction: "in", _middlewares: [...middlewares] };
+      refuseUnknown(`${place}: `, fields, ["payload", ...ANSWER], ALIASES, SENDING);
+      return { payload, _direction: "in", ...answer, _middlewares: [...middlewares] };
     },
     outgoing(definition: unknown) {
       const place = "zo.message.outgoing";

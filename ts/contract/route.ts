@@ -2,6 +2,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import { isFunction, isPlainObject, isSchema, SCHEMA, unexpected } from "../faults/check.js";
+import { answerOf, type Answer } from "./answer.js";
 import { readSending, refuseSending, type Sending } from "./outgoing.js";
 
 /** A value of a user, before it is checked. */
@@ -17,6 +18,7 @@ export type Place =
       readonly schema: StandardSchemaV1;
       /** A copy, so that what users do to the definition later changes nothing. */
       readonly middlewares: readonly Middleware[];
+      readonly answer: Answer;
     }
   | { readonly kind: "outgoing"; readonly sending: Sending }
   | { readonly kind: "group"; readonly routes: object };
@@ -51,5 +53,11 @@ function readMessage(place: string, definition: Unchecked, direction: string): P
   if (!middlewares?.every(isFunction)) {
     throw unexpected(`${place}._middlewares`, "an array of functions", found);
   }
-  return { kind: "incoming", schema, middlewares: middlewares as unknown[] as Middleware[] };
+  const answer = answerOf(`${place}.`, definition);
+  return {
+    kind: "incoming",
+    schema,
+    answer,
+    middlewares: middlewares as unknown[] as Middleware[],
+  };
 }

@@ -60,12 +60,12 @@ class Walk {
       }
       this.#countMessage();
       if (found.kind === "incoming") {
-        const { schema, middlewares } = found;
+        const { schema, middlewares, answer } = found;
         if (handler === undefined) continue;
         if (!isFunction(handler)) {
           throw unexpected(placeOf("handlers", name), "a handler (a function)", handler);
         }
-        this.incoming.push({ name, schema, middlewares, handler: handler as never });
+        this.incoming.push({ name, schema, ...answer, middlewares, handler: handler as never });
       } else {
         if (handler !== undefined) {
           const rule = "is an outgoing route; only incoming routes have handlers";

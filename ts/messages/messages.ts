@@ -2,20 +2,23 @@
 // While a schema or middleware is pending, or the handlers reach their limit, the client's later messages wait.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
-import { BAD, MAX_ISSUES_AND_ROUTE } from "../border/codes.js";
-import { badText } from "../border/native.js";
+import { MESSAGE } from "../border/codes.js";
 import type { Client, Suspended, WaitingMessage } from "../context/clients.js";
 import { extendedContext, freshContext, type Context } from "../context/context.js";
 import type { Outlet } from "../context/send.js";
 import { isObject, isThenable } from "../faults/check.js";
-import { payloadIssues } from "../faults/issues.js";
-import { ClientFault, type Faults } from "../faults/report.js";
 import { issuesOf } from "../faults/schema.js";
 import type { IncomingRoute } from "../types/routes.js";
 import type { Scope } from "../user-code/scope.js";
 import type { Turn } from "../user-code/turn.js";
+import { Call, type Calls } from "./calls.js";
+import type { Handling } from "./handling.js";
 import { heldSize, type Held } from "./held.js";
 import type { InFlight } from "./in-flight.js";
+import type { Refusals } from "./refusals.js";
+import { routesOf, type Route } from "./route.js";
+
+const { BARE, BITS, NUMBERED } = MESSAGE;
 
 /** When more messages or bytes of JSON than this wait behind a pending one, the engine stops reading the client. */
 const MAX_WAITING = 64;
@@ -24,47 +27,42 @@ const MAX_WAITING_BYTES = 256 * 1024;
 /** A schema or middleware that is not done yet; never rejects. */
 type Pending = Promise<void> | undefined;
 
-/** An incoming route as every message of it needs it. */
-interface Route {
-  readonly name: string;
-  readonly number: number;
-  readonly schema: StandardSchemaV1["~standard"];
-  readonly middlewares: IncomingRoute["middlewares"];
-  readonly handler: IncomingRoute["handler"];
-}
-
 /** The parts that messages need on their way. */
 export interface Parts {
   readonly outlet: Outlet;
-  readonly faults: Faults;
   readonly scope: Scope;
   readonly held: Held;
   readonly inFlight: InFlight;
   readonly turn: Turn;
+  readonly calls: Calls;
+  readonly refusals: Refusals;
+  readonly handling: Handling;
 }
 
 /** Takes the messages of all clients to their handlers. */
 export class Messages {
   readonly #routes: readonly Route[];
   readonly #outlet: Outlet;
-  readonly #faults: Faults;
   readonly #scope: Scope;
   readonly #held: Held;
   readonly #inFlight: InFlight;
   readonly #turn: Turn;
+  readonly #calls: Calls;
+  readonly #refusals: Refusals;
+  readonly #handling: Handling;
   #isRefusing = false;
   #refused = 0;
 
   constructor(incoming: readonly IncomingRoute[], parts: Parts) {
-    this.#routes = incoming.map(({ name, schema, middlewares, handler }, number) => {
-      return { name, number, schema: schema["~standard"], middlewares, handler };
-    });
+    this.#routes = routesOf(incoming);
     this.#outlet = parts.outlet;
-    this.#faults = parts.faults;
     this.#scope = parts.scope;
     this.#held = parts.held;
     this.#inFlight = parts.inFlight;
     this.#turn = parts.turn;
+    this.#calls = parts.calls;
+    this.#refusals = parts.refusals;
+    this.#handling = parts.handling;
   }
 
   /** From now on messages are dropped that have not begun their handlers. */
@@ -83,18 +81,26 @@ export class Messages {
       this.#refused += 1;
       return;
     }
+    let call: Call | undefined;
+    let json = value;
+    if ((code & NUMBERED) !== 0) {
+      const [number, payload] = value as readonly [number: number, payload?: unknown];
+      const isCall = this.#routes[code >> BITS]?.isCall;
+      call = isCall ? this.#calls.open(client, number) : new Call(number, false);
+      json = payload;
+    }
     let { waiting } = client;
     if (waiting === undefined) {
-      const full = client.calls && this.#inFlight.full(client, bytes);
-      if (full === undefined) {
-        const pending = this.#start(client, code, value, bytes, weight);
+      const full = client.calls && !call?.isCall && this.#inFlight.full(client, bytes);
+      if (!full) {
+        const pending = this.#start(client, code, json, bytes, weight, call);
         if (pending) void this.#hold(client, pending, heldSize(bytes, weight));
         return;
       }
       void this.#hold(client, full, 0);
       waiting = client.waiting as WaitingMessage[] | undefined;
     }
-    waiting?.push({ code, value, bytes, weight });
+    waiting?.push({ code, value: json, bytes, weight, call });
     const size = heldSize(bytes, weight);
     client.waitingBytes += bytes;
     client.waitingHeld += size;
@@ -116,7 +122,8 @@ export class Messages {
     while (client.phase === "open") {
       const message = waiting[0];
       if (message === undefined) break;
-      const full = this.#inFlight.full(client, message.bytes);
+      const call = message.call as Call | undefined;
+      const full = call?.isCall ? undefined : this.#inFlight.full(client, message.bytes);
       if (full) {
         await full;
         continue;
@@ -136,25 +143,34 @@ export class Messages {
         client.paused = false;
         this.#outlet.commands.resume(client.handle);
       }
-      const pending = this.#scope.run(this.#start, this, client, code, value, bytes, weight);
+      const pending = this.#scope.run(this.#start, this, client, code, value, bytes, weight, call);
       if (pending) await pending;
       this.#held.release(client, size);
     }
     client.waiting = undefined;
   }
 
-  #start(client: Client, code: number, value: unknown, bytes: number, weight: number): Pending {
-    const route = this.#routes[code >> 1];
-    if (route === undefined) return undefined;
+  #start(
+    client: Client,
+    code: number,
+    value: unknown,
+    bytes: number,
+    weight: number,
+    call: Call | undefined,
+  ): Pending {
+    const route = this.#routes[code >> BITS];
+    if (route === undefined || call?.isAborted) return undefined;
     let result: unknown;
     try {
-      result = route.schema.validate((code & 1) === 1 ? undefined : value);
-      if (isThenable(result)) return this.#validateLater(client, route, bytes, weight, result);
+      result = route.schema.validate((code & BARE) === 0 ? value : undefined);
+      if (isThenable(result)) {
+        return this.#validateLater(client, route, bytes, weight, call, result);
+      }
     } catch (error) {
-      this.#schemaThrew(client, route, error);
+      this.#refusals.schemaThrew(client, route, call, error);
       return undefined;
     }
-    return this.#validated(client, route, bytes, weight, result);
+    return this.#validated(client, route, bytes, weight, call, result);
   }
 
   async #validateLater(
@@ -162,18 +178,19 @@ export class Messages {
     route: Route,
     bytes: number,
     weight: number,
+    call: Call | undefined,
     pending: PromiseLike<unknown>,
   ): Promise<void> {
     let result: unknown;
     try {
       result = await this.#scope.later(pending);
     } catch (error) {
-      this.#schemaThrew(client, route, error);
+      this.#refusals.schemaThrew(client, route, call, error);
       return;
     }
     for (let turn = this.#turn.next(false); turn; turn = this.#turn.next(true)) await turn;
-    if (client.phase !== "open") return;
-    const next = this.#validated(client, route, bytes, weight, result);
+    if (client.phase !== "open" || call?.isAborted) return;
+    const next = this.#validated(client, route, bytes, weight, call, result);
     if (next) await next;
   }
 
@@ -182,6 +199,7 @@ export class Messages {
     route: Route,
     bytes: number,
     weight: number,
+    call: Call | undefined,
     result: unknown,
   ): Pending {
     let issues: readonly unknown[] | undefined;
@@ -190,11 +208,11 @@ export class Messages {
       issues = issuesOf(result);
       if (issues === undefined) payload = (result as StandardSchemaV1.SuccessResult<unknown>).value;
     } catch (error) {
-      this.#schemaThrew(client, route, error);
+      this.#refusals.schemaThrew(client, route, call, error);
       return undefined;
     }
     if (issues) {
-      this.#invalid(client, route, issues);
+      this.#refusals.invalid(client, route, call, issues);
       return undefined;
     }
     let ctx: Context;
@@ -202,10 +220,10 @@ export class Messages {
       ctx = freshContext(client, this.#outlet);
     } catch (error) {
       // A getter of the user context threw.
-      this.#handlerThrew(client, route, error);
+      this.#refusals.handlerThrew(client, route, call, error);
       return undefined;
     }
-    return this.#advance(client, route, bytes, weight, payload, ctx, 0);
+    return this.#advance(client, route, bytes, weight, call, payload, ctx, 0);
   }
 
   /** Runs the middlewares from `step` on, and the handler. */
@@ -214,6 +232,7 @@ export class Messages {
     route: Route,
     bytes: number,
     weight: number,
+    call: Call | undefined,
     payload: unknown,
     ctx: Context,
     step: number,
@@ -227,15 +246,24 @@ export class Messages {
         const additions = middleware({ ctx: extended, payload });
         if (isThenable(additions)) {
           const suspended = (client.suspended = { payload, ctx: extended });
-          return this.#advanceLater(client, route, bytes, weight, suspended, next + 1, additions);
+          return this.#advanceLater(
+            client,
+            route,
+            bytes,
+            weight,
+            call,
+            suspended,
+            next + 1,
+            additions,
+          );
         }
         extended = this.#extended(client, extended, additions);
       } catch (error) {
-        this.#rejected(client, route, error);
+        this.#refusals.rejected(client, route, call, error);
         return undefined;
       }
     }
-    this.#handle(client, route, bytes, weight, payload, extended);
+    this.#handling.handle(client, route, bytes, weight, call, payload, extended);
     return undefined;
   }
 
@@ -245,6 +273,7 @@ export class Messages {
     route: Route,
     bytes: number,
     weight: number,
+    call: Call | undefined,
     suspended: Suspended,
     step: number,
     pending: PromiseLike<unknown>,
@@ -254,95 +283,26 @@ export class Messages {
       additions = await this.#scope.later(pending);
     } catch (error) {
       client.suspended = undefined;
-      this.#rejected(client, route, error);
+      this.#refusals.rejected(client, route, call, error);
       return;
     }
     for (let turn = this.#turn.next(false); turn; turn = this.#turn.next(true)) await turn;
     if (client.phase !== "open") return;
     client.suspended = undefined;
+    if (call?.isAborted) return;
     let extended: Context;
     try {
       extended = this.#extended(client, suspended.ctx as Context, additions);
     } catch (error) {
-      this.#rejected(client, route, error);
+      this.#refusals.rejected(client, route, call, error);
       return;
     }
-    const next = this.#advance(client, route, bytes, weight, suspended.payload, extended, step);
+    const { payload } = suspended;
+    const next = this.#advance(client, route, bytes, weight, call, payload, extended, step);
     if (next) await next;
   }
 
   #extended(client: Client, ctx: Context, additions: unknown): Context {
     return isObject(additions) ? extendedContext(ctx, additions, client, this.#outlet) : ctx;
-  }
-
-  #handle(
-    client: Client,
-    route: Route,
-    bytes: number,
-    weight: number,
-    payload: unknown,
-    ctx: Context,
-  ): void {
-    const { handler } = route;
-    try {
-      const result = handler({ payload, ctx });
-      if (isThenable(result)) {
-        this.#turn.count();
-        void this.#follow(client, route, bytes, weight, result);
-      }
-    } catch (error) {
-      this.#handlerThrew(client, route, error);
-    }
-  }
-
-  /** Does not wait for a handler's promise, up to the bound of pending calls. It only reports a rejection. */
-  async #follow(
-    client: Client,
-    route: Route,
-    bytes: number,
-    weight: number,
-    result: PromiseLike<unknown>,
-  ): Promise<void> {
-    const size = heldSize(bytes, weight);
-    const calls = this.#inFlight.started(client, bytes, size);
-    try {
-      await this.#scope.later(result);
-    } catch (error) {
-      this.#handlerThrew(client, route, error);
-    }
-    this.#inFlight.settled(client, calls, bytes, size);
-  }
-
-  #invalid(client: Client, route: Route, issues: readonly unknown[]): void {
-    this.#reply(client, BAD.INVALID_PAYLOAD, route, issues);
-    const fault = () => new ClientFault(badText(BAD.INVALID_PAYLOAD), issues);
-    this.#faults.reportClient(fault, "INVALID_PAYLOAD", client.id, route.name);
-  }
-
-  #schemaThrew(client: Client, route: Route, error: unknown): void {
-    this.#reply(client, BAD.INVALID_PAYLOAD, route);
-    this.#faults.report(error, "INVALID_PAYLOAD", client.id, route.name);
-  }
-
-  #rejected(client: Client, route: Route, error: unknown): void {
-    this.#reply(client, BAD.REJECTED, route);
-    this.#faults.reportClient(() => error, "REJECTED", client.id, route.name);
-  }
-
-  #handlerThrew(client: Client, route: Route, error: unknown): void {
-    this.#reply(client, BAD.HANDLER_ERROR, route);
-    this.#faults.report(error, "HANDLER_ERROR", client.id, route.name);
-  }
-
-  /** Has the engine send a `$error`, unless the client is gone. */
-  #reply(client: Client, code: number, route: Route, issues?: readonly unknown[]): void {
-    if (client.phase !== "open") return;
-    const { commands } = this.#outlet;
-    if (issues === undefined) {
-      commands.error(client.handle, code, route.number);
-      return;
-    }
-    const room = MAX_ISSUES_AND_ROUTE - Buffer.byteLength(JSON.stringify(route.name));
-    commands.error(client.handle, code, route.number, payloadIssues(issues, room));
   }
 }

@@ -10,6 +10,7 @@ import type { Upgrade } from "../connections/upgrade.js";
 import type { Client, Clients } from "../context/clients.js";
 import type { ErrorCode } from "../faults/codes.js";
 import { ClientFault, type Faults } from "../faults/report.js";
+import type { Calls } from "../messages/calls.js";
 import type { Held } from "../messages/held.js";
 import type { Messages } from "../messages/messages.js";
 import type { Scope } from "../user-code/scope.js";
@@ -22,6 +23,7 @@ const { BYTES, CODE, FIRST, HANDLE, MORE, WEIGHT, WORDS } = HEAD;
 export interface Parts {
   readonly handOver: HandOver;
   readonly clients: Clients;
+  readonly calls: Calls;
   readonly commands: Commands;
   readonly admissions: Admissions;
   readonly messages: Messages;
@@ -163,7 +165,7 @@ export class Dispatch {
 
   /** Everything but messages. */
   #rare(handle: number, code: number, value: unknown, shards: number): void {
-    const { clients, admissions, commands, faults, stop, turn } = this.#parts;
+    const { clients, admissions, calls, commands, faults, stop, turn } = this.#parts;
     switch (code) {
       case EVENT.UPGRADE: {
         const request = value as Upgrade;
@@ -175,6 +177,17 @@ export class Dispatch {
         const client = clients.at(handle);
         if (client) this.#end(client, value === 1);
         commands.release(handle);
+        break;
+      }
+      case EVENT.ABORT: {
+        const client = clients.at(handle);
+        if (client) calls.abort(client, value as number);
+        break;
+      }
+      case EVENT.MORE: {
+        const client = clients.at(handle);
+        const [number, items] = value as readonly [number: number, items: number];
+        if (client) calls.more(client, number, items);
         break;
       }
       case EVENT.BAD: {
@@ -202,9 +215,10 @@ export class Dispatch {
   }
 
   #end(client: Client, opened: boolean): void {
-    const { clients, disconnects, held } = this.#parts;
+    const { calls, clients, disconnects, held } = this.#parts;
     const admitted = client.phase === "open";
     clients.end(client);
+    calls.ended(client);
     held.end(client);
     if (opened) this.#ended += 1;
     if (admitted) disconnects.run(client);

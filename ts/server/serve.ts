@@ -1,16 +1,26 @@
 // Puts the parts together around a listening engine, and returns their public face.
 import { Commands } from "../border/commands.js";
 import { HandOver } from "../border/hand-over.js";
-import { setTls, type Native, type NativeMetrics, type StartNative } from "../border/native.js";
+import {
+  setTls,
+  type Native,
+  type NativeIncoming,
+  type NativeMetrics,
+  type StartNative,
+} from "../border/native.js";
 import { Admissions } from "../connections/admissions.js";
 import { Disconnects } from "../connections/disconnects.js";
 import { Clients } from "../context/clients.js";
 import { Outlet } from "../context/send.js";
 import { Faults } from "../faults/report.js";
+import { Calls } from "../messages/calls.js";
+import { Handling } from "../messages/handling.js";
 import { Held } from "../messages/held.js";
 import { InFlight } from "../messages/in-flight.js";
 import { Messages } from "../messages/messages.js";
-import type { AnyRoutes } from "../types/routes.js";
+import { Refusals } from "../messages/refusals.js";
+import { codesOf } from "../messages/route.js";
+import type { AnyRoutes, IncomingRoute } from "../types/routes.js";
 import { Scope } from "../user-code/scope.js";
 import { Turn } from "../user-code/turn.js";
 import { callbacksOf, endingOf, ownOptions, tableOf, type From } from "./arguments.js";
@@ -54,7 +64,11 @@ export function serve(
   const outlet = new Outlet(commands, clients, names, inProduction ? undefined : sentEarly);
   const held = new Held(clients, commands, faults, scope);
   const inFlight = new InFlight(held, faults);
-  const messages = new Messages(incoming, { outlet, faults, scope, held, inFlight, turn });
+  const calls = new Calls(commands);
+  const refusals = new Refusals(commands, calls, faults);
+  const answering = { scope, held, inFlight, turn, calls, refusals };
+  const handling = new Handling(answering);
+  const messages = new Messages(incoming, { ...answering, outlet, handling });
   const disconnects = new Disconnects(onDisconnect, faults, scope, turn);
   const gate = { allowedOrigins, headersSchema, onConnect };
   const admissions = new Admissions(gate, clients, commands, faults, disconnects, scope);
@@ -64,6 +78,7 @@ export function serve(
     ...users,
     handOver,
     clients,
+    calls,
     commands,
     faults,
     held,
@@ -72,8 +87,7 @@ export function serve(
   });
 
   // Last, so that nothing listens if anything above throws.
-  const incomingNames = incoming.map(({ name }) => name);
-  const native = start(options as object, incomingNames, [...outgoing], () => {
+  const native = start(options as object, incoming.map(answersOf), [...outgoing], () => {
     if (running) dispatch.ring(running);
   });
   running = native;
@@ -82,6 +96,7 @@ export function serve(
   outlet.maxRooms = native.maxRoomsPerClient;
   inFlight.maxCalls = native.maxHandlersInFlight;
   inFlight.maxBytes = native.maxPayload;
+  handling.maxUnacknowledged = native.maxBackpressure / 2;
 
   const isGuest = from.server !== undefined || from.noServer === true;
   const hold = new Hold(native, !isGuest);
@@ -134,6 +149,12 @@ export function serve(
       entrance.handle(request, socket, head);
     },
   };
+}
+
+/** What the engine knows of how a route's messages are answered. */
+function answersOf({ name, reply, stream, errors }: IncomingRoute): NativeIncoming {
+  const answers = stream ? "stream" : reply ? "reply" : "none";
+  return { name, answers, errors: [...codesOf(errors)] };
 }
 
 /** Where clients reach the server. */

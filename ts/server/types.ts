@@ -217,6 +217,13 @@ export interface ServerOptions {
    */
   readonly maxHandlersInFlight?: number | undefined;
   /**
+   * How many calls of one client may be open: messages with a `reply` or a `stream` whose handlers have not settled. The server refuses
+   * a further one with the code `TOO_MANY_CALLS`. It also refuses one if the payloads of the client's open calls would have more than
+   * `maxPayload` bytes of JSON together. Calls do not count for `maxHandlersInFlight`.
+   * @default 256
+   */
+  readonly maxCallsPerClient?: number | undefined;
+  /**
    * How many rooms one client may be in, 1 to 16,777,216. A further `join` throws with the code `TOO_MANY_ROOMS`. It also
    * throws if the names of the client's rooms would have more than 1 MiB together, whatever this option is.
    * @default 1_000

@@ -2,7 +2,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { ZocketContext } from "./context.js";
-import type { IncomingMessage, OutgoingMessage } from "./message.js";
+import type { ErrorSchemas, IncomingMessage, OutgoingMessage } from "./message.js";
 import type { AnyRoutes } from "./routes.js";
 import type { Added, Merge, Named } from "./shape.js";
 
@@ -38,10 +38,24 @@ type TakenText<TName extends string> =
 
 /** Makes message definitions. You may take its functions off it, as in `const { incoming } = zo.message`. */
 export interface MessageBuilder<TUserContext = {}, TAdditions = {}> {
-  /** Defines a message that clients send. Throws a `TypeError` if `payload` is not a Standard Schema. */
-  readonly incoming: <TSchema extends StandardSchemaV1>(definition: {
+  /**
+   * Defines a message that clients send. With `reply` or `stream` it is a call, which the handler answers. Throws a `TypeError`
+   * if `payload`, `reply`, `stream` or one of `errors` is not a Standard Schema.
+   */
+  readonly incoming: <
+    TSchema extends StandardSchemaV1,
+    TReply extends StandardSchemaV1 | undefined = undefined,
+    TStream extends StandardSchemaV1 | undefined = undefined,
+    const TErrors extends ErrorSchemas | undefined = undefined,
+  >(definition: {
     readonly payload: TSchema;
-  }) => IncomingMessage<TSchema, TAdditions>;
+    /** The schema of what the handler returns. The client gets what the schema makes of it. */
+    readonly reply?: TReply;
+    /** The schema of what the handler, a generator, yields. */
+    readonly stream?: TStream;
+    /** The errors that the handler may answer with: the schema of each one's `data`, under its code. */
+    readonly errors?: TErrors;
+  }) => IncomingMessage<TSchema, TAdditions, TReply, TStream, TErrors>;
   /**
    * Defines a message that the server sends. Throws a `TypeError` if `payload` is not a Standard Schema, or if
    * `slowClient` or `compress` is wrong.

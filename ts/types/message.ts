@@ -15,13 +15,41 @@ export interface MessageDef<
   readonly _direction: TDirection;
 }
 
-/** The definition of a message that clients send. `TAdditions` is what its middlewares add to the context. */
+/** The errors that a handler may answer with: the schema of each one's `data`, under its code. */
+export interface ErrorSchemas {
+  readonly [code: string]: StandardSchemaV1;
+}
+
+/**
+ * The definition of a message that clients send. `TAdditions` is what its middlewares add to the context. A message with a
+ * `reply` or a `stream` is a call: its handler answers it.
+ */
 export interface IncomingMessage<
   TSchema extends StandardSchemaV1 = StandardSchemaV1,
   TAdditions = unknown,
+  TReply extends StandardSchemaV1 | undefined = undefined,
+  TStream extends StandardSchemaV1 | undefined = undefined,
+  TErrors extends ErrorSchemas | undefined = undefined,
 > extends MessageDef<TSchema, "in"> {
+  /** The schema of what the handler returns. */
+  readonly reply?: TReply;
+  /** The schema of what the handler yields. */
+  readonly stream?: TStream;
+  /** The errors that the handler may answer with. */
+  readonly errors?: TErrors;
+  /** @internal The three types. There is no such value; of an optional property alone TypeScript could not tell that it is missing. */
+  readonly _answer?: readonly [TReply, TStream, TErrors];
   /** The middlewares that run before the handler, in order. */
   readonly _middlewares: Middlewares<TAdditions>;
+}
+
+/**
+ * The definition of any message that clients send. It says nothing of answers: TypeScript would infer them from here for a message that is
+ * defined in the middle of a router.
+ */
+export interface AnyIncomingMessage extends MessageDef<StandardSchemaV1, "in"> {
+  /** The middlewares that run before the handler, in order. */
+  readonly _middlewares: Middlewares<unknown>;
 }
 
 /** The definition of a message that the server sends. */
@@ -35,7 +63,7 @@ export interface OutgoingMessage<
 }
 
 /** Any message definition. */
-export type AnyMessage = IncomingMessage | OutgoingMessage;
+export type AnyMessage = AnyIncomingMessage | OutgoingMessage;
 
 declare const additions: unique symbol;
 

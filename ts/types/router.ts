@@ -1,8 +1,9 @@
 // Handlers, and the router made of them and of routes.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
+import type { Declared, Fail, HandlerResult, Signal } from "./call.js";
 import type { ZocketContext } from "./context.js";
-import type { IncomingMessage } from "./message.js";
+import type { AnyIncomingMessage, IncomingMessage } from "./message.js";
 import type { AnyRoutes, KeyOf, RouteTable } from "./routes.js";
 import type { Added, Merge } from "./shape.js";
 
@@ -24,12 +25,21 @@ export interface AppRouter<
  * Handles one incoming message. The server does not wait for its promise before it handles the next message. If it throws or
  * rejects, `onError` gets the error, and the client gets a `$error` with `HANDLER_ERROR`.
  */
-export type HandlerFn<TPayload = unknown, TContext = ZocketContext> = (message: {
+export type HandlerFn<
+  TPayload = unknown,
+  TContext = ZocketContext,
+  TResult = void | Promise<void>,
+  TErrors = {},
+> = (message: {
   /** The payload, as the schema returned it. */
   readonly payload: TPayload;
   /** The client's context. Each message gets a fresh copy. */
   readonly ctx: TContext;
-}) => void | Promise<void>;
+  /** Fires when the caller aborts the call, or the connection ends, before the handler has settled. */
+  readonly signal: Signal;
+  /** Makes one of the declared errors, to be thrown. */
+  readonly fail: Fail<TErrors>;
+}) => TResult;
 
 /** The handlers of the incoming routes, in the shape of the routes. You may leave some out. */
 export type Handlers<TRoutes, TUserContext = {}> = string extends keyof TRoutes
@@ -39,12 +49,33 @@ export type Handlers<TRoutes, TUserContext = {}> = string extends keyof TRoutes
         HandlersAt<TRoutes[TKey], TUserContext, TRoutes> | undefined;
     };
 
-/** The type of the handlers in the place of `TRoute` in the routes. */
+/** The same with none left out. */
+export type AllHandlers<TRoutes, TUserContext = {}> = AllAt<TRoutes, TUserContext, TRoutes>;
+
+type AllAt<TRoute, TUserContext, TRoutes> = TRoute extends AnyIncomingMessage
+  ? HandlersAt<TRoute, TUserContext, TRoutes>
+  : {
+      readonly [TKey in keyof TRoute as KeyOf<TKey, TRoute[TKey], "in">]: AllAt<
+        TRoute[TKey],
+        TUserContext,
+        TRoutes
+      >;
+    };
+
+/** What stands in the handlers where `TRoute` stands in the routes. */
 type HandlersAt<TRoute, TUserContext, TRoutes> =
-  TRoute extends IncomingMessage<infer TSchema, infer TAdditions>
+  TRoute extends IncomingMessage<
+    infer TSchema,
+    infer TAdditions,
+    infer TReply,
+    infer TStream,
+    infer TErrors
+  >
     ? HandlerFn<
         StandardSchemaV1.InferOutput<TSchema>,
-        ZocketContext<Merge<Added<TUserContext>, TAdditions>, TRoutes>
+        ZocketContext<Merge<Added<TUserContext>, TAdditions>, TRoutes>,
+        HandlerResult<TReply, TStream>,
+        Declared<TErrors>
       >
     : {
         readonly [TKey in keyof TRoute as KeyOf<TKey, TRoute[TKey], "in">]?:

@@ -1,7 +1,7 @@
 // Routes: message definitions under their names, and types that follow from them.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
-import type { AnyMessage, Direction, OutgoingMessage } from "./message.js";
+import type { AnyMessage, Direction, ErrorSchemas, OutgoingMessage } from "./message.js";
 
 /** Message definitions under their names, nested. */
 export interface AnyRoutes {
@@ -51,6 +51,9 @@ export interface OutgoingRoute {
 export interface IncomingRoute {
   readonly name: string;
   readonly schema: StandardSchemaV1;
+  readonly reply?: StandardSchemaV1;
+  readonly stream?: StandardSchemaV1;
+  readonly errors?: ErrorSchemas;
   readonly middlewares: readonly ((message: { ctx: object; payload: unknown }) => unknown)[];
   readonly handler: (message: { payload: unknown; ctx: object }) => unknown;
 }

@@ -1,0 +1,124 @@
+// What a handler is called with: payload and context, and on demand the signal and `fail`.
+import { answersOf, type Client } from "../context/clients.js";
+import { quote } from "../faults/check.js";
+import type { ErrorSchemas } from "../types/message.js";
+import { ZocketError } from "../zocket-error.js";
+
+/** Why a signal fires when its client is gone. */
+export function disconnected(): ZocketError {
+  const message = "the connection of the client ended";
+  return new ZocketError({ code: "DISCONNECTED", route: "", message });
+}
+
+/** What a handler needs to know of its route. */
+export interface Failing {
+  readonly name: string;
+  readonly errors?: ErrorSchemas | undefined;
+}
+
+/** Errors that `fail` made. Only those are answers. */
+const made = new WeakSet<object>();
+
+/** Whether the error is one that a handler of this route may answer with. */
+export function isDeclared(error: unknown, { errors }: Failing): error is ZocketError {
+  return made.has(error as object) && Object.hasOwn(errors ?? {}, (error as ZocketError).code);
+}
+
+/** The run of one handler, and its signal. It does not hold the payload: a handler that never settles may have let go of that. */
+export class Run {
+  readonly #client: Client;
+  #controller: AbortController | undefined = undefined;
+  #isOver = false;
+  /** Why it fired, once it did. */
+  #reason: unknown = undefined;
+
+  constructor(client: Client) {
+    this.#client = client;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      const isGone = !this.#isOver && this.#client.phase === "gone";
+      if (this.#reason !== undefined || isGone) this.fire((this.#reason ??= disconnected()));
+      else if (!this.#isOver) answersOf(this.#client).signals.add(this);
+    }
+    return this.#controller.signal;
+  }
+
+  /** Whether the error is what its signal fired with. */
+  isReason(error: unknown): boolean {
+    return this.#reason !== undefined && this.#reason === error;
+  }
+
+  /** Fires the signal, if somebody has looked at it. */
+  fire(reason: unknown): void {
+    this.settled();
+    this.#reason = reason;
+    this.#controller?.abort(reason);
+  }
+
+  /** From now on the signal does not fire. */
+  settled(): void {
+    this.#isOver = true;
+    if (this.#controller) this.#client.answers?.signals.delete(this);
+  }
+}
+
+/** The argument of a handler. Its signal is made when it is read: most handlers never do. */
+export class Delivery {
+  readonly payload: unknown;
+  readonly ctx: object;
+  /** Makes a declared error. */
+  readonly fail: Fail;
+  readonly #client: Client;
+  /** Made when somebody needs it; `null` if the handler has settled before. */
+  #run: Run | undefined | null;
+
+  constructor(payload: unknown, ctx: object, fail: Fail, client: Client, run: Run | undefined) {
+    this.payload = payload;
+    this.ctx = ctx;
+    this.fail = fail;
+    this.#client = client;
+    this.#run = run;
+  }
+
+  /** Fires when the call is aborted, or the connection ends, before the handler has settled. */
+  get signal(): AbortSignal {
+    return Delivery.runOf(this).signal;
+  }
+
+  /** Its run, for those that outlive it. */
+  static runOf(delivery: Delivery): Run {
+    const run = delivery.#run;
+    if (run) return run;
+    const made = (delivery.#run = new Run(delivery.#client));
+    if (run === null) made.settled();
+    return made;
+  }
+
+  /** The handler has settled. */
+  static settled(delivery: Delivery): void {
+    if (delivery.#run) delivery.#run.settled();
+    else delivery.#run = null;
+  }
+}
+
+/** Makes a declared error. */
+export type Fail = (code: string, data?: unknown) => ZocketError;
+
+/** The `fail` of a route. */
+export function failOf({ name, errors }: Failing): Fail {
+  return (code, data) => {
+    if (!Object.hasOwn(errors ?? {}, code)) {
+      const known = Object.keys(errors ?? {}).map(quote);
+      const expected = known.join(", ") || "no code";
+      const place = `fail of ${quote(name)}`;
+      throw new TypeError(`${place}: expected ${expected}, got ${quote(String(code))}`);
+    }
+    const message = `the handler answered with ${code}`;
+    const error = new ZocketError({ code, route: name, message, data });
+    made.add(error);
+    return error;
+  };
+}

@@ -1,0 +1,233 @@
+// A message at its handler, and what becomes of what the handler returns, yields or throws.
+import { ANSWER } from "../border/codes.js";
+import { serialise, type Payload } from "../border/payload.js";
+import { answersOf, type Client } from "../context/clients.js";
+import type { Context } from "../context/context.js";
+import { isThenable } from "../faults/check.js";
+import { issuesOf } from "../faults/schema.js";
+import type { Scope } from "../user-code/scope.js";
+import type { Turn } from "../user-code/turn.js";
+import type { Call, Calls } from "./calls.js";
+import { Delivery, isDeclared, Run } from "./delivery.js";
+import { heldSize, type Held } from "./held.js";
+import type { InFlight } from "./in-flight.js";
+import type { Refusals } from "./refusals.js";
+import type { Route } from "./route.js";
+import { isSource, Stream, type Sink, type Source } from "./stream.js";
+
+/** Bytes of an item's frame beside its payload, about. */
+const ITEM_FRAME = 48;
+
+/** What handlers need. */
+export interface HandlingParts {
+  readonly scope: Scope;
+  readonly turn: Turn;
+  readonly held: Held;
+  readonly inFlight: InFlight;
+  readonly calls: Calls;
+  readonly refusals: Refusals;
+}
+
+/** One message that its handler has. It holds nothing of the payload and the context, which a handler may let go of. */
+interface Handled {
+  readonly client: Client;
+  readonly route: Route;
+  readonly call: Call | undefined;
+  readonly run: Run;
+}
+
+/** Calls the handlers of all clients. */
+export class Handling {
+  readonly #parts: HandlingParts;
+  /** The bytes of items that one client need not have acknowledged; the engine tells once it has read the options. */
+  maxUnacknowledged = Infinity;
+
+  constructor(parts: HandlingParts) {
+    this.#parts = parts;
+  }
+
+  /** Calls the handler. `bytes` and `weight` are those of the message. */
+  handle(
+    client: Client,
+    route: Route,
+    bytes: number,
+    weight: number,
+    call: Call | undefined,
+    payload: unknown,
+    ctx: Context,
+  ): void {
+    const run = call && (call.run = new Run(client));
+    const delivery = new Delivery(payload, ctx, route.fail, client, run);
+    const { handler } = route;
+    try {
+      const result = handler(delivery);
+      if (isThenable(result)) {
+        this.#parts.turn.count();
+        const handled = { client, route, call, run: Delivery.runOf(delivery) };
+        void this.#follow(handled, bytes, weight, result);
+      } else if (run) {
+        this.#answer({ client, route, call, run }, bytes, weight, result);
+      } else {
+        Delivery.settled(delivery);
+      }
+    } catch (error) {
+      void this.#threw({ client, route, call, run: Delivery.runOf(delivery) }, error);
+    }
+  }
+
+  /** Does not wait for a handler's promise, up to the bound of pending calls. */
+  async #follow(
+    handled: Handled,
+    bytes: number,
+    weight: number,
+    result: PromiseLike<unknown>,
+  ): Promise<void> {
+    const { scope, turn } = this.#parts;
+    const release = this.#hold(handled, bytes, weight);
+    try {
+      const returned = await scope.later(result);
+      if (handled.call) {
+        for (let wait = turn.next(false); wait; wait = turn.next(true)) await wait;
+        await this.#returned(handled, returned);
+      } else {
+        handled.run.settled();
+      }
+    } catch (error) {
+      await this.#threw(handled, error);
+    }
+    release();
+  }
+
+  /** What a handler returned at once. */
+  #answer(handled: Handled, bytes: number, weight: number, result: unknown): void {
+    const pending = this.#returned(handled, result);
+    if (pending === undefined) return;
+    const release = this.#hold(handled, bytes, weight);
+    this.#parts.turn.count();
+    void pending.then(undefined, (error: unknown) => this.#threw(handled, error)).then(release);
+  }
+
+  /** Counts what a message holds until the function that it returns is called. A call has bounds of its own. */
+  #hold({ client, call }: Handled, bytes: number, weight: number): () => void {
+    const { held, inFlight } = this.#parts;
+    const size = heldSize(bytes, weight);
+    if (call?.isCall) {
+      held.take(client, size);
+      return () => held.release(client, size);
+    }
+    const calls = inFlight.started(client, bytes, size);
+    return () => inFlight.settled(client, calls, bytes, size);
+  }
+
+  /** Answers with what a handler returned. */
+  #returned(handled: Handled, result: unknown): Promise<void> | undefined {
+    const { client, route, call, run } = handled;
+    if (call === undefined) return undefined;
+    if (route.stream && call.isCall) return this.#stream(handled, result);
+    run.settled();
+    const { calls } = this.#parts;
+    if (call.isAborted) {
+      calls.settled(client, call);
+      return undefined;
+    }
+    if (route.reply === undefined || !call.isCall) {
+      calls.answer(client, call, call.isCall ? ANSWER.REPLY : ANSWER.DONE, undefined);
+      return undefined;
+    }
+    return this.#reply(handled, ANSWER.REPLY, result);
+  }
+
+  /** Sends a reply, once its schema has seen it. */
+  #reply(handled: Handled, how: number, result: unknown): Promise<void> | undefined {
+    const { client, route, call } = handled;
+    const { calls } = this.#parts;
+    if (route.reply === undefined || call === undefined) return undefined;
+    const send = (payload: Payload) => {
+      if (call.isAborted) calls.settled(client, call);
+      else calls.answer(client, call, how, payload);
+    };
+    const validated = route.reply.validate(result);
+    if (!isThenable(validated)) {
+      send(this.#fitting(validated, "reply"));
+      return undefined;
+    }
+    return this.#parts.scope
+      .later(validated)
+      .then((value) => send(this.#fitting(value, "reply"))) as Promise<void>;
+  }
+
+  /** JSON of what a schema made of a value. Throws if it does not fit: the application promised something else. */
+  #fitting(validated: unknown, what: string): Payload {
+    const issues = issuesOf(validated);
+    if (issues) {
+      const text = `the ${what} of the handler does not fit its schema`;
+      throw Object.assign(new TypeError(text), { issues });
+    }
+    return serialise((validated as { readonly value: unknown }).value);
+  }
+
+  async #stream(handled: Handled, result: unknown): Promise<void> {
+    const { client, call, route } = handled;
+    if (call === undefined || route.stream === undefined) return;
+    if (!isSource(result)) {
+      throw new TypeError("the handler of a stream returned something that is not a generator");
+    }
+    const { scope, turn, calls } = this.#parts;
+    const stream = new Stream(result as Source, answersOf(client), this.maxUnacknowledged);
+    call.stream = stream;
+    if (call.isAborted) stream.end();
+    const { validate } = route.stream;
+    const schema = route.stream;
+    const sink: Sink = {
+      item: (value) => {
+        const validated = validate.call(schema, value) as unknown;
+        return isThenable(validated)
+          ? scope.later(validated).then((it) => this.#item(client, call, it))
+          : this.#item(client, call, validated);
+      },
+      done: async (value) => {
+        if (route.reply) await this.#reply(handled, ANSWER.END, value);
+        else calls.answer(client, call, ANSWER.END, undefined);
+      },
+      threw: (error) => this.#threw(handled, error),
+    };
+    await stream.run(sink, scope, turn);
+    handled.run.settled();
+    calls.settled(client, call);
+  }
+
+  /** Sends an item; returns the bytes of its frame. */
+  #item(client: Client, call: Call, validated: unknown): number {
+    const payload = this.#fitting(validated, "item");
+    if (!call.isAborted) this.#parts.calls.item(client, call, payload);
+    return ITEM_FRAME + bytesOf(payload);
+  }
+
+  /** The handler, or what stands behind it, threw. */
+  async #threw(handled: Handled, error: unknown): Promise<void> {
+    const { client, route, call, run } = handled;
+    const { refusals, calls, scope } = this.#parts;
+    run.settled();
+    const isOver = call !== undefined && (call.isAborted || call.isAnswered);
+    if (!isOver && isDeclared(error, route)) {
+      try {
+        const schema = route.errors?.[error.code]?.["~standard"];
+        const validated = schema?.validate(error.data);
+        const data = isThenable(validated) ? await scope.later(validated) : validated;
+        refusals.declared(client, route, call, error.code, this.#fitting(data, "error"));
+        return;
+      } catch (thrown) {
+        refusals.handlerThrew(client, route, call, thrown);
+        return;
+      }
+    }
+    if (call?.isAborted) calls.settled(client, call);
+    if (!run.isReason(error)) refusals.handlerThrew(client, route, call, error);
+  }
+}
+
+/** The bytes of JSON, or a little more. */
+function bytesOf(payload: Payload): number {
+  if (payload === undefined) return 0;
+  return typeof payload === "string" ? Buffer.byteLength(payload) : 3 * payload.length;
+}

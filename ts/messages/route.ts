@@ -1,0 +1,47 @@
+// An incoming route as every message of it needs it.
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+
+import type { ErrorSchemas } from "../types/message.js";
+import type { IncomingRoute } from "../types/routes.js";
+import { failOf, type Fail } from "./delivery.js";
+
+type Schema = StandardSchemaV1["~standard"];
+
+/** One incoming route. */
+export interface Route {
+  readonly name: string;
+  readonly number: number;
+  readonly schema: Schema;
+  readonly reply: Schema | undefined;
+  readonly stream: Schema | undefined;
+  /** Whether its messages are calls. */
+  readonly isCall: boolean;
+  readonly errors: ErrorSchemas | undefined;
+  /** The codes of those, in the order in which the engine was told of them. */
+  readonly codes: readonly string[];
+  readonly middlewares: IncomingRoute["middlewares"];
+  readonly handler: IncomingRoute["handler"];
+  readonly fail: Fail;
+}
+
+/** The routes by their numbers. */
+export function routesOf(incoming: readonly IncomingRoute[]): readonly Route[] {
+  return incoming.map(({ name, schema, reply, stream, errors, middlewares, handler }, number) => ({
+    name,
+    number,
+    schema: schema["~standard"],
+    reply: reply?.["~standard"],
+    stream: stream?.["~standard"],
+    isCall: reply !== undefined || stream !== undefined,
+    errors,
+    codes: codesOf(errors),
+    middlewares,
+    handler,
+    fail: failOf({ name, errors }),
+  }));
+}
+
+/** The codes of declared errors, in one order for both sides of the border. */
+export function codesOf(errors: ErrorSchemas | undefined): readonly string[] {
+  return Object.keys(errors ?? {});
+}
