@@ -27,7 +27,11 @@ const routes = {
       reply: z.object({ members: z.number() }),
       errors,
     }),
-    hold: incoming({ payload: z.string(), reply: z.string() }),
+    hold: incoming({
+      payload: z.string(),
+      reply: z.string(),
+      errors: { LATE: z.undefined() },
+    }),
     count: incoming({ payload: z.number(), stream: z.number(), reply: z.string() }),
     fails: incoming({ payload: z.number(), stream: z.number(), errors }),
   },
@@ -48,8 +52,13 @@ function serve(t: TestContext, options: ServerOptions = {}) {
         if (payload.room === "throw") throw new Error("no");
         return { members: 3 };
       },
-      hold: async ({ payload, signal }) => {
+      hold: async ({ payload, signal, fail }) => {
         running += 1;
+        if (payload === "late") {
+          await new Promise((resolve) => signal.addEventListener("abort", resolve));
+          happened.push("late");
+          throw fail("LATE");
+        }
         signal.addEventListener("abort", () => happened.push(`${payload} aborted`));
         await open.promise;
         running -= 1;
@@ -217,6 +226,15 @@ describe("a call is ended", () => {
     await assert.rejects(before, mine);
     await call.chat.join({ room: "lobby" });
     assert.equal(running(), 1);
+  });
+
+  test("before its handler answers with a declared error, which is no fault", async (t) => {
+    const { client, happened, faults } = serve(t);
+    const { call } = client();
+    assert.equal(await codeOf(call.chat.hold("late", { timeout: 20 })), "TIMEOUT");
+    await until("the handler", () => happened.includes("late"));
+    await call.chat.join({ room: "lobby" });
+    assert.deepEqual(faults, []);
   });
 
   test("by its timeout", async (t) => {

@@ -209,7 +209,8 @@ export class Handling {
     const { refusals, calls, scope } = this.#parts;
     run.settled();
     const isOver = call !== undefined && (call.isAborted || call.isAnswered);
-    if (!isOver && isDeclared(error, route)) {
+    const isAnswer = isDeclared(error, route);
+    if (!isOver && isAnswer) {
       try {
         const schema = route.errors?.[error.code]?.["~standard"];
         const validated = schema?.validate(error.data);
@@ -222,7 +223,8 @@ export class Handling {
       }
     }
     if (call?.isAborted) calls.settled(client, call);
-    if (!run.isReason(error)) refusals.handlerThrew(client, route, call, error);
+    // An answer that nobody waits for any more is no fault either.
+    if (!isAnswer && !run.isReason(error)) refusals.handlerThrew(client, route, call, error);
   }
 }
 
