@@ -52,6 +52,7 @@ function play(t: TestContext, callbacks: Callbacks = {}, options: object = {}) {
     maxHandlersInFlight: 256,
     maxPayload: 1_048_576,
     maxBackpressure: 1_000_000,
+    handshakeTimeout: 10_000,
     maxRoomsPerClient: 10,
     take(shard: number, heads: Buffer) {
       const batch = inboxes[shard]?.shift();
