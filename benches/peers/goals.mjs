@@ -6,7 +6,7 @@ import { median } from "./figures.mjs";
  * `work` says what is done; `case` where it is measured, and `figure` what is compared: `main` (what
  * the case counts per second), `cpu`, `mainThread`, `p50`, `p99`, `bytes`, `grown`, `files`.
  * Compared is `peer` (this package unless it says otherwise) with every one of `to` on its own, with
- * the better of them (`best`), or with nothing: then the figure itself counts. The bound is `atLeast`,
+ * the better of them (`best`), or with nothing: then the figure itself counts. `called` is another name for a single `to`. The bound is `atLeast`,
  * `atMost` or `below`. `node` is a major version of Node.js without which a row cannot be measured.
  * `from` is the case whose figure is the yardstick, `least` what people call it: the worst of `cases`
  * against it counts.
@@ -93,8 +93,13 @@ export const GOALS = [
     figure: "main",
     peer: "zocket-2",
     to: ["zocket"],
+    called: "one thread",
     atLeast: 1,
   },
+  attached("echo 64 B, 1 in flight: messages/s", "echo/64B/64x1", "zocket", 0.98),
+  attached("echo 64 B, 16 in flight: messages/s", "echo/64B/64x16", "zocket", 0.98),
+  attached("upgrades per s", "handshakes/64", "zocket", 0.25),
+  attached("upgrades per s (ws has neither onConnect nor a schema)", "handshakes/64", "ws", 1.3),
   {
     work: "growth: CPU per message from 10 to 10,000 connections",
     from: "connections/10",
@@ -120,6 +125,19 @@ function each(work, name, peers) {
   });
 }
 
+/** This package on a server of Node. */
+function attached(what, size, to, atLeast) {
+  return {
+    work: `attached to an http.Server, ${what}`,
+    case: `attached/${size}`,
+    figure: "main",
+    peer: "zocket-attached",
+    to: [to],
+    called: to === "zocket" ? "its own port" : undefined,
+    atLeast,
+  };
+}
+
 function openLoop(what, figure, peer, bound) {
   const work = `echo 64 B, 20,000 messages/s: ${what}`;
   return { work, case: "echo/64B/20k-per-second", figure, to: [peer], ...bound };
@@ -142,7 +160,7 @@ function shown(size) {
   return `to ${members}, ${inFlight} in flight`;
 }
 
-const NAMES = { ws: "ws", uws: "uWS.js", bun: "Bun", socketio: "Socket.IO", zocket: "one thread" };
+const NAMES = { ws: "ws", uws: "uWS.js", bun: "Bun", socketio: "Socket.IO" };
 
 /**
  * Rows `{ work, goal, result, verdict, met }` for the goals whose case was measured; `result` and `met`
@@ -224,13 +242,13 @@ function gap({ atLeast, atMost, below }, value) {
   return share < 0.01 ? "under 1 %" : `${Math.round(share * 100)} %`;
 }
 
-function bound({ to, best, figure, from, least, atLeast, atMost, below }) {
+function bound({ to, called, best, figure, from, least, atLeast, atMost, below }) {
   const sign = atLeast === undefined ? (below === undefined ? "≤" : "<") : "≥";
   const limit = number(atLeast ?? atMost ?? below);
   if (from) return `${sign} ${limit} × that with ${least}`;
   if (!to) return `${sign} ${limit}${figure === "bytes" ? " bytes" : ""}`;
   const others = to.map((peer) => NAMES[peer] ?? peer);
-  if (others.length === 1) return `${sign} ${limit} × ${others[0]}`;
+  if (others.length === 1) return `${sign} ${limit} × ${called ?? others[0]}`;
   return `${sign} ${limit} × the ${best} of ${others.join(", ")}`;
 }
 

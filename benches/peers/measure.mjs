@@ -21,7 +21,7 @@ for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exi
 /** Throughput, latency and CPU of one case. */
 export async function load(server, { args, dialect, seconds, warmUp, placement }) {
   return withServer(server, placement, async ({ port, pid }) => {
-    if (server.admission && args[0] === "handshakes") await admits(port);
+    if (server.admission && args[0] === "handshakes") await admits(port, args);
     const generator = start(placement.generator, [
       GENERATOR,
       ...args.map(String),
@@ -116,7 +116,8 @@ async function collect({ native }, pid) {
  * Makes sure that the application has a schema for headers and an `onConnect`: the one refuses an
  * upgrade without `authorization`, the other one for nobody.
  */
-async function admits(port) {
+async function admits(port, args) {
+  const path = args.includes("--path") ? args[args.indexOf("--path") + 1] : "/";
   for (const [authorization, expected] of [
     [undefined, 400],
     ["nobody", 403],
@@ -128,7 +129,7 @@ async function admits(port) {
       "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
       ...(authorization && { authorization }),
     };
-    const request = get({ host: "127.0.0.1", port, headers, agent: false });
+    const request = get({ host: "127.0.0.1", port, path, headers, agent: false });
     const [status] = await Promise.race([
       once(request, "response").then(([response]) => [response.resume().statusCode]),
       once(request, "upgrade").then(([, socket]) => [socket.destroy() && 101]),

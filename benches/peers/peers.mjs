@@ -95,6 +95,14 @@ export const PEERS = {
     environment: { IO_THREADS: "2" },
     named: true,
   },
+  "zocket-attached": {
+    what: "this package attached to a server of Node, at /ws",
+    version: () => require(path.join(root, "package.json")).version,
+    command: (node) => [node, app("zocket.mjs")],
+    environment: { ATTACHED: "1" },
+    admission: true,
+    named: true,
+  },
 };
 
 const echo = (bytes, connections, inFlight) => {
@@ -103,7 +111,13 @@ const echo = (bytes, connections, inFlight) => {
 const fanOut = (members, inFlight, bytes = 64) => {
   return ["fan-out", "--connections", members, "--in-flight", inFlight, "--bytes", bytes];
 };
+const handshakes = ["handshakes", "--connections", 64];
 const deflate = ["--deflate", "yes"];
+
+/** The same upgrade on all servers, also on those that take any path. */
+const attached = (args, ...peers) => {
+  return { args: [...args, "--path", "/ws"], peers: ["zocket", "zocket-attached", ...peers] };
+};
 
 /** Those that speak TLS here. */
 const SECURE = ["zocket", "ws", "bun"];
@@ -132,7 +146,7 @@ export const CASES = {
     args: [...fanOut(1000, 1, 1024), ...deflate],
     peers: ["ws", "zocket"],
   },
-  "handshakes/64": { args: ["handshakes", "--connections", 64] },
+  "handshakes/64": { args: handshakes },
   "memory/10000": { args: ["idle", "--connections", 10000], memory: true },
   "tls/echo/64B/64x1": { args: echo(64, 64, 1), peers: SECURE, tls: true },
   "tls/echo/64B/64x16": { args: echo(64, 64, 16), peers: SECURE, tls: true },
@@ -168,6 +182,9 @@ export const CASES = {
     peers: ["ws", "zocket", "zocket-2"],
     pinned: false,
   },
+  "attached/echo/64B/64x1": attached(echo(64, 64, 1)),
+  "attached/echo/64B/64x16": attached(echo(64, 64, 16)),
+  "attached/handshakes/64": attached(handshakes, "ws"),
 };
 
 /** The same load on a server that holds more and more. */

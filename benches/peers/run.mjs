@@ -78,8 +78,8 @@ async function main() {
   for (let round = 1; round <= rounds; round++) {
     for (const name of cases) {
       // A different peer begins in every round: none always follows the same one.
-      for (const peer of rotate(able, round)) {
-        if (!takesPart(peer, name)) continue;
+      const parts = able.filter((peer) => takesPart(peer, name));
+      for (const peer of rotate(parts, round)) {
         const { args: plain, memory: isMemory, pinned, tls } = CASES[name];
         const args = tls ? [...plain, "--tls", secure().TLS_CERT] : plain;
         const measure = isMemory ? memory : load;

@@ -1,5 +1,6 @@
 // The application on ws. Rooms are sets of sockets, and a publication is encoded once.
-import { createServer } from "node:https";
+import { createServer as createHttpServer } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
 
 import { WebSocketServer } from "ws";
 
@@ -10,11 +11,9 @@ const asText = { binary: false };
 
 // As it is recommended: no context for each connection. Only clients that offer it get compressed messages.
 const perMessageDeflate = { serverNoContextTakeover: true, clientNoContextTakeover: true };
-// Over TLS on Node's own, as its documentation shows.
-const server = new WebSocketServer({
-  perMessageDeflate,
-  ...(tls ? { server: createServer(tls).listen(0, "127.0.0.1") } : { host: "127.0.0.1", port: 0 }),
-});
+// On a server of Node, as its documentation shows. With a port it would make one itself.
+const web = tls ? createHttpsServer(tls) : createHttpServer();
+const server = new WebSocketServer({ perMessageDeflate, server: web.listen(0, "127.0.0.1") });
 server.on("listening", () => listening(server.address().port));
 server.on("connection", (socket) => {
   const joined = new Set();

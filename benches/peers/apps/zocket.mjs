@@ -1,4 +1,6 @@
 // The application on this package, as built in the repository, or in the checkout that ZOCKET names.
+import { once } from "node:events";
+import { createServer as createHttpServer } from "node:http";
 import { createRequire } from "node:module";
 import path from "node:path";
 
@@ -44,5 +46,17 @@ const router = zo.router(
 const ioThreads = Number(process.env.IO_THREADS ?? 1);
 // Only clients that offer compression get it. An earlier version does not know the option.
 const own = { ...(tls && { tls }), ...(!process.env.ZOCKET && { compression: true }) };
-const server = createServer(router, zo, { hostname: "127.0.0.1", port: 0, ioThreads, ...own });
+const common = { ioThreads, ...own };
+const server = process.env.ATTACHED ? await attached() : onItsOwnPort();
 listening(server.port);
+
+function onItsOwnPort() {
+  return createServer(router, zo, { hostname: "127.0.0.1", port: 0, ...common });
+}
+
+async function attached() {
+  const web = createHttpServer();
+  const server = createServer(router, zo, { server: web, path: "/ws", ...common });
+  await once(web.listen(0, "127.0.0.1"), "listening");
+  return server;
+}
