@@ -77,10 +77,11 @@ export declare class NativeServer {
   /** Hands over the first `length` bytes of `commands`, whose payloads are the first `size` bytes of `text`. */
   submit(commands: Uint8Array, length: number, text: Uint8Array, size: number): void
   /**
-   * Gives the engine a duplicate of a TCP socket, whose descriptor must be open; false if the system has no descriptor left.
+   * Gives the engine a duplicate of a TCP socket, whose descriptor must be open, and what was read from it; false if the
+   * system has no descriptor left.
    * Nothing may be read from the socket before, in the same turn, it is closed here.
    */
-  takeOver(descriptor: number, arrival: NativeArrival): boolean
+  takeOver(descriptor: number, read: Uint8Array): boolean
   /** Gives the engine one end of a new socket pair, and returns the other; `null` if the system has no descriptors left. */
   pair(arrival: NativeArrival): NativeLink | null
   /** Gives the engine the connection that was made from a port to a door, which is closed then; `null` if there is none. */

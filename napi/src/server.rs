@@ -256,19 +256,20 @@ impl NativeServer {
         }
     }
 
-    /// Gives the engine a duplicate of a TCP socket, whose descriptor must be open; false if the system has no descriptor left.
+    /// Gives the engine a duplicate of a TCP socket, whose descriptor must be open, and what was read from it; false if the
+    /// system has no descriptor left.
     /// Nothing may be read from the socket before, in the same turn, it is closed here.
     #[napi(catch_unwind)]
-    pub fn take_over(&self, descriptor: i32, arrival: NativeArrival) -> bool {
+    pub fn take_over(&self, descriptor: i32, read: &[u8]) -> bool {
         #[cfg(unix)]
         {
             // SAFETY: JavaScript reads the number from a live handle in the same synchronous call, and nothing closes
             // that handle meanwhile, as its thread is here.
-            unsafe { sockets::take_over(&self.server, descriptor, arrival) }
+            unsafe { sockets::take_over(&self.server, descriptor, read) }
         }
         #[cfg(not(unix))]
         {
-            let _ = (descriptor, arrival);
+            let _ = (descriptor, read);
             false
         }
     }

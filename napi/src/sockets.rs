@@ -114,12 +114,8 @@ impl NativeDoor {
 /// # Safety
 /// The descriptor must be open for the whole call.
 #[cfg(unix)]
-pub(crate) unsafe fn take_over(
-    server: &ServerHandle,
-    descriptor: i32,
-    arrival: NativeArrival,
-) -> bool {
-    use std::os::fd::BorrowedFd;
+pub(crate) unsafe fn take_over(server: &ServerHandle, descriptor: i32, read: &[u8]) -> bool {
+    use std::{net::TcpStream, os::fd::BorrowedFd};
     if descriptor < 0 {
         return false;
     }
@@ -128,11 +124,19 @@ pub(crate) unsafe fn take_over(
     let Ok(own) = borrowed.try_clone_to_owned() else {
         return false;
     };
-    // A client that has left already needs nothing more: dropping the duplicate is all.
-    if let Ok(stream) = StdStream::try_from(own)
-        && let Ok(peer) = stream.peer()
-    {
-        server.serve(arrival.handed(stream, peer, None));
+    let stream = StdStream::Tcp(TcpStream::from(own));
+    // A client that has left already needs nothing more: dropping the duplicate is all. Anything but an IP socket fails here too.
+    if let Ok(peer) = stream.peer() {
+        server.serve(Handed {
+            stream,
+            caller: Caller {
+                peer,
+                secure: false,
+                certificate: None,
+            },
+            read: read.to_vec(),
+            link: None,
+        });
     }
     true
 }

@@ -4,7 +4,7 @@
 //! system's keeps it in a cell, so that a write needs no more than a shared borrow.
 
 #[cfg(unix)]
-use std::os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream};
+use std::os::unix::net::UnixStream as StdUnixStream;
 use std::{
     cell::RefCell,
     io::{self, IoSlice},
@@ -17,8 +17,6 @@ use std::{
 use std::{io::Read, sync::Arc};
 
 use socket2::SockRef;
-#[cfg(unix)]
-use socket2::{Domain, Socket, Type};
 #[cfg(unix)]
 use tokio::net::UnixStream;
 use tokio::{
@@ -90,27 +88,6 @@ impl StdStream {
         // A client that has gone needs no answer.
         let _ = socket.send(bytes);
         socket::shut_down(&socket);
-    }
-}
-
-/// A descriptor of a connected socket.
-#[cfg(unix)]
-impl TryFrom<OwnedFd> for StdStream {
-    type Error = io::Error;
-
-    /// # Errors
-    /// For anything but TCP and Unix-domain sockets.
-    fn try_from(descriptor: OwnedFd) -> io::Result<Self> {
-        let socket = Socket::from(descriptor);
-        let address = socket.local_addr()?;
-        if socket.r#type()? != Type::STREAM {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        match address.domain() {
-            Domain::IPV4 | Domain::IPV6 => Ok(Self::Tcp(socket.into())),
-            Domain::UNIX => Ok(Self::Unix(socket.into())),
-            _ => Err(io::ErrorKind::InvalidInput.into()),
-        }
     }
 }
 

@@ -23,7 +23,8 @@ export function headOf(request: IncomingMessage): Buffer {
 
 /** The path of a request, without the query. */
 export function pathOf({ url = "" }: IncomingMessage): string {
-  const [target = ""] = url.split("?", 1);
+  const query = url.indexOf("?");
+  const target = query < 0 ? url : url.slice(0, query);
   if (target.startsWith("/")) return target;
   // As proxies send it.
   const [, path] = /^(?:https?|wss?):\/\/[^/]*(.*)$/is.exec(target) ?? [];
@@ -32,6 +33,7 @@ export function pathOf({ url = "" }: IncomingMessage): string {
 
 /** Whether a request asks for the protocol that is spoken here. */
 export function isForWebSocket({ headers }: IncomingMessage): boolean {
+  if (headers.upgrade === "websocket") return true;
   const protocols = String(headers.upgrade ?? "").split(",");
   return protocols.some((it) => it.trim().toLowerCase() === "websocket");
 }

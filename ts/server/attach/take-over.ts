@@ -18,6 +18,9 @@ const LINGER = 2_000;
 const HAS_DESCRIPTORS = process.platform === "linux" || process.platform === "darwin";
 const HAS_PAIRS = process.platform !== "win32";
 
+/** What was read from a socket, the head of the request first. */
+type Chunks = [Buffer, ...Buffer[]];
+
 /** The sockets that one of our servers has had. */
 const taken = new WeakSet<Duplex>();
 
@@ -48,10 +51,10 @@ export class TakeOver {
       socket.destroy();
       return;
     }
-    const read = [headOf(request), head];
+    const read: Chunks = head.length > 0 ? [headOf(request), head] : [headOf(request)];
     const descriptor = descriptorOf(socket);
-    if (descriptor === undefined) this.#pump(request, socket, Buffer.concat(read));
-    else if (this.#native.takeOver(descriptor, { read: Buffer.concat(drain(socket, read)) })) {
+    if (descriptor === undefined) this.#pump(request, socket, joined(read));
+    else if (this.#native.takeOver(descriptor, joined(drain(socket, read)))) {
       // Closes Node's descriptor, and sends nothing: the engine's duplicate stays connected.
       socket.destroy();
     } else this.refuse(request, socket, 503);
@@ -172,7 +175,7 @@ function securityOf(inner: Inner): Pick<Arrival, "secure" | "certificate"> {
 }
 
 /** Adds what Node has read from a socket, and reads no more. */
-function drain(socket: Duplex, read: Buffer[]): Buffer[] {
+function drain(socket: Duplex, read: Chunks): Chunks {
   for (;;) {
     const chunk = socket.read() as Buffer | string | null;
     if (chunk === null) break;
@@ -180,6 +183,11 @@ function drain(socket: Duplex, read: Buffer[]): Buffer[] {
   }
   (socket as Inner)._handle?.readStop?.();
   return read;
+}
+
+/** Nearly always there is one chunk. */
+function joined(chunks: Chunks): Buffer {
+  return chunks.length === 1 ? chunks[0] : Buffer.concat(chunks);
 }
 
 /** Takes what the HTTP server has put on a socket away, deadlines among it. */
