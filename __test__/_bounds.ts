@@ -317,8 +317,9 @@ export class House {
     await letGo(crowd);
     if (kind === "memory" && !GIVES_BACK) return;
     let left = 0;
-    // Between 1 MiB less and 1 MiB more than before: V8 and the allocator take and return pages when they like.
-    const mayStay = kind === "memory" ? 2 * MIB : least / 4;
+    // Most often between 1 MiB less and 2 MiB more than before, and once 3.2 MiB on a busy machine: V8 and the allocator take and return
+    // pages when they like. The rows fill 8 to 50 MiB.
+    const mayStay = kind === "memory" ? 4 * MIB : least / 4;
     await until(`${kind} to come back`, async () => {
       left = (await this.measure())[kind] - before;
       return left < mayStay;
