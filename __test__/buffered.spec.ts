@@ -104,7 +104,7 @@ async function isBounded(
   attack(watched, crowd);
   let report = await watched.report();
   let number = 0;
-  const isFull = (text: string) => /^SLOW_CLIENT: .*full/.test(text);
+  const isFull = (text: string) => /^SLOW_CLIENT: .*held too much/.test(text);
   await until("a client to be cut off for what it holds", async () => {
     for (let i = 0; i < 10; i += 1) honest.say(number + i);
     for (let i = 0; i < 10; i += 1) assert.equal((await honest.next()).payload, number + i);

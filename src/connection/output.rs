@@ -43,6 +43,8 @@ pub(crate) struct Output {
     blocked: Cell<bool>,
     /// Listed for the flush at the end of the batch.
     dirty: Cell<bool>,
+    /// What the writer takes may wait in it. Known here, so that other connections do not look at their sockets for each message.
+    seals: bool,
     /// Number of the last fan-out that reached it, so that several rooms reach it once.
     mark: Cell<u32>,
 }
@@ -50,6 +52,7 @@ pub(crate) struct Output {
 impl Output {
     pub(crate) fn new(writer: Writer, tally: Rc<Tally>) -> Self {
         Self {
+            seals: writer.seals(),
             writer: RefCell::new(Some(writer)),
             outbox: RefCell::new(Outbox::new(tally)),
             pong: RefCell::default(),
@@ -107,7 +110,11 @@ impl Output {
 
     /// The part of that which has left the outbox.
     fn sealed(&self) -> usize {
-        self.writer.borrow().as_ref().map_or(0, Writer::sealed)
+        if self.seals {
+            self.writer.borrow().as_ref().map_or(0, Writer::sealed)
+        } else {
+            0
+        }
     }
 
     /// Bytes of memory that would be free without it.
@@ -247,8 +254,10 @@ impl Output {
             return Flush::Broken;
         };
         let flushed = self.flush_to(writer, metrics);
-        let (before, now) = writer.sealed_change();
-        self.tally(before, now);
+        if self.seals {
+            let (before, now) = writer.sealed_change();
+            self.tally(before, now);
+        }
         flushed
     }
 
@@ -258,6 +267,7 @@ impl Output {
             if outbox.is_empty() && !self.push_own_pong(&mut outbox) {
                 match self.pong.take() {
                     Some(pong) => outbox.push_control(&pong),
+                    None if !self.seals => break,
                     None => match writer.try_flush() {
                         Ok(()) => break,
                         Err(error) => return self.not_written(&error, &mut outbox, metrics),
@@ -274,12 +284,19 @@ impl Output {
                     metrics.bytes_out.add(written as u64);
                     self.pass_own_pong(written);
                     let taken = outbox.advance(written);
-                    metrics.written.add(writer.settle(taken) as u64);
+                    let written = if self.seals {
+                        writer.settle(taken)
+                    } else {
+                        taken
+                    };
+                    metrics.written.add(written as u64);
                 }
                 Err(error) => return self.not_written(&error, &mut outbox, metrics),
             }
         }
-        metrics.written.add(writer.settle(0) as u64);
+        if self.seals {
+            metrics.written.add(writer.settle(0) as u64);
+        }
         self.blocked.set(false);
         Flush::Empty
     }

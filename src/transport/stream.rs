@@ -229,6 +229,14 @@ impl Stream {
         }
     }
 
+    fn seals(&self) -> bool {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => true,
+            _ => false,
+        }
+    }
+
     fn sealed(&self) -> usize {
         match self {
             #[cfg(feature = "tls")]
@@ -380,6 +388,11 @@ impl Writer {
     /// Those of [`try_write`](Self::try_write).
     pub(crate) fn try_flush(&self) -> io::Result<()> {
         self.0.borrow().try_flush()
+    }
+
+    /// Whether what was taken may not have reached the system yet.
+    pub(crate) fn seals(&self) -> bool {
+        self.0.borrow().seals()
     }
 
     /// Bytes of memory for what was taken and has not reached the system.

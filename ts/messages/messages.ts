@@ -119,11 +119,9 @@ export class Messages {
     this.#held.take(client, size);
     await first;
     this.#held.release(client, size);
-    while (client.phase === "open") {
-      const message = waiting[0];
-      if (message === undefined) break;
-      const call = message.call as Call | undefined;
-      const full = call?.isCall ? undefined : this.#inFlight.full(client, message.bytes);
+    // Nothing here holds a message: what an async function holds stays as long as it waits, whatever becomes of the client.
+    while (client.phase === "open" && waiting.length > 0) {
+      const full = this.#fullFor(client, waiting);
       if (full) {
         await full;
         continue;
@@ -134,20 +132,35 @@ export class Messages {
         this.#refused += waiting.length;
         break;
       }
-      waiting.shift();
-      const { code, value, bytes, weight } = message;
-      const size = heldSize(bytes, weight);
-      client.waitingBytes -= bytes;
-      client.waitingHeld -= size;
-      if (client.paused && waiting.length === 0) {
-        client.paused = false;
-        this.#outlet.commands.resume(client.handle);
-      }
-      const pending = this.#scope.run(this.#start, this, client, code, value, bytes, weight, call);
+      const size = sizeOf(waiting);
+      const pending = this.#next(client, waiting);
       if (pending) await pending;
       this.#held.release(client, size);
     }
     client.waiting = undefined;
+  }
+
+  /** What the oldest message that waits has to wait for, if its client has too many handlers under way. */
+  #fullFor(client: Client, waiting: readonly WaitingMessage[]): Promise<void> | undefined {
+    const [message] = waiting;
+    if (message === undefined || (message.call as Call | undefined)?.isCall) return undefined;
+    return this.#inFlight.full(client, message.bytes);
+  }
+
+  /** Takes the oldest message that waits. */
+  #next(client: Client, waiting: WaitingMessage[]): Pending {
+    const size = sizeOf(waiting);
+    const message = waiting.shift();
+    if (message === undefined) return undefined;
+    const { code, value, bytes, weight } = message;
+    const call = message.call as Call | undefined;
+    client.waitingBytes -= bytes;
+    client.waitingHeld -= size;
+    if (client.paused && waiting.length === 0) {
+      client.paused = false;
+      this.#outlet.commands.resume(client.handle);
+    }
+    return this.#scope.run(this.#start, this, client, code, value, bytes, weight, call);
   }
 
   #start(
@@ -305,4 +318,9 @@ export class Messages {
   #extended(client: Client, ctx: Context, additions: unknown): Context {
     return isObject(additions) ? extendedContext(ctx, additions, client, this.#outlet) : ctx;
   }
+}
+
+/** What the oldest message that waits holds. */
+function sizeOf([message]: readonly WaitingMessage[]): number {
+  return message === undefined ? 0 : heldSize(message.bytes, message.weight);
 }
