@@ -33,7 +33,8 @@ function curl(port: number, path = "/healthz", ...args: string[]): Promise<[stri
 /** So many sockets that send this, if it is anything, and stay. */
 async function sockets(t: TestContext, port: number, count: number, text = ""): Promise<Socket[]> {
   const all: Socket[] = [];
-  t.after(() => all.forEach((socket) => socket.resetAndDestroy()));
+  // Not with a reset: Node 20 never ends a socket that is reset while it shuts down, and spins when the process is to exit.
+  t.after(() => all.forEach((socket) => socket.destroy()));
   let open = 0;
   for (let index = 0; index < count; index += 1) {
     const socket = connect(port, "127.0.0.1", () => (open += 1));
