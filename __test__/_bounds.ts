@@ -81,7 +81,7 @@ const NOTHING_OF_A_CLIENT: Record<string, string> = {
   "ts/faults/log-text.ts": "what one call makes",
   "ts/faults/missing-addon.ts": "texts of an error",
   "ts/context/room-view.ts": "the empty set",
-  "ts/messages/delivery.ts": "errors, held weakly",
+  "ts/messages/run.ts": "errors, held weakly",
   "ts/context/send.ts": "the router",
   "ts/server/attach/reception.ts": "our servers on an HTTP server",
   "ts/contract/router.ts": "the router",

@@ -45,6 +45,7 @@ function serve(t: TestContext, options: ServerOptions = {}) {
     never: incoming({ payload: z.undefined(), stream: z.number() }),
     stubborn: incoming({ payload: z.undefined(), stream: z.number() }),
     wrong: incoming({ payload: z.string(), stream: z.number() }),
+    texts: incoming({ payload: z.undefined(), stream: z.string() }),
   };
   const app = zo.router(routes, {
     plain: ({ payload }) => {
@@ -94,6 +95,9 @@ function serve(t: TestContext, options: ServerOptions = {}) {
       } finally {
         happened.push("forever ended");
       }
+    },
+    texts: function* () {
+      for (;;) yield "x".repeat(1_000);
     },
     never: async function* ({ signal }) {
       yield 0;
@@ -431,6 +435,17 @@ describe("a stream", () => {
     await until("further items", () => one.told.length > before);
     assert.equal(one.socket.readyState, 1);
   });
+});
+
+test("streams count their items by the bytes of their frames", async (t) => {
+  const { line } = serve(t, { maxBackpressure: 200_000 });
+  const one = await line();
+  one.say({ id: 1, type: "texts" });
+  one.say({ id: 2, type: "texts" });
+  await until("items", () => one.told.length > 90);
+  await one.settle();
+  // Half of it in frames of 1,035 bytes, counted as 1,062, and one more of each.
+  assert.ok(one.told.length <= 100_000 / 1_035 + 2, `${one.told.length} items`);
 });
 
 describe("the bounds of calls", () => {

@@ -5,6 +5,9 @@ import { ZocketError, type CallErrorCode } from "../zocket-error.js";
 /** Items that a reader has taken are acknowledged in portions of so many, or when none is left. */
 const PORTION = 32;
 
+/** How many items the server may be ahead of its reader. */
+const CREDIT = 64;
+
 /** How a call ended. A rejection may differ from the error that `safe()` gives: that of a signal is its reason. */
 type End =
   | { readonly ok: true; readonly data: unknown }
@@ -110,6 +113,10 @@ export class PendingCall implements StreamCall<unknown, unknown, ZocketError> {
       this.#caller.more(this, 1);
       return;
     }
+    if (this.#items.length === CREDIT) {
+      this.abort("BAD_REPLY", "the server sent more items than it may");
+      return;
+    }
     this.#items.push(item);
     clearTimeout(this.#timer);
     this.#readers.shift()?.();
@@ -131,7 +138,7 @@ export class PendingCall implements StreamCall<unknown, unknown, ZocketError> {
   }
 
   /** Ends it from here, and tells the server. */
-  abort(code: "ABORTED" | "TIMEOUT", message: string, reason?: unknown): void {
+  abort(code: "ABORTED" | "BAD_REPLY" | "TIMEOUT", message: string, reason?: unknown): void {
     if (this.#end) return;
     const error = new ZocketError({ code, route: this.route, message });
     this.#settle({ ok: false, error, reason: reason ?? error });

@@ -22,7 +22,7 @@ export interface Endable {
 }
 
 /** What the calls of one client share, once there was one. An idle client is to cost little, so it is one property. */
-export interface Answers {
+export interface OpenCalls {
   /** Open calls by their numbers. */
   readonly open: Map<number, Answerable>;
   /** Handlers that run and look at their signals. */
@@ -33,7 +33,7 @@ export interface Answers {
 }
 
 /** The handler calls of one client whose promises have not settled. */
-export interface Calls {
+export interface HandlersInFlight {
   count: number;
   /** Bytes of JSON that they began with. */
   bytes: number;
@@ -71,9 +71,9 @@ export class Client {
   /** The payload and context of its pending message, or its upgrade request. */
   suspended: Suspended | undefined = undefined;
   /** Its handler calls under way. */
-  calls: Calls | undefined = undefined;
+  inFlight: HandlersInFlight | undefined = undefined;
   /** Its calls. */
-  answers: Answers | undefined = undefined;
+  openCalls: OpenCalls | undefined = undefined;
   /** The bytes that all its unfinished messages hold. */
   held = 0;
   /** Whether the engine was told not to read it. */
@@ -87,8 +87,8 @@ export class Client {
 }
 
 /** The calls of a client. */
-export function answersOf(client: Client): Answers {
-  return (client.answers ??= {
+export function openCallsOf(client: Client): OpenCalls {
+  return (client.openCalls ??= {
     open: new Map(),
     signals: new Set(),
     unacknowledged: 0,
@@ -165,7 +165,7 @@ export class Clients {
     // Code that still runs for the client keeps this object in memory, but not the messages.
     if (client.waiting) client.waiting.length = 0;
     client.waitingBytes = 0;
-    client.calls = undefined;
+    client.inFlight = undefined;
     if (client.suspended) {
       client.suspended.payload = undefined;
       client.suspended.ctx = undefined;

@@ -2,9 +2,9 @@
 import { ANSWER } from "../border/codes.js";
 import type { Commands } from "../border/commands.js";
 import type { Payload } from "../border/payload.js";
-import { answersOf, type Client } from "../context/clients.js";
+import { openCallsOf, type Client } from "../context/clients.js";
 import { ZocketError } from "../zocket-error.js";
-import { disconnected, type Run } from "./delivery.js";
+import { disconnected, type Run } from "./run.js";
 import type { Stream } from "./stream.js";
 
 /** A message that is to be answered. */
@@ -36,13 +36,13 @@ export class Calls {
   /** A call has come. */
   open(client: Client, number: number): Call {
     const call = new Call(number, true);
-    answersOf(client).open.set(number, call);
+    openCallsOf(client).open.set(number, call);
     return call;
   }
 
   /** The client has aborted a call. */
   abort(client: Client, number: number): void {
-    const call = client.answers?.open.get(number) as Call | undefined;
+    const call = client.openCalls?.open.get(number) as Call | undefined;
     if (call === undefined || call.isAborted) return;
     call.isAborted = true;
     // One that has not begun never does, and gives its place back at once.
@@ -52,18 +52,18 @@ export class Calls {
 
   /** The client has taken items of a call. */
   more(client: Client, number: number, items: number): void {
-    (client.answers?.open.get(number) as Call | undefined)?.stream?.more(items);
+    (client.openCalls?.open.get(number) as Call | undefined)?.stream?.more(items);
   }
 
   /** The client is gone: its calls are over, and all its signals fire. */
   ended(client: Client): void {
-    const { answers } = client;
-    if (answers === undefined) return;
+    const { openCalls } = client;
+    if (openCalls === undefined) return;
     const reason = disconnected();
-    const calls = [...answers.open.values()] as Call[];
-    const signals = [...answers.signals];
-    answers.open.clear();
-    answers.signals.clear();
+    const calls = [...openCalls.open.values()] as Call[];
+    const signals = [...openCalls.signals];
+    openCalls.open.clear();
+    openCalls.signals.clear();
     for (const call of calls) {
       call.isAborted = true;
       end(call, reason);
@@ -85,13 +85,13 @@ export class Calls {
   ends(client: Client, call: Call): boolean {
     if (call.isAnswered || call.isAborted || client.phase !== "open") return false;
     call.isAnswered = true;
-    if (call.isCall) client.answers?.open.delete(call.number);
+    if (call.isCall) client.openCalls?.open.delete(call.number);
     return true;
   }
 
   /** The handler of an aborted call has settled. */
   settled(client: Client, call: Call): void {
-    if (call.isCall && client.answers?.open.delete(call.number)) {
+    if (call.isCall && client.openCalls?.open.delete(call.number)) {
       this.#commands.settle(client.handle, call.number);
     }
   }

@@ -1,14 +1,14 @@
 // A message at its handler, and what becomes of what the handler returns, yields or throws.
 import { ANSWER } from "../border/codes.js";
 import { serialise, type Payload } from "../border/payload.js";
-import { answersOf, type Client } from "../context/clients.js";
+import { openCallsOf, type Client } from "../context/clients.js";
 import type { Context } from "../context/context.js";
 import { isThenable } from "../faults/check.js";
 import { issuesOf } from "../faults/schema.js";
 import type { Scope } from "../user-code/scope.js";
 import type { Turn } from "../user-code/turn.js";
 import type { Call, Calls } from "./calls.js";
-import { Delivery, isDeclared, Run } from "./delivery.js";
+import { HandlerArgument, isDeclared, Run } from "./run.js";
 import { heldSize, type Held } from "./held.js";
 import type { InFlight } from "./in-flight.js";
 import type { Refusals } from "./refusals.js";
@@ -57,21 +57,21 @@ export class Handling {
     ctx: Context,
   ): void {
     const run = call && (call.run = new Run(client));
-    const delivery = new Delivery(payload, ctx, route.fail, client, run);
+    const argument = new HandlerArgument(payload, ctx, route.fail, client, run);
     const { handler } = route;
     try {
-      const result = handler(delivery);
+      const result = handler(argument);
       if (isThenable(result)) {
         this.#parts.turn.count();
-        const handled = { client, route, call, run: Delivery.runOf(delivery) };
+        const handled = { client, route, call, run: HandlerArgument.runOf(argument) };
         void this.#follow(handled, bytes, weight, result);
       } else if (run) {
         this.#answer({ client, route, call, run }, bytes, weight, result);
       } else {
-        Delivery.settled(delivery);
+        HandlerArgument.settled(argument);
       }
     } catch (error) {
-      void this.#threw({ client, route, call, run: Delivery.runOf(delivery) }, error);
+      void this.#threw({ client, route, call, run: HandlerArgument.runOf(argument) }, error);
     }
   }
 
@@ -173,7 +173,7 @@ export class Handling {
       throw new TypeError("the handler of a stream returned something that is not a generator");
     }
     const { scope, turn, calls } = this.#parts;
-    const stream = new Stream(result as Source, answersOf(client), this.maxUnacknowledged);
+    const stream = new Stream(result as Source, openCallsOf(client), this.maxUnacknowledged);
     call.stream = stream;
     if (call.isAborted) stream.end();
     const { validate } = route.stream;
@@ -228,8 +228,10 @@ export class Handling {
   }
 }
 
-/** The bytes of JSON, or a little more. */
+/** The bytes of a payload's JSON. Escapes are not counted, and a number counts as a few bytes for each of its words. */
 function bytesOf(payload: Payload): number {
   if (payload === undefined) return 0;
-  return typeof payload === "string" ? Buffer.byteLength(payload) : 3 * payload.length;
+  if (typeof payload === "string") return Buffer.byteLength(payload);
+  const text = payload.texts.reduce((sum, it) => sum + Buffer.byteLength(it), 0);
+  return text + 4 * payload.count;
 }

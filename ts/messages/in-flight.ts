@@ -1,5 +1,5 @@
 // Counts the pending handler calls of each client, and the JSON of their messages.
-import type { Calls, Client } from "../context/clients.js";
+import type { Client, HandlersInFlight } from "../context/clients.js";
 import { ClientFault, type Faults } from "../faults/report.js";
 import type { Held } from "./held.js";
 
@@ -19,31 +19,31 @@ export class InFlight {
   }
 
   /** Counts a call for a message of so many bytes, which holds as much as `size` says. */
-  started(client: Client, bytes: number, size: number): Calls {
+  started(client: Client, bytes: number, size: number): HandlersInFlight {
     this.#held.take(client, size);
-    const calls = (client.calls ??= { count: 0, bytes: 0, next: undefined });
-    calls.count += 1;
-    calls.bytes += bytes;
-    return calls;
+    const inFlight = (client.inFlight ??= { count: 0, bytes: 0, next: undefined });
+    inFlight.count += 1;
+    inFlight.bytes += bytes;
+    return inFlight;
   }
 
-  settled(client: Client, calls: Calls, bytes: number, size: number): void {
+  settled(client: Client, inFlight: HandlersInFlight, bytes: number, size: number): void {
     this.#held.release(client, size);
-    calls.count -= 1;
-    calls.bytes -= bytes;
-    if (calls.count === 0 && client.calls === calls) client.calls = undefined;
-    calls.next?.();
-    calls.next = undefined;
+    inFlight.count -= 1;
+    inFlight.bytes -= bytes;
+    if (inFlight.count === 0 && client.inFlight === inFlight) client.inFlight = undefined;
+    inFlight.next?.();
+    inFlight.next = undefined;
   }
 
   /** Resolves when the client may have one more call. Returns `undefined` if it may now. Only one message at a time may wait. */
   full(client: Client, bytes: number): Promise<void> | undefined {
-    const { calls } = client;
+    const { inFlight } = client;
     // One is always let through, however long.
-    if (calls === undefined || calls.count === 0) return undefined;
-    if (calls.count < this.maxCalls && calls.bytes + bytes <= this.maxBytes) return undefined;
+    if (inFlight === undefined || inFlight.count === 0) return undefined;
+    if (inFlight.count < this.maxCalls && inFlight.bytes + bytes <= this.maxBytes) return undefined;
     this.#tell(client);
-    return new Promise((resolve) => (calls.next = resolve));
+    return new Promise((resolve) => (inFlight.next = resolve));
   }
 
   #tell(client: Client): void {

@@ -91,7 +91,7 @@ export class Messages {
     }
     let { waiting } = client;
     if (waiting === undefined) {
-      const full = client.calls && !call?.isCall && this.#inFlight.full(client, bytes);
+      const full = client.inFlight && !call?.isCall && this.#inFlight.full(client, bytes);
       if (!full) {
         const pending = this.#start(client, code, json, bytes, weight, call);
         if (pending) void this.#hold(client, pending, heldSize(bytes, weight));

@@ -3,7 +3,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { ErrorSchemas } from "../types/message.js";
 import type { IncomingRoute } from "../types/routes.js";
-import { failOf, type Fail } from "./delivery.js";
+import { failOf, type Fail } from "./run.js";
 
 type Schema = StandardSchemaV1["~standard"];
 

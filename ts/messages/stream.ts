@@ -1,6 +1,6 @@
 // A stream under way: takes items from the handler's generator as long as the client has room for them.
 import { isFunction, isObject } from "../faults/check.js";
-import type { Answers } from "../context/clients.js";
+import type { OpenCalls } from "../context/clients.js";
 import type { Scope } from "../user-code/scope.js";
 import type { Turn } from "../user-code/turn.js";
 
@@ -32,7 +32,7 @@ export function isSource(result: unknown): result is Source {
 /** One stream. */
 export class Stream {
   readonly #source: Source;
-  readonly #shared: Answers;
+  readonly #shared: OpenCalls;
   readonly #limit: number;
   /** Bytes of the items that are out, oldest first. */
   readonly #out: number[] = [];
@@ -44,7 +44,7 @@ export class Stream {
   #isReturned = false;
 
   /** The unacknowledged items of the client may have `limit` bytes; one item of each call may always be out. */
-  constructor(source: Source, shared: Answers, limit: number) {
+  constructor(source: Source, shared: OpenCalls, limit: number) {
     this.#source = source;
     this.#shared = shared;
     this.#limit = limit;

@@ -1,5 +1,5 @@
-// What a handler is called with: payload and context, and on demand the signal and `fail`.
-import { answersOf, type Client } from "../context/clients.js";
+// The run of a handler: its argument, which has a signal and `fail` beside payload and context, and what ends the run early.
+import { openCallsOf, type Client } from "../context/clients.js";
 import { quote } from "../faults/check.js";
 import type { ErrorSchemas } from "../types/message.js";
 import { ZocketError } from "../zocket-error.js";
@@ -41,7 +41,7 @@ export class Run {
       this.#controller = new AbortController();
       const isGone = !this.#isOver && this.#client.phase === "gone";
       if (this.#reason !== undefined || isGone) this.fire((this.#reason ??= disconnected()));
-      else if (!this.#isOver) answersOf(this.#client).signals.add(this);
+      else if (!this.#isOver) openCallsOf(this.#client).signals.add(this);
     }
     return this.#controller.signal;
   }
@@ -61,12 +61,12 @@ export class Run {
   /** From now on the signal does not fire. */
   settled(): void {
     this.#isOver = true;
-    if (this.#controller) this.#client.answers?.signals.delete(this);
+    if (this.#controller) this.#client.openCalls?.signals.delete(this);
   }
 }
 
 /** The argument of a handler. Its signal is made when it is read: most handlers never do. */
-export class Delivery {
+export class HandlerArgument {
   readonly payload: unknown;
   readonly ctx: object;
   /** Makes a declared error. */
@@ -85,22 +85,22 @@ export class Delivery {
 
   /** Fires when the call is aborted, or the connection ends, before the handler has settled. */
   get signal(): AbortSignal {
-    return Delivery.runOf(this).signal;
+    return HandlerArgument.runOf(this).signal;
   }
 
   /** Its run, for those that outlive it. */
-  static runOf(delivery: Delivery): Run {
-    const run = delivery.#run;
+  static runOf(argument: HandlerArgument): Run {
+    const run = argument.#run;
     if (run) return run;
-    const made = (delivery.#run = new Run(delivery.#client));
+    const made = (argument.#run = new Run(argument.#client));
     if (run === null) made.settled();
     return made;
   }
 
   /** The handler has settled. */
-  static settled(delivery: Delivery): void {
-    if (delivery.#run) delivery.#run.settled();
-    else delivery.#run = null;
+  static settled(argument: HandlerArgument): void {
+    if (argument.#run) argument.#run.settled();
+    else argument.#run = null;
   }
 }
 
