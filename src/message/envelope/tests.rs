@@ -334,3 +334,61 @@ proptest! {
         prop_assert_eq!(envelope.payload, payload.as_deref());
     }
 }
+
+#[test]
+fn an_id_is_a_whole_number_that_javascript_holds_exactly() {
+    let id = |raw: &str| parse(&format!(r#"{{"id":{raw},"type":"a"}}"#)).unwrap().id;
+    assert_eq!(parse(r#"{"type":"a"}"#).unwrap().id, Id::Missing);
+    for (raw, number) in [("0", 0), ("7", 7), ("9007199254740991", MAX_ID)] {
+        assert_eq!(id(raw), Id::Number(number));
+    }
+    for raw in [
+        "9007199254740992",
+        "99999999999999999999999",
+        "-1",
+        "-0",
+        "1.0",
+        "1e3",
+        "\"1\"",
+        "null",
+        "[1]",
+        "{}",
+    ] {
+        assert_eq!(id(raw), Id::Unreadable, "{raw}");
+    }
+}
+
+#[test]
+fn a_message_that_is_no_envelope_has_the_id_that_it_holds_once() {
+    let id = |text: &str| parse(text).unwrap_err().id;
+    assert_eq!(id(r#"{"id":7}"#), Id::Number(7));
+    assert_eq!(id(r#"{"id":7,"type":1}"#), Id::Number(7));
+    assert_eq!(id(r#"{"type":"a","id":7,"type":"a"}"#), Id::Number(7));
+    for text in [
+        r#"{"id":7,"id":7,"type":"a"}"#,
+        r#"{"type":"a","type":"a","id":7,"i\u0064":7}"#,
+        r#"{"id":7,"id":8,"type":"a","type":"a"}"#,
+    ] {
+        assert_eq!(id(text), Id::Unreadable, "{text}");
+        assert_eq!(complaint(text), "the message has more than one `id`");
+    }
+    for text in [r#"[{"id":7}]"#, r#"{"id":7"#] {
+        assert_eq!(id(text), Id::Missing, "{text}");
+    }
+}
+
+#[test]
+fn an_answer_has_its_id_between_type_and_payload() {
+    let text = |id, payload: Option<&[u8]>| {
+        let mut out = Vec::new();
+        let length = encode_answer(&mut out, br#"{"type":"$reply""#, id, payload);
+        assert_eq!(length, out.len());
+        String::from_utf8(out.split_off(2)).unwrap()
+    };
+    assert_eq!(text(Some(0), None), r#"{"type":"$reply","id":0}"#);
+    assert_eq!(
+        text(Some(MAX_ID), Some(b"[]")),
+        r#"{"type":"$reply","id":9007199254740991,"payload":[]}"#
+    );
+    assert_eq!(text(None, Some(b"1")), r#"{"type":"$reply","payload":1}"#);
+}
