@@ -3,10 +3,21 @@ import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 
 import { createServer, zocket, type ErrorInfo, type ServerOptions } from "@zocket/core";
+import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { z } from "zod";
 
 import { Line } from "./_line.ts";
 import { latch, until } from "./_wait.ts";
+
+/** A schema whose result is a `then` and nothing more. */
+function strange<T>(): StandardSchemaV1<T, T> {
+  const validate = (value: unknown) => ({
+    then(resolve: (result: { value: unknown }) => void): void {
+      setImmediate(() => resolve({ value }));
+    },
+  });
+  return { "~standard": { version: 1, vendor: "specs", validate: validate as never } };
+}
 
 /** A server with calls, and what happened on it. */
 function serve(t: TestContext, options: ServerOptions = {}) {
@@ -33,6 +44,11 @@ function serve(t: TestContext, options: ServerOptions = {}) {
       })
       .incoming({ payload: z.string(), reply: z.string() }),
     held: incoming({ payload: z.string(), reply: z.string() }),
+    strange: incoming({
+      payload: z.undefined(),
+      stream: strange<number>(),
+      reply: strange<string>(),
+    }),
     late: incoming({
       payload: z.number(),
       reply: z.number().refine(async (it) => {
@@ -76,6 +92,10 @@ function serve(t: TestContext, options: ServerOptions = {}) {
       await open.promise;
       happened.push(`held ${payload}`);
       return payload;
+    },
+    strange: function* () {
+      yield 1;
+      return "done";
     },
     late: ({ payload }) => payload,
     count: async function* ({ payload }) {
@@ -356,6 +376,14 @@ describe("a stream", () => {
       { type: "$item", id: 1, payload: 2 },
       { type: "$end", id: 1, payload: "done" },
     ]);
+  });
+
+  test("waits for a schema whose promise is only a then", async (t) => {
+    const { line } = serve(t);
+    const one = await line();
+    one.say({ id: 1, type: "strange" });
+    assert.deepEqual(await one.end(1), { type: "$end", id: 1, payload: "done" });
+    assert.deepEqual(one.told[0], { type: "$item", id: 1, payload: 1 });
   });
 
   test("goes 64 items ahead of its reader, and no further", async (t) => {

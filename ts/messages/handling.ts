@@ -142,18 +142,24 @@ export class Handling {
     const { client, route, call } = handled;
     const { calls } = this.#parts;
     if (route.reply === undefined || call === undefined) return undefined;
-    const send = (payload: Payload) => {
+    const send = (validated: unknown) => {
+      const payload = this.#fitting(validated, "reply");
       if (call.isAborted) calls.settled(client, call);
       else calls.answer(client, call, how, payload);
     };
-    const validated = route.reply.validate(result);
-    if (!isThenable(validated)) {
-      send(this.#fitting(validated, "reply"));
-      return undefined;
-    }
-    return this.#parts.scope
-      .later(validated)
-      .then((value) => send(this.#fitting(value, "reply"))) as Promise<void>;
+    return this.#validated(route.reply.validate(result), send) as Promise<void> | undefined;
+  }
+
+  /** Hands on what a schema said, at once if it is there: what `next` returns, or a promise of that. */
+  #validated<T>(validated: unknown, next: (validated: unknown) => T): T | Promise<T> {
+    return isThenable(validated) ? this.#validatedLater(validated, next) : next(validated);
+  }
+
+  async #validatedLater<T>(
+    validated: PromiseLike<unknown>,
+    next: (validated: unknown) => T,
+  ): Promise<T> {
+    return next(await this.#parts.scope.later(validated));
   }
 
   /** JSON of what a schema made of a value. Throws if it does not fit: the application promised something else. */
@@ -176,15 +182,10 @@ export class Handling {
     const stream = new Stream(result as Source, openCallsOf(client), this.maxUnacknowledged);
     call.stream = stream;
     if (call.isAborted) stream.end();
-    const { validate } = route.stream;
     const schema = route.stream;
+    const send = (validated: unknown) => this.#item(client, call, validated);
     const sink: Sink = {
-      item: (value) => {
-        const validated = validate.call(schema, value) as unknown;
-        return isThenable(validated)
-          ? scope.later(validated).then((it) => this.#item(client, call, it))
-          : this.#item(client, call, validated);
-      },
+      item: (value) => this.#validated(schema.validate(value), send),
       done: async (value) => {
         if (route.reply) await this.#reply(handled, ANSWER.END, value);
         else calls.answer(client, call, ANSWER.END, undefined);
