@@ -293,32 +293,59 @@ impl Client {
     }
 }
 
-/// Texts that were inflated: all members of a room get the same one, and only the first has it inflated.
+/// Texts that were inflated. All members of a room get the same ones, and only the first member has each inflated.
 struct Inflated {
     stream: flate2::Decompress,
+    /// The last ones, each as it came and as it reads. The oldest makes room for the next.
+    known: Vec<Known>,
+    oldest: usize,
+}
+
+#[derive(Default)]
+struct Known {
     compressed: Vec<u8>,
     text: Vec<u8>,
 }
 
+/// More than any case has publications in flight.
+const KNOWN: usize = 32;
+const MAX_TEXT: usize = 1 << 20;
+
 thread_local! {
     static INFLATED: RefCell<Inflated> = RefCell::new(Inflated {
         stream: flate2::Decompress::new(false),
-        compressed: Vec::new(),
-        text: Vec::with_capacity(1 << 20),
+        known: Vec::new(),
+        oldest: 0,
     });
 }
 
 fn inflated(bytes: &[u8], read: impl FnOnce(&[u8]) -> Result<(), Fault>) -> Result<(), Fault> {
     INFLATED.with_borrow_mut(|it| {
-        if it.compressed != bytes {
-            it.compressed.clear();
-            it.compressed.extend_from_slice(bytes);
-            it.text.clear();
-            it.stream.reset(false);
-            (it.stream).decompress_vec(bytes, &mut it.text, flate2::FlushDecompress::Sync)?;
-        }
-        read(&it.text)
+        let known = it.known.iter().position(|one| one.compressed == bytes);
+        let at = match known {
+            Some(at) => at,
+            None => it.add(bytes)?,
+        };
+        read(&it.known[at].text)
     })
+}
+
+impl Inflated {
+    fn add(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
+        let at = self.oldest;
+        self.oldest = (at + 1) % KNOWN;
+        if at == self.known.len() {
+            self.known.push(Known::default());
+        }
+        let one = &mut self.known[at];
+        one.compressed.clear();
+        one.text.clear();
+        one.text.reserve(MAX_TEXT);
+        self.stream.reset(false);
+        (self.stream).decompress_vec(bytes, &mut one.text, flate2::FlushDecompress::Sync)?;
+        one.compressed.extend_from_slice(bytes);
+        Ok(at)
+    }
 }
 
 fn read_more(socket: &mut impl Read, bytes: &mut Vec<u8>) -> Result<(), Fault> {
