@@ -161,6 +161,7 @@ export declare namespace event {
   export const CLOSED: number
   export const DIED: number
   export const FAULT: number
+  export const MEMBERS: number
   export const MORE: number
   export const STOPPED: number
   export const UPGRADE: number
@@ -180,6 +181,7 @@ export declare namespace limit {
   export const BATCH_EVENTS: number
   export const MAX_ISSUES_AND_ROUTE: number
   export const MAX_OUTGOING: number
+  export const MAX_QUESTIONS: number
   export const MAX_ROOM_NAME: number
 }
 
@@ -197,6 +199,8 @@ export declare namespace opcode {
   export const ERROR: number
   export const JOIN: number
   export const LEAVE: number
+  export const MEMBERS: number
+  export const MORE_MEMBERS: number
   export const PAUSE: number
   export const REFUSE: number
   export const RELEASE: number

@@ -40,6 +40,10 @@ macro_rules! border_codes {
                 ANSWER = 14,
                 /// Ends a call without an answer.
                 SETTLE = 15,
+                /// Asks who is in a room.
+                MEMBERS = 16,
+                /// Asks for more of an answer to that.
+                MORE_MEMBERS = 17,
             }
             /// How a message with an `id` is answered.
             answer: u32 {
@@ -105,6 +109,8 @@ macro_rules! border_codes {
                 ABORT = -7,
                 /// A client took items of a call.
                 MORE = -8,
+                /// Members of a room.
+                MEMBERS = -9,
             }
             /// Where the words stand that are beside the values of a batch: first [`MORE`](head::MORE), then those of each event.
             head: usize {
@@ -153,6 +159,8 @@ macro_rules! border_codes {
                 MAX_ISSUES_AND_ROUTE = $crate::message::error::MAX_ISSUES_AND_ROUTE,
                 /// Most bytes of a room name.
                 MAX_ROOM_NAME = $crate::rooms::MAX_ROOM_NAME,
+                /// Most questions about members that may be under way.
+                MAX_QUESTIONS = 16,
             }
         }
     };

@@ -3,6 +3,7 @@ import type { Commands } from "../border/commands.js";
 import { serialise, type Payload } from "../border/payload.js";
 import { unexpected } from "../faults/check.js";
 import type { FluentSender, UntypedSender } from "../types/context.js";
+import { clientIds } from "./client-ids.js";
 import type { Client, Clients } from "./clients.js";
 import { roomName, roomNames } from "./room-name.js";
 
@@ -112,11 +113,8 @@ class Message implements FluentSender {
 
   #toSome(ids: unknown): void {
     const { commands } = this.#outlet;
-    const place = `${this.#route.place}.to`;
-    if (!Array.isArray(ids)) throw unexpected(place, "a client id or an array of them", ids);
     const handles: number[] = [];
-    for (const id of ids as readonly unknown[]) {
-      if (typeof id !== "string") throw unexpected(place, "a client id", id);
+    for (const id of clientIds(ids, `${this.#route.place}.to`)) {
       const client = this.#outlet.find(id, this.#route.place);
       if (client) handles.push(client.handle);
     }
