@@ -98,6 +98,9 @@ const ALIASES: Aliases = &[
     ("workers", "ioThreads"),
     ("health", "observe"),
     ("healthcheck", "observe"),
+    ("validate", "validateOutgoing"),
+    ("validation", "validateOutgoing"),
+    ("validateoutput", "validateOutgoing"),
     ("error", "onError"),
     ("errorhandler", "onError"),
     ("log", "onError"),
@@ -210,7 +213,8 @@ pub(crate) fn config(env: Env, options: &Object<'_>, memory: f64, heap: f64) -> 
     }
     let inbox = part(heap, PART_OF_HEAP) / config.io_threads;
     config.max_inbox = config.max_inbox.min(inbox);
-    // JavaScript checks and keeps this one.
+    // JavaScript checks and keeps these.
+    options.get("validateOutgoing")?;
     options.get("onError")?;
     options.0.refuse_others()?;
     Ok(config)

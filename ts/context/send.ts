@@ -1,10 +1,12 @@
 // `send.a.b(payload)`, then `to`, `toRoom` or `broadcast`: built once from the outgoing routes, shared by all contexts.
 import type { Commands } from "../border/commands.js";
-import { serialise, type Payload } from "../border/payload.js";
+import type { Payload } from "../border/payload.js";
 import { unexpected } from "../faults/check.js";
 import type { FluentSender, UntypedSender } from "../types/context.js";
+import type { OutgoingRoute } from "../types/routes.js";
 import { clientIds } from "./client-ids.js";
 import type { Client, Clients } from "./clients.js";
+import type { ToPayload } from "./outgoing-payload.js";
 import { roomName, roomNames } from "./room-name.js";
 
 /** One outgoing route. */
@@ -12,6 +14,7 @@ interface NumberedRoute {
   readonly number: number;
   /** The name of its messages in errors. */
   readonly place: string;
+  readonly toPayload: ToPayload;
 }
 
 /** Sends messages. All ways of sending share it. */
@@ -27,21 +30,26 @@ export class Outlet {
   constructor(
     readonly commands: Commands,
     readonly clients: Clients,
-    /** Wire names of the outgoing routes, by number. */
-    names: readonly string[],
+    /** The outgoing routes, by number. */
+    routes: readonly OutgoingRoute[],
+    /** Chooses how the payloads of a route become JSON. */
+    toPayloadOf: (place: string, route: OutgoingRoute) => ToPayload,
     sentEarly?: (error: Error, clientId: string) => void,
   ) {
     this.#sentEarly = sentEarly;
     if (sentEarly) clients.watchDeciding(true);
     const send = group();
-    for (const [number, name] of names.entries()) {
-      const route = { number, place: `send.${name}(…)` };
+    for (const [number, given] of routes.entries()) {
+      const { name } = given;
+      const place = `send.${name}(…)`;
+      const toPayload = toPayloadOf(place, given);
+      const route = { number, place, toPayload };
       this.#routes.set(name, route);
       const path = name.split(".");
       const last = path.pop() ?? "";
       let node = send;
       for (const key of path) node = (node[key] as Group | undefined) ?? (node[key] = group());
-      node[last] = (payload: unknown) => new Message(this, route, serialise(payload));
+      node[last] = (payload: unknown) => new Message(this, route, toPayload(payload));
     }
     this.send = freeze(send) as unknown as UntypedSender;
   }
@@ -66,7 +74,7 @@ export class Outlet {
     if (route === undefined) {
       throw unexpected(`${place}.${method}`, "the wire name of an outgoing route", name);
     }
-    this.commands.toRooms(route.number, [roomId], serialise(payload));
+    this.commands.toRooms(route.number, [roomId], route.toPayload(payload));
   }
 }
 

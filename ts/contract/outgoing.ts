@@ -3,7 +3,7 @@ import { unexpected } from "../faults/check.js";
 import type { OutgoingRoute } from "../types/routes.js";
 
 /** How the messages of an outgoing route are sent. A field that was left out is missing. */
-export type Sending = Omit<OutgoingRoute, "name">;
+export type Sending = Omit<OutgoingRoute, "name" | "schema">;
 
 type SlowClient = NonNullable<OutgoingRoute["slowClient"]>;
 

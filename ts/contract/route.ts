@@ -20,7 +20,7 @@ export type Place =
       readonly middlewares: readonly Middleware[];
       readonly answer: Answer;
     }
-  | { readonly kind: "outgoing"; readonly sending: Sending }
+  | { readonly kind: "outgoing"; readonly schema: StandardSchemaV1; readonly sending: Sending }
   | { readonly kind: "group"; readonly routes: object };
 
 /** Reads the value at `place`. Only a message has a string for `_direction`; a group may hold a route of that name. */
@@ -43,7 +43,7 @@ function readMessage(place: string, definition: Unchecked, direction: string): P
   const { payload: schema } = definition;
   if (!isSchema(schema)) throw unexpected(`${place}.payload`, SCHEMA, schema);
   if (direction === "out") {
-    return { kind: "outgoing", sending: readSending(`${place}.`, definition) };
+    return { kind: "outgoing", schema, sending: readSending(`${place}.`, definition) };
   }
   if (direction !== "in") throw unexpected(`${place}._direction`, '"in" or "out"', direction);
   refuseSending(`${place}.`, definition);

@@ -71,7 +71,10 @@ class Walk {
           const rule = "is an outgoing route; only incoming routes have handlers";
           throw new TypeError(`${placeOf("handlers", name)}: ${quote(name)} ${rule}`);
         }
-        this.outgoing.push({ name, ...found.sending });
+        // Hidden, because the rows go to the engine as they are, and it has no use for a schema.
+        const schema = { __proto__: null, value: found.schema };
+        const row = Object.defineProperty({ name, ...found.sending }, "schema", schema);
+        this.outgoing.push(row as OutgoingRoute);
       }
     }
     for (const [key, handler] of left) {

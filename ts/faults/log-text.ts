@@ -88,8 +88,11 @@ function framesOf(stack: string, message: string): string[] {
   return (others.length > 0 ? others : frames).slice(0, MAX_FRAMES);
 }
 
-/** The first issues of a fault, as `: path: message; path: message; …`, whatever they do when they are looked at. */
-function issuesText({ issues }: ClientFault, hidesMessages: boolean): string {
+/** The first issues of an error, as `: path: message; path: message; …`, whatever they do when they are looked at. */
+export function issuesText(
+  { issues }: { readonly issues?: readonly unknown[] },
+  hidesMessages = false,
+): string {
   if (issues === undefined) return "";
   let text = "";
   try {

@@ -46,16 +46,21 @@ export function callbacksOf(zo: unknown): Omit<Gate, "allowedOrigins"> & {
 export function ownOptions(options: unknown): {
   readonly onError: OnError | undefined;
   readonly allowedOrigins: Gate["allowedOrigins"];
+  readonly validateOutgoing: boolean;
   /** Where clients come from, if not from a port of our own; the engine checks what is combined. */
   readonly from: From;
 } {
   if (!isOptions(options)) throw unexpected("createServer: options", "an object", options);
-  const { onError, allowedOrigins, server, noServer, path, socketPath } = options as {
-    readonly [name in keyof ServerOptions]?: unknown;
-  };
+  const { onError, allowedOrigins, validateOutgoing, server, noServer, path, socketPath } =
+    options as {
+      readonly [name in keyof ServerOptions]?: unknown;
+    };
   refuseObserve(options);
   if (!isOptionalFunction(onError)) {
     throw unexpected("createServer: options.onError", "a function", onError);
+  }
+  if (validateOutgoing !== undefined && typeof validateOutgoing !== "boolean") {
+    throw unexpected("createServer: options.validateOutgoing", "true or false", validateOutgoing);
   }
   if (server !== undefined && !isHttpServer(server)) {
     const expected = "an http.Server, an https.Server or an Http2SecureServer with allowHTTP1";
@@ -64,6 +69,7 @@ export function ownOptions(options: unknown): {
   return {
     from: { server, path: path as string, socketPath: socketPath as string, noServer },
     onError: onError as OnError | undefined,
+    validateOutgoing: validateOutgoing === true,
     allowedOrigins:
       typeof allowedOrigins === "function" ? (allowedOrigins as Gate["allowedOrigins"]) : undefined,
   };

@@ -11,6 +11,7 @@ import {
 import { Admissions } from "../connections/admissions.js";
 import { Disconnects } from "../connections/disconnects.js";
 import { Clients } from "../context/clients.js";
+import { toPayloadOf } from "../context/outgoing-payload.js";
 import { Outlet } from "../context/send.js";
 import { Faults } from "../faults/report.js";
 import { Calls } from "../messages/calls.js";
@@ -42,10 +43,9 @@ export function serve(
 ): ZocketServer<AnyRoutes> {
   const { incoming, outgoing } = tableOf(appRouter);
   const { headersSchema, onConnect, onDisconnect } = callbacksOf(zo);
-  const { onError, allowedOrigins, from } = ownOptions(options);
+  const { onError, allowedOrigins, validateOutgoing, from } = ownOptions(options);
   if (from.server) checkPath(from.server, from.path);
 
-  const names = outgoing.map(({ name }) => name);
   const scope = new Scope();
   const turn = new Turn();
   const faults = new Faults(onError, scope, turn);
@@ -61,7 +61,9 @@ export function serve(
   const sentEarly = (error: Error, clientId: string) =>
     scope.run(faults.report, faults, error, "CONNECT", clientId);
   const inProduction = process.env["NODE_ENV"] === "production";
-  const outlet = new Outlet(commands, clients, names, inProduction ? undefined : sentEarly);
+  const toPayload = toPayloadOf(validateOutgoing);
+  const early = inProduction ? undefined : sentEarly;
+  const outlet = new Outlet(commands, clients, outgoing, toPayload, early);
   const held = new Held(clients, commands, faults, scope);
   const inFlight = new InFlight(held, faults);
   const calls = new Calls(commands);

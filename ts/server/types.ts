@@ -242,6 +242,13 @@ export interface ServerOptions {
    */
   readonly observe?: { readonly health?: string | undefined } | undefined;
   /**
+   * Runs outgoing payloads through their schemas. A payload that does not fit throws a `TypeError` at `send.chat.onMessage(payload)`,
+   * whose `issues` are those of the schema. The payload goes out as given, not as the schema returns it. So this is for schemas
+   * that accept their own output, and that are synchronous.
+   * @default false
+   */
+  readonly validateOutgoing?: boolean | undefined;
+  /**
    * Gets every error that your code did not catch, and mistakes of clients such as bad messages. `error` is whatever was
    * thrown. If `onError` itself throws, the server logs that error. While 10,000 of its promises are pending, the server logs
    * further errors instead of calling it.

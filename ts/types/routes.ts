@@ -43,6 +43,7 @@ export type HeadersOf<TRouter> = TRouter extends { readonly _table: RouteTable<i
 /** @internal One outgoing route. */
 export interface OutgoingRoute {
   readonly name: string;
+  readonly schema: StandardSchemaV1;
   readonly slowClient?: NonNullable<OutgoingMessage["slowClient"]>;
   readonly compress?: boolean;
 }
