@@ -89,8 +89,9 @@ class Reception {
   /** Keeps our upgrades from other listeners, which `ws` with a path of its own would answer with 400. */
   #emitFirst(): () => boolean {
     return cover(this.#server, "emit", (before) => (...given) => {
-      const [event, request, socket, head] = given as [unknown, IncomingMessage, Duplex, Buffer];
-      return (event === "upgrade" && this.#take(request, socket, head)) || before(...given);
+      if (given[0] !== "upgrade") return before(...given);
+      const [, request, socket, head] = given as [unknown, IncomingMessage, Duplex, Buffer];
+      return this.#take(request, socket, head) || before(...given);
     });
   }
 
