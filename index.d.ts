@@ -23,6 +23,7 @@ export type {
   OutgoingMessage,
   RoomOperations,
   Sender,
+  SendOptions,
   StandardSchemaV1,
   UpgradeRequest,
   Zocket,

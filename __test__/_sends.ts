@@ -19,6 +19,7 @@ export const routes = {
   ...syncRoutes,
   go: incoming({ payload: anything }),
   onSaid: outgoing({ payload: anything }),
+  onLatest: outgoing({ payload: anything, slowClient: "latest" }),
   deep: {
     er: {
       onSaid: outgoing({ payload: anything }),

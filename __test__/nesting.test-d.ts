@@ -71,6 +71,9 @@ zo.router(routes, { a: { b: { c: { d: { e: { f: { g: () => {} } } } } } } });
 
 const server = createServer(router, zo);
 server.publish("lobby", "a.b.c.d.e.f.g.onAnswer", { at: new Date() });
+server.publish("lobby", "a.b.c.d.e.f.g.onAnswer", { at: new Date() }, { except: ["id"] });
+// @ts-expect-error ids are text
+server.publish("lobby", "a.b.c.d.e.f.g.onAnswer", { at: new Date() }, { except: 7 });
 // @ts-expect-error wrong direction
 server.publish("lobby", "a.b.c.d.e.f.g.ask", { n: 1 });
 

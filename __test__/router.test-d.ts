@@ -9,6 +9,7 @@ import {
   type AnyMessage,
   type AnyRouter,
   type FluentSender,
+  type SendOptions,
   type Handlers,
   type IncomingMessage,
   type MessageDef,
@@ -240,6 +241,23 @@ const router = zo.router(routes, {
       message.toRoom("lobby");
       message.toRoom(["lobby", "help"]);
       message.broadcast();
+      message.toRoom("lobby", { except: "id" });
+      message.toRoom(["lobby"], { except: ["id", "id"] as const });
+      message.broadcast({ except: ctx.clientId });
+      message.broadcast({ except: undefined });
+      expectTypeOf(message.broadcast).parameters.toEqualTypeOf<
+        [options?: SendOptions | undefined]
+      >();
+      // @ts-expect-error ids are text
+      message.broadcast({ except: 7 });
+      // @ts-expect-error ids are text
+      message.toRoom("lobby", { except: [7] });
+      // @ts-expect-error ids alone are no options
+      message.toRoom("lobby", "id");
+      // @ts-expect-error an unknown option
+      message.broadcast({ exclude: "id" });
+      // @ts-expect-error who is named is not left out
+      message.to("id", { except: "id" });
       send.chat.onLeft("id").broadcast();
       send.onPong().broadcast();
       send.onPong(undefined).broadcast();
@@ -281,6 +299,21 @@ const router = zo.router(routes, {
           | "7.onSeven"
           | "a.b.c.d.e.f.onG"
         >();
+      rooms.broadcast("lobby", "chat.onLeft", "id", { except: ["id"] });
+      rooms.broadcast("lobby", "onPong", undefined, { except: "id" });
+      rooms.broadcast("lobby", "onPong", undefined, undefined);
+      expectTypeOf(rooms.broadcast<"chat.onLeft">).parameters.toEqualTypeOf<
+        [roomId: string, route: "chat.onLeft", payload: string, options?: SendOptions | undefined]
+      >();
+      expectTypeOf(rooms.broadcast<"onPong">).parameters.toEqualTypeOf<
+        [roomId: string, route: "onPong", payload?: undefined, options?: SendOptions | undefined]
+      >();
+      // @ts-expect-error that is where the payload stands
+      rooms.broadcast("lobby", "onPong", { except: "id" });
+      // @ts-expect-error options come behind the payload
+      rooms.broadcast("lobby", "chat.onLeft", { except: "id" });
+      // @ts-expect-error an unknown option
+      rooms.broadcast("lobby", "chat.onLeft", "id", { to: "id" });
       // @ts-expect-error missing payload
       rooms.broadcast("lobby", "chat.onLeft");
       // @ts-expect-error the payload of another route

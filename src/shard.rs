@@ -81,7 +81,7 @@ pub(crate) struct Shard {
     compressor: Compressor,
     /// Ticks of the heartbeat's timer.
     tick: Cell<u16>,
-    /// Number of the last fan-out with several rooms.
+    /// Number of the last fan-out that marked its receivers.
     fan_out: Cell<u32>,
     pub(crate) listener: RefCell<Option<AbortHandle>>,
     stopping: Cell<Option<StopMode>>,

@@ -3,7 +3,7 @@
 mod support;
 
 use support::{CLOSED, ECHO, Owner, config, text, wait_for};
-use zocket::Config;
+use zocket::{Config, Handle};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_in_several_rooms_of_one_send_gets_it_once() {
@@ -93,4 +93,53 @@ async fn a_number_is_used_again_only_after_its_release() {
     });
     let (_c, third) = owner.client().await;
     assert_eq!(first, third);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_are_left_out_get_nothing_and_the_others_one_copy() {
+    let mut owner = Owner::start(Config {
+        io_threads: 2,
+        ..config()
+    });
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(owner.client().await);
+    }
+    let handles: Vec<_> = clients.iter().map(|(_, handle)| *handle).collect();
+    let unknown = Handle(1_000_000);
+    owner.submit(|it| {
+        for &handle in &handles {
+            it.join(handle, b"x").join(handle, b"y");
+        }
+        // A run of messages with the same exceptions, then of others, then with several rooms.
+        let except = [handles[0], unknown, handles[0]];
+        for payload in [b"1", b"2"] {
+            it.rooms_except(ECHO, Some(payload), &[b"x"], &except);
+        }
+        it.rooms_except(ECHO, Some(b"3"), &[b"x"], &handles[1..3])
+            .rooms(ECHO, Some(b"4"), &[b"x"])
+            .rooms_except(ECHO, Some(b"5"), &[b"x", b"y", b"none"], &handles[2..])
+            .broadcast_except(ECHO, Some(b"6"), &handles[..2])
+            .broadcast_except(ECHO, Some(b"7"), &[unknown])
+            .rooms_except(ECHO, Some(b"8"), &[b"x"], &handles);
+    });
+    let expected: [&[u8]; 4] = [
+        &[3, 4, 5, 7],
+        &[1, 2, 4, 5, 7],
+        &[1, 2, 4, 6, 7],
+        &[1, 2, 3, 4, 6, 7],
+    ];
+    for ((socket, _), expected) in clients.iter_mut().zip(expected) {
+        for number in expected {
+            let frame = format!(r#"{{"type":"echo","payload":{number}}}"#);
+            assert_eq!(text(socket).await, frame);
+        }
+    }
+    let sent = expected.iter().map(|it| it.len() as u64).sum::<u64>();
+    wait_for(&owner.server, |it| it.written == sent);
+    let metrics = owner.server.metrics();
+    assert_eq!(
+        (metrics.sent, metrics.queued, metrics.dropped),
+        (sent, 0, 0)
+    );
 }

@@ -38,6 +38,7 @@ export type {
   RoomOperations,
   Rooms,
   Sender,
+  SendOptions,
   UntypedSender,
   ZocketContext,
 } from "./types/context.js";

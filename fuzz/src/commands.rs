@@ -52,17 +52,19 @@ fn read(bytes: &[u8]) {
                 Command::Rooms {
                     route,
                     payload,
+                    except,
                     rooms,
                 },
                 Command::Rooms {
                     route: r,
                     payload: p,
+                    except: e,
                     rooms: n,
                 },
             ) => {
                 assert_eq!(
-                    (route, payload, rooms.clone().collect::<Vec<_>>()),
-                    (&r, &p, n.clone().collect())
+                    (route, payload, except, rooms.clone().collect::<Vec<_>>()),
+                    (&r, &p, &e, n.clone().collect())
                 );
                 assert_eq!(rooms.only(), n.only());
             }
@@ -96,16 +98,21 @@ fn write(writer: &mut CommandWriter, command: &Command<'_>) {
         Command::Rooms {
             route,
             payload,
+            except,
             rooms,
         } => {
             check_payload(payload);
             let rooms: Vec<_> = rooms.collect();
             assert!(rooms.iter().all(|name| name.len() <= MAX_ROOM_NAME));
-            writer.rooms(route, payload, &rooms)
+            writer.rooms_except(route, payload, &rooms, &except.collect::<Vec<_>>())
         }
-        Command::Broadcast { route, payload } => {
+        Command::Broadcast {
+            route,
+            payload,
+            except,
+        } => {
             check_payload(payload);
-            writer.broadcast(route, payload)
+            writer.broadcast_except(route, payload, &except.collect::<Vec<_>>())
         }
         Command::Error {
             handle,

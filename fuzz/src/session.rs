@@ -170,6 +170,8 @@ impl Play {
                     .rooms(0, Some(b"2"), &[b"a"])
                     .rooms(route, Some(b"2"), &[b"a"])
                     .broadcast(route, Some(b"3"))
+                    .rooms_except(route, Some(b"2"), &[b"a"], &[handle])
+                    .broadcast_except(1, Some(b"3"), &[handle, Handle(0), handle])
                     .broadcast(1, Some(b"3"));
             }),
             11 => self.owner.submit(|it| {

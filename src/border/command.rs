@@ -10,8 +10,8 @@
 //! | 3 release | handle |
 //! | 4 join, 5 leave | handle, name bytes, name |
 //! | 6 to | payload bytes, route, count, handles, payload |
-//! | 7 rooms | payload bytes, route, count, (name bytes, name) for each room, payload |
-//! | 8 broadcast | payload bytes, route, payload |
+//! | 7 rooms | payload bytes, route, count, handles that are left out, count, (name bytes, name) for each room, payload |
+//! | 8 broadcast | payload bytes, route, count, handles that are left out, payload |
 //! | 9 close | handle, close code |
 //! | 10 pause, 11 resume, 12 terminate | handle |
 //! | 13 error | bytes of issues or data, handle, code, incoming route, number (lower half first), issues or data |
@@ -72,6 +72,8 @@ pub enum Command<'a> {
         route: u32,
         /// JSON text.
         payload: Option<&'a [u8]>,
+        /// Clients that do not receive it.
+        except: Handles<'a>,
         /// The rooms whose members receive it.
         rooms: RoomNames<'a>,
     },
@@ -81,6 +83,8 @@ pub enum Command<'a> {
         route: u32,
         /// JSON text.
         payload: Option<&'a [u8]>,
+        /// Clients that do not receive it.
+        except: Handles<'a>,
     },
     /// Answer a message with `$error`.
     Error {
@@ -177,9 +181,25 @@ impl Answer {
     }
 }
 
-/// The handles of a [`Command::To`].
+/// Handles in a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handles<'a>(&'a [u8]);
+
+impl Handles<'_> {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'a> Handles<'a> {
+    /// Those that stand behind their count.
+    fn read(words: &mut Words<'a>) -> Option<Self> {
+        let count = words.word()? as usize;
+        words.take(count.checked_mul(4)?).map(Self)
+    }
+}
 
 impl Iterator for Handles<'_> {
     type Item = Handle;
@@ -278,8 +298,7 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
         opcode::TO => {
             let length = words.word()?;
             let route = words.word()?;
-            let count = words.word()? as usize;
-            let clients = Handles(words.take(count.checked_mul(4)?)?);
+            let clients = Handles::read(&mut words)?;
             Command::To {
                 route,
                 payload: words.payload(length)?,
@@ -289,6 +308,7 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
         opcode::ROOMS => {
             let length = words.word()?;
             let route = words.word()?;
+            let except = Handles::read(&mut words)?;
             let count = words.word()?;
             let rooms = RoomNames {
                 words: words.0,
@@ -300,15 +320,18 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
             Command::Rooms {
                 route,
                 payload: words.payload(length)?,
+                except,
                 rooms,
             }
         }
         opcode::BROADCAST => {
             let length = words.word()?;
             let route = words.word()?;
+            let except = Handles::read(&mut words)?;
             Command::Broadcast {
                 route,
                 payload: words.payload(length)?,
+                except,
             }
         }
         opcode::CLOSE => Command::Close(words.handle()?, u16::try_from(words.word()?).ok()?),
@@ -357,7 +380,7 @@ mod tests {
             .refuse(Handle(8), 403, 1, Some(7), b"[no]")
             .join(Handle(7), b"lobby")
             .to(2, Some(b"{}"), &[Handle(1), Handle(2)])
-            .rooms(1, None, &[b"a", b"", b"four"])
+            .rooms_except(1, None, &[b"a", b"", b"four"], &[Handle(3)])
             .broadcast(0, Some(b"12345"))
             .answer(Answer::Item, Handle(7), (1 << 53) - 1, Some(b"[]"))
             .settle(Handle(7), 3)
@@ -386,15 +409,18 @@ mod tests {
         let Some(Command::Rooms {
             route: 1,
             payload: None,
+            except,
             rooms,
         }) = commands.next()
         else {
             panic!("not a Rooms")
         };
+        assert_eq!(except.collect::<Vec<_>>(), [Handle(3)]);
         assert_eq!(rooms.collect::<Vec<_>>(), [&b"a"[..], b"", b"four"]);
         let broadcast = Command::Broadcast {
             route: 0,
             payload: Some(b"12345"),
+            except: Handles(&[]),
         };
         assert_eq!(commands.next(), Some(broadcast));
         let answer = Command::Answer {
@@ -443,8 +469,8 @@ mod tests {
         Refuse(u32, u16, u32, Option<u32>, Vec<u8>),
         Room(u8, u32, Vec<u8>),
         To(u32, Option<Vec<u8>>, Vec<u32>),
-        Rooms(u32, Option<Vec<u8>>, Vec<Vec<u8>>),
-        Broadcast(u32, Option<Vec<u8>>),
+        Rooms(u32, Option<Vec<u8>>, Vec<Vec<u8>>, Vec<u32>),
+        Broadcast(u32, Option<Vec<u8>>, Vec<u32>),
         Close(u32, u16),
         Error(u32, u32, u32, Option<u64>, Option<Vec<u8>>),
         Answer(u32, u32, u64, Option<Vec<u8>>),
@@ -454,6 +480,7 @@ mod tests {
     fn said() -> impl Strategy<Value = Said> {
         let bytes = || prop::collection::vec(any::<u8>(), 0..20);
         let payload = || prop::option::of(prop::collection::vec(any::<u8>(), 0..50));
+        let except = || prop::collection::vec(any::<u32>(), 0..5);
         prop_oneof![
             (0..5_u8, any::<u32>()).prop_map(|(kind, handle)| Said::Handle(kind, handle)),
             (
@@ -477,10 +504,14 @@ mod tests {
             (
                 any::<u32>(),
                 payload(),
-                prop::collection::vec(bytes(), 0..5)
+                prop::collection::vec(bytes(), 0..5),
+                except(),
             )
-                .prop_map(|(route, payload, rooms)| Said::Rooms(route, payload, rooms)),
-            (any::<u32>(), payload()).prop_map(|(route, payload)| Said::Broadcast(route, payload)),
+                .prop_map(|(route, payload, rooms, except)| {
+                    Said::Rooms(route, payload, rooms, except)
+                }),
+            (any::<u32>(), payload(), except())
+                .prop_map(|(route, payload, except)| Said::Broadcast(route, payload, except)),
             (any::<u32>(), any::<u16>()).prop_map(|(handle, code)| Said::Close(handle, code)),
             (
                 any::<u32>(),
@@ -499,6 +530,14 @@ mod tests {
         ]
     }
 
+    fn handles(numbers: &[u32]) -> Vec<Handle> {
+        numbers.iter().copied().map(Handle).collect()
+    }
+
+    fn numbers(handles: Handles<'_>) -> Vec<u32> {
+        handles.map(|handle| handle.0).collect()
+    }
+
     fn write(said: &Said, writer: &mut CommandWriter) {
         match said {
             Said::Handle(0, handle) => writer.admit(Handle(*handle)),
@@ -512,14 +551,15 @@ mod tests {
             Said::Room(0, handle, room) => writer.join(Handle(*handle), room),
             Said::Room(_, handle, room) => writer.leave(Handle(*handle), room),
             Said::To(route, payload, clients) => {
-                let clients: Vec<_> = clients.iter().map(|handle| Handle(*handle)).collect();
-                writer.to(*route, payload.as_deref(), &clients)
+                writer.to(*route, payload.as_deref(), &handles(clients))
             }
-            Said::Rooms(route, payload, rooms) => {
+            Said::Rooms(route, payload, rooms, except) => {
                 let rooms: Vec<_> = rooms.iter().map(Vec::as_slice).collect();
-                writer.rooms(*route, payload.as_deref(), &rooms)
+                writer.rooms_except(*route, payload.as_deref(), &rooms, &handles(except))
             }
-            Said::Broadcast(route, payload) => writer.broadcast(*route, payload.as_deref()),
+            Said::Broadcast(route, payload, except) => {
+                writer.broadcast_except(*route, payload.as_deref(), &handles(except))
+            }
             Said::Close(handle, code) => writer.close(Handle(*handle), *code),
             Said::Error(handle, code, route, number, detail) => {
                 let code = ErrorCode::from_code(*code);
@@ -554,17 +594,21 @@ mod tests {
                 route,
                 payload,
                 clients,
-            } => Said::To(
-                route,
-                owned(payload),
-                clients.map(|handle| handle.0).collect(),
-            ),
+            } => Said::To(route, owned(payload), numbers(clients)),
             Command::Rooms {
                 route,
                 payload,
+                except,
                 rooms,
-            } => Said::Rooms(route, owned(payload), rooms.map(<[u8]>::to_vec).collect()),
-            Command::Broadcast { route, payload } => Said::Broadcast(route, owned(payload)),
+            } => {
+                let rooms = rooms.map(<[u8]>::to_vec).collect();
+                Said::Rooms(route, owned(payload), rooms, numbers(except))
+            }
+            Command::Broadcast {
+                route,
+                payload,
+                except,
+            } => Said::Broadcast(route, owned(payload), numbers(except)),
             Command::Close(handle, code) => Said::Close(handle.0, code),
             Command::Error {
                 handle,

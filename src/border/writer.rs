@@ -81,19 +81,28 @@ impl CommandWriter {
         self.command(opcode::TO, |out| {
             push_payload_length(out, payload);
             push(out, route);
-            push_length(out, clients.len());
-            for client in clients {
-                push(out, client.0);
-            }
+            push_handles(out, clients);
             push_padded(out, payload.unwrap_or_default());
         })
     }
 
-    /// See [`Command::Rooms`](super::command::Command::Rooms).
+    /// The same as [`rooms_except`](Self::rooms_except), with nobody left out.
     pub fn rooms(&mut self, route: u32, payload: Option<&[u8]>, rooms: &[&[u8]]) -> &mut Self {
+        self.rooms_except(route, payload, rooms, &[])
+    }
+
+    /// See [`Command::Rooms`](super::command::Command::Rooms).
+    pub fn rooms_except(
+        &mut self,
+        route: u32,
+        payload: Option<&[u8]>,
+        rooms: &[&[u8]],
+        except: &[Handle],
+    ) -> &mut Self {
         self.command(opcode::ROOMS, |out| {
             push_payload_length(out, payload);
             push(out, route);
+            push_handles(out, except);
             push_length(out, rooms.len());
             for room in rooms {
                 push_text(out, room);
@@ -102,11 +111,22 @@ impl CommandWriter {
         })
     }
 
-    /// See [`Command::Broadcast`](super::command::Command::Broadcast).
+    /// The same as [`broadcast_except`](Self::broadcast_except), with nobody left out.
     pub fn broadcast(&mut self, route: u32, payload: Option<&[u8]>) -> &mut Self {
+        self.broadcast_except(route, payload, &[])
+    }
+
+    /// See [`Command::Broadcast`](super::command::Command::Broadcast).
+    pub fn broadcast_except(
+        &mut self,
+        route: u32,
+        payload: Option<&[u8]>,
+        except: &[Handle],
+    ) -> &mut Self {
         self.command(opcode::BROADCAST, |out| {
             push_payload_length(out, payload);
             push(out, route);
+            push_handles(out, except);
             push_padded(out, payload.unwrap_or_default());
         })
     }
@@ -187,5 +207,12 @@ impl CommandWriter {
         let words = u32::try_from((self.0.len() - start) / 4).expect("a command is under 16 GiB");
         self.0[start + 4..start + 8].copy_from_slice(&words.to_le_bytes());
         self
+    }
+}
+
+fn push_handles(out: &mut Vec<u8>, handles: &[Handle]) {
+    push_length(out, handles.len());
+    for handle in handles {
+        push(out, handle.0);
     }
 }

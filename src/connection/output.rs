@@ -45,7 +45,7 @@ pub(crate) struct Output {
     dirty: Cell<bool>,
     /// What the writer takes may wait in it. Known here, so that other connections do not look at their sockets for each message.
     seals: bool,
-    /// Number of the last fan-out that reached it, so that several rooms reach it once.
+    /// Number of the last fan-out that reached it or left it out, so that several rooms reach it once.
     mark: Cell<u32>,
 }
 

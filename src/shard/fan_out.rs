@@ -18,8 +18,15 @@ use crate::{
 };
 
 /// The receivers of a run of messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Audience<'a> {
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Audience<'a> {
+    pub(crate) to: To<'a>,
+    /// Clients of those that are left out.
+    pub(crate) except: Handles<'a>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum To<'a> {
     Room(&'a [u8]),
     Everybody,
 }
@@ -72,8 +79,9 @@ pub(crate) fn send_to_rooms(
     route: u32,
     payload: Option<&[u8]>,
     rooms: RoomNames<'_>,
+    except: Handles<'_>,
 ) {
-    let number = next_fan_out(shard);
+    let number = leave_out(shard, except);
     let sending = sending(shard, route, payload);
     let registry = shard.registry.borrow();
     let members = rooms.flat_map(|room| registry.members(room));
@@ -92,6 +100,15 @@ fn next_fan_out(shard: &Shard) -> u32 {
     // 0 is what a connection starts with.
     let number = shard.fan_out.get().wrapping_add(1).max(1);
     shard.fan_out.set(number);
+    number
+}
+
+/// Begins a fan-out that does not reach these clients: they are marked as if it had reached them.
+fn leave_out(shard: &Shard, except: Handles<'_>) -> u32 {
+    let number = next_fan_out(shard);
+    for connection in except.filter_map(|handle| shard.connection(handle)) {
+        connection.output.mark(number);
+    }
     number
 }
 
@@ -145,15 +162,21 @@ pub(crate) fn finish(shard: &Shard, run: Option<Run<'_>>) {
         return;
     };
     let registry = shard.registry.borrow();
-    let members = match audience {
-        Audience::Room(name) => registry.members(name),
-        Audience::Everybody => registry.open(),
+    let members = match audience.to {
+        To::Room(name) => registry.members(name),
+        To::Everybody => registry.open(),
     };
-    let slow = queue(
-        shard,
-        sending,
-        members.iter().filter_map(|&slot| shard.in_slot(slot)),
-    );
+    let to = members.iter().filter_map(|&slot| shard.in_slot(slot));
+    let slow = if audience.except.is_empty() {
+        queue(shard, sending, to)
+    } else {
+        let number = leave_out(shard, audience.except);
+        queue(
+            shard,
+            sending,
+            to.filter(|connection| connection.output.mark(number)),
+        )
+    };
     drop(registry);
     delivery::cut_slow(shard, slow);
     flush::write_much(shard);

@@ -12,7 +12,7 @@ use crate::{
     handshake::refusal::{Reason, Refusal},
     shard::{
         Shard, answer,
-        fan_out::{self, Audience, Run},
+        fan_out::{self, Audience, Run, To},
         flush, life,
     },
 };
@@ -22,19 +22,24 @@ pub(crate) fn apply(shard: &Shard, bytes: &[u8]) {
     let mut commands = Commands::new(bytes);
     let mut run: Option<Run<'_>> = None;
     for command in &mut commands {
-        let (route, payload, audience) = match command {
-            Command::Broadcast { route, payload } => (route, payload, Audience::Everybody),
+        let (route, payload, to, except) = match command {
+            Command::Broadcast {
+                route,
+                payload,
+                except,
+            } => (route, payload, To::Everybody, except),
             Command::Rooms {
                 route,
                 payload,
+                except,
                 rooms,
             } => {
                 let Some(name) = rooms.only() else {
                     fan_out::finish(shard, run.take());
-                    fan_out::send_to_rooms(shard, route, payload, rooms);
+                    fan_out::send_to_rooms(shard, route, payload, rooms, except);
                     continue;
                 };
-                (route, payload, Audience::Room(name))
+                (route, payload, To::Room(name), except)
             }
             other => {
                 // Checked first, because `take` copies the whole value, even if it is `None`.
@@ -46,6 +51,7 @@ pub(crate) fn apply(shard: &Shard, bytes: &[u8]) {
                 continue;
             }
         };
+        let audience = Audience { to, except };
         fan_out::join(shard, &mut run, audience, route, payload);
     }
     fan_out::finish(shard, run);

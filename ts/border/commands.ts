@@ -86,28 +86,34 @@ export class Commands {
     const words = this.#words;
     this.#handOver.startWith(payload, OPCODE.TO, 8 + 4 * handles.length);
     words.word(route);
-    words.word(handles.length);
-    for (const handle of handles) words.word(handle);
+    this.#handles(handles);
     this.#handOver.endWith(payload);
   }
 
-  /** Sends to everybody in some rooms, once to each client. */
-  toRooms(route: number, names: readonly string[], payload: Payload): void {
+  /** Sends to everybody in some rooms, once to each client, with these left out. */
+  toRooms(
+    route: number,
+    names: readonly string[],
+    payload: Payload,
+    except: readonly number[],
+  ): void {
     const words = this.#words;
-    let needed = 8;
+    let needed = 12 + 4 * except.length;
     for (const name of names) needed += roomForText(name);
     this.#handOver.startWith(payload, OPCODE.ROOMS, needed);
     words.word(route);
+    this.#handles(except);
     words.word(names.length);
     for (const name of names) words.name(name);
     this.#handOver.endWith(payload);
   }
 
-  /** Sends to every client. */
-  broadcast(route: number, payload: Payload): void {
+  /** Sends to every client, with these left out. */
+  broadcast(route: number, payload: Payload, except: readonly number[]): void {
     const words = this.#words;
-    this.#handOver.startWith(payload, OPCODE.BROADCAST, 4);
+    this.#handOver.startWith(payload, OPCODE.BROADCAST, 8 + 4 * except.length);
     words.word(route);
+    this.#handles(except);
     this.#handOver.endWith(payload);
   }
 
@@ -143,6 +149,12 @@ export class Commands {
     words.word(handle);
     words.word(number);
     this.#handOver.end();
+  }
+
+  #handles(handles: readonly number[]): void {
+    const words = this.#words;
+    words.word(handles.length);
+    for (const handle of handles) words.word(handle);
   }
 
   #client(opcode: number, handle: number): void {

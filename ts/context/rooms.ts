@@ -1,7 +1,7 @@
 // `ctx.rooms`: the room operations of one client.
 import { unexpected } from "../faults/check.js";
 import { provokedBy } from "../faults/client-fault.js";
-import type { RoomOperations } from "../types/context.js";
+import type { RoomOperations, SendOptions } from "../types/context.js";
 import type { Client } from "./clients.js";
 import { byteLength, roomName, separate } from "./room-name.js";
 import { RoomView } from "./room-view.js";
@@ -54,9 +54,14 @@ export class ClientRooms implements RoomOperations {
     return (this.#view ??= new RoomView(client));
   }
 
-  get broadcast(): (roomId: string, route: string, payload?: unknown) => void {
-    return (roomId, route, payload) =>
-      this.#outlet.publish(PLACE, "broadcast", roomId, route, payload);
+  get broadcast(): (
+    roomId: string,
+    route: string,
+    payload?: unknown,
+    options?: SendOptions,
+  ) => void {
+    return (roomId, route, payload, options) =>
+      this.#outlet.publish(PLACE, "broadcast", roomId, route, payload, options);
   }
 
   #join(name: string): void {

@@ -6,8 +6,11 @@ import type { FluentSender, UntypedSender } from "../types/context.js";
 import type { OutgoingRoute } from "../types/routes.js";
 import { clientIds } from "./client-ids.js";
 import type { Client, Clients } from "./clients.js";
+import { exceptedIds } from "./except.js";
 import type { ToPayload } from "./outgoing-payload.js";
 import { roomName, roomNames } from "./room-name.js";
+
+const NOBODY: readonly number[] = Object.freeze([]);
 
 /** One outgoing route. */
 interface NumberedRoute {
@@ -68,13 +71,33 @@ export class Outlet {
   }
 
   /** Sends to everybody in a room, by the route's wire name. */
-  publish(place: string, method: string, room: unknown, name: unknown, payload: unknown): void {
+  publish(
+    place: string,
+    method: string,
+    room: unknown,
+    name: unknown,
+    payload: unknown,
+    options: unknown,
+  ): void {
     const roomId = roomName(room, place, method);
     const route = typeof name === "string" ? this.#routes.get(name) : undefined;
     if (route === undefined) {
       throw unexpected(`${place}.${method}`, "the wire name of an outgoing route", name);
     }
-    this.commands.toRooms(route.number, [roomId], route.toPayload(payload));
+    const except = this.except(options, place, method);
+    this.commands.toRooms(route.number, [roomId], route.toPayload(payload), except);
+  }
+
+  /** The handles of the clients that a send with these options leaves out. */
+  except(options: unknown, place: string, method: string): readonly number[] {
+    if (options === undefined) return NOBODY;
+    const handles: number[] = [];
+    for (const id of exceptedIds(options, `${place}.${method}`)) {
+      // A client that is not open gets nothing anyway.
+      const client = this.clients.find(id);
+      if (client) handles.push(client.handle);
+    }
+    return handles;
   }
 }
 
@@ -101,16 +124,20 @@ class Message implements FluentSender {
   }
 
   get toRoom(): FluentSender["toRoom"] {
-    return (roomIds) => {
-      const names = roomNames(roomIds, this.#route.place, "toRoom");
-      if (names.length > 0) {
-        this.#outlet.commands.toRooms(this.#route.number, names, this.#payload);
-      }
+    return (roomIds, options) => {
+      const { number, place } = this.#route;
+      const names = roomNames(roomIds, place, "toRoom");
+      const except = this.#outlet.except(options, place, "toRoom");
+      if (names.length > 0) this.#outlet.commands.toRooms(number, names, this.#payload, except);
     };
   }
 
   get broadcast(): FluentSender["broadcast"] {
-    return () => this.#outlet.commands.broadcast(this.#route.number, this.#payload);
+    return (options) => {
+      const { number, place } = this.#route;
+      const except = this.#outlet.except(options, place, "broadcast");
+      this.#outlet.commands.broadcast(number, this.#payload, except);
+    };
   }
 
   #toOne(id: string): void {

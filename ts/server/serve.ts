@@ -121,8 +121,8 @@ export function serve(
       return place.url;
     },
     send: outlet.send,
-    publish: (room, route, ...[payload]) =>
-      outlet.publish("server", "publish", room, route, payload),
+    publish: (room, route, ...[payload, options]) =>
+      outlet.publish("server", "publish", room, route, payload, options),
     clientCount,
     metrics: () => metricsOf(native.metrics(), clientCount()),
     setTls: (material) => setTls(native, material),

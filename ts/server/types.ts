@@ -1,7 +1,7 @@
 // The server as its owner sees it: options, counters, the running server.
 import type { MessageErrorCode } from "../envelope.js";
 import type { ErrorInfo } from "../faults/codes.js";
-import type { OutgoingPayloads, Sender } from "../types/context.js";
+import type { OutgoingPayloads, Sender, SendOptions } from "../types/context.js";
 import type { RoutesOf } from "../types/routes.js";
 import type { PayloadArguments } from "../types/shape.js";
 
@@ -387,13 +387,17 @@ export interface RoutedServer<TRoutes> extends AnyServer {
   /** Sends messages from outside a handler. */
   readonly send: Sender<TRoutes>;
   /**
-   * Sends a message to everybody in a room: `publish("lobby", "chat.onMessage", payload)`.
+   * Sends a message to everybody in a room: `publish("lobby", "chat.onMessage", payload)`. The last argument may be
+   * `{ except }`.
    *
    * @throws `TypeError` if `room` is not a valid name, or if the route is not an outgoing one.
    */
   publish<TName extends keyof OutgoingPayloads<TRoutes> & string>(
     room: string,
     route: TName,
-    ...args: PayloadArguments<OutgoingPayloads<TRoutes>[TName]>
+    ...args: [
+      ...PayloadArguments<OutgoingPayloads<TRoutes>[TName]>,
+      options?: SendOptions | undefined,
+    ]
   ): void;
 }

@@ -70,9 +70,18 @@ export interface FluentSender {
   /** Sends to these clients, once to each. Unknown ids are not an error. */
   to(clientIds: string | readonly string[]): void;
   /** Sends to everybody in these rooms, once to each client. Empty rooms are not an error. */
-  toRoom(roomIds: string | readonly string[]): void;
+  toRoom(roomIds: string | readonly string[], options?: SendOptions): void;
   /** Sends to every client. */
-  broadcast(): void;
+  broadcast(options?: SendOptions): void;
+}
+
+/** Options of a send to rooms or to every client. */
+export interface SendOptions {
+  /**
+   * The ids of clients that do not get the message, one or several. Unknown ids are not an error.
+   * @default none
+   */
+  readonly except?: string | readonly string[] | undefined;
 }
 
 /** The rooms of one client. A room's name has 1 to 4,096 bytes of UTF-8. Another name throws a `TypeError`. */
@@ -94,14 +103,15 @@ export interface Rooms<TPayloads> {
   /** The rooms that the client is in: a live, read-only view. */
   readonly current: ReadonlySet<string>;
   /**
-   * Sends a message to everybody in a room: `broadcast("lobby", "chat.onMessage", payload)`.
+   * Sends a message to everybody in a room: `broadcast("lobby", "chat.onMessage", payload)`. The last argument may be
+   * `{ except }`.
    *
    * @throws `TypeError` if the route is not an outgoing one.
    */
   broadcast<TName extends keyof TPayloads & string>(
     roomId: string,
     route: TName,
-    ...args: PayloadArguments<TPayloads[TName]>
+    ...args: [...PayloadArguments<TPayloads[TName]>, options?: SendOptions | undefined]
   ): void;
 }
 
