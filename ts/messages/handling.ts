@@ -8,7 +8,7 @@ import { issuesOf } from "../faults/schema.js";
 import type { Scope } from "../user-code/scope.js";
 import type { Turn } from "../user-code/turn.js";
 import type { Call, Calls } from "./calls.js";
-import { HandlerArgument, isDeclared, Run } from "./run.js";
+import { CopiedArgument, HandlerArgument, isDeclared, Run } from "./run.js";
 import { heldSize, type Held } from "./held.js";
 import type { InFlight } from "./in-flight.js";
 import type { Refusals } from "./refusals.js";
@@ -57,8 +57,10 @@ export class Handling {
     ctx: Context,
   ): void {
     const run = call && (call.run = new Run(client));
-    const argument = new HandlerArgument(payload, ctx, route.fail, client, run);
-    const { handler } = route;
+    const { handler, copies, fail } = route;
+    const argument = copies
+      ? new CopiedArgument(payload, ctx, fail, client, run)
+      : new HandlerArgument(payload, ctx, fail, client, run);
     try {
       const result = handler(argument);
       if (isThenable(result)) {
@@ -86,11 +88,11 @@ export class Handling {
     const release = this.#hold(handled, bytes, weight);
     try {
       const returned = await scope.later(result);
+      // Before it waits for its turn: an abort may come meanwhile. A stream has only begun.
+      if (!isStream(handled)) handled.run.settled();
       if (handled.call) {
         for (let wait = turn.next(false); wait; wait = turn.next(true)) await wait;
         await this.#returned(handled, returned);
-      } else {
-        handled.run.settled();
       }
     } catch (error) {
       await this.#threw(handled, error);
@@ -123,7 +125,7 @@ export class Handling {
   #returned(handled: Handled, result: unknown): Promise<void> | undefined {
     const { client, route, call, run } = handled;
     if (call === undefined) return undefined;
-    if (route.stream && call.isCall) return this.#stream(handled, result);
+    if (isStream(handled)) return this.#stream(handled, result);
     run.settled();
     const { calls } = this.#parts;
     if (call.isAborted) {
@@ -227,6 +229,11 @@ export class Handling {
     // An answer that nobody waits for any more is no fault either.
     if (!isAnswer && !run.isReason(error)) refusals.handlerThrew(client, route, call, error);
   }
+}
+
+/** Whether what the handler returns is only the begin of its answer. */
+function isStream({ route, call }: Handled): boolean {
+  return route.stream !== undefined && call?.isCall === true;
 }
 
 /** The bytes of a payload's JSON. Escapes are not counted, and a number counts as a few bytes for each of its words. */

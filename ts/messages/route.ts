@@ -3,7 +3,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { ErrorSchemas } from "../types/message.js";
 import type { IncomingRoute } from "../types/routes.js";
-import { failOf, type Fail } from "./run.js";
+import { failOf, mayCopy, type Fail } from "./run.js";
 
 type Schema = StandardSchemaV1["~standard"];
 
@@ -21,6 +21,8 @@ export interface Route {
   readonly codes: readonly string[];
   readonly middlewares: IncomingRoute["middlewares"];
   readonly handler: IncomingRoute["handler"];
+  /** Whether the handler may copy its argument. */
+  readonly copies: boolean;
   readonly fail: Fail;
 }
 
@@ -37,6 +39,7 @@ export function routesOf(incoming: readonly IncomingRoute[]): readonly Route[] {
     codes: codesOf(errors),
     middlewares,
     handler,
+    copies: mayCopy(handler),
     fail: failOf({ name, errors }),
   }));
 }
