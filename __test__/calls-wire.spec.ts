@@ -364,6 +364,33 @@ describe("an abort", () => {
   });
 });
 
+test("$abort and $more with an id that is no whole number, or doubled, end nothing", async (t) => {
+  const { line, happened, release } = serve(t);
+  const one = await line();
+  one.say({ id: 1, type: "held", payload: "first" });
+  one.say({ id: 2, type: "count", payload: 100 });
+  await until("64 items", () => one.of(2).length === 64);
+  for (const id of ["-1", "-2", "1.0", "2.5", "1e0", "1152921504606846976", '"1"', "[1]", "true"]) {
+    one.say(`{"id":${id},"type":"$abort"}`);
+    one.say(`{"id":${id},"type":"$more","payload":32}`);
+  }
+  const doubled = ['"id":1,"id":1,"type":"$abort"', '"id":2,"type":"$more","payload":32,"id":2'];
+  for (const text of doubled) one.say(`{${text}}`);
+  one.say('{"type":"$abort","type":"$abort","id":1}');
+  await one.settle();
+  const errors = one.told.filter(({ type }) => type === "$error");
+  t.diagnostic(JSON.stringify(errors));
+  for (const { id, payload } of errors) {
+    assert.deepEqual([id, (payload as { code: string }).code], [undefined, "BAD_MESSAGE"]);
+  }
+  assert.equal(one.of(2).length, 64);
+  release();
+  assert.deepEqual(await one.end(1), { type: "$reply", id: 1, payload: "first" });
+  assert.ok(!happened.some((it) => it.includes("aborted")));
+  one.say({ id: 2, type: "$more", payload: 64 });
+  assert.equal((await one.end(2)).type, "$end");
+});
+
 describe("a stream", () => {
   test("sends its items and its end", async (t) => {
     const { line } = serve(t);
