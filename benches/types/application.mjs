@@ -13,6 +13,9 @@ function schemaOf<TOutput>(): StandardSchemaV1<TOutput> {
     headers: "schemaOf<{ authorization: string }>()",
     incoming: "schemaOf<{ id: string; text: string; count: number; tags?: string[] }>()",
     outgoing: "schemaOf<{ id: string; text: string; at: Date; author: { name: string } }>()",
+    reply: "schemaOf<{ members: number; names: string[] }>()",
+    error: "schemaOf<{ limit: number }>()",
+    none: "schemaOf<undefined>()",
   },
   valibot: {
     prelude: 'import * as v from "valibot";',
@@ -21,6 +24,9 @@ function schemaOf<TOutput>(): StandardSchemaV1<TOutput> {
       "v.object({ id: v.string(), text: v.string(), count: v.number(), tags: v.optional(v.array(v.string())) })",
     outgoing:
       "v.object({ id: v.string(), text: v.string(), at: v.date(), author: v.object({ name: v.string() }) })",
+    reply: "v.object({ members: v.number(), names: v.array(v.string()) })",
+    error: "v.object({ limit: v.number() })",
+    none: "v.undefined()",
   },
   zod: {
     prelude: 'import { z } from "zod";',
@@ -29,6 +35,9 @@ function schemaOf<TOutput>(): StandardSchemaV1<TOutput> {
       "z.object({ id: z.string(), text: z.string(), count: z.number(), tags: z.array(z.string()).optional() })",
     outgoing:
       "z.object({ id: z.string(), text: z.string(), at: z.date(), author: z.object({ name: z.string() }) })",
+    reply: "z.object({ members: z.number(), names: z.array(z.string()) })",
+    error: "z.object({ limit: z.number() })",
+    none: "z.undefined()",
   },
 };
 
@@ -101,5 +110,56 @@ server.publish("lobby", "${first}.deeper.onMessage0", { id: "", text: "", at: ne
 
 export const client = createZocketClient<typeof appRouter>("ws://localhost:3000");
 ${uses.join("\n")}
+`;
+}
+
+/** The source of an application with so many calls, each with a reply and two errors; handlers and a client use all of them. */
+export function calls(kind, routes) {
+  const { prelude, headers, incoming, reply, error, none } = SCHEMAS[kind];
+  const groups = Array.from({ length: routes / (2 * HALF) }, (_, group) => `group${group}`);
+  const numbers = Array.from({ length: 2 * HALF }, (_, number) => number);
+  const inGroups = (make) =>
+    groups.map((group) => `  ${group}: {\n${numbers.map(make).join("\n")}\n  },`).join("\n");
+  const uses = groups.flatMap((group) =>
+    numbers.map(
+      (n) => `
+client.call.${group}.call${n}({ id: "", text: "", count: ${n} }).then(({ members }) => console.log(members.toFixed()));
+void client.call.${group}.call${n}({ id: "", text: "", count: ${n} }, { timeout: ${n} }).safe().then((result) => {
+  if (result.ok) console.log(result.data.names.length);
+  else if (result.error.code === "FULL${n}") console.log(result.error.data.limit.toFixed());
+});`,
+    ),
+  );
+  return `import { createServer, createZocketClient, zocket } from "@zocket/core";
+${prelude}
+
+export const zo = zocket.create({
+  headers: ${headers},
+  onConnect: async (headers) => ({ userId: headers.authorization, name: "" }),
+});
+
+export const routes = {
+${inGroups(
+  (n) => `    call${n}: zo.message.incoming({
+      payload: ${incoming},
+      reply: ${reply},
+      errors: { FULL${n}: ${error}, NOT_FOUND: ${none} },
+    }),`,
+)}
+};
+
+export const appRouter = zo.router(routes, {
+${inGroups(
+  (n) => `    call${n}: async ({ payload, ctx, fail, signal }) => {
+      if (signal.aborted) throw fail("NOT_FOUND");
+      if (payload.count > ${n}) throw fail("FULL${n}", { limit: ${n} });
+      return { members: payload.count, names: [ctx.userId] };
+    },`,
+)}
+});
+
+export const server = createServer(appRouter, zo);
+export const client = createZocketClient<typeof appRouter>("ws://localhost:3000");
+${uses.join("")}
 `;
 }

@@ -1,12 +1,12 @@
 // What does a router cost a compiler? Checks applications of so many routes with each kind of schema and each TypeScript, and
-// the schemas alone beside them: the difference is ours.
+// the schemas alone beside them: the difference is ours. Another application has as many calls, with replies and errors.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 
 import { COMPILERS, helpOr, main, root } from "../../scripts/steps.mjs";
-import { KINDS, application } from "./application.mjs";
+import { KINDS, application, calls } from "./application.mjs";
 
 const HELP = `Usage: npm run bench:types [-- --routes N] [--rounds N]
 
@@ -32,11 +32,18 @@ const options = helpOr(() => {
 
 const median = (values) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
-/** Writes the application as a project, and returns its folder. */
-function project(kind, withLibrary) {
-  const folder = path.join(root, "target", "types", `${kind}-${withLibrary ? "all" : "schemas"}`);
+/** What is checked: an application, its schemas alone, and an application whose routes are all calls. */
+const CHECKED = {
+  "the application": (kind, routes) => application(kind, routes),
+  "its schemas alone": (kind, routes) => application(kind, routes, { withLibrary: false }),
+  "as many calls": calls,
+};
+
+/** Writes a program as a project, and returns its folder. */
+function project(kind, checked) {
+  const folder = path.join(root, "target", "types", `${kind}-${checked.replaceAll(" ", "-")}`);
   mkdirSync(folder, { recursive: true });
-  const source = application(kind, Number(options.routes), { withLibrary });
+  const source = CHECKED[checked](kind, Number(options.routes));
   writeFileSync(path.join(folder, "application.ts"), source);
   const compilerOptions = {
     target: "es2023",
@@ -73,8 +80,8 @@ await main(async () => {
   for (const [version, compiler] of Object.entries(COMPILERS)) {
     if (!existsSync(path.join(root, "node_modules", compiler))) continue;
     for (const kind of KINDS) {
-      for (const withLibrary of [true, false]) {
-        const folder = project(kind, withLibrary);
+      for (const checked of Object.keys(CHECKED)) {
+        const folder = project(kind, checked);
         const rounds = Array.from({ length: Number(options.rounds) }, () =>
           check(compiler, folder),
         );
@@ -82,7 +89,6 @@ await main(async () => {
         const seconds = ["check", "total"].map((name) =>
           median(rounds.map((round) => round[name])).toFixed(2),
         );
-        const checked = withLibrary ? "the application" : "its schemas alone";
         const row = [version, kind, checked, types, instantiations, ...seconds];
         console.log(`| ${row.join(" | ")} |`);
       }
