@@ -10,6 +10,7 @@ pub(crate) mod inbox;
 pub(crate) mod mailbox;
 #[cfg(all(test, zocket_loom))]
 mod models;
+pub(crate) mod owner;
 pub mod payloads;
 pub(crate) mod weight;
 pub(crate) mod words;

@@ -114,6 +114,8 @@ pub struct Config {
     pub max_calls_per_client: u32,
     /// Rooms one client may be in: each costs memory on both sides. Kept to by the owner. Default 1,000.
     pub max_rooms_per_client: u32,
+    /// Other owners may come, and [share](crate::ServerHandle::share) the engine. Default false.
+    pub is_shared: bool,
     /// Threads for WebSocket I/O. Default: one a core, at most 4.
     pub io_threads: usize,
     /// Sockets at once that are not connections yet. Past it, the server drops incomplete requests: first the oldest of the
@@ -170,6 +172,7 @@ impl Default for Config {
             max_handlers_in_flight: 256,
             max_calls_per_client: 256,
             max_rooms_per_client: 1_000,
+            is_shared: false,
             io_threads: thread::available_parallelism()
                 .map_or(1, NonZeroUsize::get)
                 .min(4),

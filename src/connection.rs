@@ -13,7 +13,10 @@ use std::{
 };
 
 use crate::{
-    border::handle::{ClientId, Handle},
+    border::{
+        handle::{ClientId, Handle},
+        owner::OwnerNumber,
+    },
     frame::{deflate::Window, outgoing::EMPTY_PING},
     handshake::refusal::Refusal,
     limits::{buffered::Tally, rate::Rate},
@@ -48,8 +51,7 @@ pub(crate) enum Order {
 
 /// The part that the task and the shard share.
 pub(crate) struct Connection {
-    handle: Handle,
-    id: ClientId,
+    name: Name,
     pub(crate) output: Output,
     pub(crate) read_gate: ReadGate,
     pub(crate) heartbeat: Heartbeat,
@@ -69,12 +71,21 @@ pub(crate) struct Connection {
     window: Option<Window>,
     /// Its client offered `zocket.1`.
     speaks_zocket: bool,
+    /// Whose it is.
+    owner: Cell<OwnerNumber>,
+}
+
+/// What a connection is called by the owner and by users.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Name {
+    pub(crate) handle: Handle,
+    pub(crate) id: ClientId,
 }
 
 impl Connection {
     pub(crate) fn new(
-        handle: Handle,
-        id: ClientId,
+        name: Name,
+        owner: OwnerNumber,
         writer: Writer,
         welcome: Vec<u8>,
         window: Option<Window>,
@@ -82,8 +93,7 @@ impl Connection {
         tally: Rc<Tally>,
     ) -> Rc<Self> {
         Rc::new(Self {
-            handle,
-            id,
+            name,
             output: Output::new(writer, tally),
             read_gate: ReadGate::default(),
             heartbeat: Heartbeat::default(),
@@ -96,15 +106,24 @@ impl Connection {
             welcome: RefCell::new(welcome),
             window,
             speaks_zocket,
+            owner: Cell::new(owner),
         })
     }
 
     pub(crate) fn handle(&self) -> Handle {
-        self.handle
+        self.name.handle
+    }
+
+    pub(crate) fn owner(&self) -> OwnerNumber {
+        self.owner.get()
+    }
+
+    pub(crate) fn set_owner(&self, owner: OwnerNumber) {
+        self.owner.set(owner);
     }
 
     pub(crate) fn id(&self) -> ClientId {
-        self.id
+        self.name.id
     }
 
     /// What its messages are compressed with, if both sides agreed to compress.

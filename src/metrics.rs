@@ -23,7 +23,7 @@ impl Counter {
 }
 
 /// Makes [`Metrics`] and [`Snapshot`] from one list, so that a new counter is one line in it. A counter under `by` has a number for
-/// each value of an enum. Counters under `apart` are for tests: `named` leaves them out. Values under `now` are not counted: the
+/// each value of an enum. `named` leaves the counters under `apart` out. Values under `now` are not counted: the
 /// server measures them when it is asked.
 macro_rules! counters {
     (
@@ -99,6 +99,8 @@ counters! {
         bad: BadCode,
     }
     apart {
+        /// Open connections that were closed because their owner was gone.
+        orphaned,
         /// How often a message was compressed: one for many is once for each I/O thread and window.
         compressions,
     }

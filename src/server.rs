@@ -21,12 +21,12 @@ use crate::transport::unix;
 use crate::{Tls, transport::tls::material::Current};
 use crate::{
     border::{
-        bell::Bell,
         buffers::Buffers,
         event::{Event, EventSink},
         handle::Handle,
-        inbox::{Batch, Drained, Inbox, InboxWriter},
-        mailbox::{Accepted, Arrival, Link, Mail, StopMode},
+        inbox::{Batch, Drained},
+        mailbox::{Accepted, Arrival, Link, Mail, Mailbox, StopMode},
+        owner::{Left, Owner, Owners},
         payloads::write_with_payloads,
     },
     config::{Config, Listen},
@@ -58,16 +58,25 @@ use crate::{
 /// orchestrator that the server is well.
 const PROBE_PLACES: usize = 256;
 
+/// So many owners of one engine keep to the bound of its memory. With more, their inboxes can go beyond it.
+const USUAL_OWNERS: usize = 8;
+
 /// Starts servers.
 #[derive(Debug)]
 pub struct Server;
 
-/// A running server. Dropping it cuts every connection off and waits for the threads.
+/// A running server, as one owner has it. When the last one is dropped, every connection is cut off, and that waits for the threads.
 pub struct ServerHandle {
+    engine: Arc<Engine>,
+    owner: Arc<Owner>,
+}
+
+/// What all owners have in common.
+struct Engine {
     address: SocketAddr,
     shared: Arc<Shared>,
-    inboxes: Vec<Arc<Inbox>>,
-    bell: Arc<Bell>,
+    /// Bytes that each inbox may hold.
+    inbox: usize,
     /// Held only to join; nobody else waits for it.
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Held to give a socket to a shard, or to refuse one.
@@ -80,6 +89,15 @@ struct Dealer {
     next: usize,
     /// Refusals are for the first shard alone, as the others may have stopped.
     is_stopping: bool,
+}
+
+/// An owner, for those who ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnerStatus {
+    /// Its open connections.
+    pub connections: usize,
+    /// Whether it is the one that asks.
+    pub is_self: bool,
 }
 
 /// A socket that somebody else accepted, and whose request they have read.
@@ -129,8 +147,13 @@ impl Server {
         };
         let shards = config.io_threads;
         let max = config.max_buffered_bytes;
-        let limit = Buffered::inbox(max, config.max_inbox, shards);
-        let buffered = Arc::new(Buffered::new(max, limit, shards));
+        let inboxes = shards * if config.is_shared { USUAL_OWNERS } else { 1 };
+        let limit = Buffered::inbox(max, config.max_inbox, inboxes);
+        let buffered = Arc::new(Buffered::new(
+            max,
+            limit.saturating_mul(inboxes / shards),
+            shards,
+        ));
         let is_watched = config.rules.health.is_some();
         let spare = if is_watched { PROBE_PLACES } else { 0 };
         let pending = Arc::new(PendingPlaces::new(config.pending_places(), spare));
@@ -159,25 +182,25 @@ impl Server {
             mailboxes: (0..shards).map(|_| Arc::default()).collect(),
             // One more for the owner, who can refuse too.
             metrics: (0..=shards).map(|_| Metrics::default()).collect(),
+            owners: Owners::default(),
         });
-        let bell = Arc::new(Bell::new(sink, is_watched));
-        let inboxes: Vec<_> = (0..shards)
-            .map(|_| Arc::new(Inbox::new(limit, bell.clone())))
-            .collect();
+        let is_watched = is_watched || shared.config.is_shared;
+        let owner = shared.owners.enter(sink, is_watched, limit, shards);
+        let owner = owner.ok_or_else(|| Error::Thread(io::ErrorKind::Other.into()))?;
         let mut listener = listener;
         let mut threads = Vec::with_capacity(shards);
-        for (index, inbox) in inboxes.iter().enumerate() {
+        for index in 0..shards {
             // An error drops the threads that are ready, which ends them.
-            threads.push(Ready::start(index, &shared, inbox, listener.take())?);
+            threads.push(Ready::start(index, &shared, &owner, listener.take())?);
         }
-        Ok(ServerHandle {
+        let engine = Arc::new(Engine {
             address,
             shared,
-            inboxes,
-            bell,
+            inbox: limit,
             threads: Mutex::new(threads.into_iter().map(Ready::run).collect()),
             dealer: Mutex::default(),
-        })
+        });
+        Ok(ServerHandle { engine, owner })
     }
 }
 
@@ -211,11 +234,11 @@ impl Ready {
     fn start(
         index: usize,
         shared: &Arc<Shared>,
-        inbox: &Arc<Inbox>,
+        owner: &Arc<Owner>,
         listener: Option<Bound>,
     ) -> Result<Self> {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
-        let (shared, inbox) = (shared.clone(), inbox.clone());
+        let (shared, owner) = (shared.clone(), owner.clone());
         let (go, going) = sync_channel(1);
         let (started, starting) = sync_channel(1);
         let thread = thread::Builder::new()
@@ -230,7 +253,7 @@ impl Ready {
                 };
                 let _ = started.send(Ok(()));
                 if going.recv().is_ok() {
-                    serve(index, shared, &inbox, &runtime, listener);
+                    serve(index, &shared, owner, &runtime, listener);
                 }
             })
             .map_err(Error::Thread)?;
@@ -277,14 +300,15 @@ fn prepare(listener: Option<Bound>) -> io::Result<(LocalRuntime, Option<Listener
 /// Runs a shard to its end.
 fn serve(
     index: u32,
-    shared: Arc<Shared>,
-    inbox: &Arc<Inbox>,
+    shared: &Arc<Shared>,
+    owner: Arc<Owner>,
     runtime: &LocalRuntime,
     listener: Option<Listener>,
 ) {
     let mailbox = shared.mailboxes[index as usize].clone();
-    let writer = InboxWriter::new(inbox.clone());
-    let running = run::run(Shard::new(index, shared, writer), listener);
+    let this = Shard::new(index, shared.clone());
+    this.add_owner(owner);
+    let running = run::run(this, listener);
     let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(running)));
     for mail in mailbox.close() {
         if let Mail::Socket(accepted) = mail {
@@ -294,7 +318,9 @@ fn serve(
     }
     if let Err(panic) = outcome {
         let message = panic_text(&*panic);
-        inbox.publish_one(Handle(index), &Event::Died { message });
+        for owner in shared.owners.all() {
+            owner.inboxes[index as usize].publish_one(Handle(index), &Event::Died { message });
+        }
     }
 }
 
@@ -320,46 +346,46 @@ impl ServerHandle {
     /// The address that is listened on, with the port that was chosen; `0.0.0.0:0` if it is no address of the network.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.engine.address
     }
 
     /// The limits that are kept to.
     #[must_use]
     pub fn config(&self) -> &Config {
-        &self.shared.config
+        &self.engine.shared.config
     }
 
     /// How many I/O threads there are; events and handles tell them apart.
     #[must_use]
     pub fn shards(&self) -> u32 {
-        u32::try_from(self.inboxes.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.owner.inboxes.len()).unwrap_or(u32::MAX)
     }
 
     /// The owner has woken up at the bell, whatever it does next. Health asks for it.
     pub fn hear(&self) {
-        self.bell.hear();
+        self.owner.bell.hear();
     }
 
     /// The owner has heard the bell and is about to take: what comes from now on rings again.
     pub fn answer(&self) {
-        self.bell.answer();
+        self.owner.bell.answer();
     }
 
     /// The oldest events of a shard: at most 112 KiB or 1,000, at least one. The bell does not ring for those that are left
     /// ([`Batch::is_followed`]): take until there are none, now or later.
     #[must_use]
     pub fn take(&self, shard: u32) -> Option<Batch> {
-        let inbox = self.inboxes.get(shard as usize)?;
+        let inbox = self.owner.inboxes.get(shard as usize)?;
         let (batch, drained) = inbox.take();
         if drained == Drained::Wake {
-            self.shared.mailboxes[shard as usize].post(Mail::Drained);
+            self.engine.shared.mailboxes[shard as usize].post(Mail::Drained);
         }
         batch
     }
 
     /// Stops reading all clients, or reads them again. Events that are not messages still come.
     pub fn hold(&self, is_held: bool) {
-        for (inbox, mailbox) in self.inboxes.iter().zip(&self.shared.mailboxes) {
+        for (inbox, mailbox) in self.owner.inboxes.iter().zip(self.mailboxes()) {
             inbox.close(is_held);
             if !is_held {
                 mailbox.post(Mail::Drained);
@@ -369,14 +395,14 @@ impl ServerHandle {
 
     /// From now on heads say how much memory values may take once they are parsed.
     pub fn weigh(&self) {
-        for inbox in &self.inboxes {
+        for inbox in &self.owner.inboxes {
             inbox.weigh();
         }
     }
 
     /// Gives a batch's memory back.
     pub fn recycle(&self, shard: u32, batch: Batch) {
-        if let Some(inbox) = self.inboxes.get(shard as usize) {
+        if let Some(inbox) = self.owner.inboxes.get(shard as usize) {
             inbox.recycle(batch);
         }
     }
@@ -384,29 +410,30 @@ impl ServerHandle {
     /// Hands commands over; every shard applies them in order. Waits while a shard is more than
     /// 8 MiB behind. See [`command`](crate::border::command) for the form.
     pub fn submit(&self, commands: &[u8]) {
-        let mut buffer = self.shared.buffers.get();
+        let mut buffer = self.engine.shared.buffers.get();
         buffer.extend_from_slice(commands);
         self.post(buffer);
     }
 
     /// The same, with payloads beside the commands; see [`write_with_payloads`].
     pub fn submit_with_payloads(&self, commands: &[u8], text: &[u8]) {
-        let mut buffer = self.shared.buffers.get();
+        let mut buffer = self.engine.shared.buffers.get();
         write_with_payloads(&mut buffer, commands, text);
         self.post(buffer);
     }
 
     fn post(&self, commands: Vec<u8>) {
         let commands = Arc::new(commands);
-        for mailbox in &self.shared.mailboxes {
-            mailbox.commands(commands.clone());
+        for mailbox in &self.engine.shared.mailboxes {
+            mailbox.commands(self.owner.number, commands.clone());
         }
     }
 
     /// How many upgrades have been answered with 101.
     #[must_use]
     pub fn opened(&self) -> u64 {
-        self.shared
+        self.engine
+            .shared
             .metrics
             .iter()
             .map(|metrics| metrics.accepted.get())
@@ -416,10 +443,12 @@ impl ServerHandle {
     /// The counters now.
     #[must_use]
     pub fn metrics(&self) -> Snapshot {
-        let inboxes = self.inboxes.iter().map(|inbox| inbox.bytes());
-        let buffered = self.shared.buffered.bytes() + inboxes.sum::<usize>();
-        let rooms = self.shared.rooms.count();
-        Snapshot::of(&self.shared.metrics, rooms, buffered as u64)
+        let owners = self.engine.shared.owners.all();
+        let inboxes = owners.iter().flat_map(|owner| &owner.inboxes);
+        let waiting = inboxes.map(|inbox| inbox.bytes()).sum::<usize>();
+        let buffered = self.engine.shared.buffered.bytes() + waiting;
+        let rooms = self.engine.shared.rooms.count();
+        Snapshot::of(&self.engine.shared.metrics, rooms, buffered as u64)
     }
 
     /// Gives new handshakes other material. Sessions from before are not resumed; open connections stay. False if the server does
@@ -427,17 +456,93 @@ impl ServerHandle {
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn set_tls(&self, tls: Tls) -> bool {
-        let current = self.shared.tls.as_ref();
+        let current = self.engine.shared.tls.as_ref();
         current.map(|current| current.set(tls)).is_some()
     }
 
-    /// Refuses what is new and closes what is open, bit by bit or at once, or cuts it off; also after an
-    /// earlier, milder call. Each shard ends with [`Event::Stopped`].
-    pub fn stop(&self, mode: StopMode) {
-        self.dealer().is_stopping = true;
-        for mailbox in &self.shared.mailboxes {
-            mailbox.post(Mail::Stop(mode));
+    /// Lets one more owner in. From now on it gets a part of the new connections; `sink` is rung for it alone. `None` if the engine stops, or has
+    /// 255 owners.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::Arc;
+    /// use zocket::{Config, Echo, Routes, Server, StopMode};
+    ///
+    /// let hostname = Some("127.0.0.1".into());
+    /// let config = Config { hostname, port: 0, is_shared: true, ..Config::default() };
+    /// let routes = Arc::new(Routes::new(vec![], vec![]));
+    /// let first = Server::bind(config, routes, Echo, || ())?;
+    /// let second = first.share(|| ()).expect("a running engine");
+    /// first.leave(StopMode::Close);
+    /// assert_eq!(second.address(), first.address());
+    /// # Ok::<(), zocket::Error>(())
+    /// ```
+    #[must_use]
+    pub fn share(&self, sink: impl EventSink) -> Option<Self> {
+        let dealer = self.dealer();
+        if dealer.is_stopping {
+            return None;
         }
+        let shared = &self.engine.shared;
+        let shards = shared.mailboxes.len();
+        let owner = (shared.owners).enter(sink, true, self.engine.inbox, shards)?;
+        for mailbox in &shared.mailboxes {
+            mailbox.post(Mail::Owner(owner.clone()));
+        }
+        drop(dealer);
+        Some(Self {
+            engine: self.engine.clone(),
+            owner,
+        })
+    }
+
+    /// How many open connections each owner has, oldest first.
+    #[must_use]
+    pub fn owners(&self) -> Vec<OwnerStatus> {
+        let owners = self.engine.shared.owners.all();
+        let status = |owner: Arc<Owner>| OwnerStatus {
+            connections: owner.open(),
+            is_self: Arc::ptr_eq(&owner, &self.owner),
+        };
+        owners.into_iter().map(status).collect()
+    }
+
+    /// Ends the part of this owner: its connections are closed with 1012, bit by bit or at once, or cut off; also after an earlier,
+    /// milder call. Each shard ends with [`Event::Stopped`]. The last owner [stops](Self::stop) the engine.
+    pub fn leave(&self, mode: StopMode) {
+        self.part(mode, |owner| Mail::Leave(owner, mode));
+    }
+
+    /// This owner is gone: its connections are closed with 1012, and nobody is told. The last owner ends the engine, which
+    /// waits for the threads.
+    pub fn abandon(&self) {
+        if self.part(StopMode::Terminate, Mail::Abandon) == Left::Nobody {
+            self.join();
+        }
+    }
+
+    fn part(&self, mode: StopMode, mail: impl Fn(Arc<Owner>) -> Mail) -> Left {
+        let mailboxes = self.mailboxes();
+        let left = (self.engine.shared.owners).leave(&self.owner, mailboxes.len());
+        match left {
+            Left::Nobody => self.stop(mode),
+            Left::Others => {
+                for mailbox in mailboxes {
+                    mailbox.post(mail(self.owner.clone()));
+                }
+            }
+        }
+        left
+    }
+
+    /// Refuses what is new and closes what is open, bit by bit or at once, or cuts it off; also after an
+    /// earlier, milder call. Each shard ends with [`Event::Stopped`], for every owner.
+    pub fn stop(&self, mode: StopMode) {
+        self.engine.stop(mode);
+    }
+
+    fn mailboxes(&self) -> &[Arc<Mailbox>] {
+        &self.engine.shared.mailboxes
     }
 
     /// Serves a socket like one that came to the listener: the same limits, deadlines and refusals hold, counted from now on. As it
@@ -454,7 +559,7 @@ impl ServerHandle {
             return;
         }
         let at = Instant::now();
-        let pending = &self.shared.pending;
+        let pending = &self.engine.shared.pending;
         let place = pending.enter(Source::of(caller.address()), at.into());
         if !pending.squeeze(at.into()) {
             return stream.answer(&self.refuse(503, Reason::MaxConnections));
@@ -466,9 +571,9 @@ impl ServerHandle {
             link,
             place,
         };
-        let target = self.dealer().deal(self.inboxes.len());
+        let target = self.dealer().deal(self.owner.inboxes.len());
         let mail = Mail::Socket(Accepted { stream, arrival });
-        if let Some(Mail::Socket(accepted)) = self.shared.mailboxes[target].post(mail) {
+        if let Some(Mail::Socket(accepted)) = self.engine.shared.mailboxes[target].post(mail) {
             (accepted.stream).answer(&self.refuse(503, Reason::Stop));
         }
     }
@@ -478,7 +583,7 @@ impl ServerHandle {
     pub fn refuse(&self, status: u16, reason: Reason) -> Vec<u8> {
         // Counters have one writer at a time.
         let dealer = self.dealer();
-        if let Some(metrics) = self.shared.metrics.last() {
+        if let Some(metrics) = self.engine.shared.metrics.last() {
             metrics.refuse(reason);
         }
         drop(dealer);
@@ -486,23 +591,46 @@ impl ServerHandle {
     }
 
     fn dealer(&self) -> MutexGuard<'_, Dealer> {
-        self.dealer.lock().unwrap_or_else(PoisonError::into_inner)
+        self.engine.dealer()
     }
 
     /// Waits for the threads to end, after a [`stop`](Self::stop).
     pub fn join(&self) {
+        self.engine.join();
+    }
+
+    /// Whether the engine goes on for others after this owner has left.
+    #[must_use]
+    pub fn has_others(&self) -> bool {
+        let owners = self.engine.shared.owners.all();
+        owners.iter().any(|it| !Arc::ptr_eq(it, &self.owner))
+    }
+}
+
+impl Drop for ServerHandle {
+    fn drop(&mut self) {
+        self.abandon();
+    }
+}
+
+impl Engine {
+    fn stop(&self, mode: StopMode) {
+        self.dealer().is_stopping = true;
+        for mailbox in &self.shared.mailboxes {
+            mailbox.post(Mail::Stop(mode));
+        }
+    }
+
+    fn dealer(&self) -> MutexGuard<'_, Dealer> {
+        self.dealer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn join(&self) {
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             // A panic in it has been told as an event.
             let _ = thread.join();
         }
-    }
-}
-
-impl Drop for ServerHandle {
-    fn drop(&mut self) {
-        self.stop(StopMode::Terminate);
-        self.join();
     }
 }

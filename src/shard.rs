@@ -10,8 +10,10 @@ pub(crate) mod delivery;
 pub(crate) mod drain;
 pub(crate) mod fan_out;
 pub(crate) mod flush;
+pub(crate) mod leave;
 pub(crate) mod life;
 pub(crate) mod obey;
+pub(crate) mod parts;
 pub(crate) mod relief;
 pub(crate) mod shared;
 pub(crate) mod slots;
@@ -25,14 +27,15 @@ use std::{
     sync::Arc,
 };
 
-use tokio::{sync::Notify, task::AbortHandle};
+use tokio::{sync::Notify, task::AbortHandle, time::Instant};
 
 use crate::{
     border::{
         event::{Event, FaultCode},
-        handle::{ClientId, Handle},
+        handle::Handle,
         inbox::InboxWriter,
         mailbox::StopMode,
+        owner::{Owner, OwnerNumber},
     },
     config::Config,
     connection::{Connection, State},
@@ -46,6 +49,7 @@ use self::{
     bad::{BadMessages, Counts},
     compressor::Compressor,
     drain::Drain,
+    parts::{Part, Parts},
     shared::Shared,
     slots::Slots,
     tasks::Tasks,
@@ -58,8 +62,13 @@ pub(crate) const SCRATCH: usize = 64 * 1024;
 pub(crate) struct Shard {
     pub(crate) index: u32,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) inbox: RefCell<InboxWriter>,
-    /// The inbox has its first event since it was published.
+    /// What it has of each owner.
+    pub(crate) parts: RefCell<Parts>,
+    /// The part of an owner that leaves has changed.
+    pub(crate) parted: Notify,
+    /// When the connections of owners that are gone are cut off.
+    pub(crate) orphans_by: Cell<Option<Instant>>,
+    /// An inbox has its first event since it was published.
     pub(crate) unpublished: Notify,
     /// Bad messages that the owner has not heard of yet.
     bad: RefCell<BadMessages>,
@@ -93,14 +102,16 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    pub(crate) fn new(index: u32, shared: Arc<Shared>, inbox: InboxWriter) -> Rc<Self> {
+    pub(crate) fn new(index: u32, shared: Arc<Shared>) -> Rc<Self> {
         let tally = Rc::new(Tally::new(shared.buffered.clone(), index as usize));
         let slots = RefCell::new(Slots::new(index, shared.shards()));
         let compressor = Compressor::new(shared.config.compression);
         Rc::new(Self {
             index,
             shared,
-            inbox: RefCell::new(inbox),
+            parts: RefCell::default(),
+            parted: Notify::new(),
+            orphans_by: Cell::new(None),
             unpublished: Notify::new(),
             bad: RefCell::default(),
             has_bad: Notify::new(),
@@ -235,68 +246,143 @@ impl Shard {
         }
     }
 
-    // Reports to the owner.
+    // Owners, and reports to them.
 
-    /// Appends an event for the owner; returns how many bytes its value has.
-    pub(crate) fn tell(&self, handle: Handle, event: &Event<'_>) -> u32 {
-        let mut inbox = self.inbox.borrow_mut();
-        let bytes = inbox.push(handle, event);
-        if inbox.unpublished() == 1 {
+    /// Lets an owner in.
+    pub(crate) fn add_owner(&self, owner: Arc<Owner>) {
+        let inbox = InboxWriter::new(owner.inboxes[self.index as usize].clone());
+        self.parts.borrow_mut().add(owner, inbox);
+    }
+
+    /// Whose the next connection is; `None` if all owners leave.
+    pub(crate) fn next_owner(&self) -> Option<OwnerNumber> {
+        self.parts.borrow().choose().map(|part| part.owner.number)
+    }
+
+    /// Appends an event for the owner of a connection; returns how many bytes its value has.
+    pub(crate) fn tell(&self, connection: &Connection, event: &Event<'_>) -> u32 {
+        let mut parts = self.parts.borrow_mut();
+        let Some(part) = parts.of_mut(connection.owner()) else {
+            return 0;
+        };
+        self.write(part, connection.handle(), event)
+    }
+
+    fn write(&self, part: &mut Part, handle: Handle, event: &Event<'_>) -> u32 {
+        let bytes = part.writer.push(handle, event);
+        if part.writer.unpublished() == 1 {
             self.unpublished.notify_one();
         }
         bytes
     }
 
-    pub(crate) fn fault(&self, code: FaultCode, message: &str, id: Option<ClientId>) {
-        self.tell(Handle::NONE, &Event::Fault { code, message, id });
+    /// Publishes what has been appended for all owners.
+    pub(crate) fn publish(&self) {
+        for part in self.parts.borrow_mut().iter_mut() {
+            part.writer.publish();
+        }
+    }
+
+    /// How many events are not published yet.
+    pub(crate) fn unpublished(&self) -> usize {
+        let parts = self.parts.borrow();
+        parts.iter().map(|it| it.writer.unpublished()).sum()
+    }
+
+    /// Tells all owners that the shard has stopped.
+    pub(crate) fn tell_stopped(&self) {
+        for part in self.parts.borrow_mut().iter_mut() {
+            part.writer.push(Handle(self.index), &Event::Stopped);
+            part.writer.publish();
+        }
+    }
+
+    /// Tells of a fault that is of no connection.
+    pub(crate) fn fault(&self, code: FaultCode, message: &str) {
+        let id = None;
+        if let Some(part) = self.parts.borrow_mut().eldest() {
+            self.write(part, Handle::NONE, &Event::Fault { code, message, id });
+        }
+    }
+
+    /// Tells the owner of a connection of a fault that is about it.
+    pub(crate) fn fault_of(&self, connection: &Connection, code: FaultCode, message: &str) {
+        let id = Some(connection.id());
+        if let Some(part) = self.parts.borrow_mut().of_mut(connection.owner()) {
+            self.write(part, Handle::NONE, &Event::Fault { code, message, id });
+        }
+    }
+
+    /// Whether an owner has heard the bell lately. Asking rings it.
+    pub(crate) fn is_heard(&self) -> bool {
+        let parts = self.parts.borrow();
+        parts.iter().any(|part| part.writer.is_heard())
+    }
+
+    /// Tells an owner that a crowd has left: it frees memory of the whole process.
+    pub(crate) fn thinned(&self) {
+        if let Some(part) = self.parts.borrow_mut().eldest() {
+            part.writer.thinned();
+        }
     }
 
     /// Tells the owner of a bad message, or counts it. `payload` is that of its `$error`.
-    pub(crate) fn tell_bad(&self, handle: Handle, code: BadCode, payload: &[u8]) {
+    pub(crate) fn tell_bad(&self, connection: &Connection, code: BadCode, payload: &[u8]) {
         let mut bad = self.bad.borrow_mut();
         if bad.is_empty() {
             self.has_bad.notify_one();
         }
-        if bad.count(handle, code) {
-            self.tell(handle, &Event::Bad { payload });
+        if bad.count(connection.handle(), code) {
+            self.tell(connection, &Event::Bad { payload });
         }
     }
 
     /// Tells the owner of what was counted of one client, before it hears of that client's end.
-    pub(crate) fn tell_rest_of(&self, handle: Handle) {
-        let counts = self.bad.borrow_mut().take_of(handle);
+    pub(crate) fn tell_rest_of(&self, connection: &Connection) {
+        let counts = self.bad.borrow_mut().take_of(connection.handle());
         if let Some(counts) = counts {
-            self.tell_counts(handle, &counts);
+            self.tell_counts(connection, &counts);
         }
     }
 
-    /// Tells the owner of all that was counted.
+    /// Tells the owners of all that was counted.
     pub(crate) fn tell_rest(&self) {
         let counts = self.bad.borrow_mut().take();
         for (handle, counts) in counts {
-            self.tell_counts(handle, &counts);
+            if let Some(connection) = self.connection(handle) {
+                self.tell_counts(&connection, &counts);
+            }
         }
     }
 
-    fn tell_counts(&self, handle: Handle, counts: &Counts) {
+    fn tell_counts(&self, connection: &Connection, counts: &Counts) {
         for payload in counts.payloads() {
-            self.tell(handle, &Event::Bad { payload: &payload });
+            self.tell(connection, &Event::Bad { payload: &payload });
         }
     }
 
-    /// Whether the inbox takes no more of what peers can cause without end.
+    /// Whether the inbox that [`fault`](Self::fault) writes into takes no more of what peers can cause without end.
     pub(crate) fn is_inbox_full(&self) -> bool {
-        self.inbox.borrow().is_full()
+        let mut parts = self.parts.borrow_mut();
+        parts.eldest().is_some_and(|part| part.writer.is_full())
     }
 
-    /// Whether the owner wants no messages for now.
-    pub(crate) fn is_inbox_closed(&self) -> bool {
-        self.inbox.borrow().is_closed()
+    /// Whether the owner of a connection wants no messages for now.
+    pub(crate) fn is_inbox_closed(&self, connection: &Connection) -> bool {
+        self.inbox(connection, InboxWriter::is_closed)
     }
 
     /// Whether a connection is not to be read for now: the inbox is full, or holds enough of it.
     pub(crate) fn is_unread(&self, connection: &Connection) -> bool {
-        is_unread(&self.inbox.borrow(), connection)
+        self.inbox(connection, |inbox| is_unread(inbox, connection))
+    }
+
+    /// Whether something holds of the inbox that a connection's events go to. It does not if its owner is gone.
+    fn inbox(&self, connection: &Connection, holds: impl FnOnce(&InboxWriter) -> bool) -> bool {
+        let parts = self.parts.borrow();
+        parts
+            .of(connection.owner())
+            .is_some_and(|part| holds(&part.writer))
     }
 
     /// The same; the connection is woken when that may have changed.
@@ -304,15 +390,13 @@ impl Shard {
         self.waits_while(connection, |inbox| is_unread(inbox, connection))
     }
 
-    /// Whether `blocked` holds of the inbox; the connection is woken when that may have changed.
+    /// Whether `blocked` holds of the connection's inbox; the connection is woken when that may have changed.
     pub(crate) fn waits_while(
         &self,
         connection: &Rc<Connection>,
         blocked: impl Fn(&InboxWriter) -> bool,
     ) -> bool {
-        let inbox = self.inbox.borrow();
-        let waits = inbox.waits(blocked);
-        drop(inbox);
+        let waits = self.inbox(connection, |inbox| inbox.waits(blocked));
         if waits {
             self.wake_later(connection);
         }
@@ -321,10 +405,13 @@ impl Shard {
 
     /// Counts the last event, of this many bytes, as one of the connection's events that wait for the owner.
     pub(crate) fn count_message(&self, connection: &Connection, bytes: u32) {
-        let inbox = self.inbox.borrow();
-        connection
-            .read_gate
-            .count(inbox.last(), bytes, |number| inbox.is_taken(number));
+        let parts = self.parts.borrow();
+        if let Some(part) = parts.of(connection.owner()) {
+            let inbox = &part.writer;
+            connection
+                .read_gate
+                .count(inbox.last(), bytes, |number| inbox.is_taken(number));
+        }
     }
 
     /// Takes a message from the bucket of its client. If the bucket is empty, returns after how many nanoseconds it has one.

@@ -57,6 +57,11 @@ impl Bell {
 
     /// Whether the owner has heard it within the last seconds, as far as it rang. Rings it, so that the next to ask knows.
     pub(crate) fn is_heard(&self) -> bool {
+        self.is_heard_within(PATIENCE)
+    }
+
+    /// The same, for another time.
+    pub(crate) fn is_heard_within(&self, patience: Duration) -> bool {
         let Some(now) = self.now() else {
             return true;
         };
@@ -66,7 +71,7 @@ impl Bell {
                 self.call();
                 true
             }
-            since => Duration::from_nanos(now.saturating_sub(since)) < PATIENCE,
+            since => Duration::from_nanos(now.saturating_sub(since)) < patience,
         }
     }
 

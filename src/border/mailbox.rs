@@ -10,6 +10,7 @@ use std::{
 };
 
 use crate::{
+    border::owner::{Owner, OwnerNumber},
     handshake::caller::Caller,
     limits::pending::PendingPlace,
     sync::{Condvar, Mutex, MutexGuard, Notify, bound},
@@ -24,8 +25,14 @@ const BUFFER: usize = 128;
 
 /// One thing for a shard to do.
 pub(crate) enum Mail {
-    /// A buffer of commands, shared with the other shards.
-    Commands(Arc<Vec<u8>>),
+    /// A buffer of an owner's commands, shared with the other shards.
+    Commands(OwnerNumber, Arc<Vec<u8>>),
+    /// One more owner.
+    Owner(Arc<Owner>),
+    /// An owner leaves, and others stay: its connections end as these modes say, with 1012.
+    Leave(Arc<Owner>, StopMode),
+    /// An owner is gone, and others stay: nobody takes its events, or releases what it had.
+    Abandon(Arc<Owner>),
     /// An accepted socket.
     Socket(Accepted),
     /// The inbox has room again.
@@ -99,14 +106,14 @@ pub(crate) struct Mailbox {
 
 impl Mailbox {
     /// Posts commands; waits while the shard is too far behind.
-    pub(crate) fn commands(&self, bytes: Arc<Vec<u8>>) {
+    pub(crate) fn commands(&self, owner: OwnerNumber, bytes: Arc<Vec<u8>>) {
         let mut state = self.lock();
         while state.bytes > LIMIT && !state.closed {
             state = (self.room.wait(state)).unwrap_or_else(PoisonError::into_inner);
         }
         if !state.closed {
             state.bytes += bytes.len() + BUFFER;
-            state.mail.push(Mail::Commands(bytes));
+            state.mail.push(Mail::Commands(owner, bytes));
             drop(state);
             self.arrived.notify_one();
         }
@@ -181,7 +188,7 @@ mod tests {
             let (mailbox, posted) = (mailbox.clone(), posted.clone());
             move || {
                 for _ in 0..200_000 {
-                    mailbox.commands(Arc::new(vec![0; 4]));
+                    mailbox.commands(OwnerNumber::default(), Arc::new(vec![0; 4]));
                     posted.fetch_add(1, Ordering::SeqCst);
                 }
             }

@@ -182,7 +182,7 @@ fn mail_of_two_threads_arrives_whole_and_in_each_ones_order_past_the_bound() {
         let (owner, listener) = (mailbox.clone(), mailbox.clone());
         let owner = thread::spawn(move || {
             for n in 1..=2_u8 {
-                owner.commands(Arc::new(vec![n, 0, 0, 0]));
+                owner.commands(OwnerNumber::default(), Arc::new(vec![n, 0, 0, 0]));
             }
         });
         let listener = thread::spawn(move || listener.post(Mail::Stop(StopMode::Close)));
@@ -207,7 +207,7 @@ fn an_owner_that_waits_for_room_is_let_go_when_the_shard_ends() {
         let shard = mailbox.clone();
         let shard = thread::spawn(move || shard.close());
         for n in 1..=2_u8 {
-            mailbox.commands(Arc::new(vec![n, 0, 0, 0]));
+            mailbox.commands(OwnerNumber::default(), Arc::new(vec![n, 0, 0, 0]));
         }
         shard.join().unwrap();
         mailbox.post(Mail::Drained);

@@ -194,7 +194,7 @@ fn disconnect_slow(shard: &Shard, connection: &Rc<Connection>) {
     // A client that has gone cannot read either, and is not to blame.
     if connection.output.flush(shard.metrics()) != Flush::Broken {
         let message = "the client read too slowly, so the server disconnected it";
-        shard.fault(FaultCode::SlowClient, message, Some(connection.id()));
+        shard.fault_of(connection, FaultCode::SlowClient, message);
     }
     life::cut(shard, connection);
 }

@@ -90,10 +90,10 @@ impl Drain {
 }
 
 /// Closes a connection with the hint not to connect again before a moment that differs from client to client.
-pub(crate) fn close_for_later(connection: &Connection, over: Duration) {
+pub(crate) fn close_for_later(connection: &Connection, code: u16, over: Duration) {
     let most = u32::try_from(over.as_millis()).unwrap_or(u32::MAX);
     let hint = connection.id().share_of(most);
-    connection.order(Order::Close(1001, Some(hint)));
+    connection.order(Order::Close(code, Some(hint)));
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::{
         event::{Event, FaultCode},
         handle::Handle,
         mailbox::StopMode,
+        owner::OwnerNumber,
     },
     connection::{Connection, Order, State},
     shard::{Shard, drain::close_for_later},
@@ -23,18 +24,34 @@ impl Drop for Registered {
         if thread::panicking() {
             let message = "the task of a connection panicked";
             self.shard
-                .fault(FaultCode::Internal, message, Some(self.connection.id()));
+                .fault_of(&self.connection, FaultCode::Internal, message);
         }
         end(&self.shard, &self.connection);
         self.connection.abandon(self.shard.metrics());
+        if let Some(part) = self
+            .shard
+            .parts
+            .borrow_mut()
+            .of_mut(self.connection.owner())
+        {
+            part.live -= 1;
+            if part.live == 0 && part.leaving.is_some() {
+                self.shard.parted.notify_one();
+            }
+        }
     }
 }
 
-/// Gives a new connection a number.
+/// Gives a new connection of an owner a number.
 pub(crate) fn register(
     shard: &Rc<Shard>,
+    owner: OwnerNumber,
     create: impl FnOnce(Handle) -> Rc<Connection>,
 ) -> Registered {
+    if let Some(part) = shard.parts.borrow_mut().of_mut(owner) {
+        part.live += 1;
+        part.owner.got();
+    }
     Registered {
         connection: shard.slots.borrow_mut().add(create),
         shard: shard.clone(),
@@ -59,9 +76,12 @@ pub(crate) fn admit(shard: &Shard, connection: &Rc<Connection>) {
     shard.metrics().accepted.add(1);
     connection.open();
     shard.touch(connection);
+    if let Some(part) = shard.parts.borrow().of(connection.owner()) {
+        part.owner.opened();
+    }
     match shard.stopping() {
         Some(StopMode::Close) => connection.order(Order::Close(1001, None)),
-        Some(StopMode::Drain(over)) => close_for_later(connection, over),
+        Some(StopMode::Drain(over)) => close_for_later(connection, 1001, over),
         Some(StopMode::Terminate) | None => {}
     }
 }
@@ -74,9 +94,19 @@ pub(crate) fn end(shard: &Shard, connection: &Connection) {
     }
     let slot = shard.slot(connection);
     (shard.registry.borrow_mut()).remove(slot, |room| shard.rooms().emptied(room));
-    if connection.is_known() {
-        shard.tell_rest_of(connection.handle());
-        shard.tell(connection.handle(), &Event::Closed { opened });
+    let is_orphan = match shard.parts.borrow().of(connection.owner()) {
+        Some(part) => {
+            part.owner.lost(opened);
+            false
+        }
+        None => true,
+    };
+    if is_orphan && opened {
+        shard.metrics().orphaned.add(1);
+    }
+    if connection.is_known() && !is_orphan {
+        shard.tell_rest_of(connection);
+        shard.tell(connection, &Event::Closed { opened });
     } else {
         // The owner has not heard of this connection, so it would not release its number either.
         release(shard, connection.handle());

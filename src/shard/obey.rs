@@ -7,6 +7,7 @@ use crate::{
         command::{Command, Commands},
         event::FaultCode,
         handle::Handle,
+        owner::OwnerNumber,
     },
     connection::{Order, State},
     handshake::refusal::{Reason, Refusal},
@@ -18,7 +19,11 @@ use crate::{
 };
 
 /// Applies the commands in a buffer, in order.
-pub(crate) fn apply(shard: &Shard, bytes: &[u8]) {
+pub(crate) fn apply(shard: &Shard, owner: OwnerNumber, bytes: &[u8]) {
+    if shard.parts.borrow().of(owner).is_none() {
+        // It has left.
+        return;
+    }
     let mut commands = Commands::new(bytes);
     let mut run: Option<Run<'_>> = None;
     for command in &mut commands {
@@ -59,7 +64,6 @@ pub(crate) fn apply(shard: &Shard, bytes: &[u8]) {
         shard.fault(
             FaultCode::Internal,
             "the engine could not decode a buffer of commands",
-            None,
         );
     }
 }

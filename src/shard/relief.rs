@@ -114,7 +114,7 @@ fn cut_holder(shard: &Shard, connection: &Rc<Connection>) {
     if connection.state() != State::Ended {
         let message =
             "the server held too much for its clients, so it cut off this one, which held the most";
-        shard.fault(FaultCode::SlowClient, message, Some(connection.id()));
+        shard.fault_of(connection, FaultCode::SlowClient, message);
     }
     life::cut(shard, connection);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 #[cfg(feature = "tls")]
 use crate::transport::tls::material::Current;
 use crate::{
-    border::{buffers::Buffers, mailbox::Mailbox},
+    border::{buffers::Buffers, mailbox::Mailbox, owner::Owners},
     config::Config,
     limits::{buffered::Buffered, capacity::Capacity, pending::PendingPlaces, rate::Rate},
     message::{protocol::Protocol, routes::Routes},
@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     /// One a shard; the listener deals sockets into them.
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
     pub(crate) metrics: Vec<Metrics>,
+    /// Who takes the events.
+    pub(crate) owners: Owners,
 }
 
 impl Shared {

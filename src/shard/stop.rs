@@ -69,7 +69,7 @@ pub(crate) fn drain_on(shard: &Shard) -> bool {
     for handle in drain.due(now) {
         // Its number is nobody else's yet: no upgrade has been taken since.
         if let Some(connection) = shard.connection(handle) {
-            close_for_later(&connection, drain.over());
+            close_for_later(&connection, 1001, drain.over());
         }
     }
     drain.is_over(now)
@@ -80,7 +80,7 @@ pub(crate) fn tell_unclosed(shard: &Shard) {
     for connection in shard.connections() {
         if matches!(connection.state(), State::Open | State::Closing) {
             let message = "the client did not finish the closing handshake in time";
-            shard.fault(FaultCode::Stop, message, Some(connection.id()));
+            shard.fault_of(&connection, FaultCode::Stop, message);
         }
     }
 }

@@ -34,7 +34,7 @@ pub(crate) async fn run(shard: Rc<Shard>, listener: Listener, shards: Vec<Arc<Ma
                     if !failing {
                         failing = true;
                         let message = format!("the server cannot accept connections: {error}");
-                        shard.fault(FaultCode::Internal, &message, None);
+                        shard.fault(FaultCode::Internal, &message);
                     }
                     places.spare_a_descriptor(RETRY).await;
                 }

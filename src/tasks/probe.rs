@@ -15,7 +15,7 @@ const WAIT: Duration = Duration::from_secs(1);
 /// How the server does, as far as this thread knows.
 pub(crate) fn health(shard: &Shard) -> Health {
     // Asked in any case, as the question rings the bell.
-    let is_heard = shard.inbox.borrow().is_heard();
+    let is_heard = shard.is_heard();
     if shard.is_stopping() {
         Health::Draining
     } else if is_heard {

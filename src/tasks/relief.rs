@@ -48,7 +48,7 @@ async fn relieve(shard: &Shard) {
         sleep(LOOK).await;
         if look % PATIENCE == 0 && mem::take(&mut has_cut) {
             // New buffers would not fill the gaps that the cut connections leave, so the system gets that memory back.
-            shard.inbox.borrow().thinned();
+            shard.thinned();
         }
     }
     shard.is_relieving.set(false);

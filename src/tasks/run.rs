@@ -8,12 +8,8 @@ use tokio::{
 };
 
 use crate::{
-    border::{
-        event::Event,
-        handle::Handle,
-        mailbox::{Accepted, Mail, StopMode},
-    },
-    shard::{Shard, drain::Drain, flush, obey, relief, stop},
+    border::mailbox::{Accepted, Mail, StopMode},
+    shard::{Shard, drain::Drain, flush, leave, obey, relief, stop},
     tasks::{heartbeat, listener, relief as relieving, serve},
     transport::{listener::Listener, stream::Stream},
 };
@@ -52,14 +48,14 @@ async fn publish(shard: Rc<Shard>) {
         shard.unpublished.notified().await;
         let mut seen = 0;
         for _ in 0..MOST_LOOKS {
-            let events = shard.inbox.borrow().unpublished();
+            let events = shard.unpublished();
             if events < seen + MANY {
                 break;
             }
             seen = events;
             yield_now().await;
         }
-        shard.inbox.borrow_mut().publish();
+        shard.publish();
     }
 }
 
@@ -69,7 +65,7 @@ async fn tell_when_thinned(shard: Rc<Shard>) {
         shard.tasks.thinned.notified().await;
         for wait in TOLD_AFTER {
             sleep(wait).await;
-            shard.inbox.borrow().thinned();
+            shard.thinned();
         }
         shard.tasks.told();
     }
@@ -90,6 +86,8 @@ async fn work(shard: &Rc<Shard>) {
     let mut close_deadline = None;
     while !stop::is_done(shard) {
         let drain = shard.drain.borrow().as_ref().map(Drain::next);
+        let parts = shard.parts.borrow().next();
+        let parts = parts.into_iter().chain(shard.orphans_by.get()).min();
         tokio::select! {
             () = mailbox.take(&mut mail) => {
                 for mail in mail.drain(..) {
@@ -99,6 +97,8 @@ async fn work(shard: &Rc<Shard>) {
                 relief::watch_buffers(shard);
             }
             () = shard.tasks.none_left.notified() => {}
+            () = shard.parted.notified() => leave::go_on(shard),
+            () = until(parts) => leave::go_on(shard),
             () = until(drain) => {
                 if stop::drain_on(shard) {
                     read_mail(shard, Mail::Stop(StopMode::Close), &mut close_deadline);
@@ -113,14 +113,13 @@ async fn work(shard: &Rc<Shard>) {
     }
     // The shard that listens may have waited for this one.
     shard.shared.mailboxes[0].post(Mail::Drained);
-    shard.tell(Handle(shard.index), &Event::Stopped);
-    shard.inbox.borrow_mut().publish();
+    shard.tell_stopped();
 }
 
 fn read_mail(shard: &Rc<Shard>, mail: Mail, close_deadline: &mut Option<Instant>) {
     match mail {
-        Mail::Commands(bytes) => {
-            obey::apply(shard, &bytes);
+        Mail::Commands(owner, bytes) => {
+            obey::apply(shard, owner, &bytes);
             shard.shared.buffers.give_back(bytes);
         }
         Mail::Socket(Accepted { stream, arrival }) => {
@@ -129,6 +128,9 @@ fn read_mail(shard: &Rc<Shard>, mail: Mail, close_deadline: &mut Option<Instant>
                 serve::serve(shard, stream, arrival);
             }
         }
+        Mail::Owner(owner) => shard.add_owner(owner),
+        Mail::Leave(owner, mode) => leave::leave(shard, &owner, mode),
+        Mail::Abandon(owner) => leave::abandon(shard, &owner),
         Mail::Drained => shard.wake_waiting(),
         // Seen after every batch.
         Mail::Full => {}

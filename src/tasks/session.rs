@@ -368,7 +368,7 @@ struct Sender<'a> {
 
 impl Sender<'_> {
     fn tell(&self, event: &Event<'_>) {
-        let bytes = self.shard.tell(self.connection.handle(), event);
+        let bytes = self.shard.tell(self.connection, event);
         self.shard.count_message(self.connection, bytes);
     }
 }
@@ -428,7 +428,7 @@ impl Exchange for Sender<'_> {
     fn refuse(&mut self, code: BadCode, payload: &[u8]) {
         self.count();
         self.shard.metrics().bad[code as usize].add(1);
-        (self.shard).tell_bad(self.connection.handle(), code, payload);
+        (self.shard).tell_bad(self.connection, code, payload);
     }
 
     fn pong(&mut self) -> bool {
@@ -449,7 +449,7 @@ fn is_held(shard: &Shard, connection: &Rc<Connection>) -> bool {
 /// Whether nobody knows how long a client that is held stays so. A full inbox is soon taken.
 fn lasts_long(shard: &Shard, connection: &Connection) -> bool {
     connection.read_gate.is_paused()
-        || shard.is_inbox_closed()
+        || shard.is_inbox_closed(connection)
         || relief::holds_back(shard, connection)
 }
 

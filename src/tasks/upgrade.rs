@@ -20,7 +20,7 @@ use crate::{
         inbox::InboxWriter,
         mailbox::Arrival,
     },
-    connection::{Connection, Order, State},
+    connection::{Connection, Name, Order, State},
     frame::deflate::Window,
     handshake::{
         caller::Caller,
@@ -81,11 +81,14 @@ pub(crate) async fn open(shard: Rc<Shard>, stream: Stream, arrival: Arrival) -> 
         linger::answer(shard, &mut pending, stream, response).await;
         return None;
     }
-    let decided = decide(shard, about.address, request).and_then(|decided| {
+    let decided = decide(shard, about.address, request).and_then(|(request, seat)| {
         let no_place = || Refusal::new(503, Reason::MaxConnections);
-        pending.complete().then_some(decided).ok_or_else(no_place)
+        let nobody = || Refusal::new(503, Reason::Stop);
+        pending.complete().then_some(()).ok_or_else(no_place)?;
+        let owner = shard.next_owner().ok_or_else(nobody)?;
+        Ok((request, seat, owner))
     });
-    let (request, seat) = match decided {
+    let (request, seat, owner) = match decided {
         Ok(asked) => asked,
         Err(refusal) => {
             drop(early);
@@ -115,10 +118,10 @@ pub(crate) async fn open(shard: Rc<Shard>, stream: Stream, arrival: Arrival) -> 
     }
     let window = deflate.map(|deflate| deflate.window());
     let (reader, writer) = stream.into_split();
-    let registered = life::register(shard, |handle| {
+    let registered = life::register(shard, owner, |handle| {
         Connection::new(
-            handle,
-            id,
+            Name { handle, id },
+            owner,
             writer,
             welcome,
             window,
@@ -167,7 +170,7 @@ fn decide(
         // Any number of these can come; those an owner that does not look misses are counted.
         if !shard.is_inbox_full() {
             let message = "the request's origin is not allowed";
-            shard.fault(FaultCode::Origin, message, None);
+            shard.fault(FaultCode::Origin, message);
         }
     })?;
     Ok((request, seat))
@@ -323,7 +326,7 @@ impl Upgrade<'_> {
         }
         self.registered.connection.make_known();
         shard.tell(
-            self.registered.connection.handle(),
+            &self.registered.connection,
             &Event::Upgrade {
                 id: self.registered.connection.id(),
                 request,

@@ -115,6 +115,22 @@ impl Owner {
         }
     }
 
+    /// One more owner of the same engine.
+    pub fn share(&self) -> Self {
+        let rung = Arc::new(Rung::default());
+        let bell = rung.clone();
+        let server = self.server.share(move || {
+            *bell.count.lock().unwrap() += 1;
+            bell.changed.notify_all();
+        });
+        Self {
+            server: server.unwrap(),
+            rung,
+            heard: 0,
+            events: VecDeque::new(),
+        }
+    }
+
     pub fn url(&self) -> String {
         format!("ws://{}", self.server.address())
     }
