@@ -148,7 +148,7 @@ expectTypeOf(send.any).parameters.toEqualTypeOf<[payload?: unknown]>();
 // Without the type of a router the client says what is missing.
 const untyped = createZocketClient("ws://localhost:3000");
 type Missing =
-  "createZocketClient needs the type of the router: createZocketClient<typeof appRouter>(url)";
+  "the type of the router is missing: createZocketClient<AppRouter>(url), useZocket<AppRouter>()";
 expectTypeOf(untyped.send).toEqualTypeOf<Missing>();
 expectTypeOf(untyped.on).toEqualTypeOf<Missing>();
 // @ts-expect-error the router's type is missing

@@ -72,7 +72,14 @@ describe("npm/", () => {
 });
 
 test("the lock files name versions and sums, and neither a registry nor a path", () => {
-  for (const folder of [".", "benches/peers/optional", "tests/install"]) {
+  const folders = [
+    ".",
+    "benches/peers/optional",
+    "tests/install",
+    "tests/react/18",
+    "tests/react/19",
+  ];
+  for (const folder of folders) {
     const { packages } = read(folder, "package-lock.json") as unknown as {
       packages: Readonly<
         Record<string, { readonly integrity?: string; readonly resolved?: string }>

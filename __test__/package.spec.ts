@@ -1,7 +1,7 @@
 // The package as it is loaded: `import` and `require` alike, and the client's entry without anything native.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -24,6 +24,24 @@ function run(program: string, type: "module" | "commonjs", ...flags: string[]): 
   );
   assert.equal(status, 0, stderr);
   return stdout.trim();
+}
+
+/** Bundles a program for a browser: its size, minified and compressed, what it is made of, and what it exports. */
+async function bundled(contents: string) {
+  const { outputFiles, metafile } = await build({
+    stdin: { contents, resolveDir: root },
+    bundle: true,
+    minify: true,
+    platform: "browser",
+    format: "esm",
+    external: ["react"],
+    metafile: true,
+    write: false,
+    logLevel: "silent",
+  });
+  const { length: size } = gzipSync(outputFiles[0]?.contents ?? "");
+  const [output] = Object.values(metafile.outputs);
+  return { size, inputs: Object.keys(metafile.inputs), exports: output?.exports.toSorted() };
 }
 
 const names = (module: object) =>
@@ -215,26 +233,55 @@ describe("@zocket/core/client", () => {
   });
 
   test("bundles to a few kilobytes for a browser", async (t) => {
-    const { outputFiles, metafile } = await build({
-      stdin: {
-        contents: 'export { createZocketClient } from "@zocket/core/client";',
-        resolveDir: root,
-      },
-      bundle: true,
-      minify: true,
-      platform: "browser",
-      format: "esm",
-      metafile: true,
-      write: false,
-      logLevel: "silent",
-    });
-    const { length } = gzipSync(outputFiles[0]?.contents ?? "");
-    t.diagnostic(`minified and compressed: ${length} B`);
-    assert.ok(length > 1_000 && length < 10_000, `${length} B`);
+    const { size, inputs } = await bundled(
+      'export { createZocketClient } from "@zocket/core/client";',
+    );
+    t.diagnostic(`minified and compressed: ${size} B`);
+    assert.ok(size > 1_000 && size < 10_000, `${size} B`);
     assert.deepEqual(
-      Object.keys(metafile.inputs).filter((input) => input.includes("node_modules")),
+      inputs.filter((input) => input.includes("node_modules")),
       [],
     );
+  });
+});
+
+describe("@zocket/core/react", () => {
+  const client = 'export { createZocketClient } from "@zocket/core/client";';
+
+  test("adds at most 3 kB to the client", async (t) => {
+    const alone = await bundled(client);
+    const both = await bundled(`${client} export * from "@zocket/core/react";`);
+    const added = both.size - alone.size;
+    t.diagnostic(`minified and compressed: ${added} B beside the client`);
+    assert.ok(added > 500 && added < 3_000, `${added} B`);
+    const hooks = "useCall,useConnection,useEvent,useZocket";
+    const names = `ZocketProvider,createZocketClient,createZocketReact,${hooks}`;
+    assert.equal(both.exports?.join(), names);
+    assert.ok(both.inputs.some((input) => input.includes("/react/")));
+    assert.deepEqual(
+      both.inputs.filter((input) => !/^(?:dist\/esm\/|<stdin>$)/.test(input)),
+      [],
+    );
+  });
+
+  test("adds nothing to the main entry, nor to the client's", async () => {
+    for (const entry of ["@zocket/core", "@zocket/core/client"]) {
+      const { inputs } = await bundled(`export * from "${entry}";`);
+      assert.ok(inputs.length > 5);
+      assert.deepEqual(
+        inputs.filter((input) => input.includes("react")),
+        [],
+      );
+    }
+    // It has no dependency on React either: none is installed here.
+    assert.throws(() => require("@zocket/core/react") as unknown, { code: "MODULE_NOT_FOUND" });
+  });
+
+  test("tells frameworks with server components that it is for the page", () => {
+    for (const folder of ["dist", "dist/esm"]) {
+      const code = readFileSync(path.join(root, folder, "react", "index.js"), "utf8");
+      assert.match(code, /^(?:"use strict";\n)?"use client";\n/);
+    }
   });
 });
 

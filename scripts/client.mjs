@@ -1,5 +1,5 @@
-// `npm run build:client`: what browsers load, the client and the message definitions, as ESM in dist/esm. As CommonJS it is built with
-// the rest of ts/.
+// `npm run build:client`: what browsers load, the client, the hooks for React and the message definitions, as ESM in dist/esm. As
+// CommonJS it is built with the rest of ts/.
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 

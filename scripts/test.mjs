@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 
+import { NO_REACT, REACTS, testReact } from "../tests/react/versions.mjs";
 import { findBrowser } from "./browser.mjs";
 import { prepare } from "./prepare.mjs";
 import { PAGES, runSpecs, specNames } from "./specs.mjs";
@@ -21,6 +22,7 @@ Options:
                  specs   the specs of __test__/, with Node's test runner
                  types   the type tests and the examples, with every TypeScript we support
                  soak    a server under load and faults, in its short form (npm run test:soak -- --short)
+                 react   the hooks with each React that they support; skipped where npm cannot reach its registry
                  page    the chat page and the client in a headless Chromium; skipped where there is none
 
 Environment:
@@ -38,6 +40,7 @@ const KINDS = {
     "Soak: load and faults, short",
     () => run(process.execPath, ["tests/soak/run.mjs", "--short"]),
   ],
+  react: ["React: the hooks", testReacts],
   page: ["Pages: headless Chromium", testPages],
 };
 
@@ -57,6 +60,13 @@ async function checkTypes() {
   const total = [...cases.values()].reduce((sum, count) => sum + count, 0);
   if (total === 0) throw new StepError("No type case was compiled.");
   return `${total} type cases`;
+}
+
+async function testReacts() {
+  for (const version of REACTS) {
+    console.log(`React ${version}`);
+    if (!(await testReact(version))) throw new Skipped(NO_REACT);
+  }
 }
 
 async function testPages() {

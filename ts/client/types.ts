@@ -186,7 +186,7 @@ declare const none: unique symbol;
 
 /** What stands for the routes there, so that the compiler says it. */
 type RouterIsMissing =
-  "createZocketClient needs the type of the router: createZocketClient<typeof appRouter>(url)";
+  "the type of the router is missing: createZocketClient<AppRouter>(url), useZocket<AppRouter>()";
 
 /**
  * The incoming routes as functions: `send.chat.message(payload)`. They throw the errors of `JSON.stringify`. A payload that JSON

@@ -1,0 +1,27 @@
+// A project in the folder of one React, with the package in it as npm would install it: so Node and bundlers find both.
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync } from "node:fs";
+import path from "node:path";
+
+import { root } from "../../scripts/steps.mjs";
+
+const PACKAGE = [
+  "index.js",
+  "index.mjs",
+  "index.d.ts",
+  "index.d.mts",
+  "binding.js",
+  "binding.d.ts",
+];
+
+/** Makes the project. Resolves to its folder. */
+export function makeProject(installed) {
+  const project = mkdtempSync(path.join(installed, "run-"));
+  const folder = path.join(project, "node_modules", "@zocket", "core");
+  mkdirSync(folder, { recursive: true });
+  for (const name of [...PACKAGE, "package.json", "dist"])
+    cpSync(path.join(root, name), path.join(folder, name), { recursive: true });
+  // The addon is large, and a link does for it.
+  for (const name of readdirSync(root).filter((it) => it.endsWith(".node")))
+    symlinkSync(path.join(root, name), path.join(folder, name));
+  return project;
+}
