@@ -36,6 +36,21 @@ export const GOALS = [
     atLeast: 0.7,
     node: 26,
   },
+  ...each("calls 64 B, 64 connections, 1 in flight: replies/s", "call/64B/64x1", {
+    socketio: 3,
+    trpc: 3,
+    orpc: 3,
+    ws: 1.6,
+    "zocket-send": 0.9,
+  }),
+  ...each("calls 64 B, 16 in flight: replies/s", "call/64B/64x16", {
+    socketio: 3,
+    trpc: 3,
+    orpc: 3,
+    ws: 4,
+    "zocket-send": 0.9,
+  }),
+  ...each("streams of items of 64 B, 64 at once: items/s", "stream/64B/64", { trpc: 2 }),
   ...each("TLS, echo 64 B, 1 in flight: messages/s", "tls/echo/64B/64x1", { ws: 2 }),
   ...each("TLS, echo 64 B, 16 in flight: messages/s", "tls/echo/64B/64x16", { ws: 2 }),
   ...each("TLS, echo 16 KiB, 1 in flight: messages/s", "tls/echo/16KiB/64x1", { ws: 1.5 }),
@@ -160,7 +175,15 @@ function shown(size) {
   return `to ${members}, ${inFlight} in flight`;
 }
 
-const NAMES = { ws: "ws", uws: "uWS.js", bun: "Bun", socketio: "Socket.IO" };
+const NAMES = {
+  ws: "ws",
+  uws: "uWS.js",
+  bun: "Bun",
+  socketio: "Socket.IO",
+  trpc: "tRPC",
+  orpc: "oRPC",
+  "zocket-send": "its own echo by send",
+};
 
 /**
  * Rows `{ work, goal, result, verdict, met }` for the goals whose case was measured; `result` and `met`

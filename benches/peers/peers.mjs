@@ -88,6 +88,29 @@ export const PEERS = {
     command: (node) => [node, path.join(optional, "socketio.mjs")],
     dialect: "socketio",
   },
+  trpc: {
+    what: "tRPC on ws",
+    optional: true,
+    version: () => version("@trpc/server"),
+    command: (node) => [node, path.join(optional, "trpc.mjs")],
+    dialect: "trpc",
+    named: true,
+  },
+  orpc: {
+    what: "oRPC on ws",
+    optional: true,
+    version: () => version("@orpc/server"),
+    command: (node) => [node, path.join(optional, "orpc.mjs")],
+    dialect: "orpc",
+    named: true,
+  },
+  "zocket-send": {
+    what: "this package with an echo by `send` instead of each call",
+    version: () => require(path.join(root, "package.json")).version,
+    command: (node) => [node, app("zocket.mjs")],
+    dialect: "send",
+    named: true,
+  },
   "zocket-2": {
     what: "this package with two I/O threads",
     version: () => require(path.join(root, "package.json")).version,
@@ -107,6 +130,12 @@ export const PEERS = {
 
 const echo = (bytes, connections, inFlight) => {
   return ["echo", "--connections", connections, "--in-flight", inFlight, "--bytes", bytes];
+};
+const calls = (inFlight) => {
+  return {
+    args: ["call", "--connections", 64, "--in-flight", inFlight, "--bytes", 64],
+    peers: ["ws", "socketio", "trpc", "orpc", "zocket-send", "zocket"],
+  };
 };
 const fanOut = (members, inFlight, bytes = 64) => {
   return ["fan-out", "--connections", members, "--in-flight", inFlight, "--bytes", bytes];
@@ -132,6 +161,12 @@ export const CASES = {
   "echo/1KiB/64x1": { args: echo(1024, 64, 1) },
   "echo/16KiB/64x1": { args: echo(16384, 64, 1) },
   "echo/64B/20k-per-second": { args: [...echo(64, 64, 1), "--rate", 20000] },
+  "call/64B/64x1": calls(1),
+  "call/64B/64x16": calls(16),
+  "stream/64B/64": {
+    args: ["stream", "--connections", 64, "--bytes", 64],
+    peers: ["trpc", "orpc", "zocket"],
+  },
   "fan-out/64B/100x1": { args: fanOut(100, 1) },
   "fan-out/64B/1000x1": { args: fanOut(1000, 1) },
   "fan-out/64B/100x8": { args: fanOut(100, 8) },

@@ -14,6 +14,7 @@ const IMAGES = path.join(root, "docs", "img");
 /** Written by hand in the record's names; shown like this. */
 const TITLES = {
   echo: "Echo",
+  call: "Calls",
   "fan-out": "Fan-out",
   handshakes: "Handshakes",
   unpinned: "Not pinned",
@@ -21,9 +22,12 @@ const TITLES = {
 const LABELS = {
   zocket: "zocket",
   "zocket-2": "zocket, 2",
+  "zocket-send": "zocket, by send",
   uws: "uWS.js",
   bun: "Bun",
   socketio: "Socket.IO",
+  trpc: "tRPC",
+  orpc: "oRPC",
 };
 
 /** Draws and writes; says which record it took. */
@@ -52,7 +56,7 @@ const sorted = (peers, key) =>
 
 function throughput(data) {
   const panels = Object.entries(data.cases)
-    .filter(([name]) => /^(echo|fan-out|handshakes|unpinned)\//.test(name))
+    .filter(([name]) => /^(echo|call|fan-out|handshakes|unpinned)\//.test(name))
     .filter(([name]) => !name.includes("per-second"))
     .map(([name, { unit, peers }]) =>
       bars({
@@ -67,7 +71,7 @@ function throughput(data) {
 
 function latency(data) {
   const panels = Object.entries(data.cases)
-    .filter(([name]) => /^(echo|fan-out)\//.test(name))
+    .filter(([name]) => /^(echo|call|fan-out)\//.test(name))
     .map(([name, { peers }]) =>
       bars({
         title: title(name),
@@ -134,7 +138,7 @@ function title(name) {
   const bytes = size.replace(/(\d)([A-Z])/, "$1 $2");
   const [count, inFlight] = load.split("x");
   if (inFlight === undefined) return `${TITLES[first]}, ${bytes}, 20,000 messages/s`;
-  const who = first === "echo" ? `${count} clients` : `to ${count}`;
+  const who = first === "fan-out" ? `to ${count}` : `${count} clients`;
   return `${TITLES[first]}, ${bytes}, ${who}, ${inFlight} in flight`;
 }
 

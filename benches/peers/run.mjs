@@ -24,13 +24,13 @@ usage: npm run bench -- [options]
   --before FOLDER  compares with an earlier version too: a checkout of it, built
   --node WHAT      the Node.js that runs the servers: a path, or a version such as 26,
                    which npm installs into a cache outside the repository        [this one]
-  --install        install uws, bun and socketio (npm, into benches/peers/optional)
+  --install        install uws, bun, socketio, trpc and orpc (npm, into benches/peers/optional)
   --priority       above everything else on the machine (nice -15; needs root)
   --record FOLDER  where the record goes                                         [benches/record]
   --no-record      write no record and no plots (--quick writes none either)
   --help
 
-peers: ${Object.keys(PEERS).join(", ")} (of uws, bun and socketio those that are installed)
+peers: ${Object.keys(PEERS).join(", ")} (of uws, bun, socketio, trpc and orpc those that are installed)
 cases: ${Object.keys(CASES).join(", ")}
 `;
 

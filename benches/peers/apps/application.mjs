@@ -9,9 +9,17 @@ export const schemas = {
   echo: z.object({ n: z.number(), text: z.string() }),
   join: z.object({ room: z.string() }),
   publish: z.object({ n: z.number(), room: z.string(), text: z.string() }),
+  ask: z.object({ n: z.number(), text: z.string() }),
 };
 
 export const encode = (type, payload) => JSON.stringify({ type, payload });
+
+/** The items of one stream, as large as what asks for them. Their numbers begin so that all have the same length. */
+export async function* itemsOf({ text }) {
+  for (let n = 0; n < ITEMS; n += 1) yield { n: FIRST_ITEM + n, text };
+}
+const ITEMS = 1_000;
+const FIRST_ITEM = 2_000_000_000;
 
 /**
  * One message of a library that knows no envelope: parsed, routed, checked, handled.
@@ -35,6 +43,8 @@ export function receive(text, client) {
   const payload = checked.data;
   if (type === "echo") {
     client.send(encode("echoed", payload));
+  } else if (type === "ask") {
+    client.send(JSON.stringify({ type: "$reply", id: message.id, payload }));
   } else if (type === "join") {
     client.join(payload.room);
     client.send(encode("joined", payload));

@@ -6,7 +6,7 @@ import path from "node:path";
 
 import { z } from "zod";
 
-import { listening, schemas, tls } from "./application.mjs";
+import { itemsOf, listening, schemas, tls } from "./application.mjs";
 
 const root = process.env.ZOCKET ?? path.join(import.meta.dirname, "..", "..", "..");
 const { createServer, zocket } = createRequire(import.meta.url)(path.join(root, "index.js"));
@@ -28,6 +28,8 @@ const router = zo.router(
     joined: zo.message.outgoing({ payload: schemas.join }),
     publish: zo.message.incoming({ payload: schemas.publish }),
     news: zo.message.outgoing({ payload: schemas.echo }),
+    ask: zo.message.incoming({ payload: schemas.ask, reply: schemas.ask }),
+    count: zo.message.incoming({ payload: schemas.ask, stream: schemas.ask }),
   },
   {
     echo({ payload, ctx }) {
@@ -37,6 +39,8 @@ const router = zo.router(
       ctx.rooms.join(payload.room);
       ctx.send.joined(payload).to(ctx.clientId);
     },
+    ask: ({ payload }) => payload,
+    count: ({ payload }) => itemsOf(payload),
     publish({ payload, ctx }) {
       ctx.send.news({ n: payload.n, text: payload.text }).toRoom(payload.room);
     },

@@ -10,13 +10,14 @@ const io = new Server(http, { transports: ["websocket"], serveClient: false });
 io.on("connection", (socket) => {
   /** Calls the handler with what the schema made of the payload. */
   const on = (type, handle) => {
-    socket.on(type, (payload) => {
+    socket.on(type, (payload, answer) => {
       const checked = schemas[type].safeParse(payload);
-      if (checked.success) handle(checked.data);
+      if (checked.success) handle(checked.data, answer);
       else socket.emit("$error", { code: "INVALID_PAYLOAD", issues: checked.error.issues });
     });
   };
   on("echo", (payload) => socket.emit("echoed", payload));
+  on("ask", (payload, answer) => answer(payload));
   on("join", (payload) => {
     socket.join(payload.room);
     socket.emit("joined", payload);

@@ -1,4 +1,4 @@
-//! Echo: closed loop (a fixed number under way), or open loop (sent on time, whatever comes back).
+//! Echoes and calls: closed loop (a fixed number under way), or open loop (sent on time, whatever comes back).
 
 use std::{
     collections::VecDeque,
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     Fault,
-    message::Template,
+    message::{FIRST, Template},
     options::Options,
     swarm::Swarm,
     window::{Phase, Window},
@@ -26,18 +26,40 @@ struct Echo {
     under_way: Vec<UnderWay>,
     next: u64,
     window: Window,
+    /// What the answers are called.
+    unit: &'static str,
 }
 
 /// Runs the closed or the open loop.
 pub(crate) fn run(options: &Options) -> Result<Value, Fault> {
+    let dialect = options.dialect;
+    let sent = options.sent(Template::new(dialect, "echo", "", options.bytes));
+    let expected = Template::new(dialect, dialect.answer(), "", options.bytes);
+    exchange(options, sent, expected, "messages")
+}
+
+/// The same with calls and their replies.
+pub(crate) fn run_calls(options: &Options) -> Result<Value, Fault> {
+    let (call, reply) = options.dialect.call();
+    let of = |around| Template::around(around, FIRST, "", options.bytes);
+    exchange(options, of(&call), of(&reply), "replies")
+}
+
+fn exchange(
+    options: &Options,
+    sent: Template,
+    expected: Template,
+    unit: &'static str,
+) -> Result<Value, Fault> {
     let swarm = Swarm::open(options, options.connections)?;
     let echo = Echo {
         swarm,
-        sent: options.sent(Template::new(options.dialect, "echo", "", options.bytes)),
-        expected: Template::new(options.dialect, options.dialect.answer(), "", options.bytes),
+        sent,
+        expected,
         under_way: vec![UnderWay::new(); options.connections],
         next: 0,
         window: Window::new(options),
+        unit,
     };
     match options.rate {
         None => echo.closed(options),
@@ -71,7 +93,7 @@ impl Echo {
                 self.swarm.clients[client].flush()?;
             }
         }
-        self.window.result("messages", options)
+        self.window.result(self.unit, options)
     }
 
     /// Message `i` is due `i / rate` after the start and goes to client `i % connections`. Its
@@ -103,7 +125,7 @@ impl Echo {
             }
         }
         let waiting: usize = self.under_way.iter().map(VecDeque::len).sum();
-        let mut line = self.window.result("messages", options)?;
+        let mut line = self.window.result(self.unit, options)?;
         line["rate"] = rate.into();
         line["waiting_at_end"] = waiting.into();
         Ok(line)

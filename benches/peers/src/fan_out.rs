@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::{
     Fault,
+    dialect::Around,
     message::{Stream, Template},
     options::Options,
     swarm::Swarm,
@@ -37,7 +38,7 @@ pub(crate) fn run(options: &Options) -> Result<Value, Fault> {
     let mut swarm = Swarm::open(options, members + 1)?;
     let dialect = options.dialect;
     let joining = |name| {
-        let (before, after) = (dialect.before(name), dialect.after());
+        let Around { before, after } = dialect.message(name);
         format!("{before}{{\"room\":\"bench\"}}{after}").into_bytes()
     };
     // The publisher, who is the last, joins nothing.

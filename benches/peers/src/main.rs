@@ -14,6 +14,7 @@ mod message;
 mod options;
 mod rooms;
 mod secure;
+mod stream;
 mod swarm;
 mod usage;
 mod window;
@@ -40,6 +41,8 @@ fn main() -> ExitCode {
     };
     let result = match options.mode {
         Mode::Echo => echo::run(&options),
+        Mode::Call => echo::run_calls(&options),
+        Mode::Stream => stream::run(&options),
         Mode::FanOut => fan_out::run(&options),
         Mode::Rooms => rooms::run(&options),
         Mode::Handshakes => handshakes::run(&options),

@@ -1,50 +1,65 @@
 //! The messages of the application: what is sent, and what must come back for it.
 
-use crate::{Fault, dialect::Dialect, frame};
+use crate::{
+    Fault,
+    dialect::{Around, Dialect},
+    frame,
+};
 
 /// Numbers of messages have this many digits, so that every message has the same length.
-const FIRST: u64 = 1_000_000_000;
+pub(crate) const FIRST: u64 = 1_000_000_000;
 const DIGITS: usize = 10;
 /// Bytes of a payload around its text.
 pub(crate) const SMALLEST: usize = r#"{"n":1000000000,"text":""}"#.len();
 
-/// A message whose number changes and nothing else.
+/// A message whose number changes and nothing else. The number may stand in several places.
 #[derive(Debug)]
 pub(crate) struct Template {
     text: Vec<u8>,
-    digits: usize,
+    /// Where the number stands in the text.
+    numbers: Vec<usize>,
     /// The frame, masked, and where its content begins.
     frame: Vec<u8>,
     content: usize,
-    /// Where the digits stand in the content.
-    place: usize,
+    /// Where the number stands in the content.
+    places: Vec<usize>,
 }
 
 impl Template {
-    /// `extra` stands in the payload in front of the text.
+    /// A message; `extra` stands in the payload in front of the text.
     pub(crate) fn new(dialect: Dialect, name: &str, extra: &str, bytes: usize) -> Self {
-        let before = dialect.before(name);
+        Self::around(&dialect.message(name), FIRST, extra, bytes)
+    }
+
+    /// A payload, which has `n` for its own number, and what stands around it.
+    pub(crate) fn around(around: &Around, n: u64, extra: &str, bytes: usize) -> Self {
+        let Around { before, after } = around;
         let filler = filler(bytes - SMALLEST);
-        let text = format!(
-            "{before}{{\"n\":{FIRST},{extra}\"text\":\"{filler}\"}}{}",
-            dialect.after()
-        )
-        .into_bytes();
+        Self::of(&format!(
+            "{before}{{\"n\":{n},{extra}\"text\":\"{filler}\"}}{after}"
+        ))
+    }
+
+    /// A text with [`FIRST`] wherever the number is to stand.
+    pub(crate) fn of(text: &str) -> Self {
+        let first = FIRST.to_string();
+        let numbers: Vec<usize> = text.match_indices(&first).map(|(at, _)| at).collect();
+        let text = text.as_bytes().to_vec();
         let mut masked = Vec::new();
         frame::write(frame::TEXT, &text, &mut masked);
-        let digits = before.len() + r#"{"n":"#.len();
         Self {
-            digits,
             content: masked.len() - text.len(),
             frame: masked,
-            place: digits,
+            places: numbers.clone(),
+            numbers,
             text,
         }
     }
 
-    /// The same message, sent compressed. The digits stand in a block of bytes as they are, so that they can be changed.
+    /// The same message, sent compressed. The digits stand in a block of bytes as they are, so that they can be changed. The number
+    /// has one place.
     pub(crate) fn compressed(self) -> Self {
-        let (before, rest) = self.text.split_at(self.digits);
+        let (before, rest) = self.text.split_at(self.numbers[0]);
         let (digits, after) = rest.split_at(DIGITS);
         let mut content = deflate(before);
         content.extend_from_slice(&[0, 10, 0, 0xf5, 0xff]);
@@ -58,7 +73,7 @@ impl Template {
         Self {
             content: masked.len() - content.len(),
             frame: masked,
-            place,
+            places: vec![place],
             ..self
         }
     }
@@ -67,12 +82,14 @@ impl Template {
     pub(crate) fn write(&self, number: u64, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&self.frame);
-        let digits = &mut out[start + self.content + self.place..][..DIGITS];
-        let mut left = FIRST + number;
-        for (at, byte) in digits.iter_mut().enumerate().rev() {
-            let digit = b'0' + u8::try_from(left % 10).expect("a digit");
-            *byte = digit ^ frame::MASK[(self.place + at) % 4];
-            left /= 10;
+        for place in &self.places {
+            let digits = &mut out[start + self.content + place..][..DIGITS];
+            let mut left = FIRST + number;
+            for (at, byte) in digits.iter_mut().enumerate().rev() {
+                let digit = b'0' + u8::try_from(left % 10).expect("a digit");
+                *byte = digit ^ frame::MASK[(place + at) % 4];
+                left /= 10;
+            }
         }
     }
 
@@ -80,26 +97,38 @@ impl Template {
     pub(crate) fn text(&self, number: u64) -> Vec<u8> {
         let mut text = self.text.clone();
         let digits = (FIRST + number).to_string();
-        text[self.digits..self.digits + DIGITS].copy_from_slice(digits.as_bytes());
+        for at in &self.numbers {
+            text[*at..at + DIGITS].copy_from_slice(digits.as_bytes());
+        }
         text
     }
 
     /// The number of a message that must be this one byte for byte, the number aside.
     pub(crate) fn number(&self, text: &[u8]) -> Result<u64, Fault> {
-        let end = self.digits + DIGITS;
-        if text.len() == self.text.len()
-            && text[..self.digits] == self.text[..self.digits]
-            && text[end..] == self.text[end..]
-            && text[self.digits..end].iter().all(u8::is_ascii_digit)
-        {
-            let number = text[self.digits..end]
-                .iter()
-                .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
-            if let Some(number) = number.checked_sub(FIRST) {
-                return Ok(number);
-            }
+        self.find(text)
+            .ok_or_else(|| format!("expected {}, got {}", shown(&self.text), shown(text)).into())
+    }
+
+    fn find(&self, text: &[u8]) -> Option<u64> {
+        let first = *self.numbers.first()?;
+        let digits = text.get(first..first + DIGITS)?;
+        if text.len() != self.text.len() || !digits.iter().all(u8::is_ascii_digit) {
+            return None;
         }
-        Err(format!("expected {}, got {}", shown(&self.text), shown(text)).into())
+        let mut from = 0;
+        for at in &self.numbers {
+            if text[from..*at] != self.text[from..*at] || text[*at..at + DIGITS] != *digits {
+                return None;
+            }
+            from = at + DIGITS;
+        }
+        if text[from..] != self.text[from..] {
+            return None;
+        }
+        digits
+            .iter()
+            .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'))
+            .checked_sub(FIRST)
     }
 }
 
@@ -264,6 +293,19 @@ mod tests {
         assert_eq!(stream.matching(600, &sent), 0);
         sent[length - 1] = b']';
         assert_eq!(stream.matching(597, &sent), 0);
+    }
+
+    #[test]
+    fn a_call_has_its_number_in_two_places_which_must_agree() {
+        let (call, reply) = Dialect::Json.call();
+        let sent = Template::around(&call, FIRST, "", 64);
+        let text = String::from_utf8(sent.text(7)).unwrap();
+        assert_eq!(text.matches("1000000007").count(), 2);
+        let expected = Template::around(&reply, FIRST, "", 64);
+        let mut text = expected.text(7);
+        assert_eq!(expected.number(&text).unwrap(), 7);
+        text[expected.numbers[1] + DIGITS - 1] = b'8';
+        assert!(expected.number(&text).is_err());
     }
 
     #[test]

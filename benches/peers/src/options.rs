@@ -11,6 +11,8 @@ usage: zocket-load MODE --port PORT [options]
 
 modes
   echo         send {\"type\":\"echo\"} and wait for the answer; closed loop, or open with --rate
+  call         the same with calls and their replies
+  stream       each client reads one stream after the other; the items are counted
   fan-out      one client publishes to a room, all others are its members
   handshakes   connect, upgrade, reset; as often as it goes
   rooms        clients in many rooms, with one publisher that takes the rooms in turn
@@ -20,7 +22,7 @@ modes
 options
   --port N            port of the server on 127.0.0.1
   --connections N     clients; for fan-out members of the room; for handshakes under way at once [64]
-  --in-flight N       messages under way, for each client (echo) or in all (fan-out, rooms)      [1]
+  --in-flight N       messages under way, for each client (echo, call) or in all (fan-out, rooms) [1]
   --active N          how many of the connections talk, the others being idle (echo)           [all]
   --rooms N           rooms (rooms)                                                              [1]
   --members N         members of each room (rooms)                                              [10]
@@ -29,7 +31,8 @@ options
   --warm-up SECONDS   before the window                                                         [1]
   --seconds SECONDS   the window that is measured                                               [3]
   --server-pid PID    measure this process's CPU time in the window, by thread
-  --dialect NAME      json, raw (answers are what was sent) or socketio                         [json]
+  --dialect NAME      json, raw (answers are what was sent), socketio, trpc or orpc (calls and
+                      streams alone), or send (json, with an echo for a call)                 [json]
   --tls FILE          speak TLS, and trust this certificate (not with handshakes)
   --deflate yes       offer permessage-deflate without contexts, and send compressed messages      [no]
   --path PATH         what the upgrade asks for                             [/, or that of the dialect]
@@ -39,6 +42,8 @@ options
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     Echo,
+    Call,
+    Stream,
     FanOut,
     Rooms,
     Handshakes,
@@ -100,6 +105,8 @@ impl Options {
             if !name.starts_with("--") {
                 mode = Some(match name.as_str() {
                     "echo" => Mode::Echo,
+                    "call" => Mode::Call,
+                    "stream" => Mode::Stream,
                     "fan-out" => Mode::FanOut,
                     "rooms" => Mode::Rooms,
                     "handshakes" => Mode::Handshakes,
@@ -161,6 +168,13 @@ impl Options {
         }
         if self.seconds.is_zero() {
             return Err("--seconds must be above 0".into());
+        }
+        let calls = matches!(self.mode, Mode::Call | Mode::Stream);
+        if !calls && !self.dialect.has_messages() && self.mode != Mode::Handshakes {
+            return Err("this dialect has calls and streams alone".into());
+        }
+        if calls && self.deflate {
+            return Err("--deflate is not for calls and streams".into());
         }
         if self.members > self.connections && self.mode == Mode::Rooms {
             return Err("--members must be at most --connections".into());

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     Fault,
-    dialect::Dialect,
+    dialect::{Around, Dialect},
     message::Template,
     options::Options,
     swarm::Swarm,
@@ -109,6 +109,6 @@ fn join_all(swarm: &mut Swarm, options: &Options) -> Result<(), Fault> {
 }
 
 fn joining(dialect: Dialect, message: &str, room: usize) -> Vec<u8> {
-    let (before, after) = (dialect.before(message), dialect.after());
+    let Around { before, after } = dialect.message(message);
     format!("{before}{{\"room\":\"{}\"}}{after}", name(room)).into_bytes()
 }
