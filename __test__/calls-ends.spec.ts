@@ -65,12 +65,12 @@ async function serve(t: TestContext, maxCallsPerClient = 1) {
   const faults: string[] = [];
   const zo = zocket.create({ headers: z.object({}) });
   const { message } = zo;
-  const errors = { NO: z.object({ why: z.string() }) };
   const late = z.string().refine(async (text) => {
     happened.push(`schema of ${text}`);
     await open.promise;
     return true;
   });
+  const errors = { NO: z.object({ why: z.string() }), LATE: late };
   const waits = message.use(async () => {
     happened.push("middleware");
     await open.promise;
@@ -106,6 +106,8 @@ async function serve(t: TestContext, maxCallsPerClient = 1) {
           });
         case "declares what does not fit":
           throw fail("NO", { why: 1 as never });
+        case "declared with a schema that takes time":
+          throw fail("LATE", payload);
         case "throws":
           throw new Error(payload);
         case "throws later":
@@ -187,7 +189,12 @@ describe("nothing is kept of a call", () => {
     "behind a payload's schema that takes time": ["latePayload", ["late"], "$reply"],
     "with a declared error": [
       "reply",
-      ["declared", "declared later", "declares what does not fit"],
+      [
+        "declared",
+        "declared later",
+        "declared with a schema that takes time",
+        "declares what does not fit",
+      ],
       "$error",
     ],
     "whose handler throws": ["reply", ["throws", "throws later"], "$error"],
@@ -220,6 +227,11 @@ describe("nothing is kept of a call", () => {
     "while its handler takes time": ["reply", "later", "later"],
     "while its payload's schema takes time": ["latePayload", "late", "schema of late"],
     "while its reply's schema takes time": ["lateReply", "late reply", "schema of late reply"],
+    "while its error's schema takes time": [
+      "reply",
+      "declared with a schema that takes time",
+      "schema of declared with a schema that takes time",
+    ],
     "whose handler throws the reason of its signal": ["reply", "obeys", "obeys"],
     "whose handler throws then": [
       "reply",

@@ -219,15 +219,14 @@ export class Handling {
         const validated = schema?.validate(error.data);
         const data = isThenable(validated) ? await scope.later(validated) : validated;
         refusals.declared(client, route, call, error.code, this.#fitting(data, "error"));
-        return;
       } catch (thrown) {
         refusals.handlerThrew(client, route, call, thrown);
-        return;
       }
+    } else if (!isAnswer && !run.isReason(error)) {
+      // An answer that nobody waits for any more is no fault either.
+      refusals.handlerThrew(client, route, call, error);
     }
     if (call?.isAborted) calls.settled(client, call);
-    // An answer that nobody waits for any more is no fault either.
-    if (!isAnswer && !run.isReason(error)) refusals.handlerThrew(client, route, call, error);
   }
 }
 
