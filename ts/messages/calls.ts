@@ -9,13 +9,15 @@ import type { Stream } from "./stream.js";
 
 /** A message that is to be answered. */
 export class Call {
-  /** Set while its handler runs. */
+  /** Set while its handler is pending. */
   run: Run | undefined = undefined;
   stream: Stream | undefined = undefined;
   /** The client has aborted it, or is gone: nothing is sent for it any more. */
   isAborted = false;
   /** An answer has ended it. */
   isAnswered = false;
+  /** It was kept among the open ones of its client. */
+  isKept = false;
 
   constructor(
     /** The engine's number for it; of a message that is no call, the client's `id`. */
@@ -33,11 +35,10 @@ export class Calls {
     this.#commands = commands;
   }
 
-  /** A call has come. */
-  open(client: Client, number: number): Call {
-    const call = new Call(number, true);
-    openCallsOf(client).open.set(number, call);
-    return call;
+  /** A call waits, or its handler is pending: from now on it can be aborted. Most calls are answered before. */
+  keep(client: Client, call: Call): void {
+    call.isKept = true;
+    openCallsOf(client).open.set(call.number, call);
   }
 
   /** The client has aborted a call. */
@@ -85,13 +86,13 @@ export class Calls {
   ends(client: Client, call: Call): boolean {
     if (call.isAnswered || call.isAborted || client.phase !== "open") return false;
     call.isAnswered = true;
-    if (call.isCall) client.openCalls?.open.delete(call.number);
+    if (call.isKept) client.openCalls?.open.delete(call.number);
     return true;
   }
 
   /** The handler of an aborted call has settled. */
   settled(client: Client, call: Call): void {
-    if (call.isCall && client.openCalls?.open.delete(call.number)) {
+    if (call.isKept && client.openCalls?.open.delete(call.number)) {
       this.#commands.settle(client.handle, call.number);
     }
   }

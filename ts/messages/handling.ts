@@ -8,7 +8,7 @@ import { issuesOf } from "../faults/schema.js";
 import type { Scope } from "../user-code/scope.js";
 import type { Turn } from "../user-code/turn.js";
 import type { Call, Calls } from "./calls.js";
-import { CopiedArgument, HandlerArgument, isDeclared, Run } from "./run.js";
+import { CopiedArgument, HandlerArgument, isDeclared, type Run } from "./run.js";
 import { heldSize, type Held } from "./held.js";
 import type { InFlight } from "./in-flight.js";
 import type { Refusals } from "./refusals.js";
@@ -56,24 +56,22 @@ export class Handling {
     payload: unknown,
     ctx: Context,
   ): void {
-    const run = call && (call.run = new Run(client));
     const { handler, copies, fail } = route;
     const argument = copies
-      ? new CopiedArgument(payload, ctx, fail, client, run)
-      : new HandlerArgument(payload, ctx, fail, client, run);
+      ? new CopiedArgument(payload, ctx, fail, client)
+      : new HandlerArgument(payload, ctx, fail, client);
     try {
       const result = handler(argument);
       if (isThenable(result)) {
         this.#parts.turn.count();
-        const handled = { client, route, call, run: HandlerArgument.runOf(argument) };
-        void this.#follow(handled, bytes, weight, result);
-      } else if (run) {
-        this.#answer({ client, route, call, run }, bytes, weight, result);
+        void this.#follow(handledOf(client, route, call, argument), bytes, weight, result);
+      } else if (call) {
+        this.#answer(client, route, call, argument, bytes, weight, result);
       } else {
         HandlerArgument.settled(argument);
       }
     } catch (error) {
-      void this.#threw({ client, route, call, run: HandlerArgument.runOf(argument) }, error);
+      void this.#threw(handledOf(client, route, call, argument), error);
     }
   }
 
@@ -88,11 +86,14 @@ export class Handling {
     const release = this.#hold(handled, bytes, weight);
     try {
       const returned = await scope.later(result);
+      const { client, route, call, run } = handled;
+      const isStream = isStreamed(route, call);
       // Before it waits for its turn: an abort may come meanwhile. A stream has only begun.
-      if (!isStream(handled)) handled.run.settled();
-      if (handled.call) {
+      if (!isStream) run.settled();
+      if (call) {
         for (let wait = turn.next(false); wait; wait = turn.next(true)) await wait;
-        await this.#returned(handled, returned);
+        if (isStream) await this.#stream(handled, returned);
+        else await this.#returned(client, route, call, returned);
       }
     } catch (error) {
       await this.#threw(handled, error);
@@ -100,10 +101,25 @@ export class Handling {
     release();
   }
 
-  /** What a handler returned at once. */
-  #answer(handled: Handled, bytes: number, weight: number, result: unknown): void {
-    const pending = this.#returned(handled, result);
+  /** Answers with what a handler returned at once. Most calls end here, and make no more than they need. */
+  #answer(
+    client: Client,
+    route: Route,
+    call: Call,
+    argument: HandlerArgument,
+    bytes: number,
+    weight: number,
+    result: unknown,
+  ): void {
+    let pending: Promise<void> | undefined;
+    if (isStreamed(route, call)) {
+      pending = this.#stream(handledOf(client, route, call, argument), result);
+    } else {
+      HandlerArgument.settled(argument);
+      pending = this.#returned(client, route, call, result);
+    }
     if (pending === undefined) return;
+    const handled = handledOf(client, route, call, argument);
     const release = this.#hold(handled, bytes, weight);
     this.#parts.turn.count();
     void pending.then(undefined, (error: unknown) => this.#threw(handled, error)).then(release);
@@ -121,35 +137,26 @@ export class Handling {
     return () => inFlight.settled(client, calls, bytes, size);
   }
 
-  /** Answers with what a handler returned. */
-  #returned(handled: Handled, result: unknown): Promise<void> | undefined {
-    const { client, route, call, run } = handled;
-    if (call === undefined) return undefined;
-    if (isStream(handled)) return this.#stream(handled, result);
-    run.settled();
+  /** Answers with what a handler returned that is no stream. */
+  #returned(client: Client, route: Route, call: Call, result: unknown): Promise<void> | undefined {
     const { calls } = this.#parts;
-    if (call.isAborted) {
-      calls.settled(client, call);
-      return undefined;
-    }
-    if (route.reply === undefined || !call.isCall) {
-      calls.answer(client, call, call.isCall ? ANSWER.REPLY : ANSWER.DONE, undefined);
-      return undefined;
-    }
-    return this.#reply(handled, ANSWER.REPLY, result);
+    if (call.isAborted) calls.settled(client, call);
+    else if (!call.isCall) calls.answer(client, call, ANSWER.DONE, undefined);
+    else if (!route.reply) calls.answer(client, call, ANSWER.REPLY, undefined);
+    else return this.#reply(client, call, ANSWER.REPLY, route.reply.validate(result));
+    return undefined;
   }
 
   /** Sends a reply, once its schema has seen it. */
-  #reply(handled: Handled, how: number, result: unknown): Promise<void> | undefined {
-    const { client, route, call } = handled;
+  #reply(client: Client, call: Call, how: number, validated: unknown): Promise<void> | undefined {
+    if (isThenable(validated)) {
+      return this.#validatedLater(validated, (it) => void this.#reply(client, call, how, it));
+    }
     const { calls } = this.#parts;
-    if (route.reply === undefined || call === undefined) return undefined;
-    const send = (validated: unknown) => {
-      const payload = this.#fitting(validated, "reply");
-      if (call.isAborted) calls.settled(client, call);
-      else calls.answer(client, call, how, payload);
-    };
-    return this.#validated(route.reply.validate(result), send) as Promise<void> | undefined;
+    const payload = this.#fitting(validated, "reply");
+    if (call.isAborted) calls.settled(client, call);
+    else calls.answer(client, call, how, payload);
+    return undefined;
   }
 
   /** Hands on what a schema said, at once if it is there: what `next` returns, or a promise of that. */
@@ -189,7 +196,7 @@ export class Handling {
     const sink: Sink = {
       item: (value) => this.#validated(schema.validate(value), send),
       done: async (value) => {
-        if (route.reply) await this.#reply(handled, ANSWER.END, value);
+        if (route.reply) await this.#reply(client, call, ANSWER.END, route.reply.validate(value));
         else calls.answer(client, call, ANSWER.END, undefined);
       },
       threw: (error) => this.#threw(handled, error),
@@ -231,8 +238,19 @@ export class Handling {
 }
 
 /** Whether what the handler returns is only the begin of its answer. */
-function isStream({ route, call }: Handled): boolean {
+function isStreamed(route: Route, call: Call | undefined): boolean {
   return route.stream !== undefined && call?.isCall === true;
+}
+
+function handledOf(
+  client: Client,
+  route: Route,
+  call: Call | undefined,
+  argument: HandlerArgument,
+): Handled {
+  const run = HandlerArgument.runOf(argument);
+  if (call) call.run = run;
+  return { client, route, call, run };
 }
 
 /** The bytes of a payload's JSON. Escapes are not counted, and a number counts as a few bytes for each of its words. */

@@ -85,8 +85,7 @@ export class Messages {
     let json = value;
     if ((code & NUMBERED) !== 0) {
       const [number, payload] = value as readonly [number: number, payload?: unknown];
-      const isCall = this.#routes[code >> BITS]?.isCall;
-      call = isCall ? this.#calls.open(client, number) : new Call(number, false);
+      call = new Call(number, this.#routes[code >> BITS]?.isCall === true);
       json = payload;
     }
     let { waiting } = client;
@@ -94,12 +93,14 @@ export class Messages {
       const full = client.inFlight && !call?.isCall && this.#inFlight.full(client, bytes);
       if (!full) {
         const pending = this.#start(client, code, json, bytes, weight, call);
+        if (call?.isCall && !call.isAnswered) this.#calls.keep(client, call);
         if (pending) void this.#hold(client, pending, heldSize(bytes, weight));
         return;
       }
       void this.#hold(client, full, 0);
       waiting = client.waiting as WaitingMessage[] | undefined;
     }
+    if (call?.isCall) this.#calls.keep(client, call);
     waiting?.push({ code, value: json, bytes, weight, call });
     const size = heldSize(bytes, weight);
     client.waitingBytes += bytes;

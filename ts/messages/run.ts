@@ -74,14 +74,13 @@ export class HandlerArgument {
   readonly fail: Fail;
   readonly #client: Client;
   /** Made when somebody needs it; `null` if the handler has settled before. */
-  #run: Run | undefined | null;
+  #run: Run | undefined | null = undefined;
 
-  constructor(payload: unknown, ctx: object, fail: Fail, client: Client, run: Run | undefined) {
+  constructor(payload: unknown, ctx: object, fail: Fail, client: Client) {
     this.payload = payload;
     this.ctx = ctx;
     this.fail = fail;
     this.#client = client;
-    this.#run = run;
   }
 
   /** Fires when the call is aborted, or the connection ends, before the handler has settled. */
@@ -115,8 +114,8 @@ const SIGNAL: PropertyDescriptor = {
 
 /** The argument of a handler that may copy it. A copy has own properties alone, so the signal is one here: it takes 70 ns to define. */
 export class CopiedArgument extends HandlerArgument {
-  constructor(payload: unknown, ctx: object, fail: Fail, client: Client, run: Run | undefined) {
-    super(payload, ctx, fail, client, run);
+  constructor(payload: unknown, ctx: object, fail: Fail, client: Client) {
+    super(payload, ctx, fail, client);
     Object.defineProperty(this, "signal", SIGNAL);
   }
 }
