@@ -6,6 +6,7 @@ export { ZocketError } from "./dist/zocket-error.js";
 
 // Making messages and routers
 export type {
+  AllHandlers,
   AnyMessage,
   AnyRouter,
   AnyRoutes,
@@ -22,6 +23,7 @@ export type {
   MiddlewareFn,
   OutgoingMessage,
   RoomOperations,
+  RouterFunction,
   Sender,
   SendOptions,
   StandardSchemaV1,

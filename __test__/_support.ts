@@ -69,6 +69,8 @@ export interface Given {
   payload?: StandardSchemaV1<unknown, unknown>;
   /** Runs before `say`. */
   middleware?: () => unknown;
+  /** Leaves out the handler of `never`. */
+  forgets?: true;
   options?: ServerOptions;
 }
 
@@ -130,7 +132,7 @@ function launch(given: Given) {
       ctx.rooms.join(payload);
       ctx.send.said(`in ${payload}`).to(ctx.clientId);
     },
-    never: () => new Promise<never>(() => {}),
+    never: given.forgets ? undefined : () => new Promise<never>(() => {}),
   });
   const server = createServer(router, zo, {
     port: 0,

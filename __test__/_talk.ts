@@ -111,7 +111,10 @@ export function serve<TServer extends Stoppable>(
   start: (onError: (error: unknown, info: Problem["info"]) => void) => TServer,
 ): { server: TServer; problems: Queue<Problem> } {
   const problems = new Queue<Problem>("onError");
-  const server = start((error, info) => problems.push({ error, info }));
+  const server = start((error, info) => {
+    // Most applications of these specs have routes that nothing handles.
+    if (info.code !== "NO_HANDLER") problems.push({ error, info });
+  });
   t.after(() => server.stop(true));
   return { server, problems };
 }

@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { describe, test, type TestContext } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { ErrorCode, MessageErrorCode } from "@zocket/core";
@@ -30,6 +32,8 @@ const CODES: Record<ErrorCode, true> = {
   ORIGIN: true,
   HANDLERS: true,
   SLOW_CLIENT: true,
+  NO_HANDLER: true,
+  UNSENT: true,
   STOP: true,
   INTERNAL: true,
 };
@@ -170,6 +174,8 @@ const refused = (status: number) => (): never => {
   throw Object.assign(new Error(SECRET), { status });
 };
 
+setFlagsFromString("--expose-gc");
+const collect = runInNewContext("gc") as () => void;
 const leaves = async (t: TestContext, app: App) => (await Client.open(t, app.url)).close();
 const stops = async (t: TestContext, app: App) => {
   await Client.open(t, app.url);
@@ -238,6 +244,20 @@ const FAULTS: Record<string, Fault[]> = {
   ],
   "SLOW_CLIENT, client": [
     { given: { options: { maxBackpressure: 1024 } }, act: readsNothing, knows: ["clientId"] },
+  ],
+  "NO_HANDLER, application": [{ given: { forgets: true }, act: async () => {} }],
+  "UNSENT, application": [
+    {
+      given: {},
+      act: async (_, app) => {
+        app.server.send.said("to nobody");
+        for (let round = 0; round < 10; round++) {
+          collect();
+          await new Promise(setImmediate);
+        }
+      },
+      knows: ["route"],
+    },
   ],
   "STOP, application": [{ given: { onDisconnect: never }, act: stops, knows: ["clientId"] }],
 };

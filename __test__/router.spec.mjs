@@ -70,6 +70,7 @@ describe("zo.router", () => {
         { name: "chat.room.join", schema, middlewares: [], handler: join },
       ],
       outgoing: [{ name: "chat.onMessage" }, { name: "chat.room.onJoin" }],
+      missing: ["left"],
     });
   });
 

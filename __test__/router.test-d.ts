@@ -6,6 +6,7 @@ import { z } from "zod";
 import {
   createServer,
   zocket,
+  type AllHandlers,
   type AnyMessage,
   type AnyRouter,
   type FluentSender,
@@ -360,6 +361,34 @@ zo.router(routes, { admin: { kick: ({ payload }: { payload: number }) => void pa
 zo.router({ say: text }, {});
 // @ts-expect-error a function is no message
 zo.router({ say: () => {} }, {});
+
+// `strict` takes the same handlers, and needs each of them.
+const { strict } = zo.router;
+const small = { ping: routes.ping, chat: routes.chat, news: routes.news };
+const complete = strict(small, {
+  ping: ({ ctx }) => ctx.send.chat.onLeft(ctx.userId).to(ctx.clientId),
+  chat: {
+    message: ({ payload, ctx }) => {
+      expectTypeOf(payload).toEqualTypeOf<{ text: string }>();
+      expectTypeOf(ctx.role).toEqualTypeOf<"admin" | "user">();
+    },
+  },
+});
+expectTypeOf(complete).toEqualTypeOf<ReturnType<typeof zo.router<typeof small>>>();
+expectTypeOf<AllHandlers<typeof small>>().toExtend<Handlers<typeof small>>();
+strict({ news: routes.news }, {});
+// @ts-expect-error one handler is missing
+strict(small, { chat: { message: () => {} } });
+// @ts-expect-error one in a group is missing
+strict(small, { ping: () => {}, chat: {} });
+// @ts-expect-error a group is missing
+strict(small, { ping: () => {} });
+// @ts-expect-error a handler cannot be undefined
+strict(small, { ping: undefined, chat: { message: () => {} } });
+// @ts-expect-error no such route
+strict(small, { ping: () => {}, chat: { message: () => {} }, pong: () => {} });
+// @ts-expect-error its payload is no number
+strict(small, { ping: () => {}, chat: { message: ({ payload }: { payload: number }) => {} } });
 
 // Handlers that are written on their own
 const handlers: Handlers<typeof routes, { userId: string }> = {

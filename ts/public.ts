@@ -50,9 +50,9 @@ export type {
   Middlewares,
   OutgoingMessage,
 } from "./types/message.js";
-export type { AppRouter, HandlerFn, Handlers } from "./types/router.js";
+export type { AllHandlers, AppRouter, HandlerFn, Handlers } from "./types/router.js";
 export type { AnyRouter, AnyRoutes, RouteTable } from "./types/routes.js";
 export type { Added, Merge, PayloadArguments } from "./types/shape.js";
 export type { UpgradeRequest } from "./types/upgrade-request.js";
-export type { Zocket } from "./types/zocket.js";
+export type { RouterFunction, Zocket } from "./types/zocket.js";
 export type { CallErrorCode } from "./zocket-error.js";

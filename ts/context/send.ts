@@ -9,6 +9,7 @@ import type { Client, Clients } from "./clients.js";
 import { exceptedIds } from "./except.js";
 import type { ToPayload } from "./outgoing-payload.js";
 import { roomName, roomNames } from "./room-name.js";
+import type { UnsentWatch } from "./unsent.js";
 
 const NOBODY: readonly number[] = Object.freeze([]);
 
@@ -20,13 +21,19 @@ interface NumberedRoute {
   readonly toPayload: ToPayload;
 }
 
+/** What is looked for in development alone. */
+export interface Hints {
+  /** Gets an error for the first message to a client whose `onConnect` is pending. */
+  sentEarly(error: Error, clientId: string): void;
+  readonly unsent: UnsentWatch;
+}
+
 /** Sends messages. All ways of sending share it. */
 export class Outlet {
   readonly #routes = new Map<string, NumberedRoute>();
   /** The sender that all contexts share. */
   readonly send: UntypedSender;
-  /** Gets an error, in development, for the first message to a client whose `onConnect` is pending. */
-  readonly #sentEarly: ((error: Error, clientId: string) => void) | undefined;
+  readonly #sentEarly: Hints["sentEarly"] | undefined;
   /** How many rooms a client may be in; the engine tells once it has read the options. */
   maxRooms = 0;
 
@@ -37,10 +44,10 @@ export class Outlet {
     routes: readonly OutgoingRoute[],
     /** Chooses how the payloads of a route become JSON. */
     toPayloadOf: (place: string, route: OutgoingRoute) => ToPayload,
-    sentEarly?: (error: Error, clientId: string) => void,
+    hints?: Hints,
   ) {
-    this.#sentEarly = sentEarly;
-    if (sentEarly) clients.watchDeciding(true);
+    this.#sentEarly = hints?.sentEarly;
+    if (hints) clients.watchDeciding(true);
     const send = group();
     for (const [number, given] of routes.entries()) {
       const { name } = given;
@@ -52,7 +59,9 @@ export class Outlet {
       const last = path.pop() ?? "";
       let node = send;
       for (const key of path) node = (node[key] as Group | undefined) ?? (node[key] = group());
-      node[last] = (payload: unknown) => new Message(this, route, toPayload(payload));
+      const message = (payload: unknown) => new Message(this, route, toPayload(payload));
+      const watched = hints?.unsent.of(place, name);
+      node[last] = watched ? (payload) => watched(message(payload)) : message;
     }
     this.send = freeze(send) as unknown as UntypedSender;
   }

@@ -1,5 +1,5 @@
 // `zo.router`: walks routes and handlers once, and leaves the flat table that the dispatcher and the engine number their routes by.
-import { isFunction, isPlainObject, quote, shorten, unexpected } from "../faults/check.js";
+import { isFunction, isPlainObject, listed, quote, shorten, unexpected } from "../faults/check.js";
 import type { IncomingRoute, OutgoingRoute } from "../types/routes.js";
 import { readPlace } from "./route.js";
 
@@ -17,23 +17,35 @@ export interface UntypedRouter {
   readonly _table: {
     readonly incoming: readonly IncomingRoute[];
     readonly outgoing: readonly OutgoingRoute[];
+    readonly missing: readonly string[];
   };
 }
 
 /**
- * Makes the application router from nested routes and the handlers of the incoming ones.
+ * `zo.router`: makes the application router from nested routes and the handlers of the incoming ones. `strict` does the same, and
+ * does not allow a handler to be missing.
  *
  * @throws `TypeError` naming the path of a wrong route or handler.
  */
-export function router(routes: unknown, handlers: unknown): UntypedRouter {
+export const router = Object.assign(routerOf, { strict });
+
+function strict(routes: unknown, handlers: unknown): UntypedRouter {
+  const made = routerOf(routes, handlers);
+  const { missing } = made._table;
+  if (missing.length === 0) return made;
+  const expected = "expected a handler for each incoming route";
+  throw new TypeError(`zo.router.strict: handlers: ${expected}, got none for ${listed(missing)}`);
+}
+
+function routerOf(routes: unknown, handlers: unknown): UntypedRouter {
   if (!isPlainObject(routes)) {
     throw unexpected("zo.router: routes", "a plain object of routes", routes);
   }
   const walk = new Walk();
   walk.group("", 0, routes, handlerGroup("", handlers));
-  const { incoming, outgoing } = walk;
+  const { incoming, outgoing, missing } = walk;
   // Hidden, so that spreading, `Object.keys` and `JSON.stringify` pass over it.
-  const table = { __proto__: null, value: { incoming, outgoing } };
+  const table = { __proto__: null, value: { incoming, outgoing, missing } };
   return Object.defineProperty({ routes, handlers }, "_table", table) as never;
 }
 
@@ -41,6 +53,8 @@ export function router(routes: unknown, handlers: unknown): UntypedRouter {
 class Walk {
   readonly incoming: IncomingRoute[] = [];
   readonly outgoing: OutgoingRoute[] = [];
+  /** The wire names of the incoming routes without a handler. */
+  readonly missing: string[] = [];
   #messages = 0;
   #groups = 0;
 
@@ -61,7 +75,10 @@ class Walk {
       this.#countMessage();
       if (found.kind === "incoming") {
         const { schema, middlewares, answer } = found;
-        if (handler === undefined) continue;
+        if (handler === undefined) {
+          this.missing.push(name);
+          continue;
+        }
         if (!isFunction(handler)) {
           throw unexpected(placeOf("handlers", name), "a handler (a function)", handler);
         }

@@ -6,6 +6,8 @@ export const SCHEMA = 'a Standard Schema (an object with "~standard".validate)';
 
 /** How many characters of a caller's text are repeated in an error. */
 const MAX_QUOTED = 120;
+/** How many of a list of texts are repeated. */
+const MAX_LISTED = 10;
 
 /** The `TypeError` for a value of the wrong kind. It names the place, the expected kind and the value. */
 export function unexpected(place: string, expected: string, got: unknown): TypeError {
@@ -15,6 +17,13 @@ export function unexpected(place: string, expected: string, got: unknown): TypeE
 /** Quotes a caller's text for an error, shortened and with control characters escaped. */
 export function quote(text: string): string {
   return JSON.stringify(shorten(text));
+}
+
+/** Quotes the first of many texts, and counts the others. */
+export function listed(texts: readonly string[]): string {
+  const shown = texts.slice(0, MAX_LISTED).map(quote).join(", ");
+  const more = texts.length - MAX_LISTED;
+  return more > 0 ? `${shown} and ${more} more` : shown;
 }
 
 /** Cuts a text that is too long to be repeated in an error. */

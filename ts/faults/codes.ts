@@ -9,6 +9,8 @@ import type { MessageErrorCode } from "../envelope.js";
  * - `ORIGIN`: `allowedOrigins` refused the origin, its function threw, or the server withheld headers from a page of another site
  * - `HANDLERS`: too many handlers of a client are busy, so its messages wait or the server disconnected it
  * - `SLOW_CLIENT`: a client read too slowly, and the server disconnected it
+ * - `NO_HANDLER`: incoming routes of the router have no handler. The server says so once, when it starts
+ * - `UNSENT`: a message was made with `send` and never sent, because no receivers were named. Only in development
  * - `STOP`: an `onDisconnect` took longer than `stop()` waits
  * - `INTERNAL`: the system has no file descriptor left, or the library failed
  */
@@ -20,6 +22,8 @@ export type ErrorCode =
   | "ORIGIN"
   | "HANDLERS"
   | "SLOW_CLIENT"
+  | "NO_HANDLER"
+  | "UNSENT"
   | "STOP"
   | "INTERNAL";
 

@@ -57,8 +57,8 @@ export class Faults {
   }
 
   /** Something about the configuration. Its caller tells it once, so the log shows it whatever else there is. */
-  notice(error: ClientFault, code: ErrorCode): void {
-    if (this.#onError) this.#tell(this.#onError, error, infoOf(code));
+  notice(error: ClientFault, code: ErrorCode, route?: string): void {
+    if (this.#onError) this.#tell(this.#onError, error, infoOf(code, undefined, route));
     else this.#log.notice(error, code);
   }
 

@@ -23,8 +23,11 @@ const MAX_DRAIN = 2 ** 31 - 1;
 export function tableOf(appRouter: unknown): RouteTable {
   const table = isObject(appRouter) && (appRouter as { readonly _table?: unknown })._table;
   if (isObject(table)) {
-    const { incoming, outgoing } = table as { readonly [name in keyof RouteTable]?: unknown };
-    if (Array.isArray(incoming) && Array.isArray(outgoing)) return { incoming, outgoing };
+    const { incoming, outgoing, missing } = table as {
+      readonly [name in keyof RouteTable]?: unknown;
+    };
+    const lists = [incoming, outgoing, missing];
+    if (lists.every(Array.isArray)) return table as RouteTable;
   }
   throw unexpected("createServer: appRouter", "the router that zo.router returned", appRouter);
 }

@@ -13,7 +13,8 @@ import { Disconnects } from "../connections/disconnects.js";
 import { Clients } from "../context/clients.js";
 import { toPayloadOf } from "../context/outgoing-payload.js";
 import { Outlet } from "../context/send.js";
-import { Faults } from "../faults/report.js";
+import { UnsentWatch } from "../context/unsent.js";
+import { Faults, type ClientFault } from "../faults/report.js";
 import { Calls } from "../messages/calls.js";
 import { Handling } from "../messages/handling.js";
 import { Held } from "../messages/held.js";
@@ -31,6 +32,7 @@ import { Entrance } from "./attach/entrance.js";
 import { placeOfServer } from "./attach/http-server.js";
 import { checkPath } from "./attach/reception.js";
 import { Hold } from "./hold.js";
+import { tellMissing } from "./missing-handlers.js";
 import { NOWHERE, placeOf, placeOfPath, type Place } from "./place.js";
 import type { ServerMetrics, ZocketServer } from "./types.js";
 
@@ -41,7 +43,7 @@ export function serve(
   zo: unknown,
   options: unknown = {},
 ): ZocketServer<AnyRoutes> {
-  const { incoming, outgoing } = tableOf(appRouter);
+  const { incoming, outgoing, missing } = tableOf(appRouter);
   const { headersSchema, onConnect, onDisconnect } = callbacksOf(zo);
   const { onError, allowedOrigins, validateOutgoing, from } = ownOptions(options);
   if (from.server) checkPath(from.server, from.path);
@@ -60,10 +62,13 @@ export function serve(
   const commands = new Commands(handOver);
   const sentEarly = (error: Error, clientId: string) =>
     scope.run(faults.report, faults, error, "CONNECT", clientId);
+  const unsent = (error: ClientFault, route: string) =>
+    scope.run(faults.notice, faults, error, "UNSENT", route);
+  const hints = { sentEarly, unsent: new UnsentWatch(unsent) };
   const inProduction = process.env["NODE_ENV"] === "production";
   const toPayload = toPayloadOf(validateOutgoing);
-  const early = inProduction ? undefined : sentEarly;
-  const outlet = new Outlet(commands, clients, outgoing, toPayload, early);
+  const watched = inProduction ? undefined : hints;
+  const outlet = new Outlet(commands, clients, outgoing, toPayload, watched);
   const held = new Held(clients, commands, faults, scope);
   const inFlight = new InFlight(held, faults);
   const calls = new Calls(commands);
@@ -107,6 +112,7 @@ export function serve(
   if (from.server) entrance?.attach(from.server, from.path);
   // It goes on to answer upgrades while connections are drained.
   void stop.closed.then(() => entrance?.detach());
+  tellMissing(missing, faults, scope);
 
   const place = placeOfOptions(native, from);
   const clientCount = () => native.opened() - dispatch.ended;

@@ -50,7 +50,9 @@ export type Handlers<TRoutes, TUserContext = {}> = string extends keyof TRoutes
     };
 
 /** The same with none left out. */
-export type AllHandlers<TRoutes, TUserContext = {}> = AllAt<TRoutes, TUserContext, TRoutes>;
+export type AllHandlers<TRoutes, TUserContext = {}> = string extends keyof TRoutes
+  ? object
+  : AllAt<TRoutes, TUserContext, TRoutes>;
 
 type AllAt<TRoute, TUserContext, TRoutes> = TRoute extends AnyIncomingMessage
   ? HandlersAt<TRoute, TUserContext, TRoutes>

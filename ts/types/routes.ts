@@ -32,6 +32,8 @@ export interface RouteTable<THeaders = unknown> {
   readonly incoming: readonly IncomingRoute[];
   /** The outgoing routes. */
   readonly outgoing: readonly OutgoingRoute[];
+  /** The wire names of the incoming routes without a handler. */
+  readonly missing: readonly string[];
   readonly [headers]?: THeaders;
 }
 

@@ -3,7 +3,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { MessageBuilder } from "./builder.js";
 import type { DisconnectContext } from "./context.js";
-import type { AppRouter, Handlers } from "./router.js";
+import type { AllHandlers, AppRouter, Handlers } from "./router.js";
 import type { AnyRoutes } from "./routes.js";
 import type { Named } from "./shape.js";
 import type { UpgradeRequest } from "./upgrade-request.js";
@@ -18,10 +18,7 @@ export interface Zocket<THeadersSchema extends StandardSchemaV1, TUserContext = 
    */
   readonly router: Checked<
     TUserContext,
-    <TRoutes extends AnyRoutes>(
-      routes: TRoutes,
-      handlers: NoInfer<Handlers<TRoutes, TUserContext>>,
-    ) => AppRouter<TRoutes, TUserContext, StandardSchemaV1.InferInput<THeadersSchema>>
+    RouterFunction<TUserContext, StandardSchemaV1.InferInput<THeadersSchema>>
   >;
   /** The headers schema as given. */
   readonly headersSchema: THeadersSchema;
@@ -36,6 +33,19 @@ export interface Zocket<THeadersSchema extends StandardSchemaV1, TUserContext = 
   /** The callback as given. */
   readonly onDisconnect:
     ((ctx: DisconnectContext<TUserContext>, clientId: string) => void | Promise<void>) | undefined;
+}
+
+/** Makes the application router from nested routes and the handlers of the incoming ones. */
+export interface RouterFunction<TUserContext = {}, THeaders = unknown> {
+  <TRoutes extends AnyRoutes>(
+    routes: TRoutes,
+    handlers: NoInfer<Handlers<TRoutes, TUserContext>>,
+  ): AppRouter<TRoutes, TUserContext, THeaders>;
+  /** The same for a router that has a handler for each incoming route. Throws a `TypeError` that names those without one. */
+  readonly strict: <TRoutes extends AnyRoutes>(
+    routes: TRoutes,
+    handlers: NoInfer<AllHandlers<TRoutes, TUserContext>>,
+  ) => AppRouter<TRoutes, TUserContext, THeaders>;
 }
 
 /** The names in a user context that zocket itself puts into `ctx`. */
