@@ -140,6 +140,30 @@ export const CLIENT: Record<string, Case> = {
     assert.ok(left < MIB, `${(left / MIB).toFixed(1)} MiB`);
   },
 
+  "messages that wait for a loop of a client": async (t) => {
+    const left = await grows(
+      t,
+      `let hear;
+       class Told {
+         readyState = 1;
+         protocol = "zocket.1";
+         addEventListener(type, listener) { if (type === "message") hear = listener; }
+         send() {}
+         close() {}
+       }
+       const told = createZocketClient("ws://localhost", { WebSocket: Told });
+       hear({ data: '{"type":"$welcome"}' });
+       const messages = told.on.said[Symbol.asyncIterator]();
+       for (let at = 0; at < 20_000; at++) {
+         hear({ data: JSON.stringify({ type: "said", payload: at + "x".repeat(1_000) }) });
+       }
+       if (messages.dropped !== 20_000 - 1_024) throw new Error(String(messages.dropped));
+       console.log("full " + ((await measure()) - before) + ";");
+       messages.return();`,
+    );
+    assert.ok(left < MIB / 2, `${(left / MIB).toFixed(1)} MiB`);
+  },
+
   "calls of a client that are under way": async (t) => {
     const left = await grows(
       t,

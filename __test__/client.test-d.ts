@@ -123,6 +123,34 @@ on.chat.onMessage((payload) => {
     shout: number;
   }>();
 });
+void (async () => {
+  for await (const payload of on.chat.onMessage) {
+    expectTypeOf(payload).not.toBeAny();
+    expectTypeOf(payload.at).toEqualTypeOf<string>();
+  }
+  const messages = on.chat.onMessage[Symbol.asyncIterator]();
+  expectTypeOf(messages.dropped).toEqualTypeOf<number>();
+  const next = await messages.next();
+  if (next.done) expectTypeOf(next.value).toEqualTypeOf<undefined>();
+  else expectTypeOf(next.value.at).toEqualTypeOf<string>();
+  expectTypeOf(messages).toExtend<AsyncIterable<{ at: string }>>();
+  // @ts-expect-error a group has no messages
+  for await (const payload of on.chat) void payload;
+  // @ts-expect-error it only grows by itself
+  messages.dropped = 0;
+
+  const { once } = client;
+  const first = await once.chat.onMessage();
+  expectTypeOf(first).not.toBeAny();
+  expectTypeOf(first.at).toEqualTypeOf<string>();
+  await once.chat.onMessage({ timeout: 1_000, signal: AbortSignal.timeout(1) });
+  // @ts-expect-error an incoming route
+  await once.chat.message();
+  // @ts-expect-error no such option
+  await once.chat.onMessage({ timeOut: 1 });
+  // @ts-expect-error a time is a number
+  await once.chat.onMessage({ timeout: "1s" });
+});
 const unsubscribe = on.chat.onMessage(() => {});
 expectTypeOf(unsubscribe).toEqualTypeOf<() => void>();
 on.onPong((payload) => expectTypeOf(payload).toEqualTypeOf<undefined>());

@@ -54,8 +54,9 @@ function membersOf(symbol: ts.Symbol): ts.Symbol[] {
   if ((symbol.flags & ts.SymbolFlags.Interface) === 0) return [];
   const type = checker.getDeclaredTypeOfSymbol(symbol);
   if (type.getStringIndexType() || checker.isArrayLikeType(type)) return [];
-  // Not those of a promise.
-  return checker.getPropertiesOfType(type).filter(({ declarations }) => {
+  // Not those of a promise, nor those under a symbol, which JavaScript itself looks up.
+  return checker.getPropertiesOfType(type).filter(({ name, declarations }) => {
+    if (name.startsWith("__@")) return false;
     return declarations?.some((it) => !program.isSourceFileDefaultLibrary(it.getSourceFile()));
   });
 }

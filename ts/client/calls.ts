@@ -1,11 +1,8 @@
 // `client.call.a.b(payload, options)`: sends calls, and leads what the server answers to them.
 import { ERROR_TYPE, type Envelope } from "../envelope.js";
-import type { CallOptions } from "../types/call.js";
-import { refuseUnknown } from "../unknown-options.js";
 import { ZocketError } from "../zocket-error.js";
 import { PendingCall, type Caller } from "./call.js";
-import { MAX_TIMER } from "./delay.js";
-import { kindOf } from "./kind.js";
+import { optionsOf } from "./options-of.js";
 import type { Fate, Waiting } from "./queue.js";
 
 const REPLY_TYPE = "$reply";
@@ -45,7 +42,7 @@ export class Calls implements Caller {
 
   /** Begins a call. Throws a `TypeError` for a wrong option, and what `JSON.stringify` throws. */
   call(route: string, payload: unknown, options: unknown): PendingCall {
-    const checked = optionsOf(route, options, this.#defaultTimeout);
+    const checked = optionsOf(`call.${route}`, options, this.#defaultTimeout);
     const id = (this.#lastId += 1);
     const envelope: Envelope = { id, type: route, payload };
     const text = JSON.stringify(envelope);
@@ -141,27 +138,4 @@ function errorOf(route: string, payload: unknown): ZocketError {
     issues: Array.isArray(issues) ? issues : undefined,
     retryAfterMs: typeof retryAfterMs === "number" ? retryAfterMs : undefined,
   });
-}
-
-function optionsOf(
-  route: string,
-  options: unknown,
-  defaultTimeout: number,
-): { timeout: number; signal: CallOptions["signal"] } {
-  const place = `client.call.${route}: options`;
-  if (options === undefined) return { timeout: defaultTimeout, signal: undefined };
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(`${place}: expected an object, got ${kindOf(options)}`);
-  }
-  refuseUnknown(`${place}.`, options, ["timeout", "signal"], { abortsignal: "signal" });
-  const { timeout = defaultTimeout, signal } = options as CallOptions;
-  if (typeof timeout !== "number" || !(timeout >= 0 && timeout <= MAX_TIMER)) {
-    const expected = `a number of milliseconds from 0 to ${MAX_TIMER}`;
-    throw new TypeError(`${place}.timeout: expected ${expected}, got ${kindOf(timeout)}`);
-  }
-  const isSignal = typeof signal === "object" && typeof signal?.addEventListener === "function";
-  if (signal !== undefined && !isSignal) {
-    throw new TypeError(`${place}.signal: expected an AbortSignal, got ${kindOf(signal)}`);
-  }
-  return { timeout, signal };
 }

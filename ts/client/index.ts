@@ -9,6 +9,7 @@ import { isErrorPayload } from "./received.js";
 import { routes } from "./routes.js";
 import { described, Sending } from "./sending.js";
 import { settings } from "./settings.js";
+import { Subscriptions } from "./subscriptions.js";
 import type {
   ClientCloseEvent,
   ClientError,
@@ -26,10 +27,14 @@ export type {
   ClientCloseEvent,
   ClientError,
   ClientOn,
+  ClientOnce,
   ClientOptions,
   ClientSend,
   ClientState,
+  MessageIterator,
   NoRouter,
+  OnceOptions,
+  Subscribe,
   Unsubscribe,
   WebSocketClass,
   WebSocketLike,
@@ -63,6 +68,8 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
   const errors = new Listeners<[error: ClientError]>();
   const states = new Listeners<[state: ClientState, retryAt: number | undefined]>();
   const order = new Order();
+  /** Whether it was closed. One that has not begun to connect was not. */
+  let isOver = false;
   const sending = new Sending(checked, order, (error) => errors.emit(error));
 
   const { onOpen, onClose } = options;
@@ -78,6 +85,7 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
     },
     checked.callTimeout,
   );
+  const subscriptions = new Subscriptions({ on, isClosed });
   const connection = order.run(
     () =>
       new Connection(checked, order, {
@@ -104,7 +112,8 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
           return [...pending, ...closes.emit(event)];
         },
         changed: (state, retryAt) => {
-          calls.closed(state === "closed");
+          // It may connect again by now.
+          closed(state === "closed" && connection.state === "closed");
           return states.emit(state, retryAt);
         },
         isHeard: () =>
@@ -117,6 +126,16 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
 
   function send(route: string, payload: unknown): void {
     order.run(() => sending.send(route, payload, connection.current));
+  }
+
+  function isClosed(): boolean {
+    return isOver && connection.state === "closed";
+  }
+
+  function closed(isClosedNow: boolean): void {
+    isOver = isClosedNow;
+    calls.closed(isClosedNow);
+    if (isClosedNow) subscriptions.closed();
   }
 
   function on(route: string, listener: unknown): () => void {
@@ -135,11 +154,17 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
     call: routes((route, payload, given) =>
       calls.call(route, payload, given),
     ) as ZocketClient<TRouter>["call"],
-    on: routes(on) as ZocketClient<TRouter>["on"],
+    on: routes(on, (route) => subscriptions.iterate(route)) as ZocketClient<TRouter>["on"],
+    once: routes((route, given) =>
+      subscriptions.once(route, given),
+    ) as ZocketClient<TRouter>["once"],
     onOpen: (listener) => opens.add(listener, "client.onOpen"),
     onClose: (listener) => closes.add(listener, "client.onClose"),
     onError: (listener) => errors.add(listener, "client.onError"),
-    close: () => order.run(() => connection.close()),
+    close() {
+      order.run(() => connection.close());
+      closed(true);
+    },
     reconnect: () => order.run(() => connection.reconnect()),
     get readyState() {
       return connection.readyState;

@@ -2,7 +2,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { Issue, MessageErrorCode, RefusedPayload } from "../envelope.js";
-import type { CallsAt, SendKey } from "../types/call.js";
+import type { CallsAt, SendKey, Signal } from "../types/call.js";
 import type { Carried } from "../types/carried.js";
 import type { Jsonify } from "../types/json.js";
 import type { MessageDef } from "../types/message.js";
@@ -213,19 +213,69 @@ export type ClientCall<TRouter> = [TRouter] extends [NoRouter]
   ? RouterIsMissing
   : CallsAt<RoutesOf<TRouter>, Unroutable>;
 
-/** The outgoing routes as functions: `on.chat.onMessage(listener)` returns a function that ends the subscription. */
+/**
+ * The outgoing routes: `on.chat.onMessage(listener)` returns a function that ends the subscription. You may also loop over the
+ * messages: `for await (const payload of on.chat.onMessage)`.
+ */
 export type ClientOn<TRouter> = [TRouter] extends [NoRouter]
   ? RouterIsMissing
   : ClientOnAt<RoutesOf<TRouter>>;
 
 type ClientOnAt<TRoute> =
   TRoute extends MessageDef<infer TSchema, "out">
-    ? (listener: (payload: Jsonify<StandardSchemaV1.InferOutput<TSchema>>) => void) => Unsubscribe
+    ? Subscribe<Jsonify<StandardSchemaV1.InferOutput<TSchema>>>
     : {
         readonly [
           TKey in keyof TRoute as Exclude<KeyOf<TKey, TRoute[TKey], "out">, Unroutable>
         ]: ClientOnAt<TRoute[TKey]>;
       };
+
+/** Subscribes to the messages of one route. */
+export interface Subscribe<TPayload> {
+  /** Calls the listener for each message. Returns a function that ends the subscription. */
+  (listener: (payload: TPayload) => void): Unsubscribe;
+  /** Starts a loop over the messages that come from now on. */
+  [Symbol.asyncIterator](): MessageIterator<TPayload>;
+}
+
+/**
+ * The messages of one route, in their order, also those of later connections. Up to 1,024 wait for their reader; then the oldest
+ * one is dropped. It ends when the loop is left, and when the client is closed.
+ */
+export interface MessageIterator<TPayload> {
+  /** How many messages were dropped, because the reader was too slow. */
+  readonly dropped: number;
+  /** A promise of the next message, or of the end. */
+  next(): Promise<IteratorResult<TPayload, undefined>>;
+  /** Ends the subscription. */
+  return(): Promise<IteratorResult<TPayload, undefined>>;
+  [Symbol.asyncIterator](): MessageIterator<TPayload>;
+}
+
+/** The outgoing routes as functions: `await once.chat.onMessage()` is the payload of the next message. */
+export type ClientOnce<TRouter> = [TRouter] extends [NoRouter]
+  ? RouterIsMissing
+  : ClientOnceAt<RoutesOf<TRouter>>;
+
+type ClientOnceAt<TRoute> =
+  TRoute extends MessageDef<infer TSchema, "out">
+    ? (options?: OnceOptions) => Promise<Jsonify<StandardSchemaV1.InferOutput<TSchema>>>
+    : {
+        readonly [
+          TKey in keyof TRoute as Exclude<KeyOf<TKey, TRoute[TKey], "out">, Unroutable>
+        ]: ClientOnceAt<TRoute[TKey]>;
+      };
+
+/** Options of `client.once.a.b`. */
+export interface OnceOptions {
+  /**
+   * The time in ms until the promise rejects with `TIMEOUT`, from 0; 0 is no limit.
+   * @default 0
+   */
+  readonly timeout?: number | undefined;
+  /** Ends the wait. The promise then rejects with the reason of the signal. */
+  readonly signal?: Signal | undefined;
+}
 
 /** A client. It connects again when the connection is lost, until you close it. */
 export interface ZocketClient<TRouter> {
@@ -238,6 +288,8 @@ export interface ZocketClient<TRouter> {
   readonly call: ClientCall<TRouter>;
   /** Subscribes to messages. */
   readonly on: ClientOn<TRouter>;
+  /** Waits for the next message. The promise rejects with `CLOSED` when the client is closed. */
+  readonly once: ClientOnce<TRouter>;
   /** Calls the listener each time the connection opens. Its messages go out before those that wait. */
   onOpen(listener: () => void): Unsubscribe;
   /** Calls the listener each time a connection or an attempt to connect ends. */
