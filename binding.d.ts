@@ -235,10 +235,10 @@ export declare namespace word {
 
 export declare namespace zocket {
   /**
-   * Puts the message builder and the router, which are given as they are, together with the headers schema and the connection
+   * Puts the message builder, the router and `use`, which are given as they are, together with the headers schema and the connection
    * callbacks of `config`, for `createServer`. Nothing listens yet.
    *
    * @throws `TypeError` if `config.headers` is not a Standard Schema or a callback is not a function.
    */
-  export function create(config: unknown, message: unknown, router: unknown): object
+  export function create(config: unknown, message: unknown, router: unknown, guard: unknown): object
 }

@@ -6,10 +6,14 @@ export type {
   ClientCloseEvent,
   ClientError,
   ClientOn,
+  ClientOnce,
   ClientOptions,
   ClientSend,
   ClientState,
+  MessageIterator,
   NoRouter,
+  OnceOptions,
+  Subscribe,
   Unsubscribe,
   WebSocketClass,
   WebSocketLike,
@@ -42,6 +46,7 @@ export type {
   UntypedSender,
   ZocketContext,
 } from "./types/context.js";
+export type { HandlerBuilder } from "./types/guarded.js";
 export type { Jsonify } from "./types/json.js";
 export type {
   AnyMessage,

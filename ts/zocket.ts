@@ -2,6 +2,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import { createZocket } from "./border/native.js";
+import { use } from "./contract/guarded.js";
 import { builder } from "./contract/message.js";
 import { router } from "./contract/router.js";
 import type { DisconnectContext } from "./types/context.js";
@@ -48,5 +49,5 @@ export const zocket: {
     onDisconnect?: (ctx: DisconnectContext<TUserContext>, clientId: string) => void | Promise<void>;
   }) => Zocket<THeadersSchema, TUserContext>;
 } = {
-  create: (config: unknown) => createZocket(config, builder([]), router),
+  create: (config: unknown) => createZocket(config, builder([]), router, use),
 } as never;

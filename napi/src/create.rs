@@ -26,7 +26,7 @@ const ALIASES: Aliases = &[
     ("onclose", "onDisconnect"),
 ];
 
-/// Puts the message builder and the router, which are given as they are, together with the headers schema and the connection
+/// Puts the message builder, the router and `use`, which are given as they are, together with the headers schema and the connection
 /// callbacks of `config`, for `createServer`. Nothing listens yet.
 ///
 /// @throws `TypeError` if `config.headers` is not a Standard Schema or a callback is not a function.
@@ -36,6 +36,7 @@ pub(crate) fn create<'env>(
     config: Unknown<'env>,
     message: Unknown<'env>,
     router: Unknown<'env>,
+    guard: Unknown<'env>,
 ) -> Result<Object<'env>> {
     let Some(config) = object(config)? else {
         return Err(unexpected(
@@ -59,6 +60,7 @@ pub(crate) fn create<'env>(
         &[
             ("message", message),
             ("router", router),
+            ("use", guard),
             ("headersSchema", headers),
             ("onConnect", on_connect),
             ("onDisconnect", on_disconnect),

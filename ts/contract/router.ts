@@ -1,6 +1,7 @@
 // `zo.router`: walks routes and handlers once, and leaves the flat table that the dispatcher and the engine number their routes by.
 import { isFunction, isPlainObject, listed, quote, shorten, unexpected } from "../faults/check.js";
 import type { IncomingRoute, OutgoingRoute } from "../types/routes.js";
+import { partsOf } from "./guarded.js";
 import { readPlace } from "./route.js";
 
 /** How deep routes nest at most. A tree that a person writes is never so deep. One that contains itself always is. */
@@ -82,7 +83,9 @@ class Walk {
         if (!isFunction(handler)) {
           throw unexpected(placeOf("handlers", name), "a handler (a function)", handler);
         }
-        this.incoming.push({ name, schema, ...answer, middlewares, handler: handler as never });
+        const inner = partsOf(handler as never);
+        const all = [...middlewares, ...inner.middlewares];
+        this.incoming.push({ name, schema, ...answer, middlewares: all, handler: inner.handler });
       } else {
         if (handler !== undefined) {
           const rule = "is an outgoing route; only incoming routes have handlers";

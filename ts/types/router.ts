@@ -3,7 +3,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { Declared, Fail, HandlerResult, Signal } from "./call.js";
 import type { ZocketContext } from "./context.js";
-import type { AnyIncomingMessage, IncomingMessage } from "./message.js";
+import type { IncomingMessage } from "./message.js";
 import type { AnyRoutes, KeyOf, RouteTable } from "./routes.js";
 import type { Added, Merge } from "./shape.js";
 
@@ -44,28 +44,32 @@ export type HandlerFn<
 /** The handlers of the incoming routes, in the shape of the routes. You may leave some out. */
 export type Handlers<TRoutes, TUserContext = {}> = string extends keyof TRoutes
   ? object
-  : {
-      readonly [TKey in keyof TRoutes as KeyOf<TKey, TRoutes[TKey], "in">]?:
-        HandlersAt<TRoutes[TKey], TUserContext, TRoutes> | undefined;
-    };
+  : HandlersIn<TRoutes, TUserContext, TRoutes>;
 
 /** The same with none left out. */
 export type AllHandlers<TRoutes, TUserContext = {}> = string extends keyof TRoutes
   ? object
-  : AllAt<TRoutes, TUserContext, TRoutes>;
+  : AllIn<TRoutes, TUserContext, TRoutes>;
 
-type AllAt<TRoute, TUserContext, TRoutes> = TRoute extends AnyIncomingMessage
-  ? HandlersAt<TRoute, TUserContext, TRoutes>
-  : {
-      readonly [TKey in keyof TRoute as KeyOf<TKey, TRoute[TKey], "in">]: AllAt<
-        TRoute[TKey],
-        TUserContext,
-        TRoutes
-      >;
-    };
+type HandlersIn<TRoute, TUserContext, TRoutes> = {
+  readonly [TKey in GroupKey<TRoute>]?:
+    | (HandlerAt<TRoute[TKey], TUserContext, TRoutes> &
+        HandlersIn<TRoute[TKey], TUserContext, TRoutes>)
+    | undefined;
+};
 
-/** What stands in the handlers where `TRoute` stands in the routes. */
-type HandlersAt<TRoute, TUserContext, TRoutes> =
+type AllIn<TRoute, TUserContext, TRoutes> = {
+  readonly [TKey in GroupKey<TRoute>]: HandlerAt<TRoute[TKey], TUserContext, TRoutes> &
+    AllIn<TRoute[TKey], TUserContext, TRoutes>;
+};
+
+/** The names in a group that lead to incoming messages. A message itself has none. */
+type GroupKey<TRoute> = TRoute extends { readonly _direction: string }
+  ? never
+  : { [TKey in keyof TRoute]: KeyOf<TKey, TRoute[TKey], "in"> }[keyof TRoute];
+
+/** The handler, where `TRoute` is a message. */
+type HandlerAt<TRoute, TUserContext, TRoutes> =
   TRoute extends IncomingMessage<
     infer TSchema,
     infer TAdditions,
@@ -79,7 +83,4 @@ type HandlersAt<TRoute, TUserContext, TRoutes> =
         HandlerResult<TReply, TStream>,
         Declared<TErrors>
       >
-    : {
-        readonly [TKey in keyof TRoute as KeyOf<TKey, TRoute[TKey], "in">]?:
-          HandlersAt<TRoute[TKey], TUserContext, TRoutes> | undefined;
-      };
+    : unknown;

@@ -3,6 +3,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { MessageBuilder } from "./builder.js";
 import type { DisconnectContext } from "./context.js";
+import type { HandlerBuilder } from "./guarded.js";
 import type { AllHandlers, AppRouter, Handlers } from "./router.js";
 import type { AnyRoutes } from "./routes.js";
 import type { Named } from "./shape.js";
@@ -20,6 +21,11 @@ export interface Zocket<THeadersSchema extends StandardSchemaV1, TUserContext = 
     TUserContext,
     RouterFunction<TUserContext, StandardSchemaV1.InferInput<THeadersSchema>>
   >;
+  /**
+   * Puts a middleware before one handler, instead of into its message: `zo.use(middleware).handle(handler)`. Throws a `TypeError` if the
+   * middleware is not a function.
+   */
+  readonly use: Checked<TUserContext, HandlerBuilder<TUserContext>["use"]>;
   /** The headers schema as given. */
   readonly headersSchema: THeadersSchema;
   /** The callback as given. */
