@@ -62,7 +62,9 @@ zo.router(routes, {
     }),
     join: admins.handle(async ({ payload, ctx, fail }) => {
       expectTypeOf(payload).toEqualTypeOf<string>();
-      expectTypeOf(fail).toEqualTypeOf<Fail<{ readonly FULL: z.ZodObject<{ limit: z.ZodNumber }> }>>();
+      expectTypeOf(fail).toEqualTypeOf<
+        Fail<{ readonly FULL: z.ZodObject<{ limit: z.ZodNumber }> }>
+      >();
       expectTypeOf(ctx.role).not.toBeAny();
       if (payload === "") throw fail("FULL", { limit: 1 });
       return { members: 3, state: "open" };

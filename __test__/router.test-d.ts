@@ -388,7 +388,10 @@ strict(small, { ping: undefined, chat: { message: () => {} } });
 // @ts-expect-error no such route
 strict(small, { ping: () => {}, chat: { message: () => {} }, pong: () => {} });
 // @ts-expect-error its payload is no number
-strict(small, { ping: () => {}, chat: { message: ({ payload }: { payload: number }) => {} } });
+strict(small, {
+  ping: () => {},
+  chat: { message: ({ payload }: { payload: number }) => void payload },
+});
 
 // Handlers that are written on their own
 const handlers: Handlers<typeof routes, { userId: string }> = {

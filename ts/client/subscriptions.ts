@@ -61,7 +61,7 @@ export class Subscriptions {
 
   /** The client does not connect any more. */
   closed(): void {
-    for (const end of [...this.#ends]) end();
+    for (const end of this.#ends) end();
   }
 
   #begin(end: () => void): void {
