@@ -37,6 +37,31 @@ describe("handleUpgrade", () => {
     });
   }
 
+  for (const kind of KINDS) {
+    test(`refuses a socket of a server of ${kind} that it has had, and serves it on`, async (t) => {
+      const app = serve(t, { options: none });
+      const http = httpServer(kind);
+      const thrown: unknown[] = [];
+      http.on("upgrade", (request, socket, head) => {
+        socket.on("error", () => {});
+        app.server.handleUpgrade(request, socket, head);
+        try {
+          app.server.handleUpgrade(request, socket, head);
+        } catch (error) {
+          thrown.push(error);
+        }
+      });
+      const client = new Client(t, await listen(t, http, kind), trusting);
+      await soon("the 101", once(client.socket, "open"));
+      await client.roundTrip();
+      assert.match(
+        String(thrown[0]),
+        /^TypeError: server.handleUpgrade: socket: expected a socket/,
+      );
+      await client.close();
+    });
+  }
+
   test("takes along what came between the event and the call", async (t) => {
     const app = serve(t, { options: none });
     const http = httpServer();

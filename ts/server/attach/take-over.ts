@@ -21,11 +21,16 @@ const HAS_PAIRS = process.platform !== "win32";
 /** What was read from a socket, the head of the request first. */
 type Chunks = [Buffer, ...Buffer[]];
 
-/** The sockets that one of our servers has had. */
-const taken = new WeakSet<Duplex>();
+/** Marks the sockets that one of our servers has had. A `WeakSet` of them would take a microsecond for each, and more at each garbage collection. */
+const TAKEN = Symbol("taken by zocket");
+
+/** A socket that may be marked. */
+interface Marked extends Duplex {
+  [TAKEN]?: true;
+}
 
 /** Whether a socket was handed to one of our servers. */
-export const isTaken = (socket: Duplex): boolean => taken.has(socket);
+export const isTaken = (socket: Duplex): boolean => (socket as Marked)[TAKEN] === true;
 
 /** The way of clients into one engine. */
 export class TakeOver {
@@ -45,7 +50,7 @@ export class TakeOver {
 
   /** Takes the socket of an upgrade request. */
   take(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    taken.add(socket);
+    (socket as Marked)[TAKEN] = true;
     if (socket.destroyed || socket.writableEnded) {
       // The client has left.
       socket.destroy();
