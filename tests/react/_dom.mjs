@@ -1,4 +1,5 @@
-// Stands in for a browser. React looks for a document when it is loaded, so this is loaded first. A server has none.
+// Stands in for a browser. React looks for a document when it is loaded, so this is loaded first. A server has none, and
+// neither has a test with a browser.
 import { JSDOM } from "jsdom";
 import { WebSocket } from "ws";
 
@@ -15,7 +16,7 @@ const globals = {
   // The one of Node, where it has one, behaves otherwise than a browser's.
   WebSocket,
 };
-const isPage = !process.argv[1]?.endsWith("server.spec.mjs");
+const isPage = !/(?:server|vite)\.spec\.mjs$/.test(process.argv[1] ?? "");
 // Later versions of Node have a `navigator` that cannot be assigned.
 for (const [name, value] of Object.entries(isPage ? globals : {}))
   Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });

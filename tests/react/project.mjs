@@ -1,5 +1,5 @@
 // A project in the folder of one React, with the package in it as npm would install it: so Node and bundlers find both.
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync } from "node:fs";
 import path from "node:path";
 
 import { root } from "../../scripts/steps.mjs";
@@ -23,5 +23,11 @@ export function makeProject(installed) {
   // The addon is large, and a link does for it.
   for (const name of readdirSync(root).filter((it) => it.endsWith(".node")))
     symlinkSync(path.join(root, name), path.join(folder, name));
+  // Where Vite is, so is the example.
+  if (existsSync(path.join(installed, "node_modules", "vite"))) {
+    const isSource = (file) => !/[\\/](?:node_modules|package-lock\.json)$/.test(file);
+    const example = path.join(root, "examples", "react");
+    cpSync(example, path.join(project, "example"), { recursive: true, filter: isSource });
+  }
   return project;
 }

@@ -1,5 +1,5 @@
 // The types of the hooks with the types of one React, with every TypeScript that we support.
-import { cpSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
 import { COMPILERS, tool } from "../../scripts/steps.mjs";
@@ -7,7 +7,7 @@ import { COMPILERS, tool } from "../../scripts/steps.mjs";
 const here = import.meta.dirname;
 const ENDING = /\.tsx?$/;
 
-/** Compiles the specs and the type tests in the project. */
+/** Compiles the specs, the type tests and, where it is, the example. */
 export async function checkTypes(project) {
   const folder = path.join(project, "types");
   mkdirSync(folder);
@@ -34,6 +34,8 @@ export async function checkTypes(project) {
   );
   for (const [version, compiler] of Object.entries(COMPILERS)) {
     console.log(`types with TypeScript ${version}`);
-    await tool(compiler, "--project", folder, "--pretty", "false");
+    for (const place of [folder, path.join(project, "example")]) {
+      if (existsSync(place)) await tool(compiler, "--project", place, "--pretty", "false");
+    }
   }
 }

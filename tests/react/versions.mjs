@@ -2,7 +2,9 @@
 import { rmSync } from "node:fs";
 import path from "node:path";
 
+import { findBrowser } from "../../scripts/browser.mjs";
 import { installKept, keptAt } from "../../scripts/kept.mjs";
+import { root } from "../../scripts/steps.mjs";
 import { makeProject } from "./project.mjs";
 import { runSpecs } from "./specs.mjs";
 import { checkTypes } from "./types.mjs";
@@ -17,11 +19,13 @@ export const REACTS = ["18", "19"];
 export const NO_REACT = "React is not installed, and npm cannot reach its registry";
 
 /** Runs everything for one React. Resolves to whether it was there. */
-export async function testReact(version, { keep = false, specs = [], env = {} } = {}) {
+export async function testReact(version, { keep = false, specs = [] } = {}) {
   const installed = await installKept(CACHE, path.join(import.meta.dirname, version), "react");
   if (!installed) return false;
   const project = makeProject(installed);
   try {
+    const browser = findBrowser();
+    const env = { ZOCKET_ROOT: root, ...(browser && { CHROMIUM: browser }) };
     await runSpecs(project, specs, env);
     if (specs.length === 0) await checkTypes(project);
   } finally {
