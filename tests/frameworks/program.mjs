@@ -71,6 +71,11 @@ export class Program {
     return ms;
   }
 
+  /** Tells the program something that it does not answer. */
+  send(command) {
+    this.#child.send(command);
+  }
+
   /** Resolves when the program has ended by itself, and well. */
   async ends() {
     assert.equal(await soon("the end of the program", this.#exit), 0, this.printed);

@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { pack } from "../../scripts/pack.mjs";
 import { prepare } from "../../scripts/prepare.mjs";
 import { helpOr, main, paint, step } from "../../scripts/steps.mjs";
+import { checkBoard } from "./board.mjs";
 import { CACHE, installFrameworks, versionOf } from "./cache.mjs";
 import { check } from "./checks.mjs";
 import { FRAMEWORKS } from "./frameworks.mjs";
@@ -17,7 +18,7 @@ const HELP = `Usage: npm run test:frameworks [-- [--only NAME]... [--keep] [--he
 Takes the programs of docs/existing-server.md, compiles them, and runs each with the packed package and its framework:
 ${NAMES.join(", ")}.
 Foreign clients check that pages and WebSocket connections work side by side, and what happens when the server stops or
-the HTTP server closes. Installs and builds first what is missing. Without a registry and a cache, it checks nothing.
+the HTTP server closes. With Next.js, they use the whiteboard of examples/react/ too. Installs and builds first what is missing. Without a registry and a cache, it checks nothing.
 
 Options:
   --only NAME  only this framework; may be repeated
@@ -46,6 +47,10 @@ async function test(installed, project, frameworks) {
     const version = module ? versionOf(installed, module) : process.version;
     if (framework.build) await step(`Build ${name} ${version}`, () => build(project, framework));
     await step(`${name} ${version}`, async () => console.log(await check(project, framework)));
+    if (name !== "next") continue;
+    await step("The hooks for React with its App Router", async () =>
+      console.log(await checkBoard(project)),
+    );
   }
 }
 
