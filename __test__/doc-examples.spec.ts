@@ -8,7 +8,18 @@ import { assertCompiled, blocksOf, COMPILERS, PAGES, Project, readPage } from ".
 /** proxies.spec.ts runs these. */
 const PROXIES = ["nginx", "haproxy"];
 /** What a page may hold. Another language would be code that nobody compiles; an image is not built here. */
-const LANGUAGES = ["ts", "text", "json", "sh", "dockerfile", "yaml", "caddyfile", ...PROXIES];
+const LANGUAGES = [
+  "ts",
+  "tsx",
+  "html",
+  "text",
+  "json",
+  "sh",
+  "dockerfile",
+  "yaml",
+  "caddyfile",
+  ...PROXIES,
+];
 /** reference-page.spec.ts compiles and runs the code of this page. */
 const NOT_HERE = "zocket-create.md";
 
@@ -21,10 +32,13 @@ const readme = blocksOf(readPage("README.md"));
 const codeOf = (blocks: typeof readme, language: string) =>
   blocks.filter(({ info }) => info[0] === language).map(({ code }) => code);
 
-/** Whether a block is a file of its own that uses frameworks: `npm run test:frameworks` compiles and runs it. */
+/**
+ * Whether a block is a file of its own that uses frameworks. `npm run test:frameworks` and `npm run test:react` compile these and
+ * run them.
+ */
 const isFile = (code: string) => /^\/\/ \S+\.m?ts\n/.test(code);
-/** The page with such files. */
-const WITH_FILES = "existing-server.md";
+/** The pages with such files. */
+const WITH_FILES = ["existing-server.md", "react.md"];
 
 /** Pages with a program, and its file. */
 const programs = pages
@@ -32,7 +46,7 @@ const programs = pages
     name,
     file: name.replace(/md$/, "js"),
     code: codeOf(blocks, "ts")
-      .filter((code) => name !== WITH_FILES || !isFile(code))
+      .filter((code) => !WITH_FILES.includes(name) || !isFile(code))
       .join("\n"),
     printed: codeOf(blocks, "text").join(""),
   }))
@@ -99,6 +113,14 @@ describe("the code of the documentation", () => {
   });
 
   test("is in blocks of a language that is looked at", () => {
+    // Only where something compiles it.
+    const withReact = pages.filter(({ blocks }) =>
+      blocks.some(({ info }) => /tsx|html/.test(info[0] ?? "")),
+    );
+    assert.deepEqual(
+      withReact.map(({ name }) => name),
+      ["react.md"],
+    );
     for (const { name, blocks } of [...pages, { name: "README.md", blocks: readme }]) {
       for (const { info, heading } of blocks) {
         assert.ok(LANGUAGES.includes(info[0] ?? ""), `${name}, ${heading}: ${info.join(" ")}`);

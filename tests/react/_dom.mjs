@@ -16,7 +16,7 @@ const globals = {
   // The one of Node, where it has one, behaves otherwise than a browser's.
   WebSocket,
 };
-const isPage = !/(?:server|vite)\.spec\.mjs$/.test(process.argv[1] ?? "");
+const isPage = !/(?:server|vite|guide)\.spec\.mjs$/.test(process.argv[1] ?? "");
 // Later versions of Node have a `navigator` that cannot be assigned.
 for (const [name, value] of Object.entries(isPage ? globals : {}))
   Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });

@@ -3,6 +3,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync } 
 import path from "node:path";
 
 import { root } from "../../scripts/steps.mjs";
+import { layOutGuide } from "./guide.mjs";
 
 const PACKAGE = [
   "index.js",
@@ -24,7 +25,9 @@ export function makeProject(installed) {
   for (const name of readdirSync(root).filter((it) => it.endsWith(".node")))
     symlinkSync(path.join(root, name), path.join(folder, name));
   // Where Vite is, so is the example.
-  if (existsSync(path.join(installed, "node_modules", "vite"))) {
+  const hasVite = existsSync(path.join(installed, "node_modules", "vite"));
+  layOutGuide(path.join(project, "guide"), hasVite ? [] : ["vite.config.ts"]);
+  if (hasVite) {
     const isSource = (file) => !/[\\/](?:node_modules|package-lock\.json)$/.test(file);
     const example = path.join(root, "examples", "react");
     cpSync(example, path.join(project, "example"), { recursive: true, filter: isSource });

@@ -2,12 +2,12 @@
 import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
-import { COMPILERS, tool } from "../../scripts/steps.mjs";
+import { COMPILERS, root, tool } from "../../scripts/steps.mjs";
 
 const here = import.meta.dirname;
 const ENDING = /\.tsx?$/;
 
-/** Compiles the specs, the type tests and, where it is, the example. */
+/** Compiles the specs, the type tests, the files of the guide and, where it is, the example. */
 export async function checkTypes(project) {
   const folder = path.join(project, "types");
   mkdirSync(folder);
@@ -24,6 +24,10 @@ export async function checkTypes(project) {
     jsx: "react-jsx",
     allowImportingTsExtensions: true,
     types: ["node"],
+    // What the specs take from the repository.
+    paths: Object.fromEntries(
+      ["esbuild", "playwright-core"].map((name) => [name, [path.join(root, "node_modules", name)]]),
+    ),
     noEmit: true,
     // The declarations of React's own libraries are theirs to check; the package's are checked by what uses them.
     skipLibCheck: true,
@@ -34,7 +38,7 @@ export async function checkTypes(project) {
   );
   for (const [version, compiler] of Object.entries(COMPILERS)) {
     console.log(`types with TypeScript ${version}`);
-    for (const place of [folder, path.join(project, "example")]) {
+    for (const place of [folder, ...["guide", "example"].map((it) => path.join(project, it))]) {
       if (existsSync(place)) await tool(compiler, "--project", place, "--pretty", "false");
     }
   }

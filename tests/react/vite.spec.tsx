@@ -1,58 +1,24 @@
 // The whiteboard of examples/react/ as its users see it, in a headless browser, served by Vite.
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { pathToFileURL } from "node:url";
 
 import type { Browser, Page } from "playwright-core";
 
-const { CHROMIUM, ZOCKET_ROOT = ".", ZOCKET_PICTURE } = process.env;
+import { launch, startVite, visit, type Visit, type Vite } from "./_browser.ts";
+
+const { CHROMIUM, ZOCKET_PICTURE } = process.env;
 const EXAMPLE = path.join(import.meta.dirname, "example");
 const skip = CHROMIUM && existsSync(EXAMPLE) ? false : "no browser, or a React without the example";
 
-/** Longest wait for anything that is to happen, in ms. */
-const PATIENCE = 30_000;
-
-/** A page, and the connections to the board that it opened. */
-interface Visit {
-  page: Page;
-  opened: string[];
-  complaints: string[];
-  /** How often the page was loaded. */
-  loads: () => number;
-}
-
 describe("the whiteboard", { skip }, () => {
-  let vite: { close(): Promise<void> };
+  let vite: Vite;
   let browser: Browser;
-  let url = "";
 
   before(async () => {
-    // From the project, where Vite is.
-    const { createServer } = (await import("vite")) as unknown as {
-      createServer(options: object): Promise<{
-        listen(): Promise<unknown>;
-        close(): Promise<void>;
-        resolvedUrls: { local: string[] };
-      }>;
-    };
-    const started = await createServer({
-      root: EXAMPLE,
-      configFile: path.join(EXAMPLE, "vite.config.ts"),
-      logLevel: "warn",
-      server: { host: "127.0.0.1", port: 0, watch: { usePolling: true, interval: 50 } },
-    });
-    vite = started;
-    await started.listen();
-    url = started.resolvedUrls.local[0] ?? "";
-    const require = createRequire(pathToFileURL(path.join(ZOCKET_ROOT, "package.json")));
-    const { chromium } = require("playwright-core") as typeof import("playwright-core");
-    browser = await chromium.launch({
-      executablePath: CHROMIUM ?? "",
-      args: ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"],
-    });
+    vite = await startVite(EXAMPLE);
+    browser = await launch();
   });
 
   after(async () => {
@@ -60,28 +26,18 @@ describe("the whiteboard", { skip }, () => {
     await vite?.close();
   });
 
-  async function visit(name: string): Promise<Visit> {
-    const context = await browser.newContext({ viewport: { width: 900, height: 600 } });
-    const page = await context.newPage();
-    page.setDefaultTimeout(PATIENCE);
-    const opened: string[] = [];
-    const complaints: string[] = [];
-    let loads = 0;
-    page.on("websocket", (socket) => {
-      if (new URL(socket.url()).pathname === "/board") opened.push(socket.url());
-    });
-    page.on("pageerror", ({ message }) => complaints.push(message));
-    page.on("load", () => (loads += 1));
-    page.on("console", (message) => {
-      if (["error", "warning"].includes(message.type())) complaints.push(message.text());
-    });
-    await page.goto(url);
+  async function enter(name: string): Promise<Visit> {
+    const visitor = await visit(browser, vite.url);
+    const { page } = visitor;
     await page.getByLabel("Your name").fill(name);
     if (name === "Ben") await page.getByTitle("#e5484d").click();
     await page.getByRole("button", { name: "Start drawing" }).click();
     await page.locator("output.open").waitFor();
-    return { page, opened, complaints, loads: () => loads };
+    return visitor;
   }
+
+  /** How many connections to the board a page has opened. Vite has one of its own. */
+  const connections = ({ opened }: Visit) => opened.filter((it) => it === "/board").length;
 
   /** Draws a line, from 0 to 1 across the board. */
   async function draw({ page }: Visit, ...points: readonly (readonly [number, number])[]) {
@@ -101,13 +57,13 @@ describe("the whiteboard", { skip }, () => {
   let ben: Visit;
 
   test("shows two people to each other, with one connection each in Strict Mode", async () => {
-    ada = await visit("Ada");
-    ben = await visit("Ben");
+    ada = await enter("Ada");
+    ben = await enter("Ben");
     for (const { page } of [ada, ben]) {
       await page.locator("header li", { hasText: "Ada" }).waitFor();
       await page.locator("header li", { hasText: "Ben" }).waitFor();
     }
-    assert.deepEqual([ada.opened.length, ben.opened.length], [1, 1]);
+    assert.deepEqual([connections(ada), connections(ben)], [1, 1]);
   });
 
   test("brings a line to the other one, and to somebody who comes later", async () => {
@@ -138,7 +94,7 @@ describe("the whiteboard", { skip }, () => {
         points,
       (await pointsOf(ada.page)).join(),
     );
-    const cy = await visit("Cy");
+    const cy = await enter("Cy");
     await lines(cy, 3);
     assert.deepEqual(await pointsOf(cy.page), await pointsOf(ada.page));
     if (ZOCKET_PICTURE) await ada.page.screenshot({ path: ZOCKET_PICTURE });
@@ -174,7 +130,7 @@ describe("the whiteboard", { skip }, () => {
       await draw(ada, [0.1, 0.5], [0.2, 0.6]);
       await lines(ben, 3);
       await lines(ada, 3);
-      assert.deepEqual([ada.loads(), ada.opened.length, ben.opened.length], [1, 1, 1]);
+      assert.deepEqual([ada.loads(), connections(ada), connections(ben)], [1, 1, 1]);
     });
   }
 
