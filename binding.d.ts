@@ -155,6 +155,14 @@ export declare namespace bad {
   export const REJECTED: number
 }
 
+export declare namespace ended {
+  export const CLIENT: number
+  export const NETWORK: number
+  export const SERVER: number
+  export const SLOW: number
+  export const STOP: number
+}
+
 export declare namespace event {
   export const ABORT: number
   export const BAD: number
@@ -163,6 +171,7 @@ export declare namespace event {
   export const FAULT: number
   export const MEMBERS: number
   export const MORE: number
+  export const OPENED: number
   export const STOPPED: number
   export const UPGRADE: number
 }
@@ -182,6 +191,7 @@ export declare namespace limit {
   export const MAX_ISSUES_AND_ROUTE: number
   export const MAX_OUTGOING: number
   export const MAX_QUESTIONS: number
+  export const MAX_REASON: number
   export const MAX_ROOM_NAME: number
 }
 
@@ -193,6 +203,7 @@ export declare namespace message {
 
 export declare namespace opcode {
   export const ADMIT: number
+  export const ANNOUNCE: number
   export const ANSWER: number
   export const BROADCAST: number
   export const CLOSE: number

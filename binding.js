@@ -841,6 +841,7 @@ module.exports.NativeServer = nativeBinding.NativeServer
 module.exports.badText = nativeBinding.badText
 module.exports.answer = nativeBinding.answer
 module.exports.bad = nativeBinding.bad
+module.exports.ended = nativeBinding.ended
 module.exports.event = nativeBinding.event
 module.exports.head = nativeBinding.head
 module.exports.limit = nativeBinding.limit

@@ -13,6 +13,8 @@ export type {
   AnySender,
   AppRouter,
   DisconnectContext,
+  DisconnectInfo,
+  DisconnectOptions,
   Fail,
   FluentSender,
   HandlerBuilder,

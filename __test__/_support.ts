@@ -6,7 +6,14 @@ import type { Socket } from "node:net";
 import type { TestContext } from "node:test";
 
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { createServer, zocket, type ServerOptions, type UpgradeRequest } from "@zocket/core";
+import {
+  createServer,
+  zocket,
+  type DisconnectInfo,
+  type DisconnectOptions,
+  type ServerOptions,
+  type UpgradeRequest,
+} from "@zocket/core";
 import { WebSocket, type ClientOptions, type RawData } from "ws";
 
 import { soon, until } from "./_wait.ts";
@@ -36,6 +43,7 @@ export interface Context extends User {
     readonly current: ReadonlySet<string>;
     broadcast(room: string, route: "said", payload: unknown): void;
   };
+  disconnect(how?: DisconnectOptions): void;
 }
 /** What a test reads of the context of `onDisconnect`. */
 export interface LastContext extends User {
@@ -62,7 +70,7 @@ export function dice(seed: number): (sides: number) => number {
 export interface Given {
   headers?: StandardSchemaV1<unknown, Headers>;
   onConnect?: (headers: Headers, clientId: string, request: UpgradeRequest) => unknown;
-  onDisconnect?: (ctx: LastContext, clientId: string) => unknown;
+  onDisconnect?: (ctx: LastContext, clientId: string, info: DisconnectInfo) => unknown;
   /** Instead of sending back what was said. */
   say?: (payload: unknown, ctx: Context) => unknown;
   /** The payloads of `say`. */
@@ -78,7 +86,7 @@ export interface Given {
 export interface Recorded {
   connects: { headers: Headers; clientId: string; request: UpgradeRequest }[];
   messages: { payload: unknown; clientId: string }[];
-  disconnects: { ctx: LastContext; clientId: string }[];
+  disconnects: { ctx: LastContext; clientId: string; info: DisconnectInfo }[];
   errors: { error: unknown; code: string; clientId?: string; route?: string }[];
   /** The names of all of the above as they came. */
   order: ("connect" | "message" | "disconnect" | "error")[];
@@ -105,10 +113,10 @@ function launch(given: Given) {
       const context = onConnect ? onConnect(headers, clientId, request) : {};
       return context as User | Promise<User>;
     },
-    onDisconnect: (ctx, clientId) => {
-      seen.disconnects.push({ ctx, clientId });
+    onDisconnect: (ctx, clientId, info) => {
+      seen.disconnects.push({ ctx, clientId, info });
       seen.order.push("disconnect");
-      return given.onDisconnect?.(ctx, clientId) as void | Promise<void>;
+      return given.onDisconnect?.(ctx, clientId, info) as void | Promise<void>;
     },
   });
   const { incoming, outgoing } = zo.message.use(async () => {

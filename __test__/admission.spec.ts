@@ -274,7 +274,8 @@ describe("onConnect", () => {
     t.after(() => server.stop(true));
     const client = await Client.open(t, server.url);
     client.send("keys", null);
-    assert.deepEqual((await client.next()).payload, ["clientId", "rooms", "send"]);
+    const keys = ["clientId", "disconnect", "rooms", "send"];
+    assert.deepEqual((await client.next()).payload, keys);
     await client.close();
     await until("the end", () => server.clientCount() === 0);
   });

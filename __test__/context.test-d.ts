@@ -10,17 +10,19 @@ import {
   type AnySender,
   type ClientOptions,
   type DisconnectContext,
+  type DisconnectOptions,
   type MiddlewareFn,
   type MiddlewareResult,
   type StandardSchemaV1,
   type ZocketContext,
+  type ZocketServer,
 } from "@zocket/core";
 
 declare function anything<T>(): StandardSchemaV1<T>;
 const headers = z.object({ token: z.string() });
 const payload = anything<string>();
 /** A context without what zocket adds. */
-type Own<TContext> = Omit<TContext, "clientId" | "send" | "rooms">;
+type Own<TContext> = Omit<TContext, "clientId" | "send" | "rooms" | "disconnect">;
 
 interface Account {
   id: string;
@@ -344,6 +346,16 @@ expectTypeOf<ZocketContext<Account, AnyRoutes>>().toExtend<ZocketContext<Account
 expectTypeOf<
   NonNullable<Extract<MiddlewareResult, object>["send"]>
 >().toEqualTypeOf<"a middleware returns `send`, a name that zocket itself puts into ctx">();
+
+expectTypeOf<
+  NonNullable<Extract<MiddlewareResult, object>["disconnect"]>
+>().toEqualTypeOf<"a middleware returns `disconnect`, a name that zocket itself puts into ctx">();
+
+// Ending a connection
+expectTypeOf<ZocketContext["disconnect"]>().toEqualTypeOf<(how?: DisconnectOptions) => void>();
+expectTypeOf<ZocketServer["disconnect"]>().toEqualTypeOf<
+  (clientIds: string | readonly string[], how?: DisconnectOptions) => Promise<void>
+>();
 
 // The client's headers: the schema's names, all optional, and any others
 const headed = zocket.create({

@@ -8,6 +8,7 @@ import {
   createServer,
   zocket,
   type DisconnectContext,
+  type DisconnectInfo,
   type StandardSchemaV1,
   type UpgradeRequest,
   type Zocket,
@@ -35,7 +36,11 @@ declare function create<THeadersSchema extends StandardSchemaV1, TUserContext = 
     clientId: string,
     request: UpgradeRequest,
   ) => TUserContext | Promise<TUserContext>;
-  onDisconnect?: (ctx: DisconnectContext<TUserContext>, clientId: string) => void | Promise<void>;
+  onDisconnect?: (
+    ctx: DisconnectContext<TUserContext>,
+    clientId: string,
+    info: DisconnectInfo,
+  ) => void | Promise<void>;
 }): Zocket<THeadersSchema, TUserContext>;
 const ours: typeof create = zocket.create;
 const theirs: typeof zocket.create = create;
@@ -147,7 +152,7 @@ zocket.create({ headers, onMessage: () => {} });
 type UserContextOf<TZocket> =
   TZocket extends Zocket<infer _, infer TUserContext> ? TUserContext : 0;
 /** A handler's `ctx` without what zocket adds. */
-type Own<TContext> = Omit<TContext, "clientId" | "send" | "rooms">;
+type Own<TContext> = Omit<TContext, "clientId" | "send" | "rooms" | "disconnect">;
 
 // The user context: from a synchronous and an asynchronous callback, from both at once, and without one.
 const sync = zocket.create({ headers, onConnect: () => ({ userId: "1" }) });
@@ -171,7 +176,9 @@ none.router(
   { say: none.message.incoming({ payload: text }) },
   {
     say: ({ ctx }) => {
-      expectTypeOf<keyof typeof ctx>().toEqualTypeOf<"clientId" | "send" | "rooms">();
+      expectTypeOf<keyof typeof ctx>().toEqualTypeOf<
+        "clientId" | "send" | "rooms" | "disconnect"
+      >();
       expectTypeOf(ctx.clientId).toEqualTypeOf<string>();
     },
   },
@@ -248,6 +255,18 @@ const takenRooms = zocket.create({
 });
 // @ts-expect-error onConnect returns `rooms`
 takenRooms.message.outgoing({ payload: text });
+const takenDisconnect = zocket.create({ headers, onConnect: () => ({ disconnect: 1 }) });
+// @ts-expect-error onConnect returns `disconnect`
+takenDisconnect.message.incoming({ payload: text });
+// The third argument of `onDisconnect`
+zocket.create({
+  headers,
+  onDisconnect: (_ctx, _clientId, info) => {
+    expectTypeOf(info).toEqualTypeOf<DisconnectInfo>();
+    expectTypeOf(info.code).toEqualTypeOf<number>();
+    expectTypeOf(info.by).toEqualTypeOf<"client" | "server" | "network" | "slow" | "stop">();
+  },
+});
 expectTypeOf(
   takenId.message,
 ).toEqualTypeOf<"onConnect returns `clientId`, a name that zocket itself puts into ctx">();
@@ -275,5 +294,5 @@ expectTypeOf<DisconnectContext>().toEqualTypeOf<{
   readonly rooms: ReadonlySet<string>;
 }>();
 expectTypeOf<keyof ZocketContext<User>>().toEqualTypeOf<
-  "userId" | "username" | "clientId" | "send" | "rooms"
+  "userId" | "username" | "clientId" | "send" | "rooms" | "disconnect"
 >();

@@ -17,6 +17,8 @@ const UPGRADE = -1;
 const CLOSED = -2;
 const STOPPED = -5;
 const DIED = -6;
+/** The value of the end of a client that closed its connection. */
+const LEFT = [0, 1000, ""];
 const NONE = 0xffff_ffff;
 /** A piece of a payload that is text. */
 const TEXT = 1 << 30;
@@ -223,7 +225,7 @@ describe("the engine", () => {
     // Payload, route, count, client, and the pieces of `"x"`.
     assert.deepEqual(commanded()[0]?.words, [NONE, 0, 1, 2, 1, TEXT | 1, 1]);
     const stopped = server.stop();
-    tell(0, 0, CLOSED, 1, 2, CLOSED, 1, 0, STOPPED, null);
+    tell(0, 0, CLOSED, LEFT, 2, CLOSED, LEFT, 0, STOPPED, null);
     await stopped;
     assert.deepEqual(gone, ["id-1", "id-3", "id-0", "id-2"]);
     assert.equal(engine.dispose.mock.callCount(), 1);
@@ -238,7 +240,7 @@ test("a handle is released at once when its client is gone, and onDisconnect wai
     onDisconnect: (ctx) => void gone.push(ctx),
   });
   admit(0);
-  tell(0, 0, CLOSED, 0);
+  tell(0, 0, CLOSED, 2);
   assert.deepEqual(names(), ["RELEASE"]);
   assert.deepEqual(gone, []);
   connect({ user: "Ada" });
@@ -363,7 +365,7 @@ describe("a schema's hostile promise", () => {
     admit(2);
     strange.schema = () => ({ then() {} });
     tell(0, 0, 4, "strange", 0, 0, "never", 2, 0, "other");
-    tell(0, 0, CLOSED, 1);
+    tell(0, 0, CLOSED, LEFT);
     await turn();
     assert.deepEqual(handled, ["other"]);
   });

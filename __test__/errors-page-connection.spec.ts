@@ -105,6 +105,14 @@ eachRow("Close codes", ["Code", "At fault"], {
     await until("an empty close frame", () => without.frames().length > 0);
     assert.deepEqual(without.frames(), [{ opcode: 8, payload: Buffer.alloc(0) }]);
   },
+  "the server's, nobody": async (t) => {
+    const app = serve(t);
+    for (const [place, code] of [1000, 1008, 1014, 3000, 4999].entries()) {
+      const raw = await Raw.open(t, app.port);
+      await app.server.disconnect(app.connects[place]?.clientId ?? "", { code });
+      assert.equal(await raw.closeCode(), code);
+    }
+  },
   "1006, application": async (t) => {
     const app = serve(t);
     const client = await Client.open(t, app.url);
@@ -498,13 +506,8 @@ describe("nothing that the code can answer is missing in docs/errors.md:", () =>
   });
 
   test("close codes of the engine", () => {
-    const files = [
-      "src/shard/life.rs",
-      "src/shard/drain.rs",
-      "src/shard/stop.rs",
-      "src/frame/fault.rs",
-    ];
-    const codes = inSources(files, /(?:Order::Close|Self::\w+ => )\((\d{4})/g).flat();
+    const files = ["src/shard/drain.rs", "src/frame/fault.rs"];
+    const codes = inSources(files, /(?:Self::\w+ => \(|: u16 = )(\d{4})/g).flat();
     const known = valuesOf("Close codes", "Code").filter((code) => /^\d+$/.test(code));
     assert.deepEqual([...new Set(codes), "1006"].toSorted(), known);
   });

@@ -25,6 +25,7 @@ describe("middlewares", () => {
         clientId: _id,
         send: _send,
         rooms: _rooms,
+        disconnect: _disconnect,
         ...own
       } = { ...ctx } as never as Record<string, unknown>;
       seen.push([name, own]);
@@ -151,7 +152,7 @@ describe("middlewares", () => {
 });
 
 describe("ctx", () => {
-  test("is the user context with clientId, send and rooms", async (t) => {
+  test("is the user context with clientId, send, rooms and disconnect", async (t) => {
     const clients: string[] = [];
     const own = zocket.create({
       headers: z.object({ name: z.string() }),
@@ -171,7 +172,7 @@ describe("ctx", () => {
     const { server } = serve(t, (onError) => createServer(app, own, { port: 0, onError }));
     const talker = await Talker.open(t, `${server.url}/?name=Ada`);
     talker.say("say");
-    const names = ["clientId", "name", "nested", "rooms", "send"];
+    const names = ["clientId", "disconnect", "name", "nested", "rooms", "send"];
     assert.deepEqual(await handled.next(), [names, clients[0], "Ada", { list: [1] }]);
     assert.match(
       String(clients[0]),
@@ -215,7 +216,8 @@ describe("ctx", () => {
     const [first, second] = await handled.take(2);
     assert.notEqual(first, second);
     assert.equal(first?.["name"], "Eve");
-    assert.deepEqual(Object.keys(second ?? {}).sort(), ["clientId", "name", "rooms", "send"]);
+    const names = Object.keys(second ?? {}).filter((key) => key !== "name");
+    assert.deepEqual(names.sort(), ["clientId", "disconnect", "rooms", "send"]);
     assert.equal(second?.["name"], "Ada");
     assert.deepEqual(user, { name: "Ada" });
     await talker.leave();
@@ -255,8 +257,9 @@ describe("ctx", () => {
     assert.deepEqual(await handled.next(), ["Ada", true, "kept", false, "symbol"]);
   });
 
-  test("has our clientId, send and rooms, whatever the user's are", async (t) => {
-    const theirs = { clientId: "theirs", send: "theirs", rooms: "theirs", name: "Ada" };
+  test("has our clientId, send, rooms and disconnect, whatever the user's are", async (t) => {
+    const taken = { clientId: "theirs", send: "theirs", rooms: "theirs", disconnect: "theirs" };
+    const theirs = { ...taken, name: "Ada" };
     const gone = new Queue<unknown>("onDisconnect");
     const own = zocket.create({
       headers: anything,
@@ -274,10 +277,11 @@ describe("ctx", () => {
       clientId: string;
       send: { onSaid(payload: unknown): { to(id: string): void } };
       rooms: { join(room: string): void };
+      disconnect(): void;
     };
     const handler = ({ ctx }: { ctx: Ctx }) => {
       ctx.rooms.join("lobby");
-      ctx.send.onSaid(ctx.clientId).to(ctx.clientId);
+      ctx.send.onSaid(typeof ctx.disconnect === "function" && ctx.clientId).to(ctx.clientId);
     };
     const app = own.router(routes, { bare: handler, used: handler });
     const { server } = serve(t, (onError) => createServer(app, own, { port: 0, onError }));

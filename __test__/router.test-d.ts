@@ -9,6 +9,7 @@ import {
   type AllHandlers,
   type AnyMessage,
   type AnyRouter,
+  type DisconnectOptions,
   type FluentSender,
   type SendOptions,
   type Handlers,
@@ -227,6 +228,7 @@ const router = zo.router(routes, {
         readonly clientId: string;
         readonly send: Sender<typeof routes>;
         readonly rooms: RoomOperations<typeof routes>;
+        readonly disconnect: (how?: DisconnectOptions) => void;
       }>();
       const { send, rooms } = ctx;
 

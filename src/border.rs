@@ -4,6 +4,7 @@ pub(crate) mod bell;
 pub(crate) mod buffers;
 pub mod codes;
 pub mod command;
+pub mod ending;
 pub mod event;
 pub mod handle;
 pub(crate) mod inbox;

@@ -14,6 +14,7 @@ use std::{
 
 use crate::{
     border::{
+        ending::Ending,
         handle::{ClientId, Handle},
         owner::OwnerNumber,
     },
@@ -43,8 +44,8 @@ pub(crate) enum State {
 pub(crate) enum Order {
     /// Answer the pending upgrade so.
     Refuse(Box<Refusal>),
-    /// Start the closing handshake, with a hint after how many milliseconds to connect again.
-    Close(u16, Option<u32>),
+    /// Start the closing handshake as the connection's [`ending`](Connection::close) says.
+    Close,
     /// Cut it off.
     Terminate,
 }
@@ -66,7 +67,9 @@ pub(crate) struct Connection {
     /// When its bucket of messages is full again; see [`Rate`].
     bucket: Cell<u64>,
     /// The 101 and the frame that goes with it, until they are sent.
-    welcome: RefCell<Vec<u8>>,
+    welcome: RefCell<Box<[u8]>>,
+    /// How it ends, once one of the sides has said so with a close frame.
+    ending: Cell<Option<Box<Ending>>>,
     /// What its messages are compressed with, if they are.
     window: Option<Window>,
     /// Its client offered `zocket.1`.
@@ -103,7 +106,8 @@ impl Connection {
             held: Cell::new(0),
             calls: RefCell::default(),
             bucket: Cell::new(0),
-            welcome: RefCell::new(welcome),
+            welcome: RefCell::new(welcome.into()),
+            ending: Cell::default(),
             window,
             speaks_zocket,
             owner: Cell::new(owner),
@@ -166,13 +170,28 @@ impl Connection {
         self.state.replace(State::Ended) != State::Ended
     }
 
-    /// Open to closing: nothing may be sent any more. False if it was not open.
-    pub(crate) fn start_closing(&self) -> bool {
-        let open = self.state.get() == State::Open;
-        if open {
+    /// Open to closing: nothing may be sent any more, and its task has the order to send the close frame. Does nothing if it is
+    /// not open.
+    pub(crate) fn close(&self, ending: Ending) {
+        if self.state.get() == State::Open {
             self.state.set(State::Closing);
+            self.set_ending(ending);
+            self.order(Order::Close);
         }
-        open
+    }
+
+    /// Notes how it ends, unless that is known already.
+    pub(crate) fn set_ending(&self, ending: Ending) {
+        let first = self.ending.take();
+        self.ending.set(first.or_else(|| Some(Box::new(ending))));
+    }
+
+    /// How it ends, if one of the sides has said so.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        let ending = self.ending.take();
+        let copy = ending.as_deref().cloned();
+        self.ending.set(ending);
+        copy
     }
 
     pub(crate) fn order(&self, order: Order) {

@@ -36,3 +36,5 @@ pub(crate) const LENGTH_64: u8 = 127;
 pub(crate) const MASK: usize = 4;
 /// The most bytes that a control frame's payload may have.
 pub(crate) const MAX_CONTROL: usize = 125;
+/// The most bytes that the reason in a close frame may have: its code takes two.
+pub(crate) const MAX_REASON: usize = MAX_CONTROL - 2;

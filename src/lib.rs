@@ -41,6 +41,7 @@ mod tasks;
 mod transport;
 
 pub use border::command::{Answer, Command, ErrorCode};
+pub use border::ending::{EndedBy, Ending};
 pub use border::event::{Event, EventSink, Head};
 pub use border::handle::{ClientId, Handle};
 pub use border::inbox::Batch;

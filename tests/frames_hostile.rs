@@ -6,13 +6,12 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use serde_json::json;
 use support::{
-    BAD, CLOSED, ECHO, FAULT, Owner, config,
+    BAD, CLOSED, FAULT, Owner, config, fill, patient,
     raw::{Raw, ServerFrame, frame, header},
-    wait_for,
 };
 use tokio::{io::AsyncWriteExt, time::timeout};
 use zocket::message::error::BadCode;
-use zocket::{Config, Handle, StopMode};
+use zocket::{Config, StopMode};
 
 /// What the name of a seed says about the end.
 #[derive(Debug, PartialEq)]
@@ -82,7 +81,8 @@ async fn check(owner: &mut Owner, name: &str, expected: &Expected, pieces: &[&[u
         let event = owner.next();
         assert_ne!(event.code, FAULT, "{name}: {event:?}");
         if event.code == CLOSED {
-            assert_eq!((event.handle, event.value), (handle, json!(1)), "{name}");
+            assert!(event.value.is_array(), "{name}");
+            assert_eq!(event.handle, handle, "{name}");
             break;
         }
     }
@@ -200,31 +200,6 @@ async fn a_route_name_of_a_megabyte_is_not_sent_back_whole() {
 }
 
 /// A server that keeps as much for a slow client as [`fill`] sends.
-fn patient() -> Config {
-    Config {
-        max_backpressure: 64 * 1024 * 1024,
-        ..config()
-    }
-}
-
-/// Sends to a client that does not read until more waits than the system's own buffers hold; returns how many messages. No more
-/// than that, since what waits at the end is written for two seconds at most.
-fn fill(owner: &Owner, handle: Handle) -> u64 {
-    const MOST: u64 = 1000;
-    let chunk = format!("\"{}\"", "x".repeat(64 * 1024));
-    let before = owner.server.metrics().sent;
-    for count in 1..=MOST {
-        owner.submit(|it| {
-            it.to(ECHO, Some(chunk.as_bytes()), &[handle]);
-        });
-        wait_for(&owner.server, |it| it.sent == before + count);
-        if owner.server.metrics().queued > 1 {
-            return count;
-        }
-    }
-    panic!("the system holds all of {MOST} messages")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_follows_a_close_frame_even_when_a_pong_was_waiting() {
     let mut owner = Owner::start(patient());
@@ -246,7 +221,7 @@ async fn a_broken_frame_after_our_close_frame_is_not_answered_with_another() {
     let mut owner = Owner::start(config());
     let (mut raw, handle) = Raw::open(&mut owner).await;
     owner.submit(|it| {
-        it.close(handle, 4001);
+        it.close(handle, 4001, b"");
     });
     assert_eq!(raw.next().await.unwrap().payload, 4001_u16.to_be_bytes());
     raw.send(&frame(0xff, b"")).await;
@@ -261,7 +236,7 @@ async fn a_silent_client_gets_no_ping_after_our_close_frame() {
     });
     let (mut raw, handle) = Raw::open(&mut owner).await;
     owner.submit(|it| {
-        it.close(handle, 4001);
+        it.close(handle, 4001, b"");
     });
     // Silent for two intervals, it is ended.
     assert_eq!(owner.next_of(CLOSED).handle, handle);
@@ -280,7 +255,7 @@ async fn a_client_that_is_not_read_gets_no_ping_after_our_close_frame() {
     });
     let (mut raw, handle) = Raw::open(&mut owner).await;
     owner.submit(|it| {
-        it.pause(handle).close(handle, 4001);
+        it.pause(handle).close(handle, 4001, b"");
     });
     while raw.next().await.unwrap().first != 0x88 {}
     // Many intervals. It stays, as its silence is ours.

@@ -58,7 +58,7 @@ async fn a_client_that_leaves_before_its_admission_ends_unopened() {
     let end = owner.next();
     assert_eq!(
         (end.handle, end.code, end.value),
-        (upgrade.handle, CLOSED, json!(0))
+        (upgrade.handle, CLOSED, json!(2))
     );
     // Too late, and harmless.
     owner.submit(|it| {
@@ -79,7 +79,7 @@ async fn an_admission_that_does_not_come_ends_with_503() {
     let connecting = tokio::spawn(refused(owner.url()));
     assert_eq!(owner.next().code, UPGRADE);
     let end = owner.next();
-    assert_eq!((end.code, end.value), (CLOSED, json!(0)));
+    assert_eq!((end.code, end.value), (CLOSED, json!(1)));
     assert_eq!(connecting.await.unwrap().0, 503);
 }
 
@@ -331,12 +331,12 @@ async fn the_owner_can_close_one_client() {
     let (mut socket, handle) = owner.client().await;
     owner.submit(|it| {
         it.to(ECHO, None, &[handle])
-            .close(handle, 4001)
+            .close(handle, 4001, b"")
             .to(ECHO, None, &[handle]);
     });
     assert_eq!(text(&mut socket).await, r#"{"type":"echo"}"#);
     assert_eq!(closed(&mut socket).await, Some(4001));
-    assert_eq!(owner.next_of(CLOSED).value, json!(1));
+    assert_eq!(owner.next_of(CLOSED).value, json!([1, 4001, ""]));
 }
 
 /// Panics on the message "boom".

@@ -436,7 +436,7 @@ async fn a_clean_end_is_answered_in_kind() {
     let (mut owner, client) = server(|_| ());
     let (mut socket, handle) = client.connect(&mut owner).await;
     owner.submit(|it| {
-        it.close(handle, 1000);
+        it.close(handle, 1000, b"");
     });
     let mut code = None;
     while let Some(message) = socket.next().await {

@@ -164,7 +164,7 @@ async fn nothing_follows_a_close_frame() {
     let mut owner = Owner::start(config());
     let (mut raw, handle) = welcomed(&mut owner).await;
     owner.submit(|it| {
-        it.close(handle, 1000);
+        it.close(handle, 1000, b"");
     });
     assert_eq!(raw.next().await.unwrap().first, 0x88);
     raw.send(&frame(0x81, PING)).await;

@@ -46,6 +46,7 @@ export type {
   UntypedSender,
   ZocketContext,
 } from "./types/context.js";
+export type { DisconnectInfo, DisconnectOptions } from "./types/disconnect.js";
 export type { HandlerBuilder } from "./types/guarded.js";
 export type { Jsonify } from "./types/json.js";
 export type {

@@ -6,6 +6,7 @@ import { use } from "./contract/guarded.js";
 import { builder } from "./contract/message.js";
 import { router } from "./contract/router.js";
 import type { DisconnectContext } from "./types/context.js";
+import type { DisconnectInfo } from "./types/disconnect.js";
 import type { UpgradeRequest } from "./types/upgrade-request.js";
 import type { Zocket } from "./types/zocket.js";
 
@@ -45,8 +46,12 @@ export const zocket: {
       clientId: string,
       request: UpgradeRequest,
     ) => TUserContext | Promise<TUserContext>;
-    /** Called exactly once for each client whose `onConnect` succeeded, when that client is gone. */
-    onDisconnect?: (ctx: DisconnectContext<TUserContext>, clientId: string) => void | Promise<void>;
+    /** Called exactly once for each client whose `onConnect` succeeded, when that client is gone. `info` says how it went. */
+    onDisconnect?: (
+      ctx: DisconnectContext<TUserContext>,
+      clientId: string,
+      info: DisconnectInfo,
+    ) => void | Promise<void>;
   }) => Zocket<THeadersSchema, TUserContext>;
 } = {
   create: (config: unknown) => createZocket(config, builder([]), router, use),

@@ -134,7 +134,12 @@ fn write(writer: &mut CommandWriter, command: &Command<'_>) {
             writer.answer(how, handle, number, payload)
         }
         Command::Settle(handle, number) => writer.settle(handle, number),
-        Command::Close(handle, code) => writer.close(handle, code),
+        Command::Close {
+            handle,
+            code,
+            reason,
+        } => writer.close(handle, code, reason),
+        Command::Announce(handle) => writer.announce(handle),
         Command::Pause(handle) => writer.pause(handle),
         Command::Resume(handle) => writer.resume(handle),
         Command::Terminate(handle) => writer.terminate(handle),

@@ -13,7 +13,7 @@ use zocket::{Handle, StopMode};
 use super::{
     limits::Limits,
     memory,
-    owner::{self, BAD, CLOSED, FAULT, Owner, REQUEST, STOPPED, Told, UPGRADE},
+    owner::{self, BAD, CLOSED, FAULT, OPENED, Owner, REQUEST, STOPPED, Told, UPGRADE},
 };
 
 const MAX_CLIENTS: usize = 4;
@@ -190,7 +190,7 @@ impl Play {
                 }
             }),
             13 => self.owner.submit(|it| {
-                it.close(handle, 1000 + u16::from(any));
+                it.close(handle, 1000 + u16::from(any), b"bye");
             }),
             14 => {
                 self.nonsense = true;
@@ -264,7 +264,7 @@ impl Play {
                 let is_right = match known {
                     None => false,
                     Some(Known::Admitted) => true,
-                    Some(_) => value == "0",
+                    Some(_) => !value.starts_with('['),
                 };
                 assert!(is_right || self.nonsense, "{told:?} of {known:?}");
                 self.undecided.retain(|it| it != handle);
@@ -288,6 +288,7 @@ impl Play {
                     || (self.nonsense && value.contains("could not decode a buffer"));
                 assert!(expected, "{told:?}");
             }
+            OPENED => assert!(self.nonsense, "nobody has asked"),
             STOPPED => assert!(self.stopped.insert(handle.0), "stopped twice"),
             _ => panic!("{told:?}"),
         }

@@ -44,6 +44,8 @@ macro_rules! border_codes {
                 MEMBERS = 16,
                 /// Asks for more of an answer to that.
                 MORE_MEMBERS = 17,
+                /// Has the opening of a client told.
+                ANNOUNCE = 18,
             }
             /// How a message with an `id` is answered.
             answer: u32 {
@@ -111,6 +113,21 @@ macro_rules! border_codes {
                 MORE = -8,
                 /// Members of a room.
                 MEMBERS = -9,
+                /// A client is open, as its owner wanted to know.
+                OPENED = -10,
+            }
+            /// Who ended a connection; see [`EndedBy`](crate::border::ending::EndedBy).
+            ended: u32 {
+                /// Its client, with a close frame.
+                CLIENT = 0,
+                /// The server.
+                SERVER = 1,
+                /// Nobody: it broke, or the client fell silent.
+                NETWORK = 2,
+                /// The server, because its client read too slowly.
+                SLOW = 3,
+                /// The server, because it stops.
+                STOP = 4,
             }
             /// Where the words stand that are beside the values of a batch: first [`MORE`](head::MORE), then those of each event.
             head: usize {
@@ -157,6 +174,8 @@ macro_rules! border_codes {
                 MAX_OUTGOING = 1 << 30,
                 /// Most bytes of the issues and the route of an `$error`, together, both as JSON.
                 MAX_ISSUES_AND_ROUTE = $crate::message::error::MAX_ISSUES_AND_ROUTE,
+                /// Most bytes of the reason in a close frame.
+                MAX_REASON = $crate::frame::MAX_REASON,
                 /// Most bytes of a room name.
                 MAX_ROOM_NAME = $crate::rooms::MAX_ROOM_NAME,
                 /// Most questions about members that may be under way.
@@ -193,7 +212,7 @@ mod tests {
     #[test]
     fn no_two_opcodes_events_or_refusals_have_the_same_number() {
         for (group, mut numbers) in border_codes!(groups) {
-            if ["opcode", "event", "refusal", "bad"].contains(&group) {
+            if ["opcode", "event", "ended", "refusal", "bad"].contains(&group) {
                 let count = numbers.len();
                 numbers.sort_unstable();
                 numbers.dedup();

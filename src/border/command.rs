@@ -12,11 +12,12 @@
 //! | 6 to | payload bytes, route, count, handles, payload |
 //! | 7 rooms | payload bytes, route, count, handles that are left out, count, (name bytes, name) for each room, payload |
 //! | 8 broadcast | payload bytes, route, count, handles that are left out, payload |
-//! | 9 close | handle, close code |
+//! | 9 close | handle, close code, reason bytes, reason |
 //! | 10 pause, 11 resume, 12 terminate | handle |
 //! | 13 error | bytes of issues or data, handle, code, incoming route, number (lower half first), issues or data |
 //! | 14 answer | payload bytes, how, handle, number (lower half first), payload |
 //! | 15 settle | handle, number |
+//! | 18 announce | handle |
 //!
 //! A payload length of [`NO_PAYLOAD`](super::codes::word::NO_PAYLOAD) means that the envelope has none. An owner may hand over the payloads beside the
 //! commands instead, as one text: see [`write_with_payloads`](super::payloads::write_with_payloads).
@@ -24,7 +25,9 @@
 use crate::{
     border::{
         codes::{
-            answer, opcode,
+            answer,
+            limit::MAX_REASON,
+            opcode,
             word::{self, NO_NUMBER_HIGH},
         },
         handle::Handle,
@@ -99,8 +102,15 @@ pub enum Command<'a> {
         /// What a schema found, or the data of a declared error: JSON text.
         detail: Option<&'a [u8]>,
     },
-    /// Start the closing handshake with this code.
-    Close(Handle, u16),
+    /// Send what is queued, and start the closing handshake. Messages that come from then on are discarded.
+    Close {
+        /// The client.
+        handle: Handle,
+        /// The close code.
+        code: u16,
+        /// The reason: text of at most 123 bytes.
+        reason: &'a [u8],
+    },
     /// Stop reading from this client.
     Pause(Handle),
     /// Read from it again.
@@ -120,6 +130,9 @@ pub enum Command<'a> {
     },
     /// End a call that gets no answer.
     Settle(Handle, u32),
+    /// Say that a client is open: [`Event::Opened`](super::event::Event::Opened) comes before its messages, and not at all if it
+    /// is not open. To be asked for right after its admission.
+    Announce(Handle),
 }
 
 /// Why a message is answered with `$error`.
@@ -334,7 +347,20 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
                 except,
             }
         }
-        opcode::CLOSE => Command::Close(words.handle()?, u16::try_from(words.word()?).ok()?),
+        opcode::CLOSE => {
+            let handle = words.handle()?;
+            let code = u16::try_from(words.word()?).ok()?;
+            let length = words.word()? as usize;
+            if length > MAX_REASON {
+                return None;
+            }
+            Command::Close {
+                handle,
+                code,
+                reason: words.padded(length)?,
+            }
+        }
+        opcode::ANNOUNCE => Command::Announce(words.handle()?),
         opcode::ERROR => {
             let length = words.word()?;
             Command::Error {
@@ -384,7 +410,7 @@ mod tests {
             .broadcast(0, Some(b"12345"))
             .answer(Answer::Item, Handle(7), (1 << 53) - 1, Some(b"[]"))
             .settle(Handle(7), 3)
-            .close(Handle(7), 1000)
+            .close(Handle(7), 1000, b"bye")
             .release(Handle(7));
         let mut commands = Commands::new(writer.bytes());
         assert_eq!(commands.next(), Some(Command::Admit(Handle(7))));
@@ -431,7 +457,12 @@ mod tests {
         };
         assert_eq!(commands.next(), Some(answer));
         assert_eq!(commands.next(), Some(Command::Settle(Handle(7), 3)));
-        assert_eq!(commands.next(), Some(Command::Close(Handle(7), 1000)));
+        let close = Command::Close {
+            handle: Handle(7),
+            code: 1000,
+            reason: b"bye",
+        };
+        assert_eq!(commands.next(), Some(close));
         assert_eq!(commands.next(), Some(Command::Release(Handle(7))));
         assert_eq!(commands.next(), None);
         assert!(commands.is_done());
@@ -471,7 +502,7 @@ mod tests {
         To(u32, Option<Vec<u8>>, Vec<u32>),
         Rooms(u32, Option<Vec<u8>>, Vec<Vec<u8>>, Vec<u32>),
         Broadcast(u32, Option<Vec<u8>>, Vec<u32>),
-        Close(u32, u16),
+        Close(u32, u16, Vec<u8>),
         Error(u32, u32, u32, Option<u64>, Option<Vec<u8>>),
         Answer(u32, u32, u64, Option<Vec<u8>>),
         Settle(u32, u32),
@@ -482,7 +513,7 @@ mod tests {
         let payload = || prop::option::of(prop::collection::vec(any::<u8>(), 0..50));
         let except = || prop::collection::vec(any::<u32>(), 0..5);
         prop_oneof![
-            (0..5_u8, any::<u32>()).prop_map(|(kind, handle)| Said::Handle(kind, handle)),
+            (0..6_u8, any::<u32>()).prop_map(|(kind, handle)| Said::Handle(kind, handle)),
             (
                 any::<u32>(),
                 any::<u16>(),
@@ -512,7 +543,8 @@ mod tests {
                 }),
             (any::<u32>(), payload(), except())
                 .prop_map(|(route, payload, except)| Said::Broadcast(route, payload, except)),
-            (any::<u32>(), any::<u16>()).prop_map(|(handle, code)| Said::Close(handle, code)),
+            (any::<u32>(), any::<u16>(), bytes())
+                .prop_map(|(handle, code, reason)| Said::Close(handle, code, reason)),
             (
                 any::<u32>(),
                 0..99_u32,
@@ -544,7 +576,8 @@ mod tests {
             Said::Handle(1, handle) => writer.release(Handle(*handle)),
             Said::Handle(2, handle) => writer.pause(Handle(*handle)),
             Said::Handle(3, handle) => writer.resume(Handle(*handle)),
-            Said::Handle(_, handle) => writer.terminate(Handle(*handle)),
+            Said::Handle(4, handle) => writer.terminate(Handle(*handle)),
+            Said::Handle(_, handle) => writer.announce(Handle(*handle)),
             Said::Refuse(handle, status, reason, retry, issues) => {
                 writer.refuse(Handle(*handle), *status, *reason, *retry, issues)
             }
@@ -560,7 +593,7 @@ mod tests {
             Said::Broadcast(route, payload, except) => {
                 writer.broadcast_except(*route, payload.as_deref(), &handles(except))
             }
-            Said::Close(handle, code) => writer.close(Handle(*handle), *code),
+            Said::Close(handle, code, reason) => writer.close(Handle(*handle), *code, reason),
             Said::Error(handle, code, route, number, detail) => {
                 let code = ErrorCode::from_code(*code);
                 writer.error(Handle(*handle), code, *route, *number, detail.as_deref())
@@ -581,6 +614,7 @@ mod tests {
             Command::Pause(handle) => Said::Handle(2, handle.0),
             Command::Resume(handle) => Said::Handle(3, handle.0),
             Command::Terminate(handle) => Said::Handle(4, handle.0),
+            Command::Announce(handle) => Said::Handle(5, handle.0),
             Command::Refuse {
                 handle,
                 status,
@@ -609,7 +643,11 @@ mod tests {
                 payload,
                 except,
             } => Said::Broadcast(route, owned(payload), numbers(except)),
-            Command::Close(handle, code) => Said::Close(handle.0, code),
+            Command::Close {
+                handle,
+                code,
+                reason,
+            } => Said::Close(handle.0, code, reason.to_vec()),
             Command::Error {
                 handle,
                 code,

@@ -8,12 +8,13 @@
 //! | 0 and up | payload or `null` | a message for incoming route `code >> 2`; with `code & 1` it had no payload |
 //! | with `code & 2` | `[number]` or `[number,payload]` | one to be answered: of a call the number is the owner's, otherwise it is the client's `id` |
 //! | −1 | `{"id","headers","fields","otherSite","origin","withheld"?,"request"}` | an upgrade waits for admission; `fields` has the names of the real header fields, with commas between; `origin` is text or `null`; `withheld` is there if the engine withheld fields that may tell of the visitor; `request` is a list, as those are quicker to parse: url, path, host, address (empty if nobody knows it), port, whether it is encrypted, subprotocol and certificate (text or `null`) |
-//! | −2 | `1` or `0` | the connection ended, after its 101 or before |
+//! | −2 | `[by,code,reason]`, or `by` alone | the connection ended, after its 101 or before: who ended it, and the code and reason of the close frame |
 //! | −3 | `{"code","route"?,"message","retryAfterMs"?,"count"?}` | a bad message, already answered with `$error`; with `count`, that number of further ones |
 //! | −4 | `{"code","message","id"?}` | something else went wrong |
 //! | −5 | `null` | the shard has stopped; the handle is its number |
 //! | −7 | number | the client aborted this call |
 //! | −8 | `[number,items]` | the client took so many items of this call |
+//! | −10 | `null` | the connection is open; told once, if the owner has asked for it |
 //! | −6 | text | the shard's thread panicked; the handle is its number |
 
 use std::{fmt::Display, io::Write as _};
@@ -21,6 +22,7 @@ use std::{fmt::Display, io::Write as _};
 use crate::{
     border::{
         codes::{event, head, message},
+        ending::Ending,
         handle::{ClientId, Handle},
     },
     handshake::{headers::Headers, request::UpgradeRequest, rules::Site, subprotocol::Subprotocol},
@@ -129,7 +131,11 @@ pub enum Event<'a> {
     Closed {
         /// Whether the 101 had been sent.
         opened: bool,
+        /// How it ended.
+        ending: &'a Ending,
     },
+    /// The connection is open.
+    Opened,
     /// A message that was answered with `$error`, or a count of them; see `bad`.
     Bad {
         /// The `$error` payload, JSON text.
@@ -162,6 +168,8 @@ impl Event<'_> {
                 payload, number, ..
             } => 1 + payload.map_or(4, str::len) + number.map_or(0, |_| 19),
             Self::Bad { payload } => 1 + payload.len(),
+            // A control character becomes six.
+            Self::Closed { ending, .. } => 32 + 6 * ending.reason.len(),
             // The names of the fields stand there twice, and each pair has some punctuation.
             Self::Upgrade { request, .. } => {
                 512 + request.headers.bytes()
@@ -192,6 +200,7 @@ impl Event<'_> {
             Self::More { .. } => event::MORE,
             Self::Upgrade { .. } => event::UPGRADE,
             Self::Closed { .. } => event::CLOSED,
+            Self::Opened => event::OPENED,
             Self::Bad { .. } => event::BAD,
             Self::Fault { .. } => event::FAULT,
             Self::Stopped => event::STOPPED,
@@ -231,7 +240,7 @@ impl Event<'_> {
                 out.push(b']');
             }
             Self::Upgrade { id, request } => write_upgrade(out, *id, request),
-            Self::Closed { opened } => out.push(if *opened { b'1' } else { b'0' }),
+            Self::Closed { opened, ending } => write_ending(out, *opened, ending),
             Self::Bad { payload } => out.extend_from_slice(payload),
             Self::Fault { code, message, id } => {
                 out.extend_from_slice(b"{\"code\":\"");
@@ -245,10 +254,24 @@ impl Event<'_> {
                 }
                 out.push(b'}');
             }
-            Self::Stopped => out.extend_from_slice(b"null"),
+            Self::Opened | Self::Stopped => out.extend_from_slice(b"null"),
             Self::Died { message } => push_json_string(out, message),
         }
     }
+}
+
+fn write_ending(out: &mut Vec<u8>, opened: bool, ending: &Ending) {
+    if !opened {
+        push_shown(out, ending.by.code());
+        return;
+    }
+    out.push(b'[');
+    push_shown(out, ending.by.code());
+    out.push(b',');
+    push_shown(out, ending.code);
+    out.push(b',');
+    push_json_string(out, &ending.reason);
+    out.push(b']');
 }
 
 fn write_upgrade(out: &mut Vec<u8>, id: ClientId, request: &UpgradeRequest) {
@@ -329,6 +352,7 @@ pub fn write_headers(out: &mut Vec<u8>, headers: &Headers) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::border::ending::EndedBy;
 
     fn text(event: &Event<'_>) -> String {
         let mut out = Vec::new();
@@ -359,10 +383,29 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_connection_has_a_code_and_a_reason_only_after_its_101() {
+        let reason = "\u{1}".repeat(123);
+        let ending = Ending::new(EndedBy::Client, 4000, &reason);
+        let event = |opened| Event::Closed {
+            opened,
+            ending: &ending,
+        };
+        let opened = text(&event(true));
+        assert_eq!(opened, format!("[0,4000,\"{}\"]", "\\u0001".repeat(123)));
+        assert!(opened.len() <= event(true).size_hint());
+        assert_eq!(text(&event(false)), "0");
+    }
+
+    #[test]
     fn the_value_of_every_event_is_json() {
         let id = ClientId::random();
+        let ending = Ending::new(EndedBy::Stop, 1001, "\"bye\"");
         let events = [
-            Event::Closed { opened: true },
+            Event::Closed {
+                opened: true,
+                ending: &ending,
+            },
+            Event::Opened,
             Event::Bad {
                 payload: b"{\"code\":\"NO_ROUTE\"}",
             },

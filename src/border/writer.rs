@@ -132,10 +132,11 @@ impl CommandWriter {
     }
 
     /// See [`Command::Close`](super::command::Command::Close).
-    pub fn close(&mut self, handle: Handle, code: u16) -> &mut Self {
+    pub fn close(&mut self, handle: Handle, code: u16, reason: &[u8]) -> &mut Self {
         self.command(opcode::CLOSE, |out| {
             push(out, handle.0);
             push(out, u32::from(code));
+            push_text(out, reason);
         })
     }
 
@@ -197,6 +198,11 @@ impl CommandWriter {
             push(out, handle.0);
             push(out, number);
         })
+    }
+
+    /// See [`Command::Announce`](super::command::Command::Announce).
+    pub fn announce(&mut self, handle: Handle) -> &mut Self {
+        self.command(opcode::ANNOUNCE, |out| push(out, handle.0))
     }
 
     fn command(&mut self, opcode: u32, rest: impl FnOnce(&mut Vec<u8>)) -> &mut Self {

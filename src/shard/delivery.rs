@@ -3,7 +3,7 @@
 use std::{mem, rc::Rc};
 
 use crate::{
-    border::event::FaultCode,
+    border::{ending::EndedBy, event::FaultCode},
     config::SlowClient,
     connection::{Connection, State, outbox::Frames, output::Flush},
     message::routes::RoutePolicy,
@@ -192,9 +192,11 @@ pub(crate) fn cut_slow(shard: &Shard, slow: Vec<Rc<Connection>>) {
 
 fn disconnect_slow(shard: &Shard, connection: &Rc<Connection>) {
     // A client that has gone cannot read either, and is not to blame.
+    let mut by = EndedBy::Network;
     if connection.output.flush(shard.metrics()) != Flush::Broken {
+        by = EndedBy::Slow;
         let message = "the client read too slowly, so the server disconnected it";
         shard.fault_of(connection, FaultCode::SlowClient, message);
     }
-    life::cut(shard, connection);
+    life::cut(shard, connection, by);
 }

@@ -5,12 +5,18 @@ use std::{collections::VecDeque, time::Duration};
 use tokio::time::Instant;
 
 use crate::{
-    border::handle::Handle,
-    connection::{Connection, Order},
+    border::{
+        ending::{EndedBy, Ending},
+        handle::Handle,
+    },
+    connection::Connection,
 };
 
 /// Connections that are due sooner than this after each other are closed together.
 const TICK: Duration = Duration::from_millis(20);
+
+/// The close code of a server that stops (RFC 6455 7.4.1).
+pub(crate) const GOING_AWAY: u16 = 1001;
 
 /// The connections that are still to be closed, and when. One timer serves all of them.
 pub(crate) struct Drain {
@@ -93,7 +99,13 @@ impl Drain {
 pub(crate) fn close_for_later(connection: &Connection, code: u16, over: Duration) {
     let most = u32::try_from(over.as_millis()).unwrap_or(u32::MAX);
     let hint = connection.id().share_of(most);
-    connection.order(Order::Close(code, Some(hint)));
+    let reason = format!("reconnect-after={hint}");
+    connection.close(Ending::new(EndedBy::Stop, code, &reason));
+}
+
+/// Closes a connection without such a hint, because the server, or its part of it, goes away.
+pub(crate) fn close_for_good(connection: &Connection, code: u16) {
+    connection.close(Ending::new(EndedBy::Stop, code, ""));
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::{mem, rc::Rc};
 
 use crate::{
+    border::ending::EndedBy,
     connection::{Connection, output::Flush},
     shard::{Shard, life},
 };
@@ -33,6 +34,6 @@ pub(crate) fn write_much(shard: &Shard) {
 
 pub(crate) fn flush_or_cut(shard: &Shard, connection: &Rc<Connection>) {
     if connection.output.flush(shard.metrics()) == Flush::Broken {
-        life::cut(shard, connection);
+        life::cut(shard, connection, EndedBy::Network);
     }
 }

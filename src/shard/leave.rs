@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     border::{
+        ending::{EndedBy, Ending},
         event::{Event, FaultCode},
         handle::Handle,
         mailbox::StopMode,
@@ -15,7 +16,7 @@ use crate::{
     handshake::refusal::{Reason, Refusal},
     shard::{
         Shard,
-        drain::{Drain, close_for_later},
+        drain::{Drain, close_for_good, close_for_later},
         life,
     },
 };
@@ -52,13 +53,11 @@ pub(crate) fn leave(shard: &Shard, owner: &Arc<Owner>, mode: StopMode) {
     }
     for connection in connections {
         match (mode, connection.state()) {
-            (StopMode::Terminate, _) => life::cut(shard, &connection),
+            (StopMode::Terminate, _) => life::cut(shard, &connection, EndedBy::Stop),
             (_, State::Pending) => refuse(shard, &connection),
-            // It has an order to close already, perhaps with a hint.
-            (StopMode::Close, _) if !connection.has_order() => {
-                connection.order(Order::Close(RESTART, None));
-            }
-            (StopMode::Close | StopMode::Drain(_), _) => {}
+            // It may have a close frame already, perhaps with a hint.
+            (StopMode::Close, _) => close_for_good(&connection, RESTART),
+            (StopMode::Drain(_), _) => {}
         }
     }
     shard.parted.notify_one();
@@ -77,7 +76,7 @@ pub(crate) fn abandon(shard: &Shard, owner: &Arc<Owner>) {
         connection.set_owner(OwnerNumber::NOBODY);
         match connection.state() {
             State::Pending => refuse(shard, &connection),
-            State::Open | State::Closing => connection.order(Order::Close(RESTART, None)),
+            State::Open | State::Closing => close_for_good(&connection, RESTART),
             // Nobody else would do it.
             State::Ended => life::release(shard, connection.handle()),
         }
@@ -129,7 +128,7 @@ pub(crate) fn go_on(shard: &Shard) {
     {
         shard.orphans_by.set(None);
         for connection in connections_of(shard, OwnerNumber::NOBODY) {
-            life::cut(shard, &connection);
+            life::cut(shard, &connection, EndedBy::Stop);
         }
     }
     let has_left = |shard: &Shard| {
@@ -158,7 +157,7 @@ fn part(shard: &Shard, owner: &Arc<Owner>) {
 
 /// Ends an upgrade that nobody will decide on.
 fn refuse(shard: &Shard, connection: &Connection) {
-    life::end(shard, connection);
+    life::end(shard, connection, Ending::without_frame(EndedBy::Stop));
     shard.metrics().refuse(Reason::Stop);
     let refusal = Refusal::new(503, Reason::Stop);
     connection.order(Order::Refuse(Box::new(refusal)));

@@ -4,13 +4,17 @@ use std::{rc::Rc, thread};
 
 use crate::{
     border::{
+        ending::{EndedBy, Ending},
         event::{Event, FaultCode},
         handle::Handle,
         mailbox::StopMode,
         owner::OwnerNumber,
     },
     connection::{Connection, Order, State},
-    shard::{Shard, drain::close_for_later},
+    shard::{
+        Shard,
+        drain::{GOING_AWAY, close_for_good, close_for_later},
+    },
 };
 
 /// A connection that has a number. The owner hears of its end, even if its task panics.
@@ -21,12 +25,15 @@ pub(crate) struct Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        if thread::panicking() {
+        let by = if thread::panicking() {
             let message = "the task of a connection panicked";
             self.shard
                 .fault_of(&self.connection, FaultCode::Internal, message);
-        }
-        end(&self.shard, &self.connection);
+            EndedBy::Server
+        } else {
+            EndedBy::Network
+        };
+        end(&self.shard, &self.connection, Ending::without_frame(by));
         self.connection.abandon(self.shard.metrics());
         if let Some(part) = self
             .shard
@@ -80,14 +87,15 @@ pub(crate) fn admit(shard: &Shard, connection: &Rc<Connection>) {
         part.owner.opened();
     }
     match shard.stopping() {
-        Some(StopMode::Close) => connection.order(Order::Close(1001, None)),
-        Some(StopMode::Drain(over)) => close_for_later(connection, 1001, over),
+        Some(StopMode::Close) => close_for_good(connection, GOING_AWAY),
+        Some(StopMode::Drain(over)) => close_for_later(connection, GOING_AWAY, over),
         Some(StopMode::Terminate) | None => {}
     }
 }
 
-/// Ends a connection for everybody except its own task. A second call does nothing.
-pub(crate) fn end(shard: &Shard, connection: &Connection) {
+/// Ends a connection for everybody except its own task, as its close frame says or else as `otherwise` does. A second call does
+/// nothing.
+pub(crate) fn end(shard: &Shard, connection: &Connection, otherwise: Ending) {
     let opened = !matches!(connection.state(), State::Pending);
     if !connection.end() {
         return;
@@ -106,16 +114,28 @@ pub(crate) fn end(shard: &Shard, connection: &Connection) {
     }
     if connection.is_known() && !is_orphan {
         shard.tell_rest_of(connection);
-        shard.tell(connection, &Event::Closed { opened });
+        let ending = connection.ending().unwrap_or(otherwise);
+        let event = Event::Closed {
+            opened,
+            ending: &ending,
+        };
+        shard.tell(connection, &event);
     } else {
         // The owner has not heard of this connection, so it would not release its number either.
         release(shard, connection.handle());
     }
 }
 
+/// Tells the owner that a connection is open, as it wanted to know.
+pub(crate) fn announce(shard: &Shard, connection: &Connection) {
+    if connection.state() == State::Open {
+        shard.tell(connection, &Event::Opened);
+    }
+}
+
 /// Ends a connection at once. Its queued messages are dropped, counted and freed before anything else is queued.
-pub(crate) fn cut(shard: &Shard, connection: &Rc<Connection>) {
-    end(shard, connection);
+pub(crate) fn cut(shard: &Shard, connection: &Rc<Connection>, by: EndedBy) {
+    end(shard, connection, Ending::without_frame(by));
     connection.output.drop_queued(shard.metrics());
     connection.order(Order::Terminate);
 }

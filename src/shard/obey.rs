@@ -1,15 +1,16 @@
 //! Carries out the owner's commands: admissions, rooms, sends, ends.
 
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
 use crate::{
     border::{
         command::{Command, Commands},
+        ending::{EndedBy, Ending},
         event::FaultCode,
         handle::Handle,
         owner::OwnerNumber,
     },
-    connection::{Order, State},
+    connection::{Connection, Order, State},
     handshake::refusal::{Reason, Refusal},
     shard::{
         Shard, answer,
@@ -70,11 +71,7 @@ pub(crate) fn apply(shard: &Shard, owner: OwnerNumber, bytes: &[u8]) {
 
 fn obey(shard: &Shard, command: Command<'_>) {
     match command {
-        Command::Admit(handle) => {
-            if let Some(connection) = shard.connection(handle) {
-                life::admit(shard, &connection);
-            }
-        }
+        Command::Admit(handle) => with(shard, handle, |it| life::admit(shard, it)),
         Command::Refuse {
             handle,
             status,
@@ -138,31 +135,31 @@ fn obey(shard: &Shard, command: Command<'_>) {
             number,
             payload,
         } => answer::send(shard, handle, how, number, payload),
-        Command::Settle(handle, number) => {
-            if let Some(connection) = shard.connection(handle) {
-                connection.calls().settle(number);
-            }
+        Command::Settle(handle, number) => with(shard, handle, |it| {
+            it.calls().settle(number);
+        }),
+        Command::Close {
+            handle,
+            code,
+            reason,
+        } => {
+            let reason = String::from_utf8_lossy(reason);
+            let ending = Ending::new(EndedBy::Server, code, &reason);
+            with(shard, handle, |it| it.close(ending));
         }
-        Command::Close(handle, code) => {
-            if let Some(connection) = shard.connection(handle) {
-                connection.order(Order::Close(code, None));
-            }
-        }
-        Command::Pause(handle) => {
-            if let Some(connection) = shard.connection(handle) {
-                connection.pause(true);
-            }
-        }
-        Command::Resume(handle) => {
-            if let Some(connection) = shard.connection(handle) {
-                connection.pause(false);
-            }
-        }
+        Command::Announce(handle) => with(shard, handle, |it| life::announce(shard, it)),
+        Command::Pause(handle) => with(shard, handle, |it| it.pause(true)),
+        Command::Resume(handle) => with(shard, handle, |it| it.pause(false)),
         Command::Terminate(handle) => {
-            if let Some(connection) = shard.connection(handle) {
-                life::cut(shard, &connection);
-            }
+            with(shard, handle, |it| life::cut(shard, it, EndedBy::Server));
         }
+    }
+}
+
+/// Does something with a connection of this shard; nothing if it is none.
+fn with(shard: &Shard, handle: Handle, act: impl FnOnce(&Rc<Connection>)) {
+    if let Some(connection) = shard.connection(handle) {
+        act(&connection);
     }
 }
 

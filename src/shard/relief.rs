@@ -8,7 +8,7 @@
 use std::{cmp::Reverse, rc::Rc};
 
 use crate::{
-    border::{event::FaultCode, mailbox::Mail},
+    border::{ending::EndedBy, event::FaultCode, mailbox::Mail},
     connection::{Connection, State},
     shard::{SCRATCH, Shard, life},
 };
@@ -116,5 +116,5 @@ fn cut_holder(shard: &Shard, connection: &Rc<Connection>) {
             "the server held too much for its clients, so it cut off this one, which held the most";
         shard.fault_of(connection, FaultCode::SlowClient, message);
     }
-    life::cut(shard, connection);
+    life::cut(shard, connection, EndedBy::Slow);
 }

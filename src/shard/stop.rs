@@ -5,11 +5,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::{
-    border::{event::FaultCode, mailbox::StopMode},
-    connection::{Order, State},
+    border::{ending::EndedBy, event::FaultCode, mailbox::StopMode},
+    connection::State,
     shard::{
         Shard,
-        drain::{Drain, close_for_later},
+        drain::{Drain, GOING_AWAY, close_for_good, close_for_later},
         life,
     },
 };
@@ -32,12 +32,9 @@ pub(crate) fn stop(shard: &Shard, mode: StopMode) {
     }
     for connection in shard.connections() {
         match mode {
-            // Pending upgrades hear the signal.
-            StopMode::Close if connection.state() == State::Pending => {}
-            // It has an order to close already, perhaps with a hint.
-            StopMode::Close if connection.has_order() => {}
-            StopMode::Close => connection.order(Order::Close(1001, None)),
-            StopMode::Terminate => life::cut(shard, &connection),
+            // Pending upgrades hear the signal. Others may have a close frame with a hint already.
+            StopMode::Close => close_for_good(&connection, GOING_AWAY),
+            StopMode::Terminate => life::cut(shard, &connection, EndedBy::Stop),
             StopMode::Drain(_) => {}
         }
     }
@@ -69,7 +66,7 @@ pub(crate) fn drain_on(shard: &Shard) -> bool {
     for handle in drain.due(now) {
         // Its number is nobody else's yet: no upgrade has been taken since.
         if let Some(connection) = shard.connection(handle) {
-            close_for_later(&connection, 1001, drain.over());
+            close_for_later(&connection, GOING_AWAY, drain.over());
         }
     }
     drain.is_over(now)

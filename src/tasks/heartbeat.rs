@@ -6,6 +6,7 @@ use std::{rc::Rc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
+    border::ending::EndedBy,
     connection::{
         Connection, State,
         heartbeat::{Due, TICKS},
@@ -51,6 +52,6 @@ fn check(shard: &Rc<Shard>, connection: &Rc<Connection>, tick: u16) {
                 flush::flush_or_cut(shard, connection);
             }
         }
-        Due::End => life::cut(shard, connection),
+        Due::End => life::cut(shard, connection, EndedBy::Network),
     }
 }

@@ -4,18 +4,22 @@ use std::{
     future::poll_fn,
     io,
     ops::ControlFlow,
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll},
 };
 
-use tokio::{io::ReadBuf, task::yield_now};
+use tokio::{io::ReadBuf, task::yield_now, time::timeout};
 use tokio_tungstenite::tungstenite::{
     self,
     protocol::{CloseFrame, Role, WebSocket, WebSocketConfig, frame::coding::CloseCode},
 };
 
 use crate::{
-    border::event::Event,
+    border::{
+        ending::{EndedBy, Ending},
+        event::Event,
+    },
     connection::{Connection, Order, State, calls::Limits, output::Flush},
     frame::{MASK, MAX_CONTROL, fault::Fault, outgoing},
     limits::capacity::Seat,
@@ -86,6 +90,8 @@ struct Task {
     _seat: Seat,
     /// Reading stopped with messages left: go on without waiting for the socket.
     unread: bool,
+    /// The owner has closed it, and wants no more messages.
+    discards: bool,
 }
 
 /// Serves an open connection to its end.
@@ -107,6 +113,7 @@ pub(crate) fn run(open: Open) -> impl Future<Output = ()> {
         socket,
         _seat: seat,
         unread: true,
+        discards: false,
     };
     async move {
         let end = task.serve().await;
@@ -122,7 +129,7 @@ pub(crate) fn run(open: Open) -> impl Future<Output = ()> {
         registered.connection.set_held(0);
         let Registered { shard, connection } = &registered;
         let has_sent_close = connection.state() == State::Closing;
-        life::end(shard, connection);
+        life::end(shard, connection, end.ending());
         match end {
             End::Gone => return connection.output.cut(),
             End::Reset => return connection.output.forget(),
@@ -148,6 +155,20 @@ fn web_socket(connection: Rc<Connection>, arrived: Arrived) -> WebSocket<Feed> {
     WebSocket::from_raw_socket(feed, Role::Server, Some(limits))
 }
 
+impl End {
+    /// What it means to the owner, unless a close frame says more.
+    fn ending(&self) -> Ending {
+        match self {
+            Self::Closed => Ending::without_code(),
+            Self::Fault(fault) => {
+                let (code, reason) = fault.close_code();
+                Ending::new(EndedBy::Server, code, reason)
+            }
+            Self::Gone | Self::Reset => Ending::without_frame(EndedBy::Network),
+        }
+    }
+}
+
 impl Task {
     async fn serve(&mut self) -> End {
         loop {
@@ -161,9 +182,13 @@ impl Task {
                         yield_now().await;
                     }
                 }
-                Wake::Order(Order::Close(code, hint)) => {
-                    if let Some(end) = self.close(code, hint) {
-                        return end;
+                Wake::Order(Order::Close) => {
+                    let by = match self.close() {
+                        Ok(by) => by,
+                        Err(end) => return end,
+                    };
+                    if by == EndedBy::Server {
+                        return self.hear_out().await;
                     }
                 }
                 Wake::Held => {
@@ -219,11 +244,13 @@ impl Task {
         if connection.output.poll_flush(cx, shard.metrics()).is_ready() {
             return Poll::Ready(Wake::Gone);
         }
-        if is_held(&self.registered.shard, &self.registered.connection) {
-            return Poll::Ready(Wake::Held);
-        }
-        if self.takes_memory() && relief::waits_for_relief(shard, connection) {
-            return Poll::Ready(Wake::Held);
+        if !self.discards {
+            if is_held(shard, connection) {
+                return Poll::Ready(Wake::Held);
+            }
+            if self.takes_memory() && relief::waits_for_relief(shard, connection) {
+                return Poll::Ready(Wake::Held);
+            }
         }
         if self.unread {
             return Poll::Ready(Wake::Input { full: false });
@@ -277,10 +304,9 @@ impl Task {
         self.unread = false;
         let mut turn = Turn::default();
         let end = loop {
-            if self.registered.connection.read_gate.is_paused()
-                || self.registered.shard.is_unread(&self.registered.connection)
-                || turn.is_over()
-            {
+            let Registered { shard, connection } = &self.registered;
+            let is_held = connection.read_gate.is_paused() || shard.is_unread(connection);
+            if (is_held && !self.discards) || turn.is_over() {
                 self.unread = true;
                 break None;
             }
@@ -324,7 +350,12 @@ impl Task {
     /// Lets tungstenite read of a control frame, and answer it when it is whole.
     fn read_control(&mut self) -> Result<(), tungstenite::Error> {
         match self.socket.read() {
-            Ok(_) => self.socket.flush(),
+            Ok(message) => {
+                if let tungstenite::Message::Close(frame) = message {
+                    (self.registered.connection).set_ending(ending_of(frame));
+                }
+                self.socket.flush()
+            }
             Err(tungstenite::Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                 Ok(())
             }
@@ -338,25 +369,42 @@ impl Task {
     }
 
     fn deliver(&mut self, message: Message) {
+        if self.discards {
+            return;
+        }
         let Registered { shard, connection } = &self.registered;
         let mut exchange = Sender { shard, connection };
         shard.protocol().message(message, &mut exchange);
     }
 
-    fn close(&mut self, code: u16, hint: Option<u32>) -> Option<End> {
-        if !self.registered.connection.start_closing() {
-            return None;
-        }
+    /// Sends the close frame behind what is queued. Returns who wants that.
+    fn close(&mut self) -> Result<EndedBy, End> {
+        let Some(Ending { by, code, reason }) = self.registered.connection.ending() else {
+            return Err(End::Gone);
+        };
         let frame = CloseFrame {
             code: CloseCode::from(code),
-            reason: hint.map_or_else(Default::default, |ms| {
-                format!("reconnect-after={ms}").into()
-            }),
+            reason: String::from(reason).into(),
         };
         match self.socket.close(Some(frame)) {
-            Ok(()) if self.flush() != Flush::Broken => None,
-            _ => Some(End::Gone),
+            Ok(()) if self.flush() != Flush::Broken => Ok(by),
+            _ => Err(End::Gone),
         }
+    }
+
+    /// Reads on for the client's close frame alone. Boxed, so that no open connection carries it along.
+    fn hear_out(&mut self) -> Pin<Box<dyn Future<Output = End> + '_>> {
+        self.discards = true;
+        let connection = self.registered.connection.clone();
+        let limit = self.registered.shard.config().close_timeout;
+        Box::pin(async move {
+            match timeout(limit, self.serve()).await {
+                Ok(end) => end,
+                // It has all that was sent, and gets a FIN instead of a reset.
+                Err(_) if connection.output.is_empty() => End::Closed,
+                Err(_) => End::Gone,
+            }
+        })
     }
 }
 
@@ -451,6 +499,21 @@ fn lasts_long(shard: &Shard, connection: &Connection) -> bool {
     connection.read_gate.is_paused()
         || shard.is_inbox_closed(connection)
         || relief::holds_back(shard, connection)
+}
+
+/// The end of the connection that the first close frame of its client means.
+fn ending_of(frame: Option<CloseFrame>) -> Ending {
+    let Some(CloseFrame { code, reason }) = frame else {
+        return Ending::without_code();
+    };
+    // tungstenite puts this in the place of a code that no client may send, and answers with it.
+    let is_fault = code == CloseCode::Protocol && reason.as_str() == "Protocol violation";
+    let by = if is_fault {
+        EndedBy::Server
+    } else {
+        EndedBy::Client
+    };
+    Ending::new(by, code.into(), &reason)
 }
 
 /// The end of the connection that an error of tungstenite means.

@@ -15,6 +15,7 @@ use tokio::{
 
 use crate::{
     border::{
+        ending::{EndedBy, Ending},
         event::{Event, FaultCode},
         handle::ClientId,
         inbox::InboxWriter,
@@ -408,7 +409,12 @@ impl Upgrade<'_> {
         let refusal = match verdict {
             Verdict::Refused(refusal) => *refusal,
             Verdict::TimedOut(reason) if !connection.is_welcomed() => {
-                life::end(shard, connection);
+                let by = if reason == Reason::Stop {
+                    EndedBy::Stop
+                } else {
+                    EndedBy::Server
+                };
+                life::end(shard, connection, Ending::without_frame(by));
                 shard.metrics().refuse(reason);
                 Refusal::new(503, reason)
             }
@@ -442,7 +448,7 @@ impl Upgrade<'_> {
 
 /// What the owner has decided.
 fn decision(connection: &Connection) -> Option<Verdict> {
-    if connection.state() == State::Open {
+    if matches!(connection.state(), State::Open | State::Closing) {
         // What else it was told is for its session.
         return Some(Verdict::Admitted);
     }

@@ -222,11 +222,38 @@ impl Owner {
     }
 }
 
+/// No client is soon too slow.
+pub fn patient() -> Config {
+    Config {
+        max_backpressure: 64 * 1024 * 1024,
+        ..config()
+    }
+}
+
+/// Sends to a client that does not read until more waits than the system's own buffers hold; returns how many messages. No more
+/// than that, since what waits at the end is written for two seconds at most.
+pub fn fill(owner: &Owner, handle: Handle) -> u64 {
+    const MOST: u64 = 1000;
+    let chunk = format!("\"{}\"", "x".repeat(64 * 1024));
+    let before = owner.server.metrics().sent;
+    for count in 1..=MOST {
+        owner.submit(|it| {
+            it.to(ECHO, Some(chunk.as_bytes()), &[handle]);
+        });
+        wait_for(&owner.server, |it| it.sent == before + count);
+        if owner.server.metrics().queued > 1 {
+            return count;
+        }
+    }
+    panic!("the system holds all of {MOST} messages")
+}
+
 pub const UPGRADE: i64 = -1;
 pub const CLOSED: i64 = -2;
 pub const BAD: i64 = -3;
 pub const FAULT: i64 = -4;
 pub const STOPPED: i64 = -5;
+pub const OPENED: i64 = -10;
 
 /// The next message's text, whatever else comes before it.
 pub async fn text(socket: &mut Socket) -> String {

@@ -18,6 +18,9 @@ export const ANSWER = Object.freeze({ ...codes.answer });
 /** The numbers of the codes with which JavaScript refuses a message. */
 export const BAD = Object.freeze({ ...codes.bad });
 
+/** The numbers of who ended a connection. */
+export const ENDED = Object.freeze({ ...codes.ended });
+
 /** The numbers of the reasons for which JavaScript refuses an upgrade. */
 export const REFUSAL = Object.freeze({ ...codes.refusal });
 
@@ -47,7 +50,8 @@ export const { ILL_FORMED, NO_NUMBER_HIGH, NO_PAYLOAD, NO_RETRY } = codes.word;
 export const PAYLOAD_WORD = 1 << codes.word.OPCODE_BITS;
 
 /**
- * How many events are taken at once. The others are bytes: of the issues and the route of a `$error` together, of a payload, and of a
- * room name.
+ * How many events are taken at once. The others are bytes: of the issues and the route of a `$error` together, of a payload, of the
+ * reason in a close frame, and of a room name.
  */
-export const { BATCH_EVENTS, MAX_ISSUES_AND_ROUTE, MAX_OUTGOING, MAX_ROOM_NAME } = codes.limit;
+export const { BATCH_EVENTS, MAX_ISSUES_AND_ROUTE, MAX_OUTGOING, MAX_REASON, MAX_ROOM_NAME } =
+  codes.limit;

@@ -63,6 +63,16 @@ export class Commands {
     this.#client(OPCODE.TERMINATE, handle);
   }
 
+  /** Closes a client behind what was sent to it. */
+  close(handle: number, code: number, reason: string): void {
+    const words = this.#words;
+    this.#handOver.start(OPCODE.CLOSE, 8 + roomForText(reason));
+    words.word(handle);
+    words.word(code);
+    words.text(reason);
+    this.#handOver.end();
+  }
+
   join(handle: number, name: string): void {
     this.#member(OPCODE.JOIN, handle, name);
   }

@@ -14,6 +14,7 @@ export const codes: Pick<
   typeof Binding,
   | "answer"
   | "bad"
+  | "ended"
   | "event"
   | "head"
   | "limit"

@@ -2,6 +2,8 @@
 // with 4000 and the status.
 import type { ClientCloseEvent } from "./types.js";
 
+/** The server closed the connection on purpose, and does not want this client. */
+const POLICY_VIOLATION = 1008;
 const STATUS = 4000;
 const UNAUTHORIZED = 401;
 /** Statuses from 400 to 499 that say "later", not "never". */
@@ -9,6 +11,7 @@ const FOR_NOW: readonly number[] = [408, 429];
 
 /** Whether to connect again after an end, or to do so only if other headers may come of it. */
 export function verdict({ code, refused }: ClientCloseEvent): boolean | "with other headers" {
+  if (code === POLICY_VIOLATION) return false;
   // The close frame may get lost behind the reason.
   const status = refused?.status ?? code - STATUS;
   if (status === UNAUTHORIZED) return "with other headers";

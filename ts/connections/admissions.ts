@@ -169,7 +169,7 @@ export class Admissions {
   #admit(client: Client): void {
     if (client.phase === "gone") {
       // It was gone before `onConnect` was done, which has succeeded all the same.
-      this.#disconnects.run(client);
+      this.#disconnects.runLate(client);
       return;
     }
     this.#clients.open(client);

@@ -4,8 +4,10 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { NO_CONTEXT, type Client } from "../context/clients.js";
 import { isThenable } from "../faults/check.js";
 import type { Faults } from "../faults/report.js";
+import type { DisconnectInfo } from "../types/disconnect.js";
 import type { Scope } from "../user-code/scope.js";
 import type { Turn } from "../user-code/turn.js";
+import { brokenInfo } from "./ending.js";
 
 /** One pending call of `onDisconnect`. */
 export interface DisconnectCall {
@@ -15,7 +17,7 @@ export interface DisconnectCall {
 }
 
 /** The callback of that name. */
-export type OnDisconnect = (ctx: object, clientId: string) => unknown;
+export type OnDisconnect = (ctx: object, clientId: string, info: DisconnectInfo) => unknown;
 
 /** Calls `onDisconnect` once for each client and keeps track of what it returned. */
 export class Disconnects {
@@ -25,6 +27,8 @@ export class Disconnects {
   readonly #turn: Turn;
   readonly #pending = new Set<DisconnectCall>();
   readonly #watchers = new Set<() => void>();
+  /** How the clients went whose `onConnect` is still pending. */
+  readonly #early = new WeakMap<Client, DisconnectInfo>();
   /**
    * Which call the running code belongs to. Before Node 24 an enabled storage slows every promise of the process, so it
    * is enabled only while a call is pending.
@@ -55,22 +59,37 @@ export class Disconnects {
     this.#changed();
   }
 
+  /** Notes how a client went that is not admitted yet. */
+  wentEarly(client: Client, info: DisconnectInfo): void {
+    if (this.#onDisconnect) this.#early.set(client, info);
+  }
+
+  /** The same as {@link run} for a client that went before its `onConnect` was done. */
+  runLate(client: Client): void {
+    this.run(client, this.#early.get(client) ?? brokenInfo());
+  }
+
   /** Calls `onDisconnect` for a client that is gone, in a new asynchronous context. */
-  run(client: Client): void {
+  run(client: Client, info: DisconnectInfo): void {
     const onDisconnect = this.#onDisconnect;
     const rooms: ReadonlySet<string> = client.rooms ?? new Set();
     client.rooms = undefined;
-    if (onDisconnect) this.#scope.runApart(this.#call, this, client, onDisconnect, rooms);
+    if (onDisconnect) this.#scope.runApart(this.#call, this, client, onDisconnect, rooms, info);
     // A handler that never settles keeps the client object in memory.
     client.context = NO_CONTEXT;
   }
 
-  #call(client: Client, onDisconnect: OnDisconnect, rooms: ReadonlySet<string>): void {
+  #call(
+    client: Client,
+    onDisconnect: OnDisconnect,
+    rooms: ReadonlySet<string>,
+    info: DisconnectInfo,
+  ): void {
     const call: DisconnectCall = { clientId: client.id, stops: false };
     this.#pending.add(call);
     try {
       const ctx = { ...this.#userContext(client), clientId: client.id, rooms };
-      const result = this.#storage.run(call, onDisconnect, ctx, client.id);
+      const result = this.#storage.run(call, onDisconnect, ctx, client.id, info);
       if (isThenable(result)) {
         this.#turn.count();
         void this.#follow(call, result);

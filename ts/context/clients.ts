@@ -1,4 +1,5 @@
 // Keeps what JavaScript knows about each client, and finds clients by the engine's handle or by id.
+import type { RoomOperations, ZocketContext } from "../types/context.js";
 
 /** A message that waits behind one that is pending: an event's code and value, and the bytes and weight of the JSON that was. */
 export interface WaitingMessage {
@@ -50,19 +51,25 @@ export interface Suspended {
   ctx: object | undefined;
 }
 
+/** The parts of a context that act for its client. */
+export interface Operations {
+  readonly rooms: RoomOperations;
+  readonly disconnect: ZocketContext["disconnect"];
+}
+
 /** The context of a client whose `onConnect` returned none. */
 export const NO_CONTEXT: object = Object.freeze({});
 
 /** One client, from its upgrade request on. There may be very many, so an idle one has to cost little. */
 export class Client {
-  /** `deciding` until it is admitted, `gone` from its end on. */
-  phase: "deciding" | "open" | "gone" = "deciding";
+  /** `deciding` until it is admitted, `closing` once the server closes it, `gone` from its end on. */
+  phase: "deciding" | "open" | "closing" | "gone" = "deciding";
   /** The object that `onConnect` returned. */
   context: object = NO_CONTEXT;
   /** Names of the rooms it is in; the engine's registry changes by the commands of the same calls. */
   rooms: Set<string> | undefined = undefined;
-  /** The `ctx.rooms` of its handlers; made for the first message. */
-  operations: object | undefined = undefined;
+  /** What its handlers can do for it; made for the first message. */
+  operations: Operations | undefined = undefined;
   /** Messages behind a pending one; `undefined` while none is pending. */
   waiting: WaitingMessage[] | undefined = undefined;
   /** Bytes of JSON of those, and what they hold. */
@@ -149,6 +156,12 @@ export class Clients {
     this.#open.set(client.id, client);
   }
 
+  /** Begins to close an open client: no message of it that waits is handled any more. It can still be found. */
+  startClosing(client: Client): void {
+    client.phase = "closing";
+    dropWaiting(client);
+  }
+
   /** Forgets a client: its handle is free from now on. */
   end(client: Client): void {
     client.phase = "gone";
@@ -163,13 +176,8 @@ export class Clients {
     }
     if (this.#last === client) this.#last = undefined;
     // Code that still runs for the client keeps this object in memory, but not the messages.
-    if (client.waiting) client.waiting.length = 0;
-    client.waitingBytes = 0;
+    dropWaiting(client);
     client.inFlight = undefined;
-    if (client.suspended) {
-      client.suspended.payload = undefined;
-      client.suspended.ctx = undefined;
-    }
   }
 
   /** All clients, open or not. */
@@ -185,5 +193,15 @@ export class Clients {
       if (client) clients.push(client);
     }
     return clients;
+  }
+}
+
+/** Lets go of the messages that have not reached their handlers. */
+function dropWaiting(client: Client): void {
+  if (client.waiting) client.waiting.length = 0;
+  client.waitingBytes = 0;
+  if (client.suspended) {
+    client.suspended.payload = undefined;
+    client.suspended.ctx = undefined;
   }
 }

@@ -6,6 +6,7 @@ import type { FluentSender, UntypedSender } from "../types/context.js";
 import type { OutgoingRoute } from "../types/routes.js";
 import { clientIds } from "./client-ids.js";
 import type { Client, Clients } from "./clients.js";
+import { Closing } from "./closing.js";
 import { exceptedIds } from "./except.js";
 import type { ToPayload } from "./outgoing-payload.js";
 import { roomName, roomNames } from "./room-name.js";
@@ -33,6 +34,8 @@ export class Outlet {
   readonly #routes = new Map<string, NumberedRoute>();
   /** The sender that all contexts share. */
   readonly send: UntypedSender;
+  /** Ends connections. */
+  readonly closing: Closing;
   readonly #sentEarly: Hints["sentEarly"] | undefined;
   /** How many rooms a client may be in; the engine tells once it has read the options. */
   maxRooms = 0;
@@ -46,6 +49,7 @@ export class Outlet {
     toPayloadOf: (place: string, route: OutgoingRoute) => ToPayload,
     hints?: Hints,
   ) {
+    this.closing = new Closing(commands, clients);
     this.#sentEarly = hints?.sentEarly;
     if (hints) clients.watchDeciding(true);
     const send = group();

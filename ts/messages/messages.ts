@@ -81,6 +81,8 @@ export class Messages {
       this.#refused += 1;
       return;
     }
+    // It was read before its client was closed.
+    if (client.phase !== "open") return;
     let call: Call | undefined;
     let json = value;
     if ((code & NUMBERED) !== 0) {
@@ -128,7 +130,7 @@ export class Messages {
         continue;
       }
       for (let turn = this.#turn.next(false); turn; turn = this.#turn.next(true)) await turn;
-      if ((client.phase as string) === "gone") break;
+      if ((client.phase as string) !== "open") break;
       if (this.#isRefusing) {
         this.#refused += waiting.length;
         break;
@@ -277,7 +279,10 @@ export class Messages {
         return undefined;
       }
     }
-    this.#handling.handle(client, route, bytes, weight, call, payload, extended);
+    // A schema or a middleware may have closed the client.
+    if (client.phase === "open") {
+      this.#handling.handle(client, route, bytes, weight, call, payload, extended);
+    }
     return undefined;
   }
 

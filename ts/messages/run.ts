@@ -40,7 +40,7 @@ export class Run {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
       if (this.#reason !== undefined) this.#controller.abort(this.#reason);
-      else if (this.#client.phase === "gone") this.fire(disconnected());
+      else if (this.#client.phase !== "open") this.fire(disconnected());
       else if (!this.#isOver) openCallsOf(this.#client).signals.add(this);
     }
     return this.#controller.signal;

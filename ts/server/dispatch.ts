@@ -6,6 +6,7 @@ import type { HandOver } from "../border/hand-over.js";
 import type { Native } from "../border/native.js";
 import type { Admissions } from "../connections/admissions.js";
 import type { Disconnects } from "../connections/disconnects.js";
+import { brokenInfo, infoOf, type Ending } from "../connections/ending.js";
 import type { Upgrade } from "../connections/upgrade.js";
 import type { Client, Clients } from "../context/clients.js";
 import type { ErrorCode } from "../faults/codes.js";
@@ -13,6 +14,7 @@ import { ClientFault, type Faults } from "../faults/report.js";
 import type { Calls } from "../messages/calls.js";
 import type { Held } from "../messages/held.js";
 import type { Messages } from "../messages/messages.js";
+import type { DisconnectInfo } from "../types/disconnect.js";
 import type { Scope } from "../user-code/scope.js";
 import type { Turn } from "../user-code/turn.js";
 import type { Stop } from "./stop.js";
@@ -175,7 +177,7 @@ export class Dispatch {
       }
       case EVENT.CLOSED: {
         const client = clients.at(handle);
-        if (client) this.#end(client, value === 1);
+        if (client) this.#end(client, typeof value === "object", infoOf(value as Ending));
         commands.release(handle);
         break;
       }
@@ -205,7 +207,7 @@ export class Dispatch {
       case EVENT.DIED:
         faults.report(new Error(`an I/O thread panicked: ${String(value)}`), "INTERNAL");
         for (const client of clients.ofShard(handle, shards)) {
-          this.#end(client, client.phase === "open");
+          this.#end(client, client.phase !== "deciding", brokenInfo());
         }
         stop.shardStopped(handle, shards);
         break;
@@ -214,14 +216,15 @@ export class Dispatch {
     }
   }
 
-  #end(client: Client, opened: boolean): void {
+  #end(client: Client, opened: boolean, info: DisconnectInfo): void {
     const { calls, clients, disconnects, held } = this.#parts;
-    const admitted = client.phase === "open";
+    const admitted = client.phase !== "deciding";
     clients.end(client);
     calls.ended(client);
     held.end(client);
     if (opened) this.#ended += 1;
-    if (admitted) disconnects.run(client);
+    if (admitted) disconnects.run(client, info);
+    else disconnects.wentEarly(client, info);
   }
 
   #report(error: unknown): void {

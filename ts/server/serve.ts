@@ -72,6 +72,7 @@ export function serve(
   const held = new Held(clients, commands, faults, scope);
   const inFlight = new InFlight(held, faults);
   const calls = new Calls(commands);
+  outlet.closing.onClosing = (client) => scope.run(calls.ended, calls, client);
   const refusals = new Refusals(commands, calls, faults);
   const answering = { scope, held, inFlight, turn, calls, refusals };
   const handling = new Handling(answering);
@@ -131,6 +132,7 @@ export function serve(
       outlet.publish("server", "publish", room, route, payload, options),
     clientCount,
     metrics: () => metricsOf(native.metrics(), clientCount()),
+    disconnect: (clientIds, how) => outlet.closing.disconnect(clientIds, how),
     setTls: (material) => setTls(native, material),
     stop(how) {
       const ending = endingOf(how);

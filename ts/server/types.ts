@@ -2,6 +2,7 @@
 import type { MessageErrorCode } from "../envelope.js";
 import type { ErrorInfo } from "../faults/codes.js";
 import type { OutgoingPayloads, Sender, SendOptions } from "../types/context.js";
+import type { DisconnectOptions } from "../types/disconnect.js";
 import type { RoutesOf } from "../types/routes.js";
 import type { PayloadArguments } from "../types/shape.js";
 
@@ -344,6 +345,13 @@ export interface AnyServer {
   clientCount(): number;
   /** The server's counters, as they are now. */
   metrics(): ServerMetrics;
+  /**
+   * Closes the connections of these clients. Messages that were sent to them before arrive first. No message of theirs that has
+   * not reached its handler yet is handled any more. Unknown ids are not an error. `onDisconnect` runs as for every client.
+   *
+   * @throws `TypeError` for a code that a server may not send, a reason longer than 123 bytes, or another wrong argument.
+   */
+  disconnect(clientIds: string | readonly string[], how?: DisconnectOptions): Promise<void>;
   /**
    * Replaces the option `tls`. New handshakes use the new certificates and keys. Open connections stay. If it throws, the old
    * ones stay.

@@ -26,6 +26,7 @@ interface NotTaken {
   readonly clientId?: TakenText<"clientId">;
   readonly send?: TakenText<"send">;
   readonly rooms?: TakenText<"rooms">;
+  readonly disconnect?: TakenText<"disconnect">;
   /** A promise counts as the value that it resolves to. */
   readonly then?: never;
 }

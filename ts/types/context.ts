@@ -1,6 +1,7 @@
 // The types of `ctx`: the sender, the rooms, and the properties of the user context.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
+import type { DisconnectOptions } from "./disconnect.js";
 import type { MessageDef } from "./message.js";
 import type { AnyRouter, AnyRoutes, KeyOf, RoutesOf } from "./routes.js";
 import type { Added, Known, PayloadArguments, Simplify } from "./shape.js";
@@ -20,6 +21,8 @@ export type ZocketContext<TUserContext = {}, TRouter = AnyRouter> = Simplify<
     readonly send: Sender<TRouter>;
     /** The rooms of this client. */
     readonly rooms: Rooms<OutgoingPayloads<RoutesOf<TRouter>>>;
+    /** Closes the connection of this client, after what was sent to it. No further message of it reaches a handler. */
+    readonly disconnect: (how?: DisconnectOptions) => void;
   }
 >;
 

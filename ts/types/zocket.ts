@@ -3,6 +3,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { MessageBuilder } from "./builder.js";
 import type { DisconnectContext } from "./context.js";
+import type { DisconnectInfo } from "./disconnect.js";
 import type { HandlerBuilder } from "./guarded.js";
 import type { AllHandlers, AppRouter, Handlers } from "./router.js";
 import type { AnyRoutes } from "./routes.js";
@@ -38,7 +39,12 @@ export interface Zocket<THeadersSchema extends StandardSchemaV1, TUserContext = 
     | undefined;
   /** The callback as given. */
   readonly onDisconnect:
-    ((ctx: DisconnectContext<TUserContext>, clientId: string) => void | Promise<void>) | undefined;
+    | ((
+        ctx: DisconnectContext<TUserContext>,
+        clientId: string,
+        info: DisconnectInfo,
+      ) => void | Promise<void>)
+    | undefined;
 }
 
 /** Makes the application router from nested routes and the handlers of the incoming ones. */
@@ -56,7 +62,7 @@ export interface RouterFunction<TUserContext = {}, THeaders = unknown> {
 
 /** The names in a user context that zocket itself puts into `ctx`. */
 type Taken<TUserContext> = TUserContext extends object
-  ? keyof Named<TUserContext> & ("clientId" | "send" | "rooms")
+  ? keyof Named<TUserContext> & ("clientId" | "send" | "rooms" | "disconnect")
   : never;
 
 /**
