@@ -3,7 +3,13 @@ import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { createServer, createZocketClient, zocket, type ServerOptions } from "@zocket/core";
+import {
+  createServer,
+  createZocketClient,
+  zocket,
+  type ServerOptions,
+  type ZocketServer,
+} from "@zocket/core";
 import { WebSocket } from "ws";
 import { z } from "zod";
 
@@ -38,7 +44,7 @@ const routes = {
   },
 };
 
-type Send = ReturnType<typeof launch>["server"]["send"];
+type Send = ZocketServer<typeof routes>["send"];
 
 function launch(options: ServerOptions, go: (payload: string, send: Send) => void) {
   const app = zo.router(routes, { go: ({ payload, ctx }) => go(payload, ctx.send) });
