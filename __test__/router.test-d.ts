@@ -389,9 +389,9 @@ strict(small, { ping: () => {} });
 strict(small, { ping: undefined, chat: { message: () => {} } });
 // @ts-expect-error no such route
 strict(small, { ping: () => {}, chat: { message: () => {} }, pong: () => {} });
-// @ts-expect-error its payload is no number
 strict(small, {
   ping: () => {},
+  // @ts-expect-error its payload is no number
   chat: { message: ({ payload }: { payload: number }) => void payload },
 });
 
