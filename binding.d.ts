@@ -249,7 +249,8 @@ export declare namespace zocket {
    * Puts the message builder, the router and `use`, which are given as they are, together with the headers schema and the connection
    * callbacks of `config`, for `createServer`. Nothing listens yet.
    *
-   * @throws `TypeError` if `config.headers` is not a Standard Schema or a callback is not a function.
+   * @throws `TypeError` if `config.headers` is not a Standard Schema, a callback is not a function, or `config.transformer` is not a
+   * transformer.
    */
   export function create(config: unknown, message: unknown, router: unknown, guard: unknown): object
 }

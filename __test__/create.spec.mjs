@@ -104,7 +104,7 @@ describe("zocket.create", () => {
     wrong({ onDisconect() {} }, "did you mean onDisconnect?");
     wrong({ onOpen() {} }, "did you mean onConnect?");
     wrong({ onConnect() {}, context: undefined }, "did you mean onConnect?");
-    const all = "expected one of headers, onConnect, onDisconnect";
+    const all = "expected one of headers, onConnect, onDisconnect, transformer";
     wrong({ tls: {} }, all);
     wrong({ ["__proto__"]: 1 }, all);
     const other = "zocket.create: config.header: unknown option; did you mean headers?";

@@ -114,7 +114,7 @@ same<Same<typeof given, Zocket<Schema, User>>>();
 zocket.create({});
 `,
   "signature.mts": `
-import { zocket, type DisconnectContext, type DisconnectInfo, type UpgradeRequest, type Zocket } from "@zocket/core";
+import { zocket, type DisconnectContext, type DisconnectInfo, type HasTransformer, type NoTransformer, type Transformer, type UpgradeRequest, type Zocket } from "@zocket/core";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 ${block("Signature").replace("function create<", "declare function create<")}
 // Each can stand for the other.

@@ -50,6 +50,8 @@ export interface ZocketErrorFields<TCode extends string, TData> {
   readonly data?: TData;
   readonly issues?: readonly Issue[] | undefined;
   readonly retryAfterMs?: number | undefined;
+  /** What was thrown. */
+  readonly cause?: unknown;
 }
 
 /** Why a call failed. Test `code`, never `message`. */
@@ -73,8 +75,9 @@ export class ZocketError<TCode extends string = string, TData = unknown> extends
     data,
     issues,
     retryAfterMs,
+    cause,
   }: ZocketErrorFields<TCode, TData>) {
-    super(message);
+    super(message, cause === undefined ? undefined : { cause });
     this.code = code;
     this.route = route;
     this.data = data as TData;

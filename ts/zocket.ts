@@ -4,10 +4,11 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { createZocket } from "./border/native.js";
 import { use } from "./contract/guarded.js";
 import { builder } from "./contract/message.js";
-import { router } from "./contract/router.js";
+import { routerFor } from "./contract/router.js";
 import type { DisconnectContext } from "./types/context.js";
 import type { DisconnectInfo } from "./types/disconnect.js";
 import type { UpgradeRequest } from "./types/upgrade-request.js";
+import type { HasTransformer, NoTransformer, Transformer } from "./types/transformer.js";
 import type { Zocket } from "./types/zocket.js";
 
 /** Makes zocket instances: each is a message builder and a router, for one kind of clients. */
@@ -32,9 +33,14 @@ export const zocket: {
    * });
    * ```
    *
-   * @throws `TypeError` if `headers` is not a Standard Schema or a callback is not a function.
+   * @throws `TypeError` if `headers` is not a Standard Schema, a callback is not a function, or `transformer` has no `serialize`
+   *   and `deserialize`.
    */
-  readonly create: <THeadersSchema extends StandardSchemaV1, TUserContext = {}>(config: {
+  readonly create: <
+    THeadersSchema extends StandardSchemaV1,
+    TUserContext = {},
+    TJson = NoTransformer,
+  >(config: {
     /** The schema that checks the headers of a client: Zod, Valibot, ArkType or any other Standard Schema. */
     headers: THeadersSchema;
     /**
@@ -52,7 +58,17 @@ export const zocket: {
       clientId: string,
       info: DisconnectInfo,
     ) => void | Promise<void>;
-  }) => Zocket<THeadersSchema, TUserContext>;
+    /**
+     * Turns payloads into values that JSON carries, and back, on both sides: superjson, for example. Then a `Date`, a `Map`, a
+     * `Set` and a bigint arrive as themselves. The client needs the same transformer.
+     */
+    transformer?: Transformer<TJson> | undefined;
+  }) => Zocket<THeadersSchema, TUserContext, HasTransformer<TJson>>;
 } = {
-  create: (config: unknown) => createZocket(config, builder([]), router, use),
+  create(config: unknown) {
+    const made = createZocket(config, builder([], false), routerFor(undefined), use);
+    const { transformer } = made as { readonly transformer?: Transformer };
+    if (transformer === undefined) return made;
+    return { ...made, message: builder([], true), router: routerFor(transformer) };
+  },
 } as never;

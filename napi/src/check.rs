@@ -9,6 +9,9 @@ use napi::{Env, Error, Status, ValueType};
 /// The name that errors use for a value that `is_schema` accepts.
 pub(crate) const SCHEMA: &str = r#"a Standard Schema (an object with "~standard".validate)"#;
 
+/// The name that errors use for a value that `is_transformer` accepts.
+pub(crate) const TRANSFORMER: &str = "an object with serialize() and deserialize()";
+
 /// How many characters of a user's text are repeated in an error.
 const MAX_QUOTED: usize = 120;
 
@@ -104,6 +107,17 @@ pub(crate) fn is_schema(value: Unknown) -> Result<bool> {
         Some(validate) => is_function(validate),
         None => Ok(false),
     }
+}
+
+/// Whether the value has the two functions of a transformer. A class with static ones, such as superjson, is one too.
+pub(crate) fn is_transformer(value: Unknown) -> Result<bool> {
+    for name in [c"serialize", c"deserialize"] {
+        match property(value, name)? {
+            Some(found) if is_function(found)? => {}
+            _ => return Ok(false),
+        }
+    }
+    Ok(true)
 }
 
 /// A property of an object or function; `None` for any other value.

@@ -4,7 +4,9 @@ use napi::Env;
 use napi::bindgen_prelude::{Object, Result, Unknown};
 use napi_derive::napi;
 
-use crate::check::{SCHEMA, is_function, is_schema, is_undefined, object, unexpected};
+use crate::check::{
+    SCHEMA, TRANSFORMER, is_function, is_schema, is_transformer, is_undefined, object, unexpected,
+};
 use crate::fields::{Aliases, Fields};
 use crate::object::plain;
 
@@ -21,6 +23,10 @@ const ALIASES: Aliases = &[
     ("onconnection", "onConnect"),
     ("onopen", "onConnect"),
     ("open", "onConnect"),
+    ("codec", "transformer"),
+    ("datatransformer", "transformer"),
+    ("serializer", "transformer"),
+    ("superjson", "transformer"),
     ("close", "onDisconnect"),
     ("disconnect", "onDisconnect"),
     ("onclose", "onDisconnect"),
@@ -29,7 +35,8 @@ const ALIASES: Aliases = &[
 /// Puts the message builder, the router and `use`, which are given as they are, together with the headers schema and the connection
 /// callbacks of `config`, for `createServer`. Nothing listens yet.
 ///
-/// @throws `TypeError` if `config.headers` is not a Standard Schema or a callback is not a function.
+/// @throws `TypeError` if `config.headers` is not a Standard Schema, a callback is not a function, or `config.transformer` is not a
+/// transformer.
 #[napi(namespace = "zocket", catch_unwind)]
 pub(crate) fn create<'env>(
     env: &'env Env,
@@ -54,18 +61,24 @@ pub(crate) fn create<'env>(
     }
     let on_connect = callback(&config, "onConnect")?;
     let on_disconnect = callback(&config, "onDisconnect")?;
+    let transformer = config.get("transformer")?;
+    if !is_undefined(transformer)? && !is_transformer(transformer)? {
+        let place = config.place("transformer");
+        return Err(unexpected(*env, &place, TRANSFORMER, transformer));
+    }
     config.refuse_others()?;
-    plain(
-        env,
-        &[
-            ("message", message),
-            ("router", router),
-            ("use", guard),
-            ("headersSchema", headers),
-            ("onConnect", on_connect),
-            ("onDisconnect", on_disconnect),
-        ],
-    )
+    let mut made = vec![
+        ("message", message),
+        ("router", router),
+        ("use", guard),
+        ("headersSchema", headers),
+        ("onConnect", on_connect),
+        ("onDisconnect", on_disconnect),
+    ];
+    if !is_undefined(transformer)? {
+        made.push(("transformer", transformer));
+    }
+    plain(env, &made)
 }
 
 /// A callback of the config: a function, or `undefined` if it is left out.

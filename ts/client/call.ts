@@ -1,6 +1,7 @@
 // One call: a promise of its reply and, for a stream, an iterable of its items.
 import type { CallOptions, CallResult, StreamCall } from "../types/call.js";
-import { ZocketError, type CallErrorCode } from "../zocket-error.js";
+import { ZocketError, type CallErrorCode, type ZocketErrorFields } from "../zocket-error.js";
+import { UNREADABLE, type Read } from "./wire.js";
 
 /** Items that a reader has taken are acknowledged in portions of so many, or when none is left. */
 const PORTION = 32;
@@ -15,6 +16,8 @@ type End =
 
 /** What a call asks of the client. */
 export interface Caller {
+  /** Takes apart what the server sent. */
+  readonly read: Read;
   /** The server need not answer any more. */
   abort(call: PendingCall): void;
   /** The reader has taken so many items. */
@@ -117,15 +120,29 @@ export class PendingCall implements StreamCall<unknown, unknown, ZocketError> {
       this.abort("BAD_REPLY", "the server sent more items than it may");
       return;
     }
-    this.#items.push(item);
-    clearTimeout(this.#timer);
-    this.#readers.shift()?.();
+    const keep = (read: unknown) => {
+      this.#items.push(read);
+      clearTimeout(this.#timer);
+      this.#readers.shift()?.();
+    };
+    this.#caller.read(item, keep, this.#unreadable);
   }
 
   /** The reply has come. */
-  reply(data: unknown): void {
-    this.#settle({ ok: true, data });
+  reply(json: unknown): void {
+    this.#caller.read(json, (data) => this.#settle({ ok: true, data }), this.#unreadable);
   }
+
+  /** The call has failed at the server, with the data of a declared error or without. */
+  refused(fields: ZocketErrorFields<string, unknown>): void {
+    const fail = (data: unknown) => this.fail(new ZocketError({ ...fields, data }));
+    this.#caller.read(fields.data, fail, this.#unreadable);
+  }
+
+  readonly #unreadable = (cause: unknown): void => {
+    const { route } = this;
+    this.#abort(new ZocketError({ code: "BAD_REPLY", route, message: UNREADABLE, cause }));
+  };
 
   /** The call has failed. */
   fail(error: ZocketError): void {
@@ -139,9 +156,12 @@ export class PendingCall implements StreamCall<unknown, unknown, ZocketError> {
 
   /** Ends it from here, and tells the server. */
   abort(code: "ABORTED" | "BAD_REPLY" | "TIMEOUT", message: string, reason?: unknown): void {
+    this.#abort(new ZocketError({ code, route: this.route, message }), reason);
+  }
+
+  #abort(error: ZocketError, reason: unknown = error): void {
     if (this.#end) return;
-    const error = new ZocketError({ code, route: this.route, message });
-    this.#settle({ ok: false, error, reason: reason ?? error });
+    this.#settle({ ok: false, error, reason });
     this.#caller.abort(this);
   }
 

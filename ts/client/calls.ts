@@ -1,9 +1,10 @@
 // `client.call.a.b(payload, options)`: sends calls, and leads what the server answers to them.
 import { ERROR_TYPE, type Envelope } from "../envelope.js";
-import { ZocketError } from "../zocket-error.js";
+import type { ZocketErrorFields } from "../zocket-error.js";
 import { PendingCall, type Caller } from "./call.js";
 import { optionsOf } from "./options-of.js";
 import type { Fate, Waiting } from "./queue.js";
+import type { Read, Wire } from "./wire.js";
 
 const REPLY_TYPE = "$reply";
 const ITEM_TYPE = "$item";
@@ -35,16 +36,23 @@ export class Calls implements Caller {
   /** The client does not connect any more. */
   #isClosed = false;
 
-  constructor(exit: Exit, defaultTimeout: number) {
+  readonly #wire: Wire;
+
+  readonly read: Read;
+
+  constructor(exit: Exit, defaultTimeout: number, wire: Wire) {
     this.#exit = exit;
     this.#defaultTimeout = defaultTimeout;
+    this.#wire = wire;
+    this.read = wire.read;
   }
 
-  /** Begins a call. Throws a `TypeError` for a wrong option, and what `JSON.stringify` throws. */
+  /** Begins a call. Throws a `TypeError` for a wrong option, and what the transformer or `JSON.stringify` throws. */
   call(route: string, payload: unknown, options: unknown): PendingCall {
     const checked = optionsOf(`call.${route}`, options, this.#defaultTimeout);
     const id = (this.#lastId += 1);
-    const envelope: Envelope = { id, type: route, payload };
+    const written = this.#wire.write(payload, "call", route);
+    const envelope: Envelope = { id, type: route, payload: written };
     const text = JSON.stringify(envelope);
     const call = new PendingCall(this, id, route, checked);
     if (call.abortedEarly()) return call;
@@ -82,7 +90,7 @@ export class Calls implements Caller {
       return true;
     }
     this.#sent.delete(id);
-    if (type === ERROR_TYPE) call.fail(errorOf(call.route, payload));
+    if (type === ERROR_TYPE) call.refused(errorOf(call.route, payload));
     else call.reply(payload);
     return true;
   }
@@ -124,18 +132,18 @@ export class Calls implements Caller {
 }
 
 /** What the server says of a call that failed; it may say anything. */
-function errorOf(route: string, payload: unknown): ZocketError {
+function errorOf(route: string, payload: unknown): ZocketErrorFields<string, unknown> {
   const { code, message, data, issues, retryAfterMs } = (payload ?? {}) as Record<string, unknown>;
   if (typeof code !== "string") {
     const text = "the server answered with an error that cannot be read";
-    return new ZocketError({ code: "BAD_REPLY", route, message: text });
+    return { code: "BAD_REPLY", route, message: text };
   }
-  return new ZocketError({
+  return {
     code,
     route,
     message: typeof message === "string" ? message : code,
     data,
     issues: Array.isArray(issues) ? issues : undefined,
     retryAfterMs: typeof retryAfterMs === "number" ? retryAfterMs : undefined,
-  });
+  };
 }

@@ -1,6 +1,8 @@
 // `createZocketClient`: puts messages into envelopes, takes them out, and hands them to those who listen.
-import { ERROR_TYPE } from "../envelope.js";
+import { ERROR_TYPE, type ErrorPayload } from "../envelope.js";
 import type { AnyRouter } from "../types/routes.js";
+import type { PlainRouter } from "../types/transformed.js";
+import type { Transformer } from "../types/transformer.js";
 import { Calls } from "./calls.js";
 import { Connection } from "./connection.js";
 import { Listeners } from "./listeners.js";
@@ -10,6 +12,7 @@ import { routes } from "./routes.js";
 import { described, Sending } from "./sending.js";
 import { settings } from "./settings.js";
 import { Subscriptions } from "./subscriptions.js";
+import { UNREADABLE, wireOf } from "./wire.js";
 import type {
   ClientCloseEvent,
   ClientError,
@@ -41,6 +44,11 @@ export type {
   ZocketClient,
 } from "./types.js";
 
+/** Connects to a server whose router has a transformer. The client needs the same one. */
+export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
+  url: string | URL,
+  options: ClientOptions<NoInfer<TRouter>> & { readonly transformer: Transformer },
+): ZocketClient<TRouter>;
 /**
  * Connects to a server and returns a client that is typed by the server's router. The client reconnects by itself until you
  * close it. `@zocket/core/client` exports the same function, without anything native.
@@ -56,7 +64,11 @@ export type {
  *
  * @throws `TypeError` that names a wrong URL or option, or if there is no `WebSocket`.
  */
-export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
+export function createZocketClient<TRouter extends PlainRouter = NoRouter>(
+  url: string | URL,
+  options?: ClientOptions<NoInfer<TRouter>>,
+): ZocketClient<TRouter>;
+export function createZocketClient<TRouter extends AnyRouter>(
   url: string | URL,
   options: ClientOptions<NoInfer<TRouter>> = {},
 ): ZocketClient<TRouter> {
@@ -70,6 +82,7 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
   const order = new Order();
   /** Whether it was closed. One that has not begun to connect was not. */
   let isOver = false;
+  const wire = wireOf(checked.transformer);
   const sending = new Sending(checked, order, (error) => errors.emit(error));
 
   const { onOpen, onClose } = options;
@@ -84,6 +97,7 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
       own: (text) => order.run(() => sending.sendOwn(text, connection.current)),
     },
     checked.callTimeout,
+    wire,
   );
   const subscriptions = new Subscriptions({ on, isClosed });
   const connection = order.run(
@@ -99,9 +113,8 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
           const { type, payload } = envelope;
           if (debug) log(`received ${described(type, text)}`);
           if (calls.received(envelope)) return;
-          if (type !== ERROR_TYPE) messages.get(type)?.emit(payload);
-          // A message that declares errors may bring its own codes.
-          else if (isErrorPayload(payload)) errors.emit(payload as ClientError);
+          if (type !== ERROR_TYPE) receive(type, payload);
+          else if (isErrorPayload(payload)) refused(payload);
         },
         ended(event, { unsent, error }) {
           calls.disconnected(connection.state === "closed");
@@ -125,7 +138,33 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
   );
 
   function send(route: string, payload: unknown): void {
-    order.run(() => sending.send(route, payload, connection.current));
+    const written = wire.write(payload, "send", route);
+    order.run(() => sending.send(route, written, connection.current));
+  }
+
+  function receive(route: string, payload: unknown): void {
+    const listeners = messages.get(route);
+    if (!listeners) return;
+    wire.read(
+      payload,
+      (read) => listeners.emit(read),
+      (cause) => {
+        // It would be a riddle why nothing ever arrives.
+        if (errors.isEmpty) console.error(`zocket: ${UNREADABLE}:`, cause);
+        errors.emit({ code: "INVALID_PAYLOAD", route, message: UNREADABLE, cause });
+      },
+    );
+  }
+
+  function refused(error: ErrorPayload): void {
+    // A message that declares errors may bring its own codes.
+    const tell = (told: unknown) => void errors.emit(told as ClientError);
+    if (error.data === undefined) return tell(error);
+    wire.read(
+      error.data,
+      (data) => tell({ ...error, data }),
+      (cause) => tell({ ...error, data: undefined, cause }),
+    );
   }
 
   function isClosed(): boolean {

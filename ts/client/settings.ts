@@ -1,4 +1,6 @@
 // Checks what `createZocketClient` was given, and fills in the defaults.
+import { isTransformer } from "../contract/transform.js";
+import type { Transformer } from "../types/transformer.js";
 import { refuseUnknown } from "../unknown-options.js";
 import { address } from "./address.js";
 import { checkedHeaders, type Headers } from "./headers.js";
@@ -23,6 +25,7 @@ export interface Settings {
   readonly maxRetries: number;
   readonly maxQueuedBytes: number;
   readonly callTimeout: number;
+  readonly transformer: Transformer | undefined;
   /** Whether `log` does anything. */
   readonly debug: boolean;
   /** Writes a line about what happens. Never the URL, as its query holds the headers, and no payload. */
@@ -38,6 +41,7 @@ const NAMES: Record<keyof ClientOptions, true> = {
   maxRetries: true,
   maxQueuedBytes: true,
   callTimeout: true,
+  transformer: true,
   heartbeatInterval: true,
   autoConnect: true,
   shouldReconnect: true,
@@ -107,6 +111,7 @@ export function settings(url: string | URL, options: ClientOptions): Settings {
     callTimeout: number(options, "callTimeout", 0, 30_000),
     heartbeatInterval: number(options, "heartbeatInterval", 0, 25_000),
     shouldReconnect: optionalFunction(options.shouldReconnect),
+    transformer: transformer(options.transformer),
     debug,
     log: debug ? (text) => console.debug(`zocket: ${text}`) : () => {},
   };
@@ -125,6 +130,11 @@ function headersIn(given: unknown = "protocol"): "protocol" | "query" {
 function optionalFunction(given: Settings["shouldReconnect"]): Settings["shouldReconnect"] {
   if (given === undefined || typeof given === "function") return given;
   throw wrong(".shouldReconnect", "a function", kindOf(given));
+}
+
+function transformer(given: unknown): Transformer | undefined {
+  if (given === undefined || isTransformer(given)) return given;
+  throw wrong(".transformer", "an object with serialize() and deserialize()", kindOf(given));
 }
 
 /** The global one may be missing until it is needed. */

@@ -3,11 +3,11 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { Issue, MessageErrorCode, RefusedPayload } from "../envelope.js";
 import type { CallsAt, SendKey, Signal } from "../types/call.js";
-import type { Carried } from "../types/carried.js";
-import type { Jsonify } from "../types/json.js";
 import type { MessageDef } from "../types/message.js";
 import type { AnyRouter, AnyRoutes, HeadersOf, KeyOf, RoutesOf } from "../types/routes.js";
 import type { Named, PayloadArguments } from "../types/shape.js";
+import type { IsTransformed, Received, Sendable } from "../types/transformed.js";
+import type { Transformer } from "../types/transformer.js";
 
 /** Options of `createZocketClient`. With the type of a router, `headers` offers the names in the headers schema. */
 export interface ClientOptions<TRouter = AnyRouter> {
@@ -71,6 +71,11 @@ export interface ClientOptions<TRouter = AnyRouter> {
    * @default 30_000
    */
   readonly callTimeout?: number | undefined;
+  /**
+   * The transformer that `zocket.create` was given. A router with a transformer requires it.
+   * @default none
+   */
+  readonly transformer?: Transformer | undefined;
   /**
    * Logs attempts, ends, and each message's route and size to `console.debug`. Never logs the URL, headers or payloads.
    * @default false
@@ -152,8 +157,9 @@ export interface ClientError {
   /**
    * The code of a `$error`, or one of the client. `QUEUE_FULL`: too many messages wait, and the client dropped this one.
    * `TOO_LARGE`: the message is larger than the server's `maxPayload`. `LOST`: the connection
-   * ended before the message had left the client. `HEADERS`: the option `headers` failed. A message that declares
-   * errors may bring its own codes too.
+   * ended before the message had left the client. `HEADERS`: the option `headers` failed. `INVALID_PAYLOAD` with a `cause`: the
+   * client's transformer cannot read a message of the server, or the data of an error. A message that declares errors may bring
+   * its own codes too.
    */
   readonly code:
     Exclude<MessageErrorCode, "TOO_MANY_CALLS"> | "QUEUE_FULL" | "TOO_LARGE" | "LOST" | "HEADERS";
@@ -167,7 +173,7 @@ export interface ClientError {
   readonly retryAfterMs?: number;
   /** The data of an error that the message declares. */
   readonly data?: unknown;
-  /** What the option `headers` threw, for `HEADERS`. */
+  /** What the option `headers` threw, for `HEADERS`, or the transformer. */
   readonly cause?: unknown;
 }
 
@@ -198,7 +204,11 @@ export type ClientSend<TRouter> = [TRouter] extends [NoRouter]
 
 type ClientSendAt<TRoute> =
   TRoute extends MessageDef<infer TSchema, "in">
-    ? (...args: PayloadArguments<Carried<StandardSchemaV1.InferInput<TSchema>>>) => void
+    ? (
+        ...args: PayloadArguments<
+          Sendable<StandardSchemaV1.InferInput<TSchema>, IsTransformed<TRoute>>
+        >
+      ) => void
     : {
         readonly [
           TKey in keyof TRoute as Exclude<SendKey<TKey, TRoute[TKey]>, Unroutable>
@@ -223,7 +233,7 @@ export type ClientOn<TRouter> = [TRouter] extends [NoRouter]
 
 type ClientOnAt<TRoute> =
   TRoute extends MessageDef<infer TSchema, "out">
-    ? Subscribe<Jsonify<StandardSchemaV1.InferOutput<TSchema>>>
+    ? Subscribe<Received<StandardSchemaV1.InferOutput<TSchema>, IsTransformed<TRoute>>>
     : {
         readonly [
           TKey in keyof TRoute as Exclude<KeyOf<TKey, TRoute[TKey], "out">, Unroutable>
@@ -259,7 +269,9 @@ export type ClientOnce<TRouter> = [TRouter] extends [NoRouter]
 
 type ClientOnceAt<TRoute> =
   TRoute extends MessageDef<infer TSchema, "out">
-    ? (options?: OnceOptions) => Promise<Jsonify<StandardSchemaV1.InferOutput<TSchema>>>
+    ? (
+        options?: OnceOptions,
+      ) => Promise<Received<StandardSchemaV1.InferOutput<TSchema>, IsTransformed<TRoute>>>
     : {
         readonly [
           TKey in keyof TRoute as Exclude<KeyOf<TKey, TRoute[TKey], "out">, Unroutable>

@@ -1,24 +1,37 @@
-// Chooses how the payloads of an outgoing route become JSON: once for each route, so that a message pays for nothing that is off.
+// Chooses how the payloads of a route become JSON: once for each route, so that a message pays for nothing that is off.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import { serialise, type Payload } from "../border/payload.js";
+import { serialized } from "../contract/transform.js";
 import { isThenable } from "../faults/check.js";
 import { issuesText } from "../faults/log-text.js";
 import { issuesOf } from "../faults/schema.js";
 import type { OutgoingRoute } from "../types/routes.js";
+import type { Transformer } from "../types/transformer.js";
 
 /** Makes JSON of a payload. Throws if JSON cannot hold it, or if it does not fit its schema. */
 export type ToPayload = (payload: unknown) => Payload;
 
-/** What chooses for each route. `place` is the name of its messages in errors. */
+/** Makes JSON of any payload, by way of the transformer if there is one. `place` stands before the text of an error. */
+export type Serialiser = (payload: unknown, place: string) => Payload;
+
+export function serialiserOf(transformer: Transformer | undefined): Serialiser {
+  if (transformer === undefined) return serialise;
+  return (payload, place) => serialise(serialized(transformer, payload, place));
+}
+
+/** What chooses for each outgoing route. `place` is the name of its messages in errors. */
 export function toPayloadOf(
   validates: boolean,
+  transformer: Transformer | undefined,
 ): (place: string, route: OutgoingRoute) => ToPayload {
-  if (!validates) return () => serialise;
+  if (!validates && transformer === undefined) return () => serialise;
+  const serialiser = serialiserOf(transformer);
+  if (!validates) return (place) => (payload) => serialiser(payload, place);
   return (place, { schema }) =>
     (payload) => {
       refuseUnfit(place, schema, payload);
-      return serialise(payload);
+      return serialiser(payload, place);
     };
 }
 

@@ -3,6 +3,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import { isFunction, isSchema, SCHEMA, unexpected } from "../faults/check.js";
 import type { MessageBuilder } from "../types/builder.js";
+import type { Mark } from "../types/transformed.js";
 import { refuseOtherNameOf, refuseUnknown } from "../unknown-options.js";
 import { ANSWER, answerOf } from "./answer.js";
 import { readSending, refuseSending, SENDING } from "./outgoing.js";
@@ -30,8 +31,18 @@ const ALIASES = {
 /** A middleware, as the builder keeps it. */
 type AnyMiddleware = (message: never) => unknown;
 
-/** Makes a message builder. Its incoming messages go through `middlewares`, an array that nobody changes. */
-export function builder(middlewares: readonly AnyMiddleware[]): MessageBuilder {
+/** What stands in each message of a builder with a transformer. */
+const MARK: Mark<true> = { _transformed: true };
+
+/**
+ * Makes a message builder. Its incoming messages go through `middlewares`, an array that nobody changes. With `isTransformed`,
+ * payloads go through a transformer.
+ */
+export function builder<TTransformed extends boolean>(
+  middlewares: readonly AnyMiddleware[],
+  isTransformed: TTransformed,
+): MessageBuilder<{}, {}, TTransformed> {
+  const mark = isTransformed ? MARK : {};
   const made = {
     incoming(definition: unknown) {
       const place = "zo.message.incoming";
@@ -40,7 +51,7 @@ export function builder(middlewares: readonly AnyMiddleware[]): MessageBuilder {
       const answer = answerOf(`${place}: `, fields);
       refuseSending(`${place}: `, fields);
       refuseUnknown(`${place}: `, fields, ["payload", ...ANSWER], ALIASES, SENDING);
-      return { payload, _direction: "in", ...answer, _middlewares: [...middlewares] };
+      return { payload, _direction: "in", ...mark, ...answer, _middlewares: [...middlewares] };
     },
     outgoing(definition: unknown) {
       const place = "zo.message.outgoing";
@@ -48,19 +59,25 @@ export function builder(middlewares: readonly AnyMiddleware[]): MessageBuilder {
       const payload = payloadOf(place, fields);
       const sending = readSending(`${place}: `, fields);
       refuseUnknown(`${place}: `, fields, ["payload", ...SENDING], ALIASES);
-      return { payload, _direction: "out", ...sending };
+      return { payload, _direction: "out", ...mark, ...sending };
     },
     use(middleware: unknown) {
       if (!isFunction(middleware)) {
         throw unexpected("zo.message.use", "a middleware (a function)", middleware);
       }
-      return builder([...middlewares, middleware]);
+      return builder([...middlewares, middleware], isTransformed);
     },
   };
   return made as never;
 }
 
-const { incoming, outgoing } = builder([]);
+/** The functions that need no server. */
+type Outside<TTransformed> = Pick<MessageBuilder<{}, {}, TTransformed>, "incoming" | "outgoing">;
+
+function outside<TTransformed extends boolean>(isTransformed: TTransformed): Outside<TTransformed> {
+  const { incoming, outgoing } = builder([], isTransformed);
+  return { incoming, outgoing };
+}
 
 /**
  * Defines messages without a server, for a package that the server and its clients share. `zo.router` takes routes made of them.
@@ -77,7 +94,10 @@ const { incoming, outgoing } = builder([]);
  * };
  * ```
  */
-export const message: Pick<MessageBuilder, "incoming" | "outgoing"> = { incoming, outgoing };
+export const message: Outside<false> & {
+  /** Defines messages for a `zocket.create` with a `transformer`. */
+  readonly withTransformer: () => Outside<true>;
+} = { ...outside(false), withTransformer: () => outside(true) };
 
 /** A definition as users write it: `{ payload: schema }`. */
 function fieldsOf(place: string, definition: unknown): Readonly<Record<string, unknown>> {

@@ -19,8 +19,14 @@ export type Place =
       /** A copy, so that what users do to the definition later changes nothing. */
       readonly middlewares: readonly Middleware[];
       readonly answer: Answer;
+      readonly isTransformed: boolean;
     }
-  | { readonly kind: "outgoing"; readonly schema: StandardSchemaV1; readonly sending: Sending }
+  | {
+      readonly kind: "outgoing";
+      readonly schema: StandardSchemaV1;
+      readonly sending: Sending;
+      readonly isTransformed: boolean;
+    }
   | { readonly kind: "group"; readonly routes: object };
 
 /** Reads the value at `place`. Only a message has a string for `_direction`; a group may hold a route of that name. */
@@ -42,8 +48,14 @@ export function readPlace(place: string, value: unknown): Place {
 function readMessage(place: string, definition: Unchecked, direction: string): Place {
   const { payload: schema } = definition;
   if (!isSchema(schema)) throw unexpected(`${place}.payload`, SCHEMA, schema);
+  const isTransformed = definition["_transformed"] === true;
   if (direction === "out") {
-    return { kind: "outgoing", schema, sending: readSending(`${place}.`, definition) };
+    return {
+      kind: "outgoing",
+      schema,
+      isTransformed,
+      sending: readSending(`${place}.`, definition),
+    };
   }
   if (direction !== "in") throw unexpected(`${place}._direction`, '"in" or "out"', direction);
   refuseSending(`${place}.`, definition);
@@ -58,6 +70,7 @@ function readMessage(place: string, definition: Unchecked, direction: string): P
     kind: "incoming",
     schema,
     answer,
+    isTransformed,
     middlewares: middlewares as unknown[] as Middleware[],
   };
 }

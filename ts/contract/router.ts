@@ -1,6 +1,7 @@
 // `zo.router`: walks routes and handlers once, and leaves the flat table that the dispatcher and the engine number their routes by.
 import { isFunction, isPlainObject, listed, quote, shorten, unexpected } from "../faults/check.js";
 import type { IncomingRoute, OutgoingRoute } from "../types/routes.js";
+import type { Transformer } from "../types/transformer.js";
 import { partsOf } from "./guarded.js";
 import { readPlace } from "./route.js";
 
@@ -19,6 +20,8 @@ export interface UntypedRouter {
     readonly incoming: readonly IncomingRoute[];
     readonly outgoing: readonly OutgoingRoute[];
     readonly missing: readonly string[];
+    /** The transformer of all payloads. */
+    readonly transformer?: Transformer;
   };
 }
 
@@ -26,27 +29,42 @@ export interface UntypedRouter {
  * `zo.router`: makes the application router from nested routes and the handlers of the incoming ones. `strict` does the same, and
  * does not allow a handler to be missing.
  *
- * @throws `TypeError` naming the path of a wrong route or handler.
+ * @throws `TypeError` naming the path of a wrong route or handler, or of a message that was made for another transformer or none.
  */
-export const router = Object.assign(routerOf, { strict });
-
-function strict(routes: unknown, handlers: unknown): UntypedRouter {
-  const made = routerOf(routes, handlers);
-  const { missing } = made._table;
-  if (missing.length === 0) return made;
-  const expected = "expected a handler for each incoming route";
-  throw new TypeError(`zo.router.strict: handlers: ${expected}, got none for ${listed(missing)}`);
+export function routerFor(transformer: Transformer | undefined) {
+  const make = (routes: unknown, handlers: unknown) => routerOf(routes, handlers, transformer);
+  return Object.assign(make, {
+    strict(routes: unknown, handlers: unknown): UntypedRouter {
+      const made = make(routes, handlers);
+      const { missing } = made._table;
+      if (missing.length === 0) return made;
+      const expected = "expected a handler for each incoming route";
+      throw new TypeError(
+        `zo.router.strict: handlers: ${expected}, got none for ${listed(missing)}`,
+      );
+    },
+  });
 }
 
-function routerOf(routes: unknown, handlers: unknown): UntypedRouter {
+function routerOf(
+  routes: unknown,
+  handlers: unknown,
+  transformer: Transformer | undefined,
+): UntypedRouter {
   if (!isPlainObject(routes)) {
     throw unexpected("zo.router: routes", "a plain object of routes", routes);
   }
-  const walk = new Walk();
+  const walk = new Walk(transformer !== undefined);
   walk.group("", 0, routes, handlerGroup("", handlers));
   const { incoming, outgoing, missing } = walk;
   // Hidden, so that spreading, `Object.keys` and `JSON.stringify` pass over it.
-  const table = { __proto__: null, value: { incoming, outgoing, missing } };
+  const value: UntypedRouter["_table"] = {
+    incoming,
+    outgoing,
+    missing,
+    ...(transformer && { transformer }),
+  };
+  const table = { __proto__: null, value };
   return Object.defineProperty({ routes, handlers }, "_table", table) as never;
 }
 
@@ -56,8 +74,14 @@ class Walk {
   readonly outgoing: OutgoingRoute[] = [];
   /** The wire names of the incoming routes without a handler. */
   readonly missing: string[] = [];
+  readonly #isTransformed: boolean;
   #messages = 0;
   #groups = 0;
+
+  /** With `isTransformed` all messages must be made for a transformer, and without it none. */
+  constructor(isTransformed: boolean) {
+    this.#isTransformed = isTransformed;
+  }
 
   /** Walks one group. `prefix` is its path, empty for the root; without `handlers` all of it is left out. */
   group(prefix: string, depth: number, routes: object, handlers: object | undefined): void {
@@ -74,6 +98,7 @@ class Walk {
         continue;
       }
       this.#countMessage();
+      this.#checkTransformer(name, found.isTransformed);
       if (found.kind === "incoming") {
         const { schema, middlewares, answer } = found;
         if (handler === undefined) {
@@ -117,6 +142,17 @@ class Walk {
     if (this.#groups > MAX_ROUTES) {
       throw new TypeError(`zo.router: routes: expected at most ${MAX_ROUTES} groups, got more`);
     }
+  }
+
+  /** Payloads of one router go through the same transformer, because the client knows no routes. */
+  #checkTransformer(name: string, isTransformed: boolean): void {
+    if (isTransformed === this.#isTransformed) return;
+    const place = placeOf("routes", name);
+    throw new TypeError(
+      isTransformed
+        ? `${place}: this message needs a transformer, and zocket.create was given none`
+        : `${place}: this message was made without the transformer of zocket.create; make it with zo.message, or message.withTransformer()`,
+    );
   }
 
   #countMessage(): void {

@@ -1,8 +1,9 @@
 // A message at its handler, and what becomes of what the handler returns, yields or throws.
 import { ANSWER } from "../border/codes.js";
-import { serialise, type Payload } from "../border/payload.js";
+import type { Payload } from "../border/payload.js";
 import { openCallsOf, type Client } from "../context/clients.js";
 import type { Context } from "../context/context.js";
+import type { Serialiser } from "../context/outgoing-payload.js";
 import { isThenable } from "../faults/check.js";
 import { issuesOf } from "../faults/schema.js";
 import type { Scope } from "../user-code/scope.js";
@@ -26,6 +27,7 @@ export interface HandlingParts {
   readonly inFlight: InFlight;
   readonly calls: Calls;
   readonly refusals: Refusals;
+  readonly serialise: Serialiser;
 }
 
 /** One message that its handler has. It holds nothing of the payload and the context, which a handler may let go of. */
@@ -153,7 +155,7 @@ export class Handling {
       return this.#validatedLater(validated, (it) => void this.#reply(client, call, how, it));
     }
     const { calls } = this.#parts;
-    const payload = this.#fitting(validated, "reply");
+    const payload = this.#fitting(validated, "the reply of the handler");
     if (call.isAborted) calls.settled(client, call);
     else calls.answer(client, call, how, payload);
     return undefined;
@@ -175,10 +177,10 @@ export class Handling {
   #fitting(validated: unknown, what: string): Payload {
     const issues = issuesOf(validated);
     if (issues) {
-      const text = `the ${what} of the handler does not fit its schema`;
-      throw Object.assign(new TypeError(text), { issues });
+      throw Object.assign(new TypeError(`${what} does not fit its schema`), { issues });
     }
-    return serialise((validated as { readonly value: unknown }).value);
+    const { value } = validated as { readonly value: unknown };
+    return this.#parts.serialise(value, what);
   }
 
   async #stream(handled: Handled, result: unknown): Promise<void> {
@@ -208,7 +210,7 @@ export class Handling {
 
   /** Sends an item; returns the bytes of its frame. */
   #item(client: Client, call: Call, validated: unknown): number {
-    const payload = this.#fitting(validated, "item");
+    const payload = this.#fitting(validated, "the item of the handler");
     if (!call.isAborted) this.#parts.calls.item(client, call, payload);
     return ITEM_FRAME + bytesOf(payload);
   }
@@ -225,7 +227,13 @@ export class Handling {
         const schema = route.errors?.[error.code]?.["~standard"];
         const validated = schema?.validate(error.data);
         const data = isThenable(validated) ? await scope.later(validated) : validated;
-        refusals.declared(client, route, call, error.code, this.#fitting(data, "error"));
+        refusals.declared(
+          client,
+          route,
+          call,
+          error.code,
+          this.#fitting(data, "the error of the handler"),
+        );
       } catch (thrown) {
         refusals.handlerThrew(client, route, call, thrown);
       }

@@ -8,7 +8,6 @@ import { extendedContext, freshContext, type Context } from "../context/context.
 import type { Outlet } from "../context/send.js";
 import { isObject, isThenable } from "../faults/check.js";
 import { issuesOf } from "../faults/schema.js";
-import type { IncomingRoute } from "../types/routes.js";
 import type { Scope } from "../user-code/scope.js";
 import type { Turn } from "../user-code/turn.js";
 import { Call, type Calls } from "./calls.js";
@@ -16,7 +15,7 @@ import type { Handling } from "./handling.js";
 import { heldSize, type Held } from "./held.js";
 import type { InFlight } from "./in-flight.js";
 import type { Refusals } from "./refusals.js";
-import { routesOf, type Route } from "./route.js";
+import type { Route } from "./route.js";
 
 const { BARE, BITS, NUMBERED } = MESSAGE;
 
@@ -53,8 +52,8 @@ export class Messages {
   #isRefusing = false;
   #refused = 0;
 
-  constructor(incoming: readonly IncomingRoute[], parts: Parts) {
-    this.#routes = routesOf(incoming);
+  constructor(routes: readonly Route[], parts: Parts) {
+    this.#routes = routes;
     this.#outlet = parts.outlet;
     this.#scope = parts.scope;
     this.#held = parts.held;

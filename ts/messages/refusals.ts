@@ -7,7 +7,7 @@ import type { Client } from "../context/clients.js";
 import { payloadIssues } from "../faults/issues.js";
 import { ClientFault, type Faults } from "../faults/report.js";
 import type { Call, Calls } from "./calls.js";
-import type { Route } from "./route.js";
+import { Unreadable, type Route } from "./route.js";
 
 /** Refuses messages of all clients. */
 export class Refusals {
@@ -28,9 +28,17 @@ export class Refusals {
     this.#faults.reportClient(fault, "INVALID_PAYLOAD", client.id, route.name);
   }
 
+  /** The schema threw, or the transformer before it. */
   schemaThrew(client: Client, route: Route, call: Call | undefined, error: unknown): void {
     this.#refuse(client, BAD.INVALID_PAYLOAD, route, call);
-    this.#faults.report(error, "INVALID_PAYLOAD", client.id, route.name);
+    if (error instanceof Unreadable) {
+      const { cause } = error;
+      const text = `${badText(BAD.INVALID_PAYLOAD)}: the transformer cannot deserialize it`;
+      const fault = () => Object.assign(new ClientFault(text), { cause });
+      this.#faults.reportClient(fault, "INVALID_PAYLOAD", client.id, route.name);
+    } else {
+      this.#faults.report(error, "INVALID_PAYLOAD", client.id, route.name);
+    }
   }
 
   /** A middleware threw. */

@@ -1,11 +1,13 @@
 // An incoming route as every message of it needs it.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
+import { deserialized } from "../contract/transform.js";
 import type { ErrorSchemas } from "../types/message.js";
 import type { IncomingRoute } from "../types/routes.js";
+import type { Transformer } from "../types/transformer.js";
 import { failOf, mayCopy, type Fail } from "./run.js";
 
-type Schema = StandardSchemaV1["~standard"];
+type Schema = Pick<StandardSchemaV1["~standard"], "validate">;
 
 /** One incoming route. */
 export interface Route {
@@ -27,11 +29,14 @@ export interface Route {
 }
 
 /** The routes by their numbers. */
-export function routesOf(incoming: readonly IncomingRoute[]): readonly Route[] {
+export function routesOf(
+  incoming: readonly IncomingRoute[],
+  transformer: Transformer | undefined,
+): readonly Route[] {
   return incoming.map(({ name, schema, reply, stream, errors, middlewares, handler }, number) => ({
     name,
     number,
-    schema: schema["~standard"],
+    schema: transformer ? afterwards(schema, transformer) : schema["~standard"],
     reply: reply?.["~standard"],
     stream: stream?.["~standard"],
     isCall: reply !== undefined || stream !== undefined,
@@ -42,6 +47,25 @@ export function routesOf(incoming: readonly IncomingRoute[]): readonly Route[] {
     copies: mayCopy(handler),
     fail: failOf({ name, errors }),
   }));
+}
+
+/** A payload that the transformer cannot read, because of the client that sent it. */
+export class Unreadable extends Error {}
+
+/** The schema, which gets what the transformer makes of a payload. */
+function afterwards(schema: StandardSchemaV1, transformer: Transformer): Schema {
+  const standard = schema["~standard"];
+  return {
+    validate(json) {
+      let payload: unknown;
+      try {
+        payload = deserialized(transformer, json);
+      } catch (cause) {
+        throw new Unreadable("", { cause });
+      }
+      return standard.validate(payload);
+    },
+  };
 }
 
 /** The codes of declared errors, in one order for both sides of the border. */

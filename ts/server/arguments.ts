@@ -11,6 +11,7 @@ import {
 } from "../faults/check.js";
 import type { OnError } from "../faults/report.js";
 import type { RouteTable } from "../types/routes.js";
+import type { Transformer } from "../types/transformer.js";
 import { refuseUnknown } from "../unknown-options.js";
 import { isHttpServer, type HttpServer } from "./attach/http-server.js";
 import type { How } from "./stop.js";
@@ -43,6 +44,15 @@ export function callbacksOf(zo: unknown): Omit<Gate, "allowedOrigins"> & {
     }
   }
   throw unexpected("createServer: zo", "the object that zocket.create returned", zo);
+}
+
+/** The transformer that both arguments agree on, if there is one. */
+export function transformerOf(table: RouteTable, zo: unknown): Transformer | undefined {
+  const { transformer } = zo as { readonly transformer?: Transformer };
+  if (table.transformer === transformer) return transformer;
+  throw new TypeError(
+    "createServer: zo: expected the transformer that appRouter was made with, got another one or none",
+  );
 }
 
 /** The options that concern JavaScript. */

@@ -24,9 +24,10 @@ export function createServer<
   TRoutes extends AnyRoutes,
   THeadersSchema extends StandardSchemaV1,
   TUserContext,
+  TTransformed,
 >(
   appRouter: AppRouter<TRoutes, TUserContext>,
-  zo: Zocket<THeadersSchema, TUserContext>,
+  zo: Zocket<THeadersSchema, TUserContext, TTransformed>,
   options?: ServerOptions,
 ): ZocketServer<TRoutes> {
   return serve(startNative, appRouter, zo, options) as ZocketServer<never> as ZocketServer<TRoutes>;

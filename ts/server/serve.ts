@@ -11,7 +11,7 @@ import {
 import { Admissions } from "../connections/admissions.js";
 import { Disconnects } from "../connections/disconnects.js";
 import { Clients } from "../context/clients.js";
-import { toPayloadOf } from "../context/outgoing-payload.js";
+import { serialiserOf, toPayloadOf } from "../context/outgoing-payload.js";
 import { Outlet } from "../context/send.js";
 import { UnsentWatch } from "../context/unsent.js";
 import { Faults, type ClientFault } from "../faults/report.js";
@@ -21,11 +21,18 @@ import { Held } from "../messages/held.js";
 import { InFlight } from "../messages/in-flight.js";
 import { Messages } from "../messages/messages.js";
 import { Refusals } from "../messages/refusals.js";
-import { codesOf } from "../messages/route.js";
+import { codesOf, routesOf } from "../messages/route.js";
 import type { AnyRoutes, IncomingRoute } from "../types/routes.js";
 import { Scope } from "../user-code/scope.js";
 import { Turn } from "../user-code/turn.js";
-import { callbacksOf, endingOf, ownOptions, tableOf, type From } from "./arguments.js";
+import {
+  callbacksOf,
+  endingOf,
+  ownOptions,
+  tableOf,
+  transformerOf,
+  type From,
+} from "./arguments.js";
 import { Dispatch } from "./dispatch.js";
 import { Stop } from "./stop.js";
 import { Entrance } from "./attach/entrance.js";
@@ -43,8 +50,10 @@ export function serve(
   zo: unknown,
   options: unknown = {},
 ): ZocketServer<AnyRoutes> {
-  const { incoming, outgoing, missing } = tableOf(appRouter);
+  const table = tableOf(appRouter);
+  const { incoming, outgoing, missing } = table;
   const { headersSchema, onConnect, onDisconnect } = callbacksOf(zo);
+  const transformer = transformerOf(table, zo);
   const { onError, allowedOrigins, validateOutgoing, from } = ownOptions(options);
   if (from.server) checkPath(from.server, from.path);
 
@@ -66,7 +75,7 @@ export function serve(
     scope.run(faults.notice, faults, error, "UNSENT", route);
   const hints = { sentEarly, unsent: new UnsentWatch(unsent) };
   const inProduction = process.env["NODE_ENV"] === "production";
-  const toPayload = toPayloadOf(validateOutgoing);
+  const toPayload = toPayloadOf(validateOutgoing, transformer);
   const watched = inProduction ? undefined : hints;
   const outlet = new Outlet(commands, clients, outgoing, toPayload, watched);
   const held = new Held(clients, commands, faults, scope);
@@ -75,8 +84,12 @@ export function serve(
   outlet.closing.onClosing = (client) => scope.run(calls.ended, calls, client);
   const refusals = new Refusals(commands, calls, faults);
   const answering = { scope, held, inFlight, turn, calls, refusals };
-  const handling = new Handling(answering);
-  const messages = new Messages(incoming, { ...answering, outlet, handling });
+  const handling = new Handling({ ...answering, serialise: serialiserOf(transformer) });
+  const messages = new Messages(routesOf(incoming, transformer), {
+    ...answering,
+    outlet,
+    handling,
+  });
   const disconnects = new Disconnects(onDisconnect, faults, scope, turn);
   const gate = { allowedOrigins, headersSchema, onConnect };
   const admissions = new Admissions(gate, clients, commands, faults, disconnects, scope);

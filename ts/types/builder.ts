@@ -5,6 +5,7 @@ import type { ZocketContext } from "./context.js";
 import type { ErrorSchemas, IncomingMessage, OutgoingMessage } from "./message.js";
 import type { AnyRoutes } from "./routes.js";
 import type { Added, Merge, Named } from "./shape.js";
+import type { Mark } from "./transformed.js";
 
 /**
  * A step between validation and handler. The server adds its result to the context of the later middlewares and of the
@@ -37,8 +38,11 @@ type Untaken<TResult> = Pick<NotTaken, keyof Named<TResult> & keyof NotTaken>;
 type TakenText<TName extends string> =
   `a middleware returns \`${TName}\`, a name that zocket itself puts into ctx`;
 
-/** Makes message definitions. You may take its functions off it, as in `const { incoming } = zo.message`. */
-export interface MessageBuilder<TUserContext = {}, TAdditions = {}> {
+/**
+ * Makes message definitions. You may take its functions off it, as in `const { incoming } = zo.message`. `TTransformed` says whether
+ * their payloads go through a transformer.
+ */
+export interface MessageBuilder<TUserContext = {}, TAdditions = {}, TTransformed = false> {
   /**
    * Defines a message that clients send. With `reply` or `stream` it is a call, which the handler answers. Throws a `TypeError`
    * if `payload`, `reply`, `stream` or one of `errors` is not a Standard Schema.
@@ -56,7 +60,7 @@ export interface MessageBuilder<TUserContext = {}, TAdditions = {}> {
     readonly stream?: TStream;
     /** The errors that the handler may answer with: the schema of each one's `data`, under its code. */
     readonly errors?: TErrors;
-  }) => IncomingMessage<TSchema, TAdditions, TReply, TStream, TErrors>;
+  }) => IncomingMessage<TSchema, TAdditions, TReply, TStream, TErrors> & Mark<TTransformed>;
   /**
    * Defines a message that the server sends. Throws a `TypeError` if `payload` is not a Standard Schema, or if
    * `slowClient` or `compress` is wrong.
@@ -76,7 +80,7 @@ export interface MessageBuilder<TUserContext = {}, TAdditions = {}> {
      * @default true: the server's `compression` applies
      */
     readonly compress?: OutgoingMessage["compress"];
-  }) => OutgoingMessage<TSchema>;
+  }) => OutgoingMessage<TSchema> & Mark<TTransformed>;
   /**
    * Returns a new builder, whose incoming messages go through one more middleware. This builder does not change. Throws a
    * `TypeError` if the middleware is not a function.
@@ -86,5 +90,5 @@ export interface MessageBuilder<TUserContext = {}, TAdditions = {}> {
       ZocketContext<Merge<Added<TUserContext>, TAdditions>, AnyRoutes>,
       TAdded
     >,
-  ) => MessageBuilder<TUserContext, Merge<TAdditions, Added<TAdded>>>;
+  ) => MessageBuilder<TUserContext, Merge<TAdditions, Added<TAdded>>, TTransformed>;
 }

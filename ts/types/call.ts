@@ -2,11 +2,10 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { CallErrorCode, ZocketError } from "../zocket-error.js";
-import type { Carried } from "./carried.js";
-import type { Jsonify } from "./json.js";
 import type { ErrorSchemas, IncomingMessage } from "./message.js";
 import type { KeyOf } from "./routes.js";
 import type { PayloadArguments } from "./shape.js";
+import type { IsTransformed, Received, Sendable } from "./transformed.js";
 
 /** The type of the global `AbortSignal`, where there is one. */
 export type Signal = typeof globalThis extends {
@@ -43,12 +42,12 @@ type DataInput<TErrors, TCode extends keyof TErrors> = TErrors[TCode] extends St
   : never;
 
 /** The errors that a call rejects with: the declared ones with their data, and those of the library. */
-export type CallError<TErrors> =
+export type CallError<TErrors, TTransformed = false> =
   | {
       [TCode in keyof TErrors & string]: ZocketError<
         TCode,
         TErrors[TCode] extends StandardSchemaV1
-          ? Jsonify<StandardSchemaV1.InferOutput<TErrors[TCode]>>
+          ? Received<StandardSchemaV1.InferOutput<TErrors[TCode]>, TTransformed>
           : never
       >;
     }[keyof TErrors & string]
@@ -83,15 +82,23 @@ export interface CallOptions {
 export type CallsAt<TRoute, TUnroutable> =
   TRoute extends IncomingMessage<infer TSchema, unknown, infer TReply, infer TStream, infer TErrors>
     ? (
-        ...args: CallArguments<Carried<StandardSchemaV1.InferInput<TSchema>>>
-      ) => TStream extends StandardSchemaV1
-        ? StreamCall<Received<TStream>, Received<TReply>, CallError<Declared<TErrors>>>
-        : Call<Received<TReply>, CallError<Declared<TErrors>>>
+        ...args: CallArguments<
+          Sendable<StandardSchemaV1.InferInput<TSchema>, IsTransformed<TRoute>>
+        >
+      ) => CallOf<TReply, TStream, Declared<TErrors>, IsTransformed<TRoute>>
     : {
         readonly [
           TKey in keyof TRoute as Exclude<CallKey<TKey, TRoute[TKey]>, TUnroutable>
         ]: CallsAt<TRoute[TKey], TUnroutable>;
       };
+
+type CallOf<TReply, TStream, TErrors, TTransformed> = TStream extends StandardSchemaV1
+  ? StreamCall<
+      Answer<TStream, TTransformed>,
+      Answer<TReply, TTransformed>,
+      CallError<TErrors, TTransformed>
+    >
+  : Call<Answer<TReply, TTransformed>, CallError<TErrors, TTransformed>>;
 
 /** The payload, which may be left out if it may be `undefined`, and the options. */
 type CallArguments<TPayload> = undefined extends TPayload
@@ -99,8 +106,8 @@ type CallArguments<TPayload> = undefined extends TPayload
   : [payload: TPayload, options?: CallOptions];
 
 /** What a client gets of what a schema returns. */
-type Received<TSchema> = TSchema extends StandardSchemaV1
-  ? Jsonify<StandardSchemaV1.InferOutput<TSchema>>
+type Answer<TSchema, TTransformed> = TSchema extends StandardSchemaV1
+  ? Received<StandardSchemaV1.InferOutput<TSchema>, TTransformed>
   : undefined;
 
 /** The declared errors, `{}` for none. */

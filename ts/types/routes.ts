@@ -2,6 +2,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { AnyMessage, Direction, ErrorSchemas, OutgoingMessage } from "./message.js";
+import type { Transformer } from "./transformer.js";
 
 /** Message definitions under their names, nested. */
 export interface AnyRoutes {
@@ -34,6 +35,8 @@ export interface RouteTable<THeaders = unknown> {
   readonly outgoing: readonly OutgoingRoute[];
   /** The wire names of the incoming routes without a handler. */
   readonly missing: readonly string[];
+  /** The transformer of all payloads. */
+  readonly transformer?: Transformer;
   readonly [headers]?: THeaders;
 }
 

@@ -6,27 +6,37 @@ import type { DisconnectContext } from "./context.js";
 import type { DisconnectInfo } from "./disconnect.js";
 import type { HandlerBuilder } from "./guarded.js";
 import type { AllHandlers, AppRouter, Handlers } from "./router.js";
-import type { AnyRoutes } from "./routes.js";
 import type { Named } from "./shape.js";
+import type { RoutesFor } from "./transformed.js";
+import type { Transformer } from "./transformer.js";
 import type { UpgradeRequest } from "./upgrade-request.js";
 
-/** The result of `zocket.create`: the message builder and the router, with the headers schema and the callbacks as given. */
-export interface Zocket<THeadersSchema extends StandardSchemaV1, TUserContext = {}> {
+/**
+ * The result of `zocket.create`: the message builder and the router, with the headers schema and the callbacks as given.
+ * `TTransformed` is `true` if it has a transformer.
+ */
+export interface Zocket<
+  THeadersSchema extends StandardSchemaV1,
+  TUserContext = {},
+  TTransformed = false,
+> {
   /** Makes message definitions. */
-  readonly message: Checked<TUserContext, MessageBuilder<TUserContext>>;
+  readonly message: Checked<TUserContext, MessageBuilder<TUserContext, {}, TTransformed>>;
   /**
    * Makes the application router from nested routes and the handlers of the incoming ones. Throws a `TypeError` if a route or
    * a handler is wrong. The error names its path.
    */
   readonly router: Checked<
     TUserContext,
-    RouterFunction<TUserContext, StandardSchemaV1.InferInput<THeadersSchema>>
+    RouterFunction<TUserContext, StandardSchemaV1.InferInput<THeadersSchema>, TTransformed>
   >;
   /**
    * Puts a middleware before one handler, instead of into its message: `zo.use(middleware).handle(handler)`. Throws a `TypeError` if the
    * middleware is not a function.
    */
   readonly use: Checked<TUserContext, HandlerBuilder<TUserContext>["use"]>;
+  /** The transformer as given. The property is missing without one. */
+  readonly transformer?: Transformer;
   /** The headers schema as given. */
   readonly headersSchema: THeadersSchema;
   /** The callback as given. */
@@ -48,13 +58,13 @@ export interface Zocket<THeadersSchema extends StandardSchemaV1, TUserContext = 
 }
 
 /** Makes the application router from nested routes and the handlers of the incoming ones. */
-export interface RouterFunction<TUserContext = {}, THeaders = unknown> {
-  <TRoutes extends AnyRoutes>(
+export interface RouterFunction<TUserContext = {}, THeaders = unknown, TTransformed = false> {
+  <TRoutes extends RoutesFor<TTransformed>>(
     routes: TRoutes,
     handlers: NoInfer<Handlers<TRoutes, TUserContext>>,
   ): AppRouter<TRoutes, TUserContext, THeaders>;
   /** The same for a router that has a handler for each incoming route. Throws a `TypeError` that names those without one. */
-  readonly strict: <TRoutes extends AnyRoutes>(
+  readonly strict: <TRoutes extends RoutesFor<TTransformed>>(
     routes: TRoutes,
     handlers: NoInfer<AllHandlers<TRoutes, TUserContext>>,
   ) => AppRouter<TRoutes, TUserContext, THeaders>;
