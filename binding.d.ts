@@ -33,12 +33,11 @@ export declare class NativeLink {
 /** A listening server and its I/O threads. Internal: `createServer` is what to use. */
 export declare class NativeServer {
   /**
-   * Binds at once; `bell` is called when there is something to take. `memory` is what the process may have, and `heap` what JavaScript may,
-   * in bytes.
+   * Binds at once, or shares an engine; `bell` is called when there is something to take.
    *
    * @throws `TypeError` for a wrong option, `Error` with a `code` when the address cannot be listened on.
    */
-  constructor(options: object, incoming: Array<NativeIncoming>, outgoing: Array<NativeRoute>, bell: () => void, memory: number, heap: number)
+  constructor(options: object, incoming: Array<NativeIncoming>, outgoing: Array<NativeRoute>, bell: () => void, here: NativeHere)
   /** The port that is listened on. */
   get port(): number
   /** The address that is listened on. */
@@ -92,15 +91,21 @@ export declare class NativeServer {
   opened(): number
   /** The counters now; of those that have one for each of several names, the ones that are not 0. */
   metrics(): Record<string, number | Record<string, number>>
-  /** Closes every connection, or cuts them off when `force` is true. */
-  stop(force: boolean): void
+  /** Whether other threads may share it. */
+  get isShared(): boolean
+  /** The threads that share it, oldest first. */
+  workers(): Array<NativeWorker>
+  /** How many clients were closed because their thread was gone. */
+  orphaned(): number
+  /** Closes every connection of this thread, or of all, or cuts them off when `force` is true. */
+  stop(force: boolean, ofAll: boolean): void
   /** Keeps Node alive from now on. */
   ref(): void
   /** Lets Node exit although the server listens. */
   unref(): void
-  /** Refuses new connections, and closes the open ones one after the other within this many milliseconds. */
-  drain(milliseconds: number): void
-  /** Waits for the I/O threads, which have ended, and lets go of the bell. */
+  /** Gets no new connections, and closes the open ones one after the other within this many milliseconds. */
+  drain(milliseconds: number, ofAll: boolean): void
+  /** Waits for the I/O threads, unless they go on for others, and lets go of the bell. */
   dispose(): void
 }
 
@@ -121,6 +126,26 @@ export interface NativeArrival {
   read: Uint8Array
 }
 
+/** An option or a route, as the application gave it, to be compared with that of another thread. */
+export interface NativeGiven {
+  /** What errors call it. */
+  name: string
+  /** What is compared. */
+  value: string
+  /** What errors show of it; nothing of what may be secret. */
+  shown?: string
+}
+
+/** What is known of this thread and its process. */
+export interface NativeHere {
+  /** What the process may have, in bytes. */
+  memory: number
+  /** What JavaScript may have, in bytes. */
+  heap: number
+  /** What is compared with other threads that share the server. */
+  given: Array<NativeGiven>
+}
+
 /** One incoming route. */
 export interface NativeIncoming {
   /** The wire name. */
@@ -139,6 +164,14 @@ export interface NativeRoute {
   slowClient?: string
   /** Whether its messages may be compressed. They may if this is left out. */
   compress?: boolean
+}
+
+/** One of the threads that share a server. */
+export interface NativeWorker {
+  /** Its open connections. */
+  connections: number
+  /** Whether it is the one that asks. */
+  isThis: boolean
 }
 
 export declare namespace answer {

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 
 import { engine, GIVES_BACK, House, KIB, MIB, text, told, type Case } from "./_bounds.ts";
 import type { Raw } from "./_raw.ts";
+import { Sharing } from "./_share.ts";
 import { until } from "./_wait.ts";
 
 /** A context of 20 KB for each client, and the ids of all. */
@@ -133,6 +134,17 @@ export const CLIENTS: Record<string, Case> = {
     "no_more_addresses_are_remembered_than_there_may_be_and_the_others_are_let_through",
   ),
 
+  "the threads that share a server": async (t) => {
+    const share = "bounds";
+    const stays = await Sharing.start(t, share, "stays");
+    const workers = () => stays.ask<number>("return server.metrics().workers.length");
+    for (let n = 0; n < 3; n++) {
+      const other = await Sharing.start(t, share, "other");
+      assert.equal(await workers(), 2);
+      await other.worker.terminate();
+      await until("it has left", async () => (await workers()) === 1);
+    }
+  },
   "the plan of a drain": async (t) => {
     const house = await House.open(t);
     const crowd = await house.crowd(30);

@@ -73,6 +73,8 @@ const NOTHING_OF_A_CLIENT: Record<string, string> = {
   "src/transport/tls/options.rs": "options",
   "napi/src/fields.rs": "options",
   "napi/src/server.rs": "options and counters",
+  "napi/src/shares.rs": "options",
+  "ts/server/given.ts": "options",
   "napi/src/sockets.rs": "what one call makes",
   "ts/client/headers.ts": "options",
   "ts/faults/client-fault.ts": "errors, held weakly",

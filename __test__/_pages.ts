@@ -82,10 +82,11 @@ const INSTALLED = ["zod", "valibot", "ws", "@types/ws", "@types/node", "@standar
 
 /** Node 20 has no `WebSocket` of its own; the pages' readers are told so once. */
 const GIVEN = `
+import { isMainThread } from "node:worker_threads";
 import { WebSocket } from "ws";
 globalThis.WebSocket ??= WebSocket;
-// Where the certificates are that pages read.
-process.chdir(import.meta.dirname);
+// Where the certificates are that pages read. A worker has the folder of its process.
+if (isMainThread) process.chdir(import.meta.dirname);
 `;
 
 /** Compiles files before the tests of a spec, in one project, since a compiler's start costs seconds. */

@@ -56,6 +56,9 @@ function play(t: TestContext, callbacks: Callbacks = {}, options: object = {}) {
     maxBackpressure: 1_000_000,
     handshakeTimeout: 10_000,
     maxRoomsPerClient: 10,
+    isShared: false,
+    workers: () => [],
+    orphaned: () => 0,
     take(shard: number, heads: Buffer) {
       const batch = inboxes[shard]?.shift();
       // No more to take without a bell; then handle, code and bytes of each event.

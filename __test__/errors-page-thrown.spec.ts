@@ -12,6 +12,7 @@ import { eachRow, inSources, valuesOf, type Case } from "./_errors-page.ts";
 import { httpServer, on } from "./_attached.ts";
 import { Authority } from "./_certificates.ts";
 import { Child } from "./_child.ts";
+import { Sharing } from "./_share.ts";
 import { anything, Client, serve, type Given } from "./_support.ts";
 import { soon, until } from "./_wait.ts";
 
@@ -101,6 +102,11 @@ eachRow("Thrown with a code", ["code", "Thrown by"], {
       thrownBy(() => createServer(zo.router({}, {}), zo, on(server))),
       code,
     );
+  },
+  "SHARE, createServer": async (t, { code }) => {
+    await Sharing.start(t, "errors", "first", { maxPayload: 1 });
+    const { started } = await Sharing.start(t, "errors", "other", { maxPayload: 2 });
+    assert.equal(started.code, code);
   },
   "ENOENT, createServer": async (t, row) => {
     if (process.platform === "win32") return t.skip("there are no Unix-domain sockets here");
@@ -290,7 +296,10 @@ eachRow("At the client", ["code", "At fault"], {
 describe("nothing that the code can throw is missing in docs/errors.md:", () => {
   test("codes of the binding and of the TypeScript", () => {
     const codes = [
-      ...inSources(["napi/src/error.rs", "napi/src/tls.rs"], /"(E[A-Z]+)"/g).flat(),
+      ...inSources(
+        ["napi/src/error.rs", "napi/src/tls.rs", "napi/src/shares.rs"],
+        /"(E[A-Z]+|SHARE)"/g,
+      ).flat(),
       ...inSources(
         ["ts/context/rooms.ts", "ts/server/attach/reception.ts"],
         /code: "([A-Z_]+)"/g,

@@ -62,6 +62,7 @@ describe("options", () => {
     ["maxRoomsPerClient", 0, -1, 1.5, NaN, Infinity, 2 ** 24 + 1, "1", null],
     ["observe", "/healthz", true, 1, null, { health: 1 }, { health: "x" }, { healthz: "/x" }],
     ["ioThreads", 0, -1, 1.5, 257, "1", null],
+    ["share", "", "x".repeat(65), 1, true, null],
     ["validateOutgoing", 1, "true", null, {}],
     ["onError", 1, "log", null, {}],
   ];

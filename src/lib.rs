@@ -58,7 +58,7 @@ pub use message::protocol::Protocol;
 pub use message::routes::{Answers, RouteAnswers, RoutePolicy, Routes};
 pub use metrics::{Count, Snapshot};
 pub use rooms::MAX_ROOM_NAME;
-pub use server::{Handed, OwnerStatus, Server, ServerHandle};
+pub use server::{EngineRef, Handed, OwnerStatus, Server, ServerHandle};
 #[cfg(unix)]
 pub use transport::pair::pair;
 #[cfg(feature = "tls")]

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         mpsc::{SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
@@ -70,6 +70,10 @@ pub struct ServerHandle {
     engine: Arc<Engine>,
     owner: Arc<Owner>,
 }
+
+/// A running engine that is not kept alive by this.
+#[derive(Debug, Clone)]
+pub struct EngineRef(Weak<Engine>);
 
 /// What all owners have in common.
 struct Engine {
@@ -479,21 +483,13 @@ impl ServerHandle {
     /// ```
     #[must_use]
     pub fn share(&self, sink: impl EventSink) -> Option<Self> {
-        let dealer = self.dealer();
-        if dealer.is_stopping {
-            return None;
-        }
-        let shared = &self.engine.shared;
-        let shards = shared.mailboxes.len();
-        let owner = (shared.owners).enter(sink, true, self.engine.inbox, shards)?;
-        for mailbox in &shared.mailboxes {
-            mailbox.post(Mail::Owner(owner.clone()));
-        }
-        drop(dealer);
-        Some(Self {
-            engine: self.engine.clone(),
-            owner,
-        })
+        self.engine().share(sink)
+    }
+
+    /// The engine, to be shared later.
+    #[must_use]
+    pub fn engine(&self) -> EngineRef {
+        EngineRef(Arc::downgrade(&self.engine))
     }
 
     /// How many open connections each owner has, oldest first.
@@ -599,11 +595,45 @@ impl ServerHandle {
         self.engine.join();
     }
 
-    /// Whether the engine goes on for others after this owner has left.
+    /// The same, without waiting for threads that go on for others.
+    pub fn settle(&self) {
+        if !self.has_others() {
+            self.join();
+        }
+    }
+
+    /// Whether the engine has other owners.
     #[must_use]
     pub fn has_others(&self) -> bool {
         let owners = self.engine.shared.owners.all();
         owners.iter().any(|it| !Arc::ptr_eq(it, &self.owner))
+    }
+}
+
+impl EngineRef {
+    /// Whether it takes more owners, as far as it does not stop.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        let engine = self.0.upgrade();
+        engine.is_some_and(|engine| !engine.dealer().is_stopping)
+    }
+
+    /// Lets one more owner in; see [`ServerHandle::share`].
+    #[must_use]
+    pub fn share(&self, sink: impl EventSink) -> Option<ServerHandle> {
+        let engine = self.0.upgrade()?;
+        let dealer = engine.dealer();
+        if dealer.is_stopping {
+            return None;
+        }
+        let shared = &engine.shared;
+        let shards = shared.mailboxes.len();
+        let owner = (shared.owners).enter(sink, true, engine.inbox, shards)?;
+        for mailbox in &shared.mailboxes {
+            mailbox.post(Mail::Owner(owner.clone()));
+        }
+        drop(dealer);
+        Some(ServerHandle { engine, owner })
     }
 }
 

@@ -75,6 +75,7 @@ impl State {
 }
 
 /// The bell as the engine holds it.
+#[derive(Clone)]
 pub(crate) struct Sink(pub(crate) Arc<Bell>);
 
 impl EventSink for Sink {

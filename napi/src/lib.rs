@@ -14,6 +14,7 @@ mod object;
 mod options;
 mod policy;
 mod server;
+mod shares;
 mod sockets;
 #[cfg(feature = "tls")]
 mod tls;

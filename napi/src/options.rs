@@ -126,9 +126,14 @@ const PART_OF_MEMORY: f64 = 4.0;
 /// What may wait in all inboxes together, as a part of JavaScript's heap: parsed, it can be fifty times as large.
 const PART_OF_HEAP: f64 = 512.0;
 
-/// Reads and checks the options the engine is concerned with. The process may have so many bytes of `memory`, and JavaScript of
+/// Reads and checks the options the engine is concerned with, and the name under which it is shared. The process may have so many bytes of `memory`, and JavaScript of
 /// `heap`.
-pub(crate) fn config(env: Env, options: &Object<'_>, memory: f64, heap: f64) -> Result<Config> {
+pub(crate) fn config(
+    env: Env,
+    options: &Object<'_>,
+    memory: f64,
+    heap: f64,
+) -> Result<(Config, Option<String>)> {
     let options = Options(Fields::new(
         env,
         *options,
@@ -213,11 +218,14 @@ pub(crate) fn config(env: Env, options: &Object<'_>, memory: f64, heap: f64) -> 
     }
     let inbox = part(heap, PART_OF_HEAP) / config.io_threads;
     config.max_inbox = config.max_inbox.min(inbox);
+    let name = "a name of 1 to 64 characters";
+    let share = options.text("share", name, |it| (1..=64).contains(&it.chars().count()))?;
+    config.is_shared = share.is_some();
     // JavaScript checks and keeps these.
     options.get("validateOutgoing")?;
     options.get("onError")?;
     options.0.refuse_others()?;
-    Ok(config)
+    Ok((config, share))
 }
 
 /// One of so many parts of a memory.

@@ -12,7 +12,8 @@ use napi::{
 };
 use napi_derive::napi;
 use zocket::{
-    Answers, EnvelopeProtocol, Reason, RouteAnswers, Routes, Server, ServerHandle, StopMode,
+    Answers, EnvelopeProtocol, OwnerStatus, Reason, RouteAnswers, Routes, Server, ServerHandle,
+    StopMode,
     border::codes::{head, limit::BATCH_EVENTS},
 };
 
@@ -23,6 +24,7 @@ use crate::{
     error,
     events::{Bell, Sink},
     memory, metrics, options, policy,
+    shares::{self, NativeGiven, Refused},
     sockets::{self, NativeArrival, NativeDoor, NativeLink},
 };
 
@@ -63,6 +65,26 @@ pub struct NativeRoute {
     pub compress: Option<bool>,
 }
 
+/// What is known of this thread and its process.
+#[napi(object)]
+pub struct NativeHere {
+    /// What the process may have, in bytes.
+    pub memory: f64,
+    /// What JavaScript may have, in bytes.
+    pub heap: f64,
+    /// What is compared with other threads that share the server.
+    pub given: Vec<NativeGiven>,
+}
+
+/// One of the threads that share a server.
+#[napi(object)]
+pub struct NativeWorker {
+    /// Its open connections.
+    pub connections: f64,
+    /// Whether it is the one that asks.
+    pub is_this: bool,
+}
+
 /// A listening server and its I/O threads. Internal: `createServer` is what to use.
 #[napi]
 pub struct NativeServer {
@@ -73,8 +95,7 @@ pub struct NativeServer {
 
 #[napi]
 impl NativeServer {
-    /// Binds at once; `bell` is called when there is something to take. `memory` is what the process may have, and `heap` what JavaScript may,
-    /// in bytes.
+    /// Binds at once, or shares an engine; `bell` is called when there is something to take.
     ///
     /// @throws `TypeError` for a wrong option, `Error` with a `code` when the address cannot be listened on.
     #[napi(constructor, catch_unwind)]
@@ -84,10 +105,14 @@ impl NativeServer {
         incoming: Vec<NativeIncoming>,
         outgoing: Vec<NativeRoute>,
         bell: Function<'_, (), ()>,
-        memory: f64,
-        heap: f64,
+        here: NativeHere,
     ) -> Result<Self> {
-        let config = options::config(env, &options, memory, heap)?;
+        let NativeHere {
+            memory,
+            heap,
+            given,
+        } = here;
+        let (config, share) = options::config(env, &options, memory, heap)?;
         memory::bound();
         // `zo.router` has checked them.
         let own = |route: &NativeRoute| route.slow_client.as_deref().and_then(policy::named);
@@ -104,8 +129,23 @@ impl NativeServer {
         let routes = Arc::new(routes);
         let protocol = EnvelopeProtocol::new(routes.clone());
         let hung = Arc::new(Bell::default());
-        let server = Server::bind(config, routes, protocol, Sink(hung.clone()))
-            .map_err(|failure| error::throw(env, &failure))?;
+        let sink = Sink(hung.clone());
+        let start = |sink| Server::bind(config, routes, protocol, sink);
+        let server = match share {
+            None => start(sink).map_err(Refused::Start),
+            Some(name) => shares::enter(name, given, sink, start),
+        };
+        let server = server.map_err(|refused| match refused {
+            Refused::Start(failure) => error::throw(env, &failure),
+            Refused::Full => {
+                let message = "createServer: options.share: 255 threads share the server already";
+                error::throw_code(env, message.into(), shares::CODE)
+            }
+            Refused::Differs(what) => {
+                let place = "createServer: options.share: the server that is shared was created with something else";
+                error::throw_code(env, format!("{place}: {what}"), shares::CODE)
+            }
+        })?;
         let server = Arc::new(server);
         let heard = Arc::downgrade(&server);
         let is_watched = server.config().rules.health.is_some();
@@ -114,7 +154,8 @@ impl NativeServer {
                 server.hear();
             }
         })?;
-        env.add_env_cleanup_hook(Arc::downgrade(&server), |server| end(&server))?;
+        let known = (Arc::downgrade(&server), hung.clone());
+        env.add_env_cleanup_hook(known, |(server, bell)| end(&server, &bell))?;
         let mut this = Self {
             server,
             bell: hung,
@@ -325,14 +366,48 @@ impl NativeServer {
         metrics::object(env, &self.server.metrics())
     }
 
-    /// Closes every connection, or cuts them off when `force` is true.
+    /// Whether other threads may share it.
+    #[napi(getter, catch_unwind)]
+    pub fn is_shared(&self) -> bool {
+        self.server.config().is_shared
+    }
+
+    /// The threads that share it, oldest first.
     #[napi(catch_unwind)]
-    pub fn stop(&self, force: bool) {
-        self.server.stop(if force {
-            StopMode::Terminate
+    pub fn workers(&self) -> Vec<NativeWorker> {
+        let owners = self.server.owners().into_iter();
+        let worker = |owner: OwnerStatus| NativeWorker {
+            connections: exact(owner.connections),
+            is_this: owner.is_self,
+        };
+        owners.map(worker).collect()
+    }
+
+    /// How many clients were closed because their thread was gone.
+    #[napi(catch_unwind)]
+    pub fn orphaned(&self) -> f64 {
+        metrics::number(self.server.metrics().orphaned)
+    }
+
+    /// Closes every connection of this thread, or of all, or cuts them off when `force` is true.
+    #[napi(catch_unwind)]
+    pub fn stop(&self, force: bool, of_all: bool) {
+        self.end(
+            of_all,
+            if force {
+                StopMode::Terminate
+            } else {
+                StopMode::Close
+            },
+        );
+    }
+
+    fn end(&self, of_all: bool, mode: StopMode) {
+        if of_all {
+            self.server.stop(mode);
         } else {
-            StopMode::Close
-        });
+            self.server.leave(mode);
+        }
     }
 
     /// Keeps Node alive from now on.
@@ -355,27 +430,29 @@ impl NativeServer {
         self.hold = None;
     }
 
-    /// Refuses new connections, and closes the open ones one after the other within this many milliseconds.
+    /// Gets no new connections, and closes the open ones one after the other within this many milliseconds.
     #[napi(catch_unwind)]
-    pub fn drain(&self, milliseconds: u32) {
+    pub fn drain(&self, milliseconds: u32, of_all: bool) {
         let over = Duration::from_millis(milliseconds.into());
-        self.server.stop(StopMode::Drain(over));
+        self.end(of_all, StopMode::Drain(over));
     }
 
-    /// Waits for the I/O threads, which have ended, and lets go of the bell.
+    /// Waits for the I/O threads, unless they go on for others, and lets go of the bell.
     #[napi(catch_unwind)]
     pub fn dispose(&mut self) {
-        self.server.join();
+        self.server.settle();
         self.bell.release();
         self.hold = None;
     }
 }
 
 /// A worker that is terminated, or a process that exits, leaves no thread that could ring it.
-fn end(server: &Weak<ServerHandle>) {
+fn end(server: &Weak<ServerHandle>, bell: &Bell) {
     if let Some(server) = server.upgrade() {
-        server.stop(StopMode::Terminate);
-        server.join();
+        if server.has_others() {
+            bell.release();
+        }
+        server.abandon();
     }
 }
 

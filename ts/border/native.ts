@@ -95,10 +95,16 @@ export interface Native {
   /** How many 101s have been sent. */
   opened(): number;
   metrics(): NativeMetrics;
-  /** `true` cuts the connections off, also when they are closing already. */
-  stop(force: boolean): void;
-  /** Refuses upgrades, and closes the connections one after the other within this many ms. Then it continues as `stop(false)`. */
-  drain(milliseconds: number): void;
+  /** Whether other threads may share it. */
+  readonly isShared: boolean;
+  /** The threads that share it, oldest first. */
+  workers(): readonly NativeWorker[];
+  /** How many clients were closed because their thread was gone. */
+  orphaned(): number;
+  /** `force` cuts the connections off, also when they are closing already. Only those of this thread, unless it is `ofAll`. */
+  stop(force: boolean, ofAll: boolean): void;
+  /** Refuses upgrades, and closes the connections one after the other within this many ms. Then it continues as `stop`. */
+  drain(milliseconds: number, ofAll: boolean): void;
   ref(): void;
   unref(): void;
   /** Gives the engine a duplicate of an open TCP descriptor, and what was read from it; false if the system has none left. */
@@ -125,16 +131,24 @@ export function openDoor(): Door | undefined {
 /** An incoming route as the engine knows it. */
 export type NativeIncoming = Binding.NativeIncoming;
 
-/** Binds at once. `bell` is called when there is something to take, and must not throw. */
+/** One of the threads that share an engine. */
+export type NativeWorker = Readonly<Binding.NativeWorker>;
+
+/** What is compared when threads share an engine. */
+export type NativeGiven = Binding.NativeGiven;
+
+/** Binds at once, or shares an engine that was given the same. `bell` is called when there is something to take, and must not throw. */
 export type StartNative = (
   options: object,
   incoming: NativeIncoming[],
   outgoing: Binding.NativeRoute[],
   bell: () => void,
+  given: NativeGiven[],
 ) => Native;
 
-export const startNative: StartNative = (options, incoming, outgoing, bell) => {
-  const start = () => new binding.NativeServer(options, incoming, outgoing, bell, memory(), heap());
+export const startNative: StartNative = (options, incoming, outgoing, bell, given) => {
+  const here = { memory: memory(), heap: heap(), given };
+  const start = () => new binding.NativeServer(options, incoming, outgoing, bell, here);
   return isForeign ? atHome(start) : start();
 };
 

@@ -64,7 +64,7 @@ export function ownOptions(options: unknown): {
   readonly from: From;
 } {
   if (!isOptions(options)) throw unexpected("createServer: options", "an object", options);
-  const { onError, allowedOrigins, validateOutgoing, server, noServer, path, socketPath } =
+  const { onError, allowedOrigins, validateOutgoing, server, noServer, path, socketPath, share } =
     options as {
       readonly [name in keyof ServerOptions]?: unknown;
     };
@@ -80,7 +80,13 @@ export function ownOptions(options: unknown): {
     throw unexpected("createServer: options.server", expected, server);
   }
   return {
-    from: { server, path: path as string, socketPath: socketPath as string, noServer },
+    from: {
+      server,
+      path: path as string,
+      socketPath: socketPath as string,
+      noServer,
+      isShared: share !== undefined,
+    },
     onError: onError as OnError | undefined,
     validateOutgoing: validateOutgoing === true,
     allowedOrigins:
@@ -107,21 +113,29 @@ export interface From {
   readonly path: string;
   readonly socketPath: string | undefined;
   readonly noServer: unknown;
+  /** Whether other threads may share the server. */
+  readonly isShared: boolean;
 }
 
 /** Reads the argument of `stop`. A value that is not `true` or an object is often an event's argument, and means nothing. */
-export function endingOf(how: unknown): How {
-  if (how === true) return "cut";
-  if (!isObject(how)) return "close";
+export function endingOf(how: unknown): { readonly how: How; readonly ofAll: boolean } {
+  if (how === true) return { how: "cut", ofAll: false };
+  if (!isObject(how)) return { how: "close", ofAll: false };
   // An object of a class is an event, whose properties are not options.
-  if (isPlainObject(how)) refuseUnknown("server.stop: options.", how, ["drain"]);
-  const { drain = 0 } = how as { readonly drain?: unknown };
+  if (isPlainObject(how)) refuseUnknown("server.stop: options.", how, ["drain", "share"]);
+  const { drain = 0, share = false } = how as {
+    readonly drain?: unknown;
+    readonly share?: unknown;
+  };
+  if (typeof share !== "boolean") {
+    throw unexpected("server.stop: options.share", "true or false", share);
+  }
   if (typeof drain !== "number" || !(drain >= 0 && drain <= MAX_DRAIN)) {
     const expected = "a number of milliseconds from 0 to 2147483647";
     throw unexpected("server.stop: options.drain", expected, drain);
   }
   const milliseconds = Math.round(drain);
-  return milliseconds === 0 ? "close" : milliseconds;
+  return { how: milliseconds === 0 ? "close" : milliseconds, ofAll: share };
 }
 
 function isOptionalFunction(value: unknown): boolean {

@@ -40,6 +40,7 @@ import { placeOfServer } from "./attach/http-server.js";
 import { checkPath } from "./attach/reception.js";
 import { Hold } from "./hold.js";
 import { tellMissing } from "./missing-handlers.js";
+import { givenOf } from "./given.js";
 import { NOWHERE, placeOf, placeOfPath, type Place } from "./place.js";
 import type { ServerMetrics, ZocketServer } from "./types.js";
 
@@ -108,9 +109,11 @@ export function serve(
   });
 
   // Last, so that nothing listens if anything above throws.
-  const native = start(options as object, incoming.map(answersOf), [...outgoing], () => {
+  const bell = () => {
     if (running) dispatch.ring(running);
-  });
+  };
+  const given = from.isShared ? givenOf(options as object, table) : [];
+  const native = start(options as object, incoming.map(answersOf), [...outgoing], bell, given);
   running = native;
   stop.attach(native);
   held.attach(native);
@@ -129,7 +132,10 @@ export function serve(
   tellMissing(missing, faults, scope);
 
   const place = placeOfOptions(native, from);
-  const clientCount = () => native.opened() - dispatch.ended;
+  const clientCount = () =>
+    native.isShared
+      ? native.workers().reduce((sum, { connections }) => sum + connections, 0)
+      : native.opened() - dispatch.ended;
   return {
     get port() {
       return place.port;
@@ -144,14 +150,14 @@ export function serve(
     publish: (room, route, ...[payload, options]) =>
       outlet.publish("server", "publish", room, route, payload, options),
     clientCount,
-    metrics: () => metricsOf(native.metrics(), clientCount()),
     disconnect: (clientIds, how) => outlet.closing.disconnect(clientIds, how),
+    metrics: () => ({ ...metricsOf(native.metrics(), clientCount()), ...sharedOf(native) }),
     setTls: (material) => setTls(native, material),
     stop(how) {
-      const ending = endingOf(how);
+      const { how: ending, ofAll } = endingOf(how);
       hold.stop();
       if (typeof ending !== "number") entrance?.detach();
-      return stop.stop(ending);
+      return stop.stop(ending, ofAll);
     },
     ref() {
       // After the end of the server, nothing would let Node exit again.
@@ -188,6 +194,13 @@ function placeOfOptions(native: Native, { server, noServer, socketPath }: From):
   return socketPath === undefined
     ? placeOf(hostname, port, secure)
     : placeOfPath(socketPath, secure);
+}
+
+/** What is counted of a server that several threads share. */
+function sharedOf(native: Native): Pick<ServerMetrics, "workers" | "orphaned"> {
+  if (!native.isShared) return {};
+  const workers = native.workers().map(({ connections, isThis }) => ({ connections, isThis }));
+  return { workers, orphaned: native.orphaned() };
 }
 
 /** The engine's counters, whatever they are. */

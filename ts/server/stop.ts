@@ -80,14 +80,16 @@ export class Stop {
     this.#native = native;
   }
 
-  /** Stops the server. If it is stopping already, a call that asks for more takes effect at once. */
-  stop(how: How): Promise<void> {
+  /**
+   * Stops the server, or only this thread's part of it. If it is stopping already, a call that asks for more takes effect at once.
+   */
+  stop(how: How, ofAll: boolean): Promise<void> {
     this.#handOver.flush();
     if (!this.#isOver) {
       // Also after `unref`, so that a caller that waits for the end sees it. The deadlines bound how long that takes.
       this.#native?.ref();
-      if (typeof how === "number") this.#native?.drain(how);
-      else this.#native?.stop(how === "cut");
+      if (typeof how === "number") this.#native?.drain(how, ofAll);
+      else this.#native?.stop(how === "cut", ofAll);
       this.#limitHandling(typeof how === "number" ? how : 0);
     }
     const caller = this.#disconnects.current();
@@ -99,7 +101,10 @@ export class Stop {
   /** Notes that a shard has no connection left. */
   shardStopped(shard: number, shards: number): void {
     this.#stopped.add(shard);
-    if (this.#stopped.size === shards) this.#resolveClosed();
+    if (this.#stopped.size < shards) return;
+    this.#resolveClosed();
+    // Another thread may have stopped the server for all.
+    this.#ending ??= this.#end();
   }
 
   /** Lets messages begin their handlers for as long as the server goes on, and a little longer. */

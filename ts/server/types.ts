@@ -231,6 +231,13 @@ export interface ServerOptions {
    */
   readonly maxRoomsPerClient?: number | undefined;
   /**
+   * A name under which several threads of this process share one server. Each worker calls `createServer` with the same name, options and
+   * routes. Each client belongs to one of them: the one with the fewest clients. A worker that has not answered for 1 s gets no
+   * new ones. Rooms and sends are common to all. A call with other options or routes throws an `Error` with the code `SHARE`.
+   * @default none
+   */
+  readonly share?: string | undefined;
+  /**
    * Threads for WebSocket I/O, 1 to 256.
    * @default the number of cores, at most 4
    */
@@ -323,6 +330,10 @@ export interface ServerMetrics {
    * not taken yet, and messages that wait for clients. `maxBufferedBytes` limits it.
    */
   readonly buffered: number;
+  /** With `share`: the threads that share the server, oldest first, with their clients. */
+  readonly workers?: readonly { connections: number; isThis: boolean }[];
+  /** With `share`: clients that the server closed with 1012 because their worker was terminated. Their `onDisconnect` did not run. */
+  readonly orphaned?: number;
 }
 
 /** A running server. Without its routes, the type stands for any server, and lacks `send` and `publish`. */
@@ -370,9 +381,14 @@ export interface AnyServer {
    * 2,147,483,647. Each client gets a hint when to connect again. The other clients work as before. A `stop()` closes
    * the remaining connections.
    *
+   * With `share` it ends the part of this thread: it closes its clients with 1012, and the others go on. The last one stops the server.
+   * `stop({ share: true })` stops the server for all.
+   *
    * @throws `TypeError` for a wrong `drain` or an unknown option.
    */
-  stop(how?: boolean | { readonly drain?: number | undefined }): Promise<void>;
+  stop(
+    how?: boolean | { readonly drain?: number | undefined; readonly share?: boolean | undefined },
+  ): Promise<void>;
   /**
    * Takes an upgrade request of another server: the arguments of Node's `"upgrade"` event, at once or later. For servers with
    * `noServer`.

@@ -1,0 +1,46 @@
+// What a thread gives to the server that it shares, so that it can be compared with what other threads gave.
+import { createHash } from "node:crypto";
+
+import type { NativeGiven } from "../border/native.js";
+import { shorten } from "../faults/check.js";
+import type { RouteTable } from "../types/routes.js";
+
+/** Each thread has its own, or they name the server itself. */
+const OWN = new Set(["onError", "server", "share", "validateOutgoing"]);
+/** May hold secrets, and is not shown in errors. */
+const SECRET = new Set(["bus", "tls"]);
+
+/** The options and routes as they are compared. Functions are each thread's own. */
+export function givenOf(options: object, { incoming, outgoing }: RouteTable): NativeGiven[] {
+  const given: NativeGiven[] = [];
+  for (const [name, value] of Object.entries(options)) {
+    if (OWN.has(name) || value === undefined || typeof value === "function") continue;
+    const text = textOf(value);
+    const shown = SECRET.has(name) ? undefined : shorten(text);
+    given.push({ name: `options.${name}`, value: text, ...(shown !== undefined && { shown }) });
+  }
+  for (const [direction, routes] of Object.entries({ incoming, outgoing })) {
+    const names = routes.map(({ name }) => name);
+    // The engine calls them by their numbers.
+    const value = JSON.stringify(names);
+    given.push({ name: `the ${direction} routes`, value, shown: shorten(value) });
+  }
+  return given;
+}
+
+/** A value as text that is the same for equal values. */
+function textOf(value: unknown): string {
+  if (typeof value === "function") return "a function";
+  if (typeof value !== "object" || value === null) {
+    return typeof value === "string" ? JSON.stringify(value) : String(value);
+  }
+  if (value instanceof RegExp) return String(value);
+  if (ArrayBuffer.isView(value)) {
+    const bytes = new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+    return `bytes ${createHash("sha256").update(bytes).digest("hex")}`;
+  }
+  if (Array.isArray(value)) return `[${value.map(textOf).join()}]`;
+  const fields = Object.entries(value).filter(([, field]) => field !== undefined);
+  fields.sort(([a], [b]) => (a < b ? -1 : 1));
+  return `{${fields.map(([name, field]) => `${JSON.stringify(name)}:${textOf(field)}`).join()}}`;
+}
