@@ -4,6 +4,8 @@ import type { TestContext } from "node:test";
 
 import { WebSocket } from "ws";
 
+import type * as ReactRuns from "../dist/react/runs.js";
+
 import { MIB, text, type Case } from "./_bounds.ts";
 import { Child } from "./_child.ts";
 import { open } from "./_client.ts";
@@ -55,6 +57,29 @@ export const CLIENT: Record<string, Case> = {
     state.accepts = true;
     await (await visits.next()).messages.take(10);
     assert.equal(codes.length, 90);
+  },
+
+  "items of a stream that a component of React shows": async () => {
+    // It needs no React, but has no entry of its own.
+    const module = "../dist/react/runs.js";
+    const { Runs } = (await import(module)) as typeof ReactRuns;
+    let items = 0;
+    const stream = {
+      async *[Symbol.asyncIterator]() {
+        for (; items < 10_000; items += 1) yield text(100);
+      },
+      safe: async () => ({ ok: true, data: "the end" }),
+      abort() {},
+    };
+    const runs = new Runs(() => stream as never);
+    runs.maxItems = 10;
+    let most = 0;
+    runs.subscribe(() => (most = Math.max(most, runs.outcome().items.length)));
+    runs.run();
+    await until("the end", () => !runs.outcome().pending);
+    assert.deepEqual([items, most, runs.outcome().items.length], [10_000, 10, 10]);
+    runs.run();
+    assert.deepEqual(runs.outcome().items, []);
   },
 
   "what a client sends while the server does not read": async (t) => {

@@ -87,13 +87,16 @@ describe("no hover shows `any`", () => {
       at("dist", "client", `${name}.d.ts`),
       at("dist", "esm", "client", `${name}.d.ts`),
     ]),
+    ...ts.sys.readDirectory(at("dist", "react"), [".d.ts"]),
+    ...ts.sys.readDirectory(at("dist", "esm", "react"), [".d.ts"]),
     at("dist", "faults", "codes.d.ts"),
     at("dist", "server", "types.d.ts"),
     ...ts.sys.readDirectory(at("dist", "types"), [".d.ts"]),
     ...ts.sys.readDirectory(at("dist", "esm", "types"), [".d.ts"]),
   ];
   const application = at("__test__", "_application.ts");
-  const service = serviceOver([application, WRONG.name, ...declarations]);
+  const withReact = at("__test__", "_application-react.ts");
+  const service = serviceOver([application, withReact, WRONG.name, ...declarations]);
 
   test("in an application: its context, middlewares, routes, handlers, server and client", () => {
     assert.deepEqual(service.getSemanticDiagnostics(application), []);
@@ -109,6 +112,20 @@ describe("no hover shows `any`", () => {
     assert.ok(shown("role").includes('const role: "admin"'), "a middleware's addition");
     assert.ok(shown("at").includes("const at: string"), "a payload on the client");
     assert.ok(hovers.length > 400, String(hovers.length));
+  });
+
+  test("in a page with the hooks for React", () => {
+    assert.deepEqual(service.getSemanticDiagnostics(withReact), []);
+    const hovers = hoversIn(service, withReact);
+    assert.deepEqual(showAny(hovers), []);
+    const shown = (name: string) =>
+      hovers.filter((hover) => hover.name === name).map((it) => it.shown);
+    assert.ok(
+      shown("run").some((it) => it.includes("payload: {\n    room: string;\n}")),
+      shown("run").join("\n"),
+    );
+    assert.ok(shown("limit").includes("const limit: number | undefined"), shown("limit").join());
+    assert.ok(shown("word").includes("(parameter) word: string"), shown("word").join());
   });
 
   test("in the package's own declarations", () => {

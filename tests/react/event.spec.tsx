@@ -174,6 +174,52 @@ describe("useEvent", () => {
   });
 });
 
+describe("a listener that sets state while rendering is concurrent", () => {
+  test("loses nothing, and no commit shows two states", async (t) => {
+    const { url, broadcast } = serve(t);
+    const torn: string[] = [];
+    let begin = (_value: number): void => {};
+    function Slow({ n, heard }: { n: number; heard: number }) {
+      const end = performance.now() + 1;
+      while (performance.now() < end);
+      return (
+        <i data-heard={heard} data-n={n}>
+          .
+        </i>
+      );
+    }
+    function Counter() {
+      const { client } = useZocket<AppRouter>();
+      const [heard, setHeard] = useState(0);
+      const [n, setN] = useState(0);
+      begin = (value) => startTransition(() => setN(value));
+      useEvent(client.on.chat.onMessage, () => setHeard((before) => before + 1));
+      useLayoutEffect(() => {
+        const shown = [...document.querySelectorAll("i")].map(
+          ({ dataset }) => `${dataset["heard"]} ${dataset["n"]}`,
+        );
+        if (new Set(shown).size > 1) torn.push(shown.join());
+      });
+      const slows = Array.from({ length: 30 }, (_, key) => <Slow key={key} n={n} heard={heard} />);
+      return (
+        <>
+          <u>{`${heard} ${n}`}</u>
+          {slows}
+        </>
+      );
+    }
+    const { text } = show(t, <Page url={url} children={<Counter />} />);
+    await until("open", () => text().startsWith("open"));
+    for (let n = 1; n <= 10; n += 1) {
+      begin(n);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      for (let times = 0; times < 5; times += 1) broadcast("x");
+    }
+    await until("all of them", () => text().startsWith("open50 10"));
+    assert.deepEqual(torn, []);
+  });
+});
+
 describe("useConnection", () => {
   test("shows the same state in every component of a commit while rendering is concurrent", async (t) => {
     const { url, server } = serve(t);

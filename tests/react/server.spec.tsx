@@ -1,13 +1,33 @@
 // A page that is rendered on a server, where there is no document.
 import assert from "node:assert/strict";
+import { createRequire } from "node:module";
 import { Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { describe, test } from "node:test";
 
+import * as hooks from "@zocket/core/react";
 import { renderToPipeableStream, renderToString } from "react-dom/server";
 
 import { serve } from "./_app.ts";
 import { Rendered } from "./_rendered.tsx";
+
+test("import and require give the same names, which work the same", () => {
+  const required = createRequire(import.meta.url)("@zocket/core/react") as typeof hooks;
+  const names = (module: object) =>
+    Object.keys(module)
+      .filter((name) => name !== "__esModule")
+      .toSorted();
+  assert.deepEqual(names(required), names(hooks));
+  assert.equal(names(hooks).length, 6);
+  const { ZocketProvider, useConnection } = required;
+  const State = () => <b>{useConnection().state}</b>;
+  const html = renderToString(
+    <ZocketProvider url="ws://localhost">
+      <State />
+    </ZocketProvider>,
+  );
+  assert.equal(html, "<b>connecting</b>");
+});
 
 describe("a page that a server renders", () => {
   test("is connecting, and opens nothing", async (t) => {
