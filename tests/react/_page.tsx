@@ -64,5 +64,11 @@ export function show(t: TestContext, page: ReactNode, options: library.RenderOpt
     shown.unmount();
     shown.container.remove();
   });
-  return { ...shown, text: () => shown.container.textContent ?? "" };
+  const { container } = shown;
+  return {
+    ...shown,
+    text: () => container.textContent ?? "",
+    /** Clicks its first button. */
+    click: () => act(() => container.querySelector("button")?.click()),
+  };
 }

@@ -11,9 +11,10 @@ import { aWhile, complaintsOf, show, thrownBy, until } from "./_page.tsx";
 
 const QUICK = { minReconnectionDelay: 10, maxReconnectionDelay: 20 };
 
+/** Shows the state, and connects anew when it is clicked. */
 function State() {
-  const { state } = useConnection();
-  return <p>{state}</p>;
+  const { state, reconnect } = useConnection();
+  return <button onClick={reconnect}>{state}</button>;
 }
 
 /** Shows what it heard. */
@@ -184,10 +185,8 @@ describe("a provider", () => {
   test("uses changed headers and callbacks from the next attempt on, and keeps its connection", async (t) => {
     const { url, server, seen } = serve(t);
     const events: string[] = [];
-    let reconnect = (): void => {};
     const clients = new Set<unknown>();
     function Watch() {
-      ({ reconnect } = useConnection());
       clients.add(useZocket<AppRouter>().client);
       return <State />;
     }
@@ -204,16 +203,16 @@ describe("a provider", () => {
         <Watch />
       </ZocketProvider>
     );
-    const { rerender, text } = show(t, page("first", { authorization: "ada" }));
+    const { rerender, text, click } = show(t, page("first", { authorization: "ada" }));
     await until("open", () => text() === "open");
     rerender(page("second", { authorization: "ben" }));
     await aWhile();
     assert.deepEqual(seen.connects, ["ada"]);
-    reconnect();
+    click();
     await until("Ben", () => seen.connects.length === 2);
     await until("open", () => text() === "open" && server.clientCount() === 1);
     rerender(page("third", () => ({ authorization: "cy" })));
-    reconnect();
+    click();
     await until("Cy", () => seen.connects.length === 3);
     await until("its opening", () => events.includes("third open"));
     assert.deepEqual(seen.connects, ["ada", "ben", "cy"]);
@@ -256,23 +255,17 @@ describe("a provider", () => {
 
   test("does not try headers again that the server has refused, until there are others", async (t) => {
     const { url, server, seen } = serve(t);
-    let reconnect = (): void => {};
-    function Watch() {
-      const connection = useConnection();
-      ({ reconnect } = connection);
-      return <p>{connection.state}</p>;
-    }
     const page = (authorization: string) => (
       <ZocketProvider<AppRouter> url={url} headers={{ authorization }} {...QUICK}>
-        <Watch />
+        <State />
       </ZocketProvider>
     );
-    const { rerender, text } = show(t, page("bad"));
+    const { rerender, text, click } = show(t, page("bad"));
     await until("closed", () => text() === "closed");
     await aWhile();
     assert.equal(refusals(server), 1);
     rerender(page("good"));
-    reconnect();
+    click();
     await until("open", () => text() === "open");
     assert.deepEqual(seen.connects, ["good"]);
   });
@@ -302,24 +295,18 @@ describe("a provider", () => {
 
   test("with autoConnect={false} connects at the first reconnect(), and closes in the end", async (t) => {
     const { url, server, seen } = serve(t);
-    let reconnect = (): void => {};
-    function Watch() {
-      const connection = useConnection();
-      ({ reconnect } = connection);
-      return <p>{connection.state}</p>;
-    }
-    const { text, unmount } = show(
+    const { text, unmount, click } = show(
       t,
       <StrictMode>
         <ZocketProvider<AppRouter> url={url} autoConnect={false}>
-          <Watch />
+          <State />
         </ZocketProvider>
       </StrictMode>,
     );
     assert.equal(text(), "closed");
     await aWhile();
     assert.equal(server.metrics().accepted, 0);
-    reconnect();
+    click();
     await until("open", () => text() === "open");
     unmount();
     await until("the end", () => seen.disconnects.length === 1);
