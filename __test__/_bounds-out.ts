@@ -50,6 +50,17 @@ export const CLIENTS: Record<string, Case> = {
     assert.equal(await stopped, "stopped");
   },
 
+  "`onOpen` calls under way": async (t) => {
+    const house = await House.open(t, { opens: true });
+    await house.ask(`${CONTEXTS} at.open = () => new Promise((go) => state.gates.push(go));`);
+    // Their clients are gone, and their `onDisconnect` waits for them.
+    await house.comesBack("heap", [5 * MIB, 12 * MIB], async () => {
+      const crowd = await house.crowd(300);
+      await house.until("all calls", "state.gates.length === 300");
+      return crowd;
+    });
+  },
+
   "`onError` calls under way": async (t) => {
     const house = await House.open(t, { waits: true });
     await house.ask(

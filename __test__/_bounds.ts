@@ -153,6 +153,7 @@ const at = {
 const own = zocket.create({
   headers: { "~standard": { version: 1, vendor: "specs", validate: (value) => at.headers?.(value) ?? { value } } },
   onConnect: (...args) => at.connect(...args),
+  onOpen: options.opens && ((...args) => at.open(...args)),
   onDisconnect: (...args) => at.disconnect(...args),
 });
 const slow = own.message.use(({ ctx, payload }) => at.middle(payload, ctx));
@@ -173,7 +174,7 @@ const app = own.router(
   },
 );
 const errors = [];
-const { logs, waits, ...rest } = options;
+const { logs, waits, opens, ...rest } = options;
 const told = [];
 const wait = () => new Promise((go) => told.push(go));
 const onError = logs ? undefined : waits ? wait : (error, info) => errors.push(info);
@@ -232,10 +233,10 @@ export class House {
     this.child = Child.node(t, HOUSE, ["--expose-gc", ...flags], env);
   }
 
-  /** One that runs, with one I/O thread. With `logs` it has the default log; with `waits` its `onError` never ends. */
+  /** One that runs, with one I/O thread. With `logs` it has the default log; with `waits` its `onError` never ends; with `opens` it has an `onOpen`. */
   static async open(
     t: TestContext,
-    options: ServerOptions & { logs?: true; waits?: true } = {},
+    options: ServerOptions & { logs?: true; waits?: true; opens?: true } = {},
     flags: string[] = [],
   ): Promise<House> {
     const house = new House(t, options, flags);

@@ -70,6 +70,8 @@ export function dice(seed: number): (sides: number) => number {
 export interface Given {
   headers?: StandardSchemaV1<unknown, Headers>;
   onConnect?: (headers: Headers, clientId: string, request: UpgradeRequest) => unknown;
+  /** Called if it is given. */
+  onOpen?: (ctx: object, clientId: string) => unknown;
   onDisconnect?: (ctx: LastContext, clientId: string, info: DisconnectInfo) => unknown;
   /** Instead of sending back what was said. */
   say?: (payload: unknown, ctx: Context) => unknown;
@@ -113,6 +115,7 @@ function launch(given: Given) {
       const context = onConnect ? onConnect(headers, clientId, request) : {};
       return context as User | Promise<User>;
     },
+    ...(given.onOpen && { onOpen: given.onOpen as () => void | Promise<void> }),
     onDisconnect: (ctx, clientId, info) => {
       seen.disconnects.push({ ctx, clientId, info });
       seen.order.push("disconnect");

@@ -7,9 +7,11 @@ import { z } from "zod";
 import {
   createServer,
   zocket,
+  type AnyRoutes,
   type DisconnectContext,
   type DisconnectInfo,
   type StandardSchemaV1,
+  type UntypedSender,
   type UpgradeRequest,
   type Zocket,
   type ZocketContext,
@@ -36,6 +38,7 @@ declare function create<THeadersSchema extends StandardSchemaV1, TUserContext = 
     clientId: string,
     request: UpgradeRequest,
   ) => TUserContext | Promise<TUserContext>;
+  onOpen?: (ctx: ZocketContext<TUserContext, AnyRoutes>, clientId: string) => void | Promise<void>;
   onDisconnect?: (
     ctx: DisconnectContext<TUserContext>,
     clientId: string,
@@ -257,6 +260,37 @@ takenRooms.message.outgoing({ payload: text });
 const takenDisconnect = zocket.create({ headers, onConnect: () => ({ disconnect: 1 }) });
 // @ts-expect-error onConnect returns `disconnect`
 takenDisconnect.message.incoming({ payload: text });
+// `onOpen` has the context that `onConnect` made, and a sender of any routes.
+zocket.create({
+  headers,
+  onConnect: async ({ authorization }) => ({ userId: authorization }),
+  onOpen: async (ctx, clientId) => {
+    expectTypeOf(ctx).not.toBeAny();
+    expectTypeOf(ctx.userId).toEqualTypeOf<string>();
+    expectTypeOf(ctx.clientId).toEqualTypeOf<string>();
+    expectTypeOf(clientId).toEqualTypeOf<string>();
+    expectTypeOf(ctx.send).toEqualTypeOf<UntypedSender>();
+    expectTypeOf(ctx.rooms.join).toEqualTypeOf<(roomId: string) => void>();
+    expectTypeOf(ctx.disconnect).not.toBeAny();
+    ctx.send["chat"]?.["onMessage"]?.({ text: "" }).to(clientId);
+    ctx.rooms.broadcast("lobby", "chat.onMessage", { text: "" });
+    // @ts-expect-error onConnect returns no such property
+    void ctx.name;
+  },
+  onDisconnect: (ctx) => {
+    expectTypeOf(ctx.userId).toEqualTypeOf<string>();
+  },
+});
+zocket.create({
+  headers,
+  onOpen: (ctx) => {
+    expectTypeOf<keyof typeof ctx>().toEqualTypeOf<"clientId" | "send" | "rooms" | "disconnect">();
+  },
+});
+const opening = zocket.create({ headers, onConnect: () => ({ n: 1 }), onOpen: () => {} });
+expectTypeOf(opening).toEqualTypeOf<Zocket<typeof headers, { n: number }>>();
+// @ts-expect-error onOpen returns a promise of a value
+zocket.create({ headers, onOpen: async () => 1 });
 // The third argument of `onDisconnect`
 zocket.create({
   headers,

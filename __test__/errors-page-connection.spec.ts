@@ -105,6 +105,11 @@ eachRow("Close codes", ["Code", "At fault"], {
     await until("an empty close frame", () => without.frames().length > 0);
     assert.deepEqual(without.frames(), [{ opcode: 8, payload: Buffer.alloc(0) }]);
   },
+  "1011, application": async (t) => {
+    const app = serve(t, { onOpen: () => Promise.reject(new Error("mine")) });
+    const raw = await Raw.open(t, app.port);
+    assert.equal(await raw.closeCode(), 1011);
+  },
   "the server's, nobody": async (t) => {
     const app = serve(t);
     for (const [place, code] of [1000, 1008, 1014, 3000, 4999].entries()) {
@@ -506,8 +511,8 @@ describe("nothing that the code can answer is missing in docs/errors.md:", () =>
   });
 
   test("close codes of the engine", () => {
-    const files = ["src/shard/drain.rs", "src/frame/fault.rs"];
-    const codes = inSources(files, /(?:Self::\w+ => \(|: u16 = )(\d{4})/g).flat();
+    const files = ["src/shard/drain.rs", "src/frame/fault.rs", "ts/connections/openings.ts"];
+    const codes = inSources(files, /(?:Self::\w+ => \(|: u16 = |code: )(\d{4})/g).flat();
     const known = valuesOf("Close codes", "Code").filter((code) => /^\d+$/.test(code));
     assert.deepEqual([...new Set(codes), "1006"].toSorted(), known);
   });

@@ -28,6 +28,7 @@ const CODES: Record<ErrorCode, true> = {
   ...MESSAGE_CODES,
   HEADERS: true,
   CONNECT: true,
+  OPEN: true,
   DISCONNECT: true,
   ORIGIN: true,
   HANDLERS: true,
@@ -176,6 +177,11 @@ const refused = (status: number) => (): never => {
 
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc") as () => void;
+/** Opens a connection, which the server then closes. */
+const opens = async (t: TestContext, app: App) => {
+  const { closed } = await Client.open(t, app.url);
+  assert.equal((await closed).code, 1011);
+};
 const leaves = async (t: TestContext, app: App) => (await Client.open(t, app.url)).close();
 const stops = async (t: TestContext, app: App) => {
   await Client.open(t, app.url);
@@ -220,6 +226,15 @@ const FAULTS: Record<string, Fault[]> = {
     refuse({ onConnect: refused(499) }),
   ],
   "CONNECT, application": [refuse({ onConnect: () => 1 }), refuse({ onConnect: refused(500) })],
+  "OPEN, application": [
+    { given: { onOpen: throws }, act: opens, knows: ["clientId"] },
+    { given: { onOpen: rejects }, act: opens, knows: ["clientId"] },
+    {
+      given: { onOpen: never, options: { handshakeTimeout: 200 } },
+      act: opens,
+      knows: ["clientId"],
+    },
+  ],
   "DISCONNECT, application": [
     { given: { onDisconnect: throws }, act: leaves, knows: ["clientId"] },
     { given: { onDisconnect: rejects }, act: leaves, knows: ["clientId"] },

@@ -114,7 +114,7 @@ same<Same<typeof given, Zocket<Schema, User>>>();
 zocket.create({});
 `,
   "signature.mts": `
-import { zocket, type DisconnectContext, type DisconnectInfo, type HasTransformer, type NoTransformer, type Transformer, type UpgradeRequest, type Zocket } from "@zocket/core";
+import { zocket, type DisconnectContext, type DisconnectInfo, type AnyRoutes, type ZocketContext, type HasTransformer, type NoTransformer, type Transformer, type UpgradeRequest, type Zocket } from "@zocket/core";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 ${block("Signature").replace("function create<", "declare function create<")}
 // Each can stand for the other.
@@ -130,6 +130,7 @@ const middleware = () => {};
 const zo = zocket.create({
   ${asProperty("config.headers (required)")}
   ${asProperty("config.onConnect (optional)")}
+  ${asProperty("config.onOpen (optional)")}
   ${asProperty("config.onDisconnect (optional)")}
 });
 ${block("message").replaceAll("{...}", "{ text: z.string() }")}

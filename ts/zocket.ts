@@ -5,8 +5,9 @@ import { createZocket } from "./border/native.js";
 import { use } from "./contract/guarded.js";
 import { builder } from "./contract/message.js";
 import { routerFor } from "./contract/router.js";
-import type { DisconnectContext } from "./types/context.js";
+import type { DisconnectContext, ZocketContext } from "./types/context.js";
 import type { DisconnectInfo } from "./types/disconnect.js";
+import type { AnyRoutes } from "./types/routes.js";
 import type { UpgradeRequest } from "./types/upgrade-request.js";
 import type { HasTransformer, NoTransformer, Transformer } from "./types/transformer.js";
 import type { Zocket } from "./types/zocket.js";
@@ -17,7 +18,7 @@ export const zocket: {
    * Defines who may connect, and what handlers know about each client. Returns the message builder and the router. Nothing
    * listens yet: `createServer` starts the server.
    *
-   * Write `onConnect` before `onDisconnect`, because TypeScript infers the user context in that order.
+   * Write `onConnect` before `onOpen` and `onDisconnect`, because TypeScript infers the user context in that order.
    *
    * @example
    * ```ts
@@ -52,6 +53,15 @@ export const zocket: {
       clientId: string,
       request: UpgradeRequest,
     ) => TUserContext | Promise<TUserContext>;
+    /**
+     * Called after the 101, before the first message of the client is handled. The place to join rooms, and to send a welcome.
+     * Its `ctx` is that of handlers. The routes are not known yet, so `ctx.send` takes any name and any payload. If it fails, or
+     * takes longer than `handshakeTimeout`, the server closes the connection with 1011.
+     */
+    onOpen?: (
+      ctx: ZocketContext<TUserContext, AnyRoutes>,
+      clientId: string,
+    ) => void | Promise<void>;
     /** Called exactly once for each client whose `onConnect` succeeded, when that client is gone. `info` says how it went. */
     onDisconnect?: (
       ctx: DisconnectContext<TUserContext>,

@@ -21,8 +21,8 @@ const ALIASES: Aliases = &[
     ("context", "onConnect"),
     ("createcontext", "onConnect"),
     ("onconnection", "onConnect"),
-    ("onopen", "onConnect"),
-    ("open", "onConnect"),
+    ("open", "onOpen"),
+    ("onopened", "onOpen"),
     ("codec", "transformer"),
     ("datatransformer", "transformer"),
     ("serializer", "transformer"),
@@ -49,7 +49,7 @@ pub(crate) fn create<'env>(
         return Err(unexpected(
             *env,
             "zocket.create: config",
-            "an object { headers, onConnect?, onDisconnect? }",
+            "an object { headers, onConnect?, onOpen?, onDisconnect? }",
             config,
         ));
     };
@@ -60,6 +60,7 @@ pub(crate) fn create<'env>(
         return Err(unexpected(*env, &config.place("headers"), SCHEMA, headers));
     }
     let on_connect = callback(&config, "onConnect")?;
+    let on_open = callback(&config, "onOpen")?;
     let on_disconnect = callback(&config, "onDisconnect")?;
     let transformer = config.get("transformer")?;
     if !is_undefined(transformer)? && !is_transformer(transformer)? {
@@ -73,6 +74,7 @@ pub(crate) fn create<'env>(
         ("use", guard),
         ("headersSchema", headers),
         ("onConnect", on_connect),
+        ("onOpen", on_open),
         ("onDisconnect", on_disconnect),
     ];
     if !is_undefined(transformer)? {

@@ -63,6 +63,11 @@ export class Commands {
     this.#client(OPCODE.TERMINATE, handle);
   }
 
+  /** Has the engine tell that a client is open. */
+  announce(handle: number): void {
+    this.#client(OPCODE.ANNOUNCE, handle);
+  }
+
   /** Closes a client behind what was sent to it. */
   close(handle: number, code: number, reason: string): void {
     const words = this.#words;

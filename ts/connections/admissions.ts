@@ -22,6 +22,8 @@ export interface Gate {
   readonly allowedOrigins: ((origin: string) => unknown) | undefined;
   readonly headersSchema: StandardSchemaV1;
   readonly onConnect: OnConnect | undefined;
+  /** Whether the engine is to tell when a client is open. */
+  readonly announces: boolean;
 }
 
 /** Most bytes of the issues that are told to a client that is refused. */
@@ -174,6 +176,7 @@ export class Admissions {
     }
     this.#clients.open(client);
     this.#commands.admit(client.handle);
+    if (this.#gate.announces) this.#commands.announce(client.handle);
   }
 
   #refuseOrigin(client: Client, origin: string): void {

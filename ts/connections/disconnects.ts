@@ -9,7 +9,7 @@ import type { Scope } from "../user-code/scope.js";
 import type { Turn } from "../user-code/turn.js";
 import { brokenInfo } from "./ending.js";
 
-/** One pending call of `onDisconnect`. */
+/** An entry for a pending call of `onDisconnect`, or of an `onOpen` that it waits for. */
 export interface DisconnectCall {
   readonly clientId: string;
   /** Whether it called `stop()`: then a `stop()` called in such a call must not wait for it, or both wait for ever. */
@@ -69,27 +69,56 @@ export class Disconnects {
     this.run(client, this.#early.get(client) ?? brokenInfo());
   }
 
-  /** Calls `onDisconnect` for a client that is gone, in a new asynchronous context. */
-  run(client: Client, info: DisconnectInfo): void {
-    const onDisconnect = this.#onDisconnect;
-    const rooms: ReadonlySet<string> = client.rooms ?? new Set();
+  /** The rooms that a client was in when it went. It leaves them. */
+  takeRooms(client: Client): ReadonlySet<string> {
+    const rooms = client.rooms ?? new Set();
     client.rooms = undefined;
-    if (onDisconnect) this.#scope.runApart(this.#call, this, client, onDisconnect, rooms, info);
+    return rooms;
+  }
+
+  /** Calls `onDisconnect` for a client that is gone, in a new asynchronous context. `call` is its entry, if it has begun one. */
+  run(
+    client: Client,
+    info: DisconnectInfo,
+    rooms = this.takeRooms(client),
+    call = this.begin(client),
+  ): void {
+    const onDisconnect = this.#onDisconnect;
+    if (onDisconnect) {
+      this.#scope.runApart(this.#call, this, call, client, onDisconnect, rooms, info);
+    } else {
+      this.done(call);
+    }
     // A handler that never settles keeps the client object in memory.
     client.context = NO_CONTEXT;
   }
 
+  /** Begins an entry for a client: `stop()` waits until it is {@link done}. */
+  begin(client: Client): DisconnectCall {
+    const call: DisconnectCall = { clientId: client.id, stops: false };
+    this.#pending.add(call);
+    return call;
+  }
+
+  /** Calls a function of the application. A `stop()` that it calls knows of the entry, and does not wait for it. */
+  within<TArguments extends unknown[], TResult>(
+    call: DisconnectCall,
+    callback: (...args: TArguments) => TResult,
+    ...args: TArguments
+  ): TResult {
+    return this.#storage.run(call, callback, ...args);
+  }
+
   #call(
+    call: DisconnectCall,
     client: Client,
     onDisconnect: OnDisconnect,
     rooms: ReadonlySet<string>,
     info: DisconnectInfo,
   ): void {
-    const call: DisconnectCall = { clientId: client.id, stops: false };
-    this.#pending.add(call);
     try {
       const ctx = { ...this.#userContext(client), clientId: client.id, rooms };
-      const result = this.#storage.run(call, onDisconnect, ctx, client.id, info);
+      const result = this.within(call, onDisconnect, ctx, client.id, info);
       if (isThenable(result)) {
         this.#turn.count();
         void this.#follow(call, result);
@@ -98,7 +127,7 @@ export class Disconnects {
     } catch (error) {
       this.#faults.report(error, "DISCONNECT", client.id);
     }
-    this.#done(call);
+    this.done(call);
   }
 
   /** A copy of the user context. A getter in it that throws must not keep `onDisconnect` from being called. */
@@ -132,10 +161,11 @@ export class Disconnects {
     } catch (error) {
       this.#faults.report(error, "DISCONNECT", call.clientId);
     }
-    this.#done(call);
+    this.done(call);
   }
 
-  #done(call: DisconnectCall): void {
+  /** Ends an entry. */
+  done(call: DisconnectCall): void {
     this.#pending.delete(call);
     if (this.#pending.size === 0) this.#storage.disable();
     this.#changed();

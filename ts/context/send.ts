@@ -77,7 +77,7 @@ export class Outlet {
       // One report is enough to find the place in the code.
       this.clients.watchDeciding(false);
       const why = "the onConnect of this client is still pending, so this message is lost";
-      const instead = "send it when the client's first message comes";
+      const instead = "send it in onOpen";
       this.#sentEarly?.(new Error(`${place}.to: ${why}; ${instead}`), id);
     }
     return client;

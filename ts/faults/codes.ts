@@ -5,7 +5,7 @@ import type { MessageErrorCode } from "../envelope.js";
  * Where an error came from: a code of a `$error`, or one of these:
  *
  * - `HEADERS`: the headers schema found issues, or threw
- * - `CONNECT` and `DISCONNECT`: the callback failed
+ * - `CONNECT`, `OPEN` and `DISCONNECT`: the callback failed
  * - `ORIGIN`: `allowedOrigins` refused the origin, its function threw, or the server withheld headers from a page of another site
  * - `HANDLERS`: too many handlers of a client are busy, so its messages wait or the server disconnected it
  * - `SLOW_CLIENT`: a client read too slowly, and the server disconnected it
@@ -18,6 +18,7 @@ export type ErrorCode =
   | MessageErrorCode
   | "HEADERS"
   | "CONNECT"
+  | "OPEN"
   | "DISCONNECT"
   | "ORIGIN"
   | "HANDLERS"

@@ -115,6 +115,11 @@ export class Messages {
     }
   }
 
+  /** Lets a client's messages wait for a promise that never rejects. */
+  waitFor(client: Client, pending: Promise<void>): void {
+    void this.#hold(client, pending, 0);
+  }
+
   /** Lets a client's messages wait behind a pending one, and takes them in order, until none is left. */
   async #hold(client: Client, first: Promise<void>, size: number): Promise<void> {
     const waiting: WaitingMessage[] = (client.waiting = []);

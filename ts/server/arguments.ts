@@ -1,6 +1,7 @@
 // Checks the arguments of `createServer` that JavaScript uses. The engine checks the other options.
 import type { Gate } from "../connections/admissions.js";
 import type { OnDisconnect } from "../connections/disconnects.js";
+import type { OnOpen } from "../connections/openings.js";
 import {
   isFunction,
   isObject,
@@ -34,13 +35,14 @@ export function tableOf(appRouter: unknown): RouteTable {
 }
 
 /** The schema and the callbacks that `zocket.create` was given. */
-export function callbacksOf(zo: unknown): Omit<Gate, "allowedOrigins"> & {
+export function callbacksOf(zo: unknown): Omit<Gate, "allowedOrigins" | "announces"> & {
+  readonly onOpen: OnOpen | undefined;
   readonly onDisconnect: OnDisconnect | undefined;
 } {
   if (isObject(zo) && "headersSchema" in zo && isSchema(zo.headersSchema)) {
-    const { headersSchema, onConnect, onDisconnect } = zo as ReturnType<typeof callbacksOf>;
-    if (isOptionalFunction(onConnect) && isOptionalFunction(onDisconnect)) {
-      return { headersSchema, onConnect, onDisconnect };
+    const { headersSchema, onConnect, onOpen, onDisconnect } = zo as ReturnType<typeof callbacksOf>;
+    if ([onConnect, onOpen, onDisconnect].every(isOptionalFunction)) {
+      return { headersSchema, onConnect, onOpen, onDisconnect };
     }
   }
   throw unexpected("createServer: zo", "the object that zocket.create returned", zo);

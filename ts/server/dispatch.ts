@@ -7,6 +7,7 @@ import type { Native } from "../border/native.js";
 import type { Admissions } from "../connections/admissions.js";
 import type { Disconnects } from "../connections/disconnects.js";
 import { brokenInfo, infoOf, type Ending } from "../connections/ending.js";
+import type { Openings } from "../connections/openings.js";
 import type { Upgrade } from "../connections/upgrade.js";
 import type { Client, Clients } from "../context/clients.js";
 import type { ErrorCode } from "../faults/codes.js";
@@ -30,6 +31,7 @@ export interface Parts {
   readonly admissions: Admissions;
   readonly messages: Messages;
   readonly disconnects: Disconnects;
+  readonly openings: Openings;
   readonly stop: Stop;
   readonly faults: Faults;
   readonly scope: Scope;
@@ -167,12 +169,19 @@ export class Dispatch {
 
   /** Everything but messages. */
   #rare(handle: number, code: number, value: unknown, shards: number): void {
-    const { clients, admissions, calls, commands, faults, stop, turn } = this.#parts;
+    const { clients, admissions, calls, commands, faults, messages, openings, stop, turn } =
+      this.#parts;
     switch (code) {
       case EVENT.UPGRADE: {
         const request = value as Upgrade;
         admissions.decide(clients.add(handle, request.id), request);
         turn.count();
+        break;
+      }
+      case EVENT.OPENED: {
+        const client = clients.at(handle);
+        const opening = client && openings.opened(client);
+        if (opening) messages.waitFor(client, opening);
         break;
       }
       case EVENT.CLOSED: {
@@ -217,13 +226,15 @@ export class Dispatch {
   }
 
   #end(client: Client, opened: boolean, info: DisconnectInfo): void {
-    const { calls, clients, disconnects, held } = this.#parts;
+    const { calls, clients, disconnects, held, openings } = this.#parts;
     const admitted = client.phase !== "deciding";
     clients.end(client);
     calls.ended(client);
     held.end(client);
-    if (opened) this.#ended += 1;
-    if (admitted) disconnects.run(client, info);
+    const count = () => {
+      if (opened) this.#ended += 1;
+    };
+    if (admitted) openings.ended(client, info, count);
     else disconnects.wentEarly(client, info);
   }
 

@@ -10,6 +10,7 @@ import {
 } from "../border/native.js";
 import { Admissions } from "../connections/admissions.js";
 import { Disconnects } from "../connections/disconnects.js";
+import { Openings } from "../connections/openings.js";
 import { Clients } from "../context/clients.js";
 import { serialiserOf, toPayloadOf } from "../context/outgoing-payload.js";
 import { Outlet } from "../context/send.js";
@@ -53,7 +54,7 @@ export function serve(
 ): ZocketServer<AnyRoutes> {
   const table = tableOf(appRouter);
   const { incoming, outgoing, missing } = table;
-  const { headersSchema, onConnect, onDisconnect } = callbacksOf(zo);
+  const { headersSchema, onConnect, onOpen, onDisconnect } = callbacksOf(zo);
   const transformer = transformerOf(table, zo);
   const { onError, allowedOrigins, validateOutgoing, from } = ownOptions(options);
   if (from.server) checkPath(from.server, from.path);
@@ -92,10 +93,11 @@ export function serve(
     handling,
   });
   const disconnects = new Disconnects(onDisconnect, faults, scope, turn);
-  const gate = { allowedOrigins, headersSchema, onConnect };
+  const openings = new Openings(onOpen, { outlet, disconnects, faults, scope, turn });
+  const gate = { allowedOrigins, headersSchema, onConnect, announces: openings.areWanted };
   const admissions = new Admissions(gate, clients, commands, faults, disconnects, scope);
   const stop = new Stop(handOver, disconnects, faults, held, messages, scope);
-  const users = { admissions, messages, disconnects, stop };
+  const users = { admissions, openings, messages, disconnects, stop };
   const dispatch = new Dispatch({
     ...users,
     handOver,
@@ -118,6 +120,7 @@ export function serve(
   stop.attach(native);
   held.attach(native);
   outlet.maxRooms = native.maxRoomsPerClient;
+  openings.timeout = native.handshakeTimeout;
   inFlight.maxCalls = native.maxHandlersInFlight;
   inFlight.maxBytes = native.maxPayload;
   handling.maxUnacknowledged = native.maxBackpressure / 2;

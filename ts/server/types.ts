@@ -176,7 +176,7 @@ export interface ServerOptions {
   readonly heartbeatInterval?: number | undefined;
   /**
    * Time in ms from TCP accept to the 101, `onConnect` included. If the request is too slow, the server answers 408. If
-   * `onConnect` is too slow, it answers 503.
+   * `onConnect` is too slow, it answers 503. `onOpen` has as much time again.
    * @default 10_000
    */
   readonly handshakeTimeout?: number | undefined;

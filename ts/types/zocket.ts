@@ -2,10 +2,11 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { MessageBuilder } from "./builder.js";
-import type { DisconnectContext } from "./context.js";
+import type { DisconnectContext, ZocketContext } from "./context.js";
 import type { DisconnectInfo } from "./disconnect.js";
 import type { HandlerBuilder } from "./guarded.js";
 import type { AllHandlers, AppRouter, Handlers } from "./router.js";
+import type { AnyRoutes } from "./routes.js";
 import type { Named } from "./shape.js";
 import type { RoutesFor } from "./transformed.js";
 import type { Transformer } from "./transformer.js";
@@ -46,6 +47,10 @@ export interface Zocket<
         clientId: string,
         request: UpgradeRequest,
       ) => TUserContext | Promise<TUserContext>)
+    | undefined;
+  /** The callback as given. */
+  readonly onOpen:
+    | ((ctx: ZocketContext<TUserContext, AnyRoutes>, clientId: string) => void | Promise<void>)
     | undefined;
   /** The callback as given. */
   readonly onDisconnect:
