@@ -18,8 +18,11 @@ export type Signal = typeof globalThis extends {
 export type HandlerResult<TReply, TStream> = TStream extends StandardSchemaV1
   ? Items<StandardSchemaV1.InferInput<TStream>, Returned<TReply>>
   : TReply extends StandardSchemaV1
-    ? StandardSchemaV1.InferInput<TReply> | PromiseLike<StandardSchemaV1.InferInput<TReply>>
+    ? Later<StandardSchemaV1.InferInput<TReply>>
     : void | Promise<void>;
+
+/** A value, or a promise of it. A compiler that had only `PromiseLike` to compare with would look at each `then` of each handler. */
+type Later<TValue> = TValue | Promise<TValue> | PromiseLike<TValue>;
 
 type Items<TItem, TReturned> =
   AsyncGenerator<TItem, TReturned, void> | Generator<TItem, TReturned, void>;
