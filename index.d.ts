@@ -87,13 +87,10 @@ export type {
   NoTransformer,
   OutgoingPayloads,
   PayloadArguments,
-  PlainRouter,
-  PlainRoutes,
   RoutedServer,
   Rooms,
   RouteTable,
   Transformed,
-  TransformedRoutes,
   UntypedSender,
 } from "./dist/public.js";
 

@@ -78,7 +78,17 @@ export const codesIn = (cell: string) => [...cell.matchAll(/`([^`]+)`/g)].map(([
 export const COMPILERS = { "TypeScript 7": "typescript", "TypeScript 5.9": "typescript-5.9" };
 
 /** Everything that pages import. */
-const INSTALLED = ["zod", "valibot", "ws", "@types/ws", "@types/node", "@standard-schema/spec"];
+const INSTALLED = [
+  "zod",
+  "valibot",
+  "ws",
+  "@types/ws",
+  "@types/node",
+  "@standard-schema/spec",
+  "superjson",
+  "copy-anything",
+  "devalue",
+];
 
 /** Node 20 has no `WebSocket` of its own; the pages' readers are told so once. */
 const GIVEN = `

@@ -59,12 +59,7 @@ export type {
 export type { AllHandlers, AppRouter, HandlerFn, Handlers } from "./types/router.js";
 export type { AnyRouter, AnyRoutes, RouteTable } from "./types/routes.js";
 export type { Added, Merge, PayloadArguments } from "./types/shape.js";
-export type {
-  PlainRouter,
-  PlainRoutes,
-  Transformed,
-  TransformedRoutes,
-} from "./types/transformed.js";
+export type { Transformed } from "./types/transformed.js";
 export type { HasTransformer, NoTransformer, Transformer } from "./types/transformer.js";
 export type { UpgradeRequest } from "./types/upgrade-request.js";
 export type { RouterFunction, Zocket } from "./types/zocket.js";
