@@ -2,9 +2,11 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
+import { createServer, zocket } from "@zocket/core";
 import { ZocketProvider, useConnection, useEvent, useZocket } from "@zocket/core/react";
 import { StrictMode, Suspense, useEffect, useLayoutEffect, useState } from "react";
 import type { ReactNode } from "react";
+import { z } from "zod";
 
 import { serve, type AppRouter } from "./_app.ts";
 import { aWhile, complaintsOf, show, thrownBy, until } from "./_page.tsx";
@@ -310,6 +312,33 @@ describe("a provider", () => {
     await until("open", () => text() === "open");
     unmount();
     await until("the end", () => seen.disconnects.length === 1);
+  });
+
+  test("gives the transformer to its client", async (t) => {
+    const transformer = {
+      serialize: (value: unknown) => (value instanceof Date ? { at: value.getTime() } : value),
+      deserialize: (json: unknown) => new Date((json as { at: number }).at),
+    };
+    const zo = zocket.create({ headers: z.object({}), transformer });
+    const app = zo.router({ onDate: zo.message.outgoing({ payload: z.date() }) }, {});
+    const server = createServer(app, zo, { port: 0, hostname: "127.0.0.1" });
+    t.after(() => server.stop(true));
+    const heard: Date[] = [];
+    function Dates() {
+      const { client } = useZocket<typeof app>();
+      useEvent(client.on.onDate, (date) => heard.push(date));
+      return <State />;
+    }
+    const { text } = show(
+      t,
+      <ZocketProvider<typeof app> url={server.url} transformer={transformer}>
+        <Dates />
+      </ZocketProvider>,
+    );
+    await until("open", () => text() === "open");
+    server.send.onDate(new Date(5)).broadcast();
+    await until("the date", () => heard.length === 1);
+    assert.deepEqual(heard, [new Date(5)]);
   });
 
   test("inside another one gives its own client", async (t) => {

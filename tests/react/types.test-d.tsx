@@ -16,6 +16,7 @@ import {
   useZocket,
   type ConnectionHook,
 } from "@zocket/core/react";
+import { zocket } from "@zocket/core";
 import { z } from "zod";
 
 import type { AppRouter } from "./_app.ts";
@@ -147,6 +148,25 @@ export const refused = [
   // @ts-expect-error -- a header is text
   <ZocketProvider<AppRouter> key="header" url="" headers={{ authorization: 5 }} />,
 ];
+
+const dates = { serialize: (value: unknown) => value, deserialize: (json: unknown) => json };
+const { message } = zocket.create({ headers: z.object({}), transformer: dates });
+const rich = { onDate: message.outgoing({ payload: z.object({ at: z.date() }) }) };
+type Rich = typeof rich;
+const richReact = createZocketReact<Rich>();
+
+export function RichTypes() {
+  const { client } = useZocket<Rich>();
+  useEvent(client.on.onDate, ({ at }) => same<Same<typeof at, Date>>());
+  return [
+    <ZocketProvider<Rich> key="with" url="" transformer={dates} />,
+    <richReact.ZocketProvider key="once" url="" transformer={dates} />,
+    // @ts-expect-error -- the router has a transformer
+    <ZocketProvider<Rich> key="without" url="" />,
+    // @ts-expect-error -- the router has a transformer
+    <richReact.ZocketProvider key="once without" url="" />,
+  ];
+}
 
 const chat = createZocketReact<AppRouter>();
 

@@ -3,7 +3,7 @@ import type { ReactNode } from "react";
 
 import type { AnyRouter } from "../types/routes.js";
 import { ZocketProvider } from "./provider.js";
-import type { ConnectionHook, ZocketHook, ZocketProviderProps } from "./types.js";
+import type { ConnectionHook, TransformerProp, ZocketHook, ZocketProviderProps } from "./types.js";
 import { useCall } from "./use-call.js";
 import { useConnection } from "./use-connection.js";
 import { useEvent } from "./use-event.js";
@@ -12,7 +12,9 @@ import { useZocket } from "./use-zocket.js";
 /** What `createZocketReact` returns: the provider and the hooks for one router. */
 export interface ZocketReact<TRouter extends AnyRouter> {
   /** The provider. */
-  readonly ZocketProvider: (props: ZocketProviderProps<TRouter>) => ReactNode;
+  readonly ZocketProvider: (
+    props: ZocketProviderProps<TRouter> & TransformerProp<TRouter>,
+  ) => ReactNode;
   /** Returns the client of the nearest provider. */
   readonly useZocket: () => ZocketHook<TRouter>;
   /** The hook of this name. */

@@ -11,6 +11,7 @@ export type {
   CallHookOptions,
   ConnectionHook,
   StreamHook,
+  TransformerProp,
   ZocketHook,
   ZocketProviderProps,
 } from "./types.js";

@@ -12,7 +12,7 @@ import {
 import type { NoRouter } from "../client/types.js";
 import type { AnyRouter } from "../types/routes.js";
 import { Session } from "./session.js";
-import type { ZocketProviderProps } from "./types.js";
+import type { TransformerProp, ZocketProviderProps } from "./types.js";
 
 const Context = createContext<Session | undefined>(undefined);
 
@@ -29,10 +29,10 @@ const Context = createContext<Session | undefined>(undefined);
  * @throws `TypeError` that names a wrong URL or option.
  */
 export function ZocketProvider<TRouter extends AnyRouter = NoRouter>(
-  props: ZocketProviderProps<NoInfer<TRouter>>,
+  props: ZocketProviderProps<NoInfer<TRouter>> & TransformerProp<NoInfer<TRouter>>,
 ): ReactNode {
   // Components see the client with the types that they ask for.
-  const given = props as ZocketProviderProps<NoRouter>;
+  const given: ZocketProviderProps<NoRouter> = props;
   const [kept, keep] = useState(() => new Session(given));
   let session = kept;
   if (String(session.props.url) !== String(props.url)) keep((session = new Session(given)));

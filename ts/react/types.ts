@@ -4,6 +4,8 @@ import type { ReactNode } from "react";
 import type { ClientOptions, ClientState, ZocketClient } from "../client/types.js";
 import type { Call } from "../types/call.js";
 import type { AnyRouter } from "../types/routes.js";
+import type { PlainRouter } from "../types/transformed.js";
+import type { Transformer } from "../types/transformer.js";
 import type { useEvent } from "./use-event.js";
 
 /** Props of `ZocketProvider`: the address of the server and the options of the client. */
@@ -13,6 +15,11 @@ export interface ZocketProviderProps<TRouter = AnyRouter> extends ClientOptions<
   /** The components that use the client. */
   readonly children?: ReactNode;
 }
+
+/** What the props must have besides: the transformer, if the router has one. */
+export type TransformerProp<TRouter> = [TRouter] extends [PlainRouter]
+  ? unknown
+  : { readonly transformer: Transformer };
 
 /** What `useZocket` returns. It is the same object as long as the client is the same. */
 export interface ZocketHook<TRouter> {
