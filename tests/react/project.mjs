@@ -1,5 +1,5 @@
 // A project in the folder of one React, with the package in it as npm would install it: so Node and bundlers find both.
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync } from "node:fs";
 import path from "node:path";
 
 import { root } from "../../scripts/steps.mjs";
@@ -21,9 +21,10 @@ export function makeProject(installed) {
   mkdirSync(folder, { recursive: true });
   for (const name of [...PACKAGE, "package.json", "dist"])
     cpSync(path.join(root, name), path.join(folder, name), { recursive: true });
-  // The addon is large, and a link does for it.
+  // The addon is large, and a link does for it, where everybody may make one.
+  const put = process.platform === "win32" ? copyFileSync : symlinkSync;
   for (const name of readdirSync(root).filter((it) => it.endsWith(".node")))
-    symlinkSync(path.join(root, name), path.join(folder, name));
+    put(path.join(root, name), path.join(folder, name));
   // Where Vite is, so is the example.
   const hasVite = existsSync(path.join(installed, "node_modules", "vite"));
   layOutGuide(path.join(project, "guide"), hasVite ? [] : ["vite.config.ts"]);
