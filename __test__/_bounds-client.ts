@@ -108,6 +108,28 @@ export const CLIENT: Record<string, Case> = {
     assert.equal(codes.length, refused);
   },
 
+  "messages that wait for the schema of a client's route": async (t) => {
+    const left = await grows(
+      t,
+      `const { message } = await import("@zocket/core/contract");
+       const answers = [];
+       const validate = () => new Promise((done) => answers.push(() => done({ value: 1 })));
+       const slow = { "~standard": { version: 1, vendor: "spec", validate } };
+       const own = { slow: message.incoming({ payload: slow }) };
+       const checked = createZocketClient("ws://localhost", { WebSocket: Never, routes: own, maxQueuedBytes: 1_000_000 });
+       let full = 0;
+       checked.onError(({ code }) => { if (code === "QUEUE_FULL") full += 1; });
+       for (let at = 0; at < 5_000; at++) checked.send.slow("x".repeat(1_000));
+       await undefined;
+       if (full < 4_000 || full > 4_100) throw new Error(String(full));
+       for (const answer of answers.splice(0)) answer();
+       await measure();
+       checked.close();`,
+    );
+    // The queue has them now: 1 MB, and some bookkeeping.
+    assert.ok(left < 2 * MIB, `${(left / MIB).toFixed(1)} MiB`);
+  },
+
   "which messages are still in a client's socket": async (t) => {
     const left = await grows(
       t,

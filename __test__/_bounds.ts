@@ -88,6 +88,7 @@ const NOTHING_OF_A_CLIENT: Record<string, string> = {
   "ts/server/attach/reception.ts": "our servers on an HTTP server",
   "ts/contract/guarded.ts": "handlers, held weakly",
   "ts/contract/router.ts": "the router",
+  "ts/contract/validation.ts": "the routes",
   "ts/server/stop.ts": "I/O threads",
   "ts/unknown-options.ts": "texts of an error",
 };

@@ -85,6 +85,22 @@ const eitherWay: ZocketClient<typeof router> = withoutNative;
 void eitherWay;
 withoutNative.send.chat.message({ at: "" });
 withoutNative.on.chat.onMessage(({ at }) => expectTypeOf(at).toEqualTypeOf<string>());
+// With the routes at hand, their type need not be named.
+const atHand = createZocketClient("ws://localhost:3000", { routes, validateIncoming: true });
+expectTypeOf(atHand).toEqualTypeOf<ZocketClient<typeof routes>>();
+atHand.send.chat.message({ at: "" });
+// @ts-expect-error not what the schema takes
+atHand.send.chat.message({ at: 1 });
+const ofRouter = createZocketClient("ws://localhost:3000", { routes: router });
+expectTypeOf(ofRouter).toEqualTypeOf<ZocketClient<typeof router>>();
+const named = createZocketClient<typeof router>("ws://localhost:3000", { routes });
+expectTypeOf(named).toEqualTypeOf<ZocketClient<typeof router>>();
+const given: ClientOptions<typeof router> = { routes, headers: { authorization: "" } };
+expectTypeOf(createZocketClient<typeof router>("ws://a", given)).toEqualTypeOf(named);
+// @ts-expect-error routes are objects
+createZocketClient("ws://localhost:3000", { routes: "chat" });
+// @ts-expect-error yes or no
+createZocketClient("ws://localhost:3000", { routes, validateIncoming: "yes" });
 // @ts-expect-error a router is an object
 createZocketClient<string>("ws://localhost:3000");
 

@@ -6,6 +6,7 @@ import { describe, test, type TestContext } from "node:test";
 
 import { createServer, createZocketClient, zocket, type ClientError } from "@zocket/core";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { message } from "@zocket/core/contract";
 import { WebSocket } from "ws";
 
 import { eachRow, inSources, valuesOf, type Case } from "./_errors-page.ts";
@@ -215,6 +216,15 @@ eachRow("At the client", ["code", "At fault"], {
   "BAD_MESSAGE, client": refuses({}, { socket: Mangling }),
   "NO_ROUTE, client": refuses({}, { route: "nowhere" }),
   "INVALID_PAYLOAD, client": refuses({ payload: refusing }),
+  "INVALID_PAYLOAD, application": async (t, { code }) => {
+    const routes = { say: message.incoming({ payload: refusing }) };
+    const options = { WebSocket, autoConnect: false, routes };
+    const client = createZocketClient("ws://127.0.0.1:1", options);
+    const told = new Promise<ClientError>((done) => client.onError(done));
+    client.send.say(1);
+    const { route, issues, ...error } = await soon("onError", told);
+    assert.deepEqual([error.code, route, issues?.length], [code, "say", 1]);
+  },
   "REJECTED, client": refuses({ middleware: throws }),
   "HANDLER_ERROR, application": refuses({ say: throws }),
   "RATE_LIMITED, client": async (t, { code }) => {

@@ -10,7 +10,7 @@ import type { Issue, MessageErrorCode } from "./envelope.js";
  * - `CLOSED`: the client was closed, or does not connect any more
  * - `QUEUE_FULL`: too many messages wait for the connection
  * - `TOO_LARGE`: the call is larger than the server's `maxPayload`
- * - `BAD_REPLY`: the answer cannot be read, or the server sent more items than it may
+ * - `BAD_REPLY`: the answer cannot be read, does not fit its schema, or the server sent more items than it may
  */
 export type CallErrorCode =
   | MessageErrorCode

@@ -1,4 +1,5 @@
 // One call: a promise of its reply and, for a stream, an iterable of its items.
+import type { Checks, Verdict } from "../contract/checks.js";
 import type { CallOptions, CallResult, StreamCall } from "../types/call.js";
 import { ZocketError, type CallErrorCode, type ZocketErrorFields } from "../zocket-error.js";
 import { UNREADABLE, type Read } from "./wire.js";
@@ -18,6 +19,8 @@ type End =
 export interface Caller {
   /** Takes apart what the server sent. */
   readonly read: Read;
+  /** Judges answers, if they are to be. */
+  readonly answers: Checks<never> | undefined;
   /** The server need not answer any more. */
   abort(call: PendingCall): void;
   /** The reader has taken so many items. */
@@ -121,6 +124,7 @@ export class PendingCall implements StreamCall<unknown, unknown, ZocketError> {
       return;
     }
     const keep = (read: unknown) => {
+      if (!this.#fits(this.#caller.answers?.answer(this.route, "stream", read))) return;
       this.#items.push(read);
       clearTimeout(this.#timer);
       this.#readers.shift()?.();
@@ -130,12 +134,21 @@ export class PendingCall implements StreamCall<unknown, unknown, ZocketError> {
 
   /** The reply has come. */
   reply(json: unknown): void {
-    this.#caller.read(json, (data) => this.#settle({ ok: true, data }), this.#unreadable);
+    const settle = (data: unknown) => {
+      if (this.#fits(this.#caller.answers?.answer(this.route, "reply", data))) {
+        this.#settle({ ok: true, data });
+      }
+    };
+    this.#caller.read(json, settle, this.#unreadable);
   }
 
   /** The call has failed at the server, with the data of a declared error or without. */
   refused(fields: ZocketErrorFields<string, unknown>): void {
-    const fail = (data: unknown) => this.fail(new ZocketError({ ...fields, data }));
+    const fail = (data: unknown) => {
+      if (this.#fits(this.#caller.answers?.error(this.route, fields.code, data))) {
+        this.fail(new ZocketError({ ...fields, data }));
+      }
+    };
     this.#caller.read(fields.data, fail, this.#unreadable);
   }
 
@@ -143,6 +156,14 @@ export class PendingCall implements StreamCall<unknown, unknown, ZocketError> {
     const { route } = this;
     this.#abort(new ZocketError({ code: "BAD_REPLY", route, message: UNREADABLE, cause }));
   };
+
+  /** Whether what the server sent fits. Ends the call if it does not. */
+  #fits(refusal: Verdict): boolean {
+    if (!refusal) return true;
+    const message = "the server sent something that does not fit the schemas of the call";
+    this.#abort(new ZocketError({ code: "BAD_REPLY", route: this.route, message, ...refusal }));
+    return false;
+  }
 
   /** The call has failed. */
   fail(error: ZocketError): void {

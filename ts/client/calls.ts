@@ -1,6 +1,7 @@
 // `client.call.a.b(payload, options)`: sends calls, and leads what the server answers to them.
+import type { Checks } from "../contract/checks.js";
 import { ERROR_TYPE, type Envelope } from "../envelope.js";
-import type { ZocketErrorFields } from "../zocket-error.js";
+import { ZocketError, type ZocketErrorFields } from "../zocket-error.js";
 import { PendingCall, type Caller } from "./call.js";
 import { optionsOf } from "./options-of.js";
 import type { Fate, Waiting } from "./queue.js";
@@ -28,6 +29,7 @@ export interface Exit {
 export class Calls implements Caller {
   readonly #exit: Exit;
   readonly #defaultTimeout: number;
+  readonly answers: Checks<never> | undefined;
   /** Calls that wait for a connection, and those that were sent on the current one. */
   readonly #waiting = new Map<PendingCall, Fate>();
   readonly #sent = new Map<number, PendingCall>();
@@ -40,11 +42,12 @@ export class Calls implements Caller {
 
   readonly read: Read;
 
-  constructor(exit: Exit, defaultTimeout: number, wire: Wire) {
+  constructor(exit: Exit, defaultTimeout: number, wire: Wire, answers: Checks<never> | undefined) {
     this.#exit = exit;
     this.#defaultTimeout = defaultTimeout;
     this.#wire = wire;
     this.read = wire.read;
+    this.answers = answers;
   }
 
   /** Begins a call. Throws a `TypeError` for a wrong option, and what the transformer or `JSON.stringify` throws. */
@@ -66,9 +69,9 @@ export class Calls implements Caller {
         this.#waiting.delete(call);
         this.#sent.set(id, call);
       },
-      lost: (code, message) => {
+      lost: (code, message, issues) => {
         this.#waiting.delete(call);
-        call.failWith(code, message);
+        call.fail(new ZocketError({ code, route, message, issues }));
       },
     };
     this.#waiting.set(call, fate);

@@ -1,5 +1,6 @@
 // `createZocketClient`: puts messages into envelopes, takes them out, and hands them to those who listen.
-import { ERROR_TYPE, type ErrorPayload } from "../envelope.js";
+import { makerIn, type Checks, type Refusal } from "../contract/checks.js";
+import { ERROR_TYPE, type Envelope, type ErrorPayload } from "../envelope.js";
 import type { AnyRouter } from "../types/routes.js";
 import type { PlainRouter } from "../types/transformed.js";
 import type { Transformer } from "../types/transformer.js";
@@ -8,6 +9,7 @@ import { Connection } from "./connection.js";
 import { Listeners } from "./listeners.js";
 import { Order } from "./order.js";
 import { isErrorPayload } from "./received.js";
+import { byteLength, type Waiting } from "./queue.js";
 import { routes } from "./routes.js";
 import { described, Sending } from "./sending.js";
 import { settings } from "./settings.js";
@@ -44,10 +46,16 @@ export type {
   ZocketClient,
 } from "./types.js";
 
+/** What TypeScript takes the type of the routes from, if nobody names it. */
+interface Inferring<TRouter> {
+  readonly routes?: TRouter | AnyRouter | undefined;
+}
+
 /** Connects to a server whose router has a transformer. The client needs the same one. */
 export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
   url: string | URL,
-  options: ClientOptions<NoInfer<TRouter>> & { readonly transformer: Transformer },
+  options: ClientOptions<NoInfer<TRouter>> &
+    Inferring<TRouter> & { readonly transformer: Transformer },
 ): ZocketClient<TRouter>;
 /**
  * Connects to a server and returns a client that is typed by the server's router. The client reconnects by itself until you
@@ -66,7 +74,7 @@ export function createZocketClient<TRouter extends AnyRouter = NoRouter>(
  */
 export function createZocketClient<TRouter extends PlainRouter = NoRouter>(
   url: string | URL,
-  options?: ClientOptions<NoInfer<TRouter>>,
+  options?: ClientOptions<NoInfer<TRouter>> & Inferring<TRouter>,
 ): ZocketClient<TRouter>;
 export function createZocketClient<TRouter extends AnyRouter>(
   url: string | URL,
@@ -85,19 +93,25 @@ export function createZocketClient<TRouter extends AnyRouter>(
   const wire = wireOf(checked.transformer);
   const sending = new Sending(checked, order, (error) => errors.emit(error));
 
+  const checks = checksOf(options.routes);
+
   const { onOpen, onClose } = options;
   if (onOpen !== undefined) opens.add(onOpen, "createZocketClient: options.onOpen");
   if (onClose !== undefined) closes.add(onClose, "createZocketClient: options.onClose");
 
   const calls = new Calls(
     {
-      send: (message) => order.run(() => sending.sendText(message, connection.current)),
-      forget: (call) => sending.forget(call),
+      send: dispatch,
+      forget(call) {
+        checks?.forget(call);
+        sending.forget(call);
+      },
       isClosed: () => connection.state === "closed",
       own: (text) => order.run(() => sending.sendOwn(text, connection.current)),
     },
     checked.callTimeout,
     wire,
+    checked.validateIncoming ? checks : undefined,
   );
   const subscriptions = new Subscriptions({ on, isClosed });
   const connection = order.run(
@@ -105,9 +119,11 @@ export function createZocketClient<TRouter extends AnyRouter>(
       new Connection(checked, order, {
         opened() {
           sending.opened();
+          const drain = () => sending.drain(() => connection.current);
           // First: an application joins its rooms there, and what its user typed meanwhile is for these.
+          if (checks) return checks.opened(() => opens.emit(), drain);
           opens.emit();
-          sending.drain(() => connection.current);
+          drain();
         },
         received(envelope, text) {
           const { type, payload } = envelope;
@@ -138,8 +154,48 @@ export function createZocketClient<TRouter extends AnyRouter>(
   );
 
   function send(route: string, payload: unknown): void {
-    const written = wire.write(payload, "send", route);
-    order.run(() => sending.send(route, written, connection.current));
+    const envelope: Envelope = { type: route, payload: wire.write(payload, "send", route) };
+    dispatch({ route, text: JSON.stringify(envelope) });
+  }
+
+  /** Sends a message, once its payload is known to fit. */
+  function dispatch(message: Waiting): void {
+    if (!checks) return pass(message);
+    // The server sees what JSON and the transformer make of the payload.
+    const { payload } = JSON.parse(message.text) as Envelope;
+    wire.read(
+      payload,
+      (seen) => checks.enter(message, seen),
+      (cause) => refuse(message, { cause }),
+    );
+  }
+
+  function checksOf(given: unknown): Checks<Waiting> | undefined {
+    if (given === undefined) return undefined;
+    const place = "createZocketClient: options.routes";
+    const make = makerIn(given);
+    if (!make)
+      throw new TypeError(`${place}: expected routes, with the definitions of a message builder`);
+    const full = (message: Waiting) =>
+      sending.lose(message, "QUEUE_FULL", "Too many messages wait for their schemas");
+    const size = ({ text }: Waiting) => byteLength(text);
+    return make(place, given, { pass, refuse, full, size }, checked.maxQueuedBytes);
+  }
+
+  function pass(message: Waiting): void {
+    order.run(() => sending.sendText(message, connection.current));
+  }
+
+  function refuse({ route, call }: Waiting, refusal: Refusal): void {
+    const why = "The payload does not fit the schema, so it was not sent";
+    if (call) call.lost("INVALID_PAYLOAD", why, refusal.issues);
+    else order.later(() => misfit(route, why, refusal));
+  }
+
+  function misfit(route: string, message: string, refusal: Refusal): void {
+    // It would be a riddle why nothing ever arrives.
+    if (errors.isEmpty) console.error(`zocket: ${JSON.stringify(route)}: ${message}:`, refusal);
+    errors.emit({ code: "INVALID_PAYLOAD", route, message, ...refusal });
   }
 
   function receive(route: string, payload: unknown): void {
@@ -147,12 +203,12 @@ export function createZocketClient<TRouter extends AnyRouter>(
     if (!listeners) return;
     wire.read(
       payload,
-      (read) => listeners.emit(read),
-      (cause) => {
-        // It would be a riddle why nothing ever arrives.
-        if (errors.isEmpty) console.error(`zocket: ${UNREADABLE}:`, cause);
-        errors.emit({ code: "INVALID_PAYLOAD", route, message: UNREADABLE, cause });
+      (read) => {
+        const refusal = calls.answers?.received(route, read);
+        if (refusal) misfit(route, "A message of the server does not fit its schema", refusal);
+        else listeners.emit(read);
       },
+      (cause) => misfit(route, UNREADABLE, { cause }),
     );
   }
 

@@ -1,4 +1,5 @@
 // Owns the messages that wait for an open connection.
+import type { Issue } from "../envelope.js";
 
 /** A message as it goes out, and the route it is of. */
 export interface Waiting {
@@ -13,7 +14,11 @@ export interface Fate {
   /** It has left. */
   sent(): void;
   /** It never will. */
-  lost(code: "QUEUE_FULL" | "TOO_LARGE", message: string): void;
+  lost(
+    code: "QUEUE_FULL" | "TOO_LARGE" | "INVALID_PAYLOAD",
+    message: string,
+    issues?: readonly Issue[],
+  ): void;
 }
 
 /** Messages in the order they were sent. Bounded: one that does not fit any more is not taken. */

@@ -1,6 +1,5 @@
 // Sends messages, or keeps them until there is a connection. Tells the application of each message that does not make it, as far as
 // the client can know.
-import type { Envelope } from "../envelope.js";
 import type { Attempt } from "./attempt.js";
 import type { Order } from "./order.js";
 import { byteLength, Queue, type Fate, type Waiting } from "./queue.js";
@@ -29,28 +28,22 @@ export class Sending {
   }
 
   /** Sends a message, or keeps it for the next connection. */
-  send(route: string, payload: unknown, connection: Attempt | undefined): void {
-    const envelope: Envelope = { type: route, payload };
-    this.sendText({ route, text: JSON.stringify(envelope) }, connection);
-  }
-
-  /** The same for one that is JSON already. */
   sendText(message: Waiting, connection: Attempt | undefined): void {
-    const later = (lose: () => void) => this.#order.later(lose);
     if (!connection?.isOpen) {
       if (!this.#queue.push(message)) {
-        const why = "Too many messages wait for an open connection";
-        later(() => this.#lose(message, "QUEUE_FULL", why));
+        this.lose(message, "QUEUE_FULL", "Too many messages wait for an open connection");
       }
       return;
     }
     const limit = Math.max(MAX_IN_SOCKET, this.#settings.maxQueuedBytes);
-    if (this.#isTooLarge(message, connection)) later(() => this.#tooLarge(message));
+    if (this.#isTooLarge(message, connection)) this.#order.later(() => this.#tooLarge(message));
     else if (connection.buffered < limit) this.#sendNow(message, connection);
-    else {
-      const why = "Too many messages wait for a server that reads slowly";
-      later(() => this.#lose(message, "QUEUE_FULL", why));
-    }
+    else this.lose(message, "QUEUE_FULL", "Too many messages wait for a server that reads slowly");
+  }
+
+  /** Tells, once the method that causes it has returned, that a message will not be sent. */
+  lose(message: Waiting, code: "QUEUE_FULL", why: string): void {
+    this.#order.later(() => this.#lose(message, code, why));
   }
 
   /** Sends a message of our own if there is a connection; nobody is told what becomes of it. */

@@ -26,6 +26,8 @@ export interface Settings {
   readonly maxQueuedBytes: number;
   readonly callTimeout: number;
   readonly transformer: Transformer | undefined;
+  /** Whether what the server sends is checked too. */
+  readonly validateIncoming: boolean;
   /** Whether `log` does anything. */
   readonly debug: boolean;
   /** Writes a line about what happens. Never the URL, as its query holds the headers, and no payload. */
@@ -42,6 +44,8 @@ const NAMES: Record<keyof ClientOptions, true> = {
   maxQueuedBytes: true,
   callTimeout: true,
   transformer: true,
+  routes: true,
+  validateIncoming: true,
   heartbeatInterval: true,
   autoConnect: true,
   shouldReconnect: true,
@@ -72,6 +76,11 @@ const ALIASES = {
   acktimeout: "callTimeout",
   requesttimeout: "callTimeout",
   timeout: "callTimeout",
+  router: "routes",
+  approuter: "routes",
+  contract: "routes",
+  schemas: "routes",
+  validate: "validateIncoming",
   auth: "headers",
   query: "headers",
   params: "headers",
@@ -109,6 +118,7 @@ export function settings(url: string | URL, options: ClientOptions): Settings {
     maxRetries: number(options, "maxRetries", 0, Infinity),
     maxQueuedBytes: number(options, "maxQueuedBytes", 0, 1024 * 1024),
     callTimeout: number(options, "callTimeout", 0, 30_000),
+    validateIncoming: validateIncoming(options),
     heartbeatInterval: number(options, "heartbeatInterval", 0, 25_000),
     shouldReconnect: optionalFunction(options.shouldReconnect),
     transformer: transformer(options.transformer),
@@ -137,6 +147,12 @@ function transformer(given: unknown): Transformer | undefined {
   throw wrong(".transformer", "an object with serialize() and deserialize()", kindOf(given));
 }
 
+function validateIncoming(options: ClientOptions): boolean {
+  const given = boolean(options, "validateIncoming", false);
+  if (given && options.routes === undefined) throw wrong(".routes", "the routes", "undefined");
+  return given;
+}
+
 /** The global one may be missing until it is needed. */
 function webSocketClass(given: WebSocketClass | undefined): () => WebSocketClass {
   if (given !== undefined && typeof given !== "function") {
@@ -152,7 +168,11 @@ function webSocketClass(given: WebSocketClass | undefined): () => WebSocketClass
   };
 }
 
-function boolean(options: ClientOptions, name: "debug" | "autoConnect", fallback: boolean) {
+function boolean(
+  options: ClientOptions,
+  name: "debug" | "autoConnect" | "validateIncoming",
+  fallback: boolean,
+) {
   const given: unknown = options[name];
   if (given === undefined) return fallback;
   if (typeof given === "boolean") return given;

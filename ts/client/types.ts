@@ -77,6 +77,18 @@ export interface ClientOptions<TRouter = AnyRouter> {
    */
   readonly transformer?: Transformer | undefined;
   /**
+   * The routes themselves, or the router, and not only their type: of a module that the server and the client share. The client
+   * then checks each payload before it sends it.
+   * @default none
+   */
+  readonly routes?: AnyRouter | undefined;
+  /**
+   * Whether the client also checks what it receives. It needs `routes`. A message that does not fit goes to `onError`, and a call
+   * with such an answer rejects with `BAD_REPLY`. The schemas have to accept their own output, as JSON carries it.
+   * @default false
+   */
+  readonly validateIncoming?: boolean | undefined;
+  /**
    * Logs attempts, ends, and each message's route and size to `console.debug`. Never logs the URL, headers or payloads.
    * @default false
    */
@@ -158,8 +170,8 @@ export interface ClientError {
    * The code of a `$error`, or one of the client. `QUEUE_FULL`: too many messages wait, and the client dropped this one.
    * `TOO_LARGE`: the message is larger than the server's `maxPayload`. `LOST`: the connection
    * ended before the message had left the client. `HEADERS`: the option `headers` failed. `INVALID_PAYLOAD` with a `cause`: the
-   * client's transformer cannot read a message of the server, or the data of an error. A message that declares errors may bring
-   * its own codes too.
+   * client's transformer cannot read a message of the server, or the data of an error. With the option `routes` the client itself
+   * tells of `INVALID_PAYLOAD` too. A message that declares errors may bring its own codes.
    */
   readonly code:
     Exclude<MessageErrorCode, "TOO_MANY_CALLS"> | "QUEUE_FULL" | "TOO_LARGE" | "LOST" | "HEADERS";
@@ -173,7 +185,7 @@ export interface ClientError {
   readonly retryAfterMs?: number;
   /** The data of an error that the message declares. */
   readonly data?: unknown;
-  /** What the option `headers` threw, for `HEADERS`, or the transformer. */
+  /** What the option `headers` threw, for `HEADERS`, or a schema or the transformer, for `INVALID_PAYLOAD`. */
   readonly cause?: unknown;
 }
 

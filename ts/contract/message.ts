@@ -6,7 +6,9 @@ import type { MessageBuilder } from "../types/builder.js";
 import type { Mark } from "../types/transformed.js";
 import { refuseOtherNameOf, refuseUnknown } from "../unknown-options.js";
 import { ANSWER, answerOf } from "./answer.js";
+import { bringing } from "./checks.js";
 import { readSending, refuseSending, SENDING } from "./outgoing.js";
+import { makeChecks } from "./validation.js";
 
 /** The names that other libraries use for the schema of a message, and for how it is sent. */
 const ALIASES = {
@@ -51,7 +53,14 @@ export function builder<TTransformed extends boolean>(
       const answer = answerOf(`${place}: `, fields);
       refuseSending(`${place}: `, fields);
       refuseUnknown(`${place}: `, fields, ["payload", ...ANSWER], ALIASES, SENDING);
-      return { payload, _direction: "in", ...mark, ...answer, _middlewares: [...middlewares] };
+      const made = {
+        payload,
+        _direction: "in",
+        ...mark,
+        ...answer,
+        _middlewares: [...middlewares],
+      };
+      return bringing(made, makeChecks);
     },
     outgoing(definition: unknown) {
       const place = "zo.message.outgoing";
@@ -59,7 +68,7 @@ export function builder<TTransformed extends boolean>(
       const payload = payloadOf(place, fields);
       const sending = readSending(`${place}: `, fields);
       refuseUnknown(`${place}: `, fields, ["payload", ...SENDING], ALIASES);
-      return { payload, _direction: "out", ...mark, ...sending };
+      return bringing({ payload, _direction: "out", ...mark, ...sending }, makeChecks);
     },
     use(middleware: unknown) {
       if (!isFunction(middleware)) {

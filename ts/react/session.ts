@@ -39,7 +39,7 @@ export class Session {
     settings(address, { ...options, autoConnect: off });
     this.props = props;
     this.#isWanted = autoConnect;
-    this.client = createZocketClient(address, {
+    this.client = createZocketClient<NoRouter>(address, {
       ...options,
       autoConnect: off,
       headers: () => this.#nextHeaders(),
