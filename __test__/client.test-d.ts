@@ -9,6 +9,7 @@ import {
   type ClientCloseEvent,
   type ClientError,
   type ClientOn,
+  type ClientOptions,
   type ClientSend,
   type ClientState,
   type Jsonify,

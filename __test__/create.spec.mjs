@@ -36,7 +36,7 @@ describe("zocket.create", () => {
     const onDisconnect = async () => {};
     const created = zocket.create({ headers: schema, onConnect, onDisconnect });
     assert.equal(Object.getPrototypeOf(created), Object.prototype);
-    const keys = ["message", "router", "headersSchema", "onConnect", "onDisconnect"];
+    const keys = ["message", "router", "use", "headersSchema", "onConnect", "onDisconnect"];
     assert.deepEqual(Object.keys(created), keys);
     assert.equal(created.headersSchema, schema);
     assert.equal(created.onConnect, onConnect);

@@ -237,6 +237,8 @@ describe("@zocket/core/client", () => {
       'export { createZocketClient } from "@zocket/core/client";',
     );
     t.diagnostic(`minified and compressed: ${size} B`);
+    // What checks payloads comes with the definitions, to the pages that load them.
+    assert.ok(!inputs.some((input) => /validation|gate/.test(input)), inputs.join());
     assert.ok(size > 1_000 && size < 11_000, `${size} B`);
     assert.deepEqual(
       inputs.filter((input) => input.includes("node_modules")),
@@ -323,7 +325,7 @@ describe("@zocket/core/contract", () => {
     });
     const inputs = Object.keys(metafile.inputs).filter((input) => input !== "<stdin>");
     const allowed =
-      /^dist\/esm\/(contract\/|faults\/check\.js$|unknown-options\.js$|zocket-error\.js$)/;
+      /^dist\/esm\/(contract\/|faults\/(check|schema)\.js$|unknown-options\.js$|zocket-error\.js$)/;
     assert.deepEqual(
       inputs.filter((input) => !allowed.test(input)),
       [],
