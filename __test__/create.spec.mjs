@@ -36,7 +36,15 @@ describe("zocket.create", () => {
     const onDisconnect = async () => {};
     const created = zocket.create({ headers: schema, onConnect, onDisconnect });
     assert.equal(Object.getPrototypeOf(created), Object.prototype);
-    const keys = ["message", "router", "use", "headersSchema", "onConnect", "onDisconnect"];
+    const keys = [
+      "message",
+      "router",
+      "use",
+      "headersSchema",
+      "onConnect",
+      "onOpen",
+      "onDisconnect",
+    ];
     assert.deepEqual(Object.keys(created), keys);
     assert.equal(created.headersSchema, schema);
     assert.equal(created.onConnect, onConnect);
@@ -76,7 +84,7 @@ describe("zocket.create", () => {
   });
 
   test("refuses a config that is no object", () => {
-    const expected = "expected an object { headers, onConnect?, onDisconnect? }";
+    const expected = "expected an object { headers, onConnect?, onOpen?, onDisconnect? }";
     assertTypeError(() => zocket.create(), `zocket.create: config: ${expected}, got undefined`);
     for (const [config, got] of NO_OBJECTS) {
       assertTypeError(
@@ -102,9 +110,9 @@ describe("zocket.create", () => {
     };
     wrong({ onconnect() {} }, "did you mean onConnect?");
     wrong({ onDisconect() {} }, "did you mean onDisconnect?");
-    wrong({ onOpen() {} }, "did you mean onConnect?");
+    wrong({ onopen() {} }, "did you mean onOpen?");
     wrong({ onConnect() {}, context: undefined }, "did you mean onConnect?");
-    const all = "expected one of headers, onConnect, onDisconnect, transformer";
+    const all = "expected one of headers, onConnect, onOpen, onDisconnect, transformer";
     wrong({ tls: {} }, all);
     wrong({ ["__proto__"]: 1 }, all);
     const other = "zocket.create: config.header: unknown option; did you mean headers?";
