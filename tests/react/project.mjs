@@ -1,5 +1,13 @@
 // A project in the folder of one React, with the package in it as npm would install it: so Node and bundlers find both.
-import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync } from "node:fs";
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  symlinkSync,
+} from "node:fs";
 import path from "node:path";
 
 import { root } from "../../scripts/steps.mjs";
