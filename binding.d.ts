@@ -91,6 +91,10 @@ export declare class NativeServer {
   opened(): number
   /** The counters now; of those that have one for each of several names, the ones that are not 0. */
   metrics(): Record<string, number | Record<string, number>>
+  /** The counters of the bus; `null` if there is none. `connected` is 1 or 0. */
+  bus(): Record<string, number> | null
+  /** Publishes what waits for the bus and lets go of it. An event tells when that is done. */
+  stopBus(): void
   /** Whether other threads may share it. */
   get isShared(): boolean
   /** The threads that share it, oldest first. */
@@ -126,6 +130,22 @@ export interface NativeArrival {
   read: Uint8Array
 }
 
+/** The settings of a bus. */
+export interface NativeBus {
+  /** What the names of channels begin with. */
+  prefix: string
+  /** Bytes of the longest publication. */
+  maxMessage: number
+  /** Where it is. */
+  places: Array<NativePlace>
+  /** Certificates of the authorities that are believed, as PEM. */
+  ca?: string
+  /** The own certificate, as PEM. */
+  cert?: string
+  /** Its key, as PEM. */
+  key?: string
+}
+
 /** An option or a route, as the application gave it, to be compared with that of another thread. */
 export interface NativeGiven {
   /** What errors call it. */
@@ -144,6 +164,8 @@ export interface NativeHere {
   heap: number
   /** What is compared with other threads that share the server. */
   given: Array<NativeGiven>
+  /** What joins it with other servers. */
+  bus?: NativeBus
 }
 
 /** One incoming route. */
@@ -154,6 +176,20 @@ export interface NativeIncoming {
   answers: string
   /** The codes of the errors that it declares. */
   errors: Array<string>
+}
+
+/** A server of a bus, and who we are there. */
+export interface NativePlace {
+  /** Its name or address. */
+  host: string
+  /** Its port. */
+  port: number
+  /** Whether it speaks TLS. */
+  secure: boolean
+  /** The user. */
+  username?: string
+  /** The password. */
+  password?: string
 }
 
 /** One outgoing route. */
@@ -199,6 +235,7 @@ export declare namespace ended {
 export declare namespace event {
   export const ABORT: number
   export const BAD: number
+  export const BUS: number
   export const CLOSED: number
   export const DIED: number
   export const FAULT: number
@@ -241,8 +278,11 @@ export declare namespace opcode {
   export const BROADCAST: number
   export const CLOSE: number
   export const ERROR: number
+  export const EXCEPT_IDS: number
+  export const FLUSH: number
   export const JOIN: number
   export const LEAVE: number
+  export const MARK: number
   export const MEMBERS: number
   export const MORE_MEMBERS: number
   export const PAUSE: number
@@ -250,9 +290,11 @@ export declare namespace opcode {
   export const RELEASE: number
   export const RESUME: number
   export const ROOMS: number
+  export const ROUTE: number
   export const SETTLE: number
   export const TERMINATE: number
   export const TO: number
+  export const TO_IDS: number
 }
 
 export declare namespace piece {

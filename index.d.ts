@@ -78,6 +78,7 @@ export type {
 export type {
   Added,
   AnyServer,
+  BusMetrics,
   Carried,
   HasTransformer,
   Merge,

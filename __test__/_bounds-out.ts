@@ -175,7 +175,28 @@ const send = (route: string, times: number) =>
      await turn();
    }`;
 
+const BUS: Record<string, Case> = {
+  "publications that wait for the bus": engine(
+    "src/bus/queue.rs",
+    "every_publication_has_one_end_or_waits_and_memory_is_bounded",
+  ),
+  "what was received from the bus": engine(
+    "src/bus/seen.rs",
+    "ids_are_kept_for_ten_seconds_and_within_a_bound",
+    "rows_are_bounded_and_freed",
+  ),
+  "rooms that are read on the bus": engine(
+    "src/bus/subscriptions.rs",
+    "the_empty_rooms_that_are_read_are_bounded",
+  ),
+  "ids of clients, with a bus": engine(
+    "src/shard/ids.rs",
+    "ids_are_kept_while_there_is_a_bus_and_go",
+  ),
+};
+
 export const WAY_OUT: Record<string, Case> = {
+  ...BUS,
   "commands that are not handed over": async (t) => {
     const house = await House.open(t, { slowClient: "drop" });
     await house.ask(

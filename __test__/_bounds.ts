@@ -61,7 +61,13 @@ const filesOf = (cell = "") => [...cell.matchAll(/\]\(([^)]+)\)/g)].map(([, file
 
 /** Files with fields that may grow, and why no client is in them. */
 const NOTHING_OF_A_CLIENT: Record<string, string> = {
+  "src/bus/format.rs": "what one message makes",
+  "src/bus/link.rs": "what one report makes",
+  "src/bus/numbers.rs": "channels that the application publishes to",
+  "src/bus/outgoing.rs": "what one message makes",
+  "src/bus/thread.rs": "the router; what it holds of clients is in rows",
   "src/config.rs": "options",
+  "src/config/bus.rs": "options",
   "src/handshake/rules.rs": "options",
   "src/message/envelope.rs": "what one message makes",
   "src/message/routes.rs": "the router",
@@ -71,11 +77,14 @@ const NOTHING_OF_A_CLIENT: Record<string, string> = {
   "src/transport/tls/fault.rs": "options",
   "src/transport/tls/names.rs": "options",
   "src/transport/tls/options.rs": "options",
+  "napi/src/bus.rs": "options",
   "napi/src/fields.rs": "options",
   "napi/src/server.rs": "options and counters",
   "napi/src/shares.rs": "options",
   "ts/server/given.ts": "options",
   "napi/src/sockets.rs": "what one call makes",
+  "ts/bus/joined.ts": "callers of ready and synced",
+  "ts/bus/settings.ts": "options, held weakly",
   "ts/client/headers.ts": "options",
   "ts/faults/client-fault.ts": "errors, held weakly",
   "ts/messages/in-flight.ts": "calls are in a row; clients that were told of are held weakly",

@@ -156,7 +156,14 @@ function launch(given: Given) {
   });
   /** Sends `said` to everybody, from outside a handler. */
   const shout = (payload: unknown) => server.send.said(payload).broadcast();
-  return { ...seen, server, port: server.port, url: `ws://127.0.0.1:${server.port}`, shout };
+  return {
+    ...seen,
+    router,
+    server,
+    port: server.port,
+    url: `ws://127.0.0.1:${server.port}`,
+    shout,
+  };
 }
 
 /** A `ws` client that keeps what it gets. */

@@ -93,6 +93,8 @@ function play(t: TestContext, callbacks: Callbacks = {}, options: object = {}) {
       }
     },
     opened: () => 0,
+    bus: () => null,
+    stopBus: t.mock.fn(),
     metrics: () => ({}) as never,
     stop() {},
     drain() {},

@@ -7,7 +7,7 @@ import { assertCompiled, blocksOf, COMPILERS, PAGES, Project, readPage } from ".
 
 /** proxies.spec.ts runs these. */
 const PROXIES = ["nginx", "haproxy"];
-/** What a page may hold. Another language would be code that nobody compiles; an image is not built here. */
+/** What a page may hold. bus.spec.ts runs Python. Another language would be code that nobody compiles; an image is not built here. */
 const LANGUAGES = [
   "ts",
   "tsx",
@@ -18,6 +18,7 @@ const LANGUAGES = [
   "dockerfile",
   "yaml",
   "caddyfile",
+  "python",
   ...PROXIES,
 ];
 /** reference-page.spec.ts compiles and runs the code of this page. */

@@ -7,6 +7,7 @@ import { runInNewContext } from "node:vm";
 
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { ErrorCode, MessageErrorCode } from "@zocket/core";
+import { redis } from "@zocket/core/bus";
 
 import { eachRow, valuesOf, type Case, type Row } from "./_errors-page.ts";
 import { Child, portOf } from "./_child.ts";
@@ -36,6 +37,7 @@ const CODES: Record<ErrorCode, true> = {
   NO_HANDLER: true,
   UNSENT: true,
   STOP: true,
+  BUS: true,
   INTERNAL: true,
 };
 
@@ -158,7 +160,7 @@ eachRow(
 interface Fault {
   given: Given;
   act: (t: TestContext, app: App) => Promise<unknown>;
-  knows?: ("clientId" | "route")[];
+  knows?: ("clientId" | "connected" | "route")[];
 }
 
 const asked =
@@ -257,6 +259,14 @@ const FAULTS: Record<string, Fault[]> = {
       knows: ["clientId"],
     },
   ],
+  "BUS, system": [
+    {
+      // Nobody listens there.
+      given: { options: { bus: redis({ url: "redis://127.0.0.1:1", prefix: "spec" }) } },
+      act: async () => {},
+      knows: ["connected"],
+    },
+  ],
   "SLOW_CLIENT, client": [
     { given: { options: { maxBackpressure: 1024 } }, act: readsNothing, knows: ["clientId"] },
   ],
@@ -296,7 +306,7 @@ async function told(t: TestContext, row: Row, { given, act, knows = [] }: Fault)
   const [{ error, ...info } = { error: undefined, code: "" }] = app.errors;
   assert.deepEqual(
     Object.keys(info).toSorted(),
-    ["clientId", "code", "route"].filter(
+    ["clientId", "code", "connected", "route"].filter(
       (name) => name === "code" || knows.includes(name as "route"),
     ),
   );

@@ -1,5 +1,8 @@
 //! Every limit and timeout of a server, with unit, default and trade-off.
 
+#[cfg(feature = "bus")]
+pub mod bus;
+
 use std::{
     num::NonZeroUsize,
     ops::RangeInclusive,
@@ -74,6 +77,9 @@ pub struct Config {
     /// TLS for all connections. Default none.
     #[cfg(feature = "tls")]
     pub tls: Option<crate::Tls>,
+    /// The bus that joins it with servers of other processes. Default none.
+    #[cfg(feature = "bus")]
+    pub bus: Option<bus::BusConfig>,
     /// Which upgrade requests are let through to the owner.
     pub rules: Rules,
     /// Bytes of one incoming message; a larger one closes the connection with 1009. Default 1 MiB.
@@ -156,6 +162,8 @@ impl Default for Config {
             port: 3000,
             #[cfg(feature = "tls")]
             tls: None,
+            #[cfg(feature = "bus")]
+            bus: None,
             rules: Rules::default(),
             max_payload: 1024 * 1024,
             max_backpressure: 1024 * 1024,

@@ -8,6 +8,7 @@
 //! | [`server`] | the public face: [`Server`] starts, [`ServerHandle`] takes events and hands in commands |
 //! | `tasks` | everything that awaits: accepts, upgrades, reads, closes |
 //! | `shard` | the state of one I/O thread, and all changes of it |
+//! | `bus` | the messages between processes, over Redis or another bus |
 //! | `connection` | the state of one socket: its outbox, its heartbeat, and whether the engine reads it |
 //! | [`border`] | the border with the owner: events, commands, and the queues of both |
 //! | `metrics` | counters |
@@ -24,6 +25,8 @@
 #![forbid(unsafe_code)]
 
 pub mod border;
+#[cfg(feature = "bus")]
+mod bus;
 pub mod config;
 mod connection;
 mod error;
@@ -43,10 +46,14 @@ mod transport;
 pub use border::command::{Answer, Command, ErrorCode};
 pub use border::ending::{EndedBy, Ending};
 pub use border::event::{Event, EventSink, Head};
-pub use border::handle::{ClientId, Handle};
+pub use border::handle::{ClientId, Handle, Process};
 pub use border::inbox::Batch;
 pub use border::mailbox::{Link, StopMode};
 pub use border::writer::CommandWriter;
+#[cfg(feature = "bus")]
+pub use bus::books::BusSnapshot;
+#[cfg(feature = "bus")]
+pub use config::bus::{BusConfig, BusTls, Place, Transport};
 pub use config::{Compression, Config, Listen, SlowClient};
 pub use error::{Error, Result};
 pub use handshake::proxy::{Network, TrustProxy};

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "bus")]
+pub(crate) mod changes;
 pub(crate) mod directory;
 pub(crate) mod registry;
 

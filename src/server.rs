@@ -15,18 +15,19 @@ use std::{
 
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
+#[cfg(feature = "bus")]
+use crate::bus::{self, Bus, books::BusSnapshot, thread::Parts};
 #[cfg(unix)]
 use crate::transport::unix;
 #[cfg(feature = "tls")]
 use crate::{Tls, transport::tls::material::Current};
 use crate::{
     border::{
-        buffers::Buffers,
         event::{Event, EventSink},
         handle::Handle,
         inbox::{Batch, Drained},
         mailbox::{Accepted, Arrival, Link, Mail, Mailbox, StopMode},
-        owner::{Left, Owner, Owners},
+        owner::{Left, Owner},
         payloads::write_with_payloads,
     },
     config::{Config, Listen},
@@ -83,6 +84,9 @@ struct Engine {
     inbox: usize,
     /// Held only to join; nobody else waits for it.
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// The thread of the bus, for the same.
+    #[cfg(feature = "bus")]
+    bus: Mutex<Option<JoinHandle<()>>>,
     /// Held to give a socket to a shard, or to refuse one.
     dealer: Mutex<Dealer>,
 }
@@ -170,14 +174,22 @@ impl Server {
         let message_rate = config.max_messages_per_second.map(Rate::new);
         #[cfg(feature = "tls")]
         let tls = config.tls.clone().map(Current::new).map(Arc::new);
+        #[cfg(feature = "bus")]
+        let bus = config.bus.as_ref().map(|_| Bus::new());
+        #[cfg(feature = "bus")]
+        let rooms = RoomDirectory::new(bus.as_ref().map(|bus| bus.changes.clone()));
+        #[cfg(not(feature = "bus"))]
+        let rooms = RoomDirectory::default();
         let shared = Arc::new(Shared {
             #[cfg(feature = "tls")]
             tls,
             config,
             protocol: Box::new(protocol),
             routes,
-            rooms: RoomDirectory::default(),
-            buffers: Buffers::default(),
+            rooms: Arc::new(rooms),
+            buffers: Arc::default(),
+            #[cfg(feature = "bus")]
+            bus,
             buffered,
             capacity,
             pending,
@@ -186,7 +198,7 @@ impl Server {
             mailboxes: (0..shards).map(|_| Arc::default()).collect(),
             // One more for the owner, who can refuse too.
             metrics: (0..=shards).map(|_| Metrics::default()).collect(),
-            owners: Owners::default(),
+            owners: Arc::default(),
         });
         let is_watched = is_watched || shared.config.is_shared;
         let owner = shared.owners.enter(sink, is_watched, limit, shards);
@@ -197,7 +209,11 @@ impl Server {
             // An error drops the threads that are ready, which ends them.
             threads.push(Ready::start(index, &shared, &owner, listener.take())?);
         }
+        #[cfg(feature = "bus")]
+        let bus = start_bus(&shared)?;
         let engine = Arc::new(Engine {
+            #[cfg(feature = "bus")]
+            bus: Mutex::new(bus),
             address,
             shared,
             inbox: limit,
@@ -206,6 +222,27 @@ impl Server {
         });
         Ok(ServerHandle { engine, owner })
     }
+}
+
+/// Starts the thread of the bus, if there is one. It is the last thing that may fail.
+#[cfg(feature = "bus")]
+fn start_bus(shared: &Arc<Shared>) -> Result<Option<JoinHandle<()>>> {
+    let Some((bus, config)) = shared.bus.as_ref().zip(shared.config.bus.clone()) else {
+        return Ok(None);
+    };
+    let parts = Parts {
+        config,
+        process: bus.process,
+        mailbox: bus.mailbox.clone(),
+        changes: bus.changes.clone(),
+        books: bus.books.clone(),
+        directory: shared.rooms.clone(),
+        shards: shared.mailboxes.clone(),
+        buffers: shared.buffers.clone(),
+        routes: shared.routes.clone(),
+        owners: shared.owners.clone(),
+    };
+    bus::start(parts).map(Some).map_err(Error::Thread)
 }
 
 /// Listens where the configuration says.
@@ -428,6 +465,10 @@ impl ServerHandle {
 
     fn post(&self, commands: Vec<u8>) {
         let commands = Arc::new(commands);
+        #[cfg(feature = "bus")]
+        if let Some(bus) = &self.engine.shared.bus {
+            bus.post(self.owner.number, &commands);
+        }
         for mailbox in &self.engine.shared.mailboxes {
             mailbox.commands(self.owner.number, commands.clone());
         }
@@ -453,6 +494,27 @@ impl ServerHandle {
         let buffered = self.engine.shared.buffered.bytes() + waiting;
         let rooms = self.engine.shared.rooms.count();
         Snapshot::of(&self.engine.shared.metrics, rooms, buffered as u64)
+    }
+
+    /// The counters of the bus now; `None` if the server has none.
+    #[cfg(feature = "bus")]
+    #[must_use]
+    pub fn bus(&self) -> Option<BusSnapshot> {
+        self.engine.shared.bus.as_ref().map(Bus::snapshot)
+    }
+
+    /// Publishes what waits for the bus, for two seconds at most, and lets go of it, unless other owners need it. An event tells
+    /// when that is done.
+    #[cfg(feature = "bus")]
+    pub fn stop_bus(&self) {
+        let Some(bus) = &self.engine.shared.bus else {
+            return;
+        };
+        if self.has_others() {
+            bus::notices::tell_ended(&self.owner);
+        } else {
+            bus.stop(StopMode::Close);
+        }
     }
 
     /// Gives new handshakes other material. Sessions from before are not resumed; open connections stay. False if the server does
@@ -656,6 +718,13 @@ impl Engine {
     }
 
     fn join(&self) {
+        #[cfg(feature = "bus")]
+        if let Some(bus) = &self.shared.bus {
+            bus.stop(StopMode::Terminate);
+            let thread = (self.bus.lock().unwrap_or_else(PoisonError::into_inner)).take();
+            // A panic in it has been told as an event.
+            let _ = thread.map(JoinHandle::join);
+        }
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {

@@ -10,6 +10,7 @@ pub(crate) mod delivery;
 pub(crate) mod drain;
 pub(crate) mod fan_out;
 pub(crate) mod flush;
+pub(crate) mod ids;
 pub(crate) mod leave;
 pub(crate) mod life;
 pub(crate) mod obey;
@@ -49,6 +50,7 @@ use self::{
     bad::{BadMessages, Counts},
     compressor::Compressor,
     drain::Drain,
+    ids::Ids,
     parts::{Part, Parts},
     shared::Shared,
     slots::Slots,
@@ -76,6 +78,7 @@ pub(crate) struct Shard {
     pub(crate) has_bad: Notify,
     slots: RefCell<Slots>,
     registry: RefCell<Registry>,
+    ids: Ids,
     /// Connections to flush at the end of the batch.
     touched: RefCell<Vec<Rc<Connection>>>,
     /// The bytes that its connections hold.
@@ -106,6 +109,7 @@ impl Shard {
         let tally = Rc::new(Tally::new(shared.buffered.clone(), index as usize));
         let slots = RefCell::new(Slots::new(index, shared.shards()));
         let compressor = Compressor::new(shared.config.compression);
+        let ids = Ids::new(shared.has_bus());
         Rc::new(Self {
             index,
             shared,
@@ -117,6 +121,7 @@ impl Shard {
             has_bad: Notify::new(),
             slots,
             registry: RefCell::default(),
+            ids,
             touched: RefCell::default(),
             tally,
             is_relieving: Cell::new(false),

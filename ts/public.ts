@@ -1,6 +1,7 @@
 // The public types, all in one place. Only index.d.ts reads this file. A file of ts/ that imported it would pull the server's types
 // and Node's into a browser's build.
 export type { StandardSchemaV1 } from "@standard-schema/spec";
+export type { BusMetrics } from "./bus/metrics.js";
 export type {
   ClientCall,
   ClientCloseEvent,

@@ -95,6 +95,18 @@ fn write(writer: &mut CommandWriter, command: &Command<'_>) {
             check_payload(payload);
             writer.to(route, payload, &clients.collect::<Vec<_>>())
         }
+        Command::ToIds {
+            route,
+            payload,
+            clients,
+        } => {
+            check_payload(payload);
+            writer.to_ids(route, payload, &clients.collect::<Vec<_>>())
+        }
+        Command::ExceptIds(clients) => writer.except_ids(&clients.collect::<Vec<_>>()),
+        Command::Route(number, name) => writer.route(number, name),
+        Command::Flush(number) => writer.flush(number),
+        Command::Mark(number) => writer.mark(number),
         Command::Rooms {
             route,
             payload,

@@ -1,5 +1,6 @@
 //! Node.js binding of the [`zocket`] engine: converts and forwards, nothing else.
 
+mod bus;
 mod check;
 mod codes;
 mod compression;

@@ -42,6 +42,9 @@ const ALIASES: Aliases = &[
     ("pathname", "path"),
     ("route", "path"),
     ("checkorigin", "allowedOrigins"),
+    ("adapter", "bus"),
+    ("redis", "bus"),
+    ("nats", "bus"),
     ("cors", "allowedOrigins"),
     ("handleprotocols", "protocols"),
     ("subprotocol", "protocols"),
@@ -224,6 +227,7 @@ pub(crate) fn config(
     // JavaScript checks and keeps these.
     options.get("validateOutgoing")?;
     options.get("onError")?;
+    options.get("bus")?;
     options.0.refuse_others()?;
     Ok((config, share))
 }

@@ -20,6 +20,7 @@ use zocket::{
 #[cfg(feature = "tls")]
 use crate::tls;
 use crate::{
+    bus::{self, NativeBus},
     check::type_error,
     error,
     events::{Bell, Sink},
@@ -66,7 +67,7 @@ pub struct NativeRoute {
 }
 
 /// What is known of this thread and its process.
-#[napi(object)]
+#[napi(object, object_to_js = false)]
 pub struct NativeHere {
     /// What the process may have, in bytes.
     pub memory: f64,
@@ -74,6 +75,8 @@ pub struct NativeHere {
     pub heap: f64,
     /// What is compared with other threads that share the server.
     pub given: Vec<NativeGiven>,
+    /// What joins it with other servers.
+    pub bus: Option<NativeBus>,
 }
 
 /// One of the threads that share a server.
@@ -111,8 +114,10 @@ impl NativeServer {
             memory,
             heap,
             given,
+            bus,
         } = here;
-        let (config, share) = options::config(env, &options, memory, heap)?;
+        let (mut config, share) = options::config(env, &options, memory, heap)?;
+        bus::set(&mut config, bus);
         memory::bound();
         // `zo.router` has checked them.
         let own = |route: &NativeRoute| route.slow_client.as_deref().and_then(policy::named);
@@ -364,6 +369,18 @@ impl NativeServer {
     )]
     pub fn metrics<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         metrics::object(env, &self.server.metrics())
+    }
+
+    /// The counters of the bus; `null` if there is none. `connected` is 1 or 0.
+    #[napi(catch_unwind, ts_return_type = "Record<string, number> | null")]
+    pub fn bus<'env>(&self, env: &'env Env) -> Result<Option<Object<'env>>> {
+        bus::counters(env, &self.server)
+    }
+
+    /// Publishes what waits for the bus and lets go of it. An event tells when that is done.
+    #[napi(catch_unwind)]
+    pub fn stop_bus(&self) {
+        bus::stop(&self.server);
     }
 
     /// Whether other threads may share it.

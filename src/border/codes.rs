@@ -46,6 +46,16 @@ macro_rules! border_codes {
                 MORE_MEMBERS = 17,
                 /// Has the opening of a client told.
                 ANNOUNCE = 18,
+                /// Sends to single clients by their ids, wherever they are.
+                TO_IDS = 24,
+                /// Leaves clients out of the send that follows, by their ids.
+                EXCEPT_IDS = 26,
+                /// Gives an outgoing route a number. For the bus alone.
+                ROUTE = 27,
+                /// Asks whether the bus has all that was published before.
+                FLUSH = 28,
+                /// Asks whether the bus has confirmed all rooms that were joined before.
+                MARK = 25,
             }
             /// How a message with an `id` is answered.
             answer: u32 {
@@ -113,6 +123,8 @@ macro_rules! border_codes {
                 MORE = -8,
                 /// Members of a room.
                 MEMBERS = -9,
+                /// Something about the bus.
+                BUS = -16,
                 /// A client is open, as its owner wanted to know.
                 OPENED = -10,
             }

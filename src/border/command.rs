@@ -18,6 +18,11 @@
 //! | 14 answer | payload bytes, how, handle, number (lower half first), payload |
 //! | 15 settle | handle, number |
 //! | 18 announce | handle |
+//! | 24 to ids | payload bytes, route, count, ids of 16 bytes, payload |
+//! | 25 mark | number |
+//! | 26 except ids | count, ids of 16 bytes |
+//! | 27 route | number, name bytes, name |
+//! | 28 flush | number |
 //!
 //! A payload length of [`NO_PAYLOAD`](super::codes::word::NO_PAYLOAD) means that the envelope has none. An owner may hand over the payloads beside the
 //! commands instead, as one text: see [`write_with_payloads`](super::payloads::write_with_payloads).
@@ -30,7 +35,7 @@ use crate::{
             opcode,
             word::{self, NO_NUMBER_HIGH},
         },
-        handle::Handle,
+        handle::{ClientId, Handle},
         words::Words,
     },
     message::error::BadCode,
@@ -68,6 +73,15 @@ pub enum Command<'a> {
         payload: Option<&'a [u8]>,
         /// The receivers. A client that is listed twice gets one copy.
         clients: Handles<'a>,
+    },
+    /// Send to single clients by their ids. With a bus they may be clients of other processes.
+    ToIds {
+        /// Number of the outgoing route.
+        route: u32,
+        /// JSON text.
+        payload: Option<&'a [u8]>,
+        /// The receivers. A client that is listed twice gets one copy.
+        clients: ClientIds<'a>,
     },
     /// Send to everybody in any of some rooms, once.
     Rooms {
@@ -133,6 +147,14 @@ pub enum Command<'a> {
     /// Say that a client is open: [`Event::Opened`](super::event::Event::Opened) comes before its messages, and not at all if it
     /// is not open. To be asked for right after its admission.
     Announce(Handle),
+    /// Leave these clients out of the next command, a send to rooms or to everybody. The owner has no handle for them.
+    ExceptIds(ClientIds<'a>),
+    /// Publish to this route under this number from now on. The shards do not know it.
+    Route(u32, &'a [u8]),
+    /// Tell when the bus has all that was published before.
+    Flush(u32),
+    /// Tell when the bus has confirmed all rooms that were joined before.
+    Mark(u32),
 }
 
 /// Why a message is answered with `$error`.
@@ -224,6 +246,28 @@ impl Iterator for Handles<'_> {
     }
 }
 
+/// The ids of a [`Command::ToIds`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientIds<'a>(&'a [u8]);
+
+impl<'a> ClientIds<'a> {
+    /// Those that stand behind their count.
+    fn read(words: &mut Words<'a>) -> Option<Self> {
+        let count = words.word()? as usize;
+        words.take(count.checked_mul(16)?).map(Self)
+    }
+}
+
+impl Iterator for ClientIds<'_> {
+    type Item = ClientId;
+
+    fn next(&mut self) -> Option<ClientId> {
+        let (id, rest) = self.0.split_first_chunk::<16>()?;
+        self.0 = rest;
+        Some(ClientId::from_bytes(*id))
+    }
+}
+
 /// The room names of a [`Command::Rooms`]; checked when the command was decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomNames<'a> {
@@ -288,6 +332,7 @@ impl<'a> Iterator for Commands<'a> {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "an arm for each opcode")]
 fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
     Some(match opcode {
         opcode::ADMIT => Command::Admit(words.handle()?),
@@ -313,6 +358,16 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
             let route = words.word()?;
             let clients = Handles::read(&mut words)?;
             Command::To {
+                route,
+                payload: words.payload(length)?,
+                clients,
+            }
+        }
+        opcode::TO_IDS => {
+            let length = words.word()?;
+            let route = words.word()?;
+            let clients = ClientIds::read(&mut words)?;
+            Command::ToIds {
                 route,
                 payload: words.payload(length)?,
                 clients,
@@ -387,6 +442,14 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
             }
         }
         opcode::SETTLE => Command::Settle(words.handle()?, words.word()?),
+        opcode::EXCEPT_IDS => Command::ExceptIds(ClientIds::read(&mut words)?),
+        opcode::ROUTE => {
+            let number = words.word()?;
+            let length = words.word()? as usize;
+            Command::Route(number, words.padded(length)?)
+        }
+        opcode::FLUSH => Command::Flush(words.word()?),
+        opcode::MARK => Command::Mark(words.word()?),
         _ => return None,
     })
 }
@@ -500,6 +563,11 @@ mod tests {
         Refuse(u32, u16, u32, Option<u32>, Vec<u8>),
         Room(u8, u32, Vec<u8>),
         To(u32, Option<Vec<u8>>, Vec<u32>),
+        ToIds(u32, Option<Vec<u8>>, Vec<[u8; 16]>),
+        ExceptIds(Vec<[u8; 16]>),
+        Route(u32, Vec<u8>),
+        Flush(u32),
+        Mark(u32),
         Rooms(u32, Option<Vec<u8>>, Vec<Vec<u8>>, Vec<u32>),
         Broadcast(u32, Option<Vec<u8>>, Vec<u32>),
         Close(u32, u16, Vec<u8>),
@@ -532,6 +600,16 @@ mod tests {
                 prop::collection::vec(any::<u32>(), 0..5)
             )
                 .prop_map(|(route, payload, clients)| Said::To(route, payload, clients)),
+            (
+                any::<u32>(),
+                payload(),
+                prop::collection::vec(any::<[u8; 16]>(), 0..5)
+            )
+                .prop_map(|(route, payload, clients)| Said::ToIds(route, payload, clients)),
+            prop::collection::vec(any::<[u8; 16]>(), 0..5).prop_map(Said::ExceptIds),
+            (any::<u32>(), bytes()).prop_map(|(number, name)| Said::Route(number, name)),
+            any::<u32>().prop_map(Said::Flush),
+            any::<u32>().prop_map(Said::Mark),
             (
                 any::<u32>(),
                 payload(),
@@ -570,6 +648,10 @@ mod tests {
         handles.map(|handle| handle.0).collect()
     }
 
+    fn ids(ids: &[[u8; 16]]) -> Vec<ClientId> {
+        ids.iter().copied().map(ClientId::from_bytes).collect()
+    }
+
     fn write(said: &Said, writer: &mut CommandWriter) {
         match said {
             Said::Handle(0, handle) => writer.admit(Handle(*handle)),
@@ -586,6 +668,13 @@ mod tests {
             Said::To(route, payload, clients) => {
                 writer.to(*route, payload.as_deref(), &handles(clients))
             }
+            Said::ToIds(route, payload, clients) => {
+                writer.to_ids(*route, payload.as_deref(), &ids(clients))
+            }
+            Said::ExceptIds(clients) => writer.except_ids(&ids(clients)),
+            Said::Route(number, name) => writer.route(*number, name),
+            Said::Flush(number) => writer.flush(*number),
+            Said::Mark(number) => writer.mark(*number),
             Said::Rooms(route, payload, rooms, except) => {
                 let rooms: Vec<_> = rooms.iter().map(Vec::as_slice).collect();
                 writer.rooms_except(*route, payload.as_deref(), &rooms, &handles(except))
@@ -629,6 +718,21 @@ mod tests {
                 payload,
                 clients,
             } => Said::To(route, owned(payload), numbers(clients)),
+            Command::ToIds {
+                route,
+                payload,
+                clients,
+            } => Said::ToIds(
+                route,
+                owned(payload),
+                clients.map(ClientId::to_bytes).collect(),
+            ),
+            Command::ExceptIds(clients) => {
+                Said::ExceptIds(clients.map(ClientId::to_bytes).collect())
+            }
+            Command::Route(number, name) => Said::Route(number, name.to_vec()),
+            Command::Flush(number) => Said::Flush(number),
+            Command::Mark(number) => Said::Mark(number),
             Command::Rooms {
                 route,
                 payload,

@@ -15,6 +15,7 @@
 //! | −7 | number | the client aborted this call |
 //! | −8 | `[number,items]` | the client took so many items of this call |
 //! | −10 | `null` | the connection is open; told once, if the owner has asked for it |
+//! | −16 | an object | the bus: see `bus/notices.rs` |
 //! | −6 | text | the shard's thread panicked; the handle is its number |
 
 use std::{fmt::Display, io::Write as _};
@@ -150,6 +151,11 @@ pub enum Event<'a> {
         /// The client it is about.
         id: Option<ClientId>,
     },
+    /// News of the bus.
+    Bus {
+        /// JSON text.
+        value: &'a str,
+    },
     /// The shard has no connection left and takes no more commands.
     Stopped,
     /// The shard's thread panicked.
@@ -180,6 +186,7 @@ impl Event<'_> {
                     + request.origin.as_deref().map_or(0, str::len)
                     + request.certificate.as_deref().map_or(0, str::len)
             }
+            Self::Bus { value } => 1 + value.len(),
             _ => 256,
         }
     }
@@ -203,6 +210,7 @@ impl Event<'_> {
             Self::Opened => event::OPENED,
             Self::Bad { .. } => event::BAD,
             Self::Fault { .. } => event::FAULT,
+            Self::Bus { .. } => event::BUS,
             Self::Stopped => event::STOPPED,
             Self::Died { .. } => event::DIED,
         }
@@ -254,6 +262,7 @@ impl Event<'_> {
                 }
                 out.push(b'}');
             }
+            Self::Bus { value } => out.extend_from_slice(value.as_bytes()),
             Self::Opened | Self::Stopped => out.extend_from_slice(b"null"),
             Self::Died { message } => push_json_string(out, message),
         }

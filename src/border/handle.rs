@@ -15,6 +15,35 @@ impl ClientId {
         Self(Uuid::new_v4())
     }
 
+    /// A new id of a client of this process.
+    #[must_use]
+    pub fn random_of(process: Process) -> Self {
+        let mut bytes = Self::random().to_bytes();
+        // A UUID of version 4 has its version and its variant behind these.
+        bytes[..6].copy_from_slice(&process.0);
+        Self::from_bytes(bytes)
+    }
+
+    /// The process whose client it is, if that has a bus.
+    #[must_use]
+    pub fn process(self) -> Process {
+        let mut first = [0; 6];
+        first.copy_from_slice(&self.to_bytes()[..6]);
+        Process(first)
+    }
+
+    /// The id of these bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// Its bytes, in the order in which it is written.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.into_bytes()
+    }
+
     /// A number from 0 to `max`, at random among clients and always the same for one.
     pub(crate) fn share_of(self, max: u32) -> u32 {
         // The last 62 bits of a UUID of version 4 are random.
@@ -26,6 +55,24 @@ impl ClientId {
 impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.hyphenated().fmt(f)
+    }
+}
+
+/// The number of a process among those that share a bus. It is random, and the first 48 bits of the ids of its clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Process(pub [u8; 6]);
+
+impl Process {
+    /// A new number.
+    #[must_use]
+    pub fn random() -> Self {
+        ClientId::random().process()
+    }
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -57,6 +104,19 @@ impl Handle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_clients_of_a_process_have_its_number_first_and_differ_in_the_rest() {
+        let process = Process([0, 1, 2, 0xab, 0xcd, 0xff]);
+        let (one, two) = (ClientId::random_of(process), ClientId::random_of(process));
+        assert_eq!(one.process(), process);
+        assert_ne!(one, two);
+        let text = one.to_string();
+        assert!(text.starts_with("000102ab-cdff-4"));
+        assert_eq!(process.to_string(), "000102abcdff");
+        assert_eq!(ClientId::from_bytes(one.to_bytes()), one);
+        assert!(one.0.get_version_num() == 4 && one.0.get_variant() == uuid::Variant::RFC4122);
+    }
 
     #[test]
     fn shares_lie_within_their_range_and_all_over_it() {

@@ -18,8 +18,13 @@ const DEAF: Duration = Duration::from_secs(1);
 pub(crate) struct OwnerNumber(u8);
 
 impl OwnerNumber {
-    /// Stands where an owner has left its connections behind.
+    /// Stands where an owner has left its connections behind, and where commands come from no owner.
     pub(crate) const NOBODY: Self = Self(u8::MAX);
+
+    /// The number itself.
+    pub(crate) fn raw(self) -> u8 {
+        self.0
+    }
 
     /// Its place in a list.
     pub(crate) fn index(self) -> usize {

@@ -3,7 +3,7 @@
 use crate::{
     border::{
         codes::{
-            opcode::{ANSWER, BROADCAST, ERROR, ROOMS, TO},
+            opcode::{ANSWER, BROADCAST, ERROR, ROOMS, TO, TO_IDS},
             piece::{self, DOUBLE, INTEGER, JSON, TEXT},
             word::OPCODE_BITS,
         },
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Those of commands that have a payload.
-const OPCODES: [u32; 5] = [TO, ROOMS, BROADCAST, ERROR, ANSWER];
+const OPCODES: [u32; 6] = [TO, TO_IDS, ROOMS, BROADCAST, ERROR, ANSWER];
 /// Bytes that are counted together; the compiler turns that into vector instructions.
 const CHUNK: usize = 32;
 

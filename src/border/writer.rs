@@ -6,7 +6,7 @@ use crate::border::{
         word::{self, NO_NUMBER_HIGH},
     },
     command::{Answer, ErrorCode},
-    handle::Handle,
+    handle::{ClientId, Handle},
     words::{push, push_length, push_padded, push_payload_length, push_text},
 };
 
@@ -84,6 +84,44 @@ impl CommandWriter {
             push_handles(out, clients);
             push_padded(out, payload.unwrap_or_default());
         })
+    }
+
+    /// See [`Command::ToIds`](super::command::Command::ToIds).
+    pub fn to_ids(
+        &mut self,
+        route: u32,
+        payload: Option<&[u8]>,
+        clients: &[ClientId],
+    ) -> &mut Self {
+        self.command(opcode::TO_IDS, |out| {
+            push_payload_length(out, payload);
+            push(out, route);
+            push_ids(out, clients);
+            push_padded(out, payload.unwrap_or_default());
+        })
+    }
+
+    /// See [`Command::ExceptIds`](super::command::Command::ExceptIds).
+    pub fn except_ids(&mut self, clients: &[ClientId]) -> &mut Self {
+        self.command(opcode::EXCEPT_IDS, |out| push_ids(out, clients))
+    }
+
+    /// See [`Command::Route`](super::command::Command::Route).
+    pub fn route(&mut self, number: u32, name: &[u8]) -> &mut Self {
+        self.command(opcode::ROUTE, |out| {
+            push(out, number);
+            push_text(out, name);
+        })
+    }
+
+    /// See [`Command::Flush`](super::command::Command::Flush).
+    pub fn flush(&mut self, number: u32) -> &mut Self {
+        self.command(opcode::FLUSH, |out| push(out, number))
+    }
+
+    /// See [`Command::Mark`](super::command::Command::Mark).
+    pub fn mark(&mut self, number: u32) -> &mut Self {
+        self.command(opcode::MARK, |out| push(out, number))
     }
 
     /// The same as [`rooms_except`](Self::rooms_except), with nobody left out.
@@ -220,5 +258,12 @@ fn push_handles(out: &mut Vec<u8>, handles: &[Handle]) {
     push_length(out, handles.len());
     for handle in handles {
         push(out, handle.0);
+    }
+}
+
+fn push_ids(out: &mut Vec<u8>, ids: &[ClientId]) {
+    push_length(out, ids.len());
+    for id in ids {
+        out.extend_from_slice(&id.to_bytes());
     }
 }

@@ -51,6 +51,7 @@ pub struct Routes {
     // The keys come from the owner and peers only look names up, so a fast hash without a random seed is safe.
     numbers: FxHashMap<Box<str>, u32>,
     names: Vec<String>,
+    outgoing: Vec<String>,
     prefixes: Vec<Box<[u8]>>,
     /// The list may be shorter than that of the routes: the others have the server's policy.
     policies: Vec<RoutePolicy>,
@@ -72,10 +73,8 @@ impl Routes {
         Routes {
             numbers,
             names: incoming,
-            prefixes: outgoing
-                .into_iter()
-                .map(|name| envelope_prefix(&name))
-                .collect(),
+            prefixes: outgoing.iter().map(|name| envelope_prefix(name)).collect(),
+            outgoing,
             policies: Vec::new(),
             uncompressed: Vec::new(),
             answers: Vec::new(),
@@ -128,6 +127,12 @@ impl Routes {
     #[must_use]
     pub fn incoming_name(&self, route: u32) -> Option<&str> {
         self.names.get(route as usize).map(String::as_str)
+    }
+
+    /// The names of the outgoing routes, by number.
+    #[must_use]
+    pub fn outgoing_names(&self) -> &[String] {
+        &self.outgoing
     }
 
     /// The start of an outgoing route's envelope, `{"type":"chat.message"`, for

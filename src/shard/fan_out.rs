@@ -7,7 +7,10 @@
 use std::rc::Rc;
 
 use crate::{
-    border::command::{Handles, RoomNames},
+    border::{
+        command::{Handles, RoomNames},
+        handle::Handle,
+    },
     connection::{Connection, outbox::Frames},
     message::{envelope::encode_frame, routes::RoutePolicy},
     shard::{
@@ -45,7 +48,12 @@ struct Sending {
     route: u32,
 }
 
-pub(crate) fn send_to(shard: &Shard, route: u32, payload: Option<&[u8]>, mut clients: Handles<'_>) {
+pub(crate) fn send_to(
+    shard: &Shard,
+    route: u32,
+    payload: Option<&[u8]>,
+    mut clients: impl Iterator<Item = Handle> + Clone,
+) {
     let Some(prefix) = shard.routes().prefix(route) else {
         return;
     };
@@ -79,13 +87,37 @@ pub(crate) fn send_to_rooms(
     route: u32,
     payload: Option<&[u8]>,
     rooms: RoomNames<'_>,
-    except: Handles<'_>,
+    except: impl Iterator<Item = Handle>,
 ) {
     let number = leave_out(shard, except);
     let sending = sending(shard, route, payload);
     let registry = shard.registry.borrow();
     let members = rooms.flat_map(|room| registry.members(room));
     let to = members.filter_map(|&slot| shard.in_slot(slot));
+    let slow = queue(
+        shard,
+        sending,
+        to.filter(|connection| connection.output.mark(number)),
+    );
+    drop(registry);
+    delivery::cut_slow(shard, slow);
+    flush::write_much(shard);
+}
+
+/// Sends to every client but these.
+pub(crate) fn send_to_others(
+    shard: &Shard,
+    route: u32,
+    payload: Option<&[u8]>,
+    except: impl Iterator<Item = Handle>,
+) {
+    let number = leave_out(shard, except);
+    let sending = sending(shard, route, payload);
+    let registry = shard.registry.borrow();
+    let to = registry
+        .open()
+        .iter()
+        .filter_map(|&slot| shard.in_slot(slot));
     let slow = queue(
         shard,
         sending,
@@ -104,7 +136,7 @@ fn next_fan_out(shard: &Shard) -> u32 {
 }
 
 /// Begins a fan-out that does not reach these clients: they are marked as if it had reached them.
-fn leave_out(shard: &Shard, except: Handles<'_>) -> u32 {
+fn leave_out(shard: &Shard, except: impl Iterator<Item = Handle>) -> u32 {
     let number = next_fan_out(shard);
     for connection in except.filter_map(|handle| shard.connection(handle)) {
         connection.output.mark(number);

@@ -78,6 +78,7 @@ pub(crate) fn admit(shard: &Shard, connection: &Rc<Connection>) {
     }
     let slot = shard.slot(connection);
     shard.registry.borrow_mut().insert(slot);
+    shard.ids.insert(connection.id(), connection.handle());
     connection.heartbeat.heard(shard.tick());
     // Counted before the 101 leaves, so that a client that has seen the 101 is in the count.
     shard.metrics().accepted.add(1);
@@ -100,6 +101,7 @@ pub(crate) fn end(shard: &Shard, connection: &Connection, otherwise: Ending) {
     if !connection.end() {
         return;
     }
+    shard.ids.remove(connection.id());
     let slot = shard.slot(connection);
     (shard.registry.borrow_mut()).remove(slot, |room| shard.rooms().emptied(room));
     let is_orphan = match shard.parts.borrow().of(connection.owner()) {

@@ -1,6 +1,6 @@
 //! Carries out the owner's commands: admissions, rooms, sends, ends.
 
-use std::{rc::Rc, time::Duration};
+use std::{mem, rc::Rc, time::Duration};
 
 use crate::{
     border::{
@@ -21,13 +21,29 @@ use crate::{
 
 /// Applies the commands in a buffer, in order.
 pub(crate) fn apply(shard: &Shard, owner: OwnerNumber, bytes: &[u8]) {
-    if shard.parts.borrow().of(owner).is_none() {
-        // It has left.
+    let has_left = shard.parts.borrow().of(owner).is_none();
+    if has_left && owner != OwnerNumber::NOBODY {
         return;
     }
     let mut commands = Commands::new(bytes);
     let mut run: Option<Run<'_>> = None;
+    // Clients that the next command leaves out, beside those that it names.
+    let mut absent = Vec::new();
     for command in &mut commands {
+        if let Command::ExceptIds(ids) = command {
+            fan_out::finish(shard, run.take());
+            absent = ids.filter_map(|id| shard.ids.get(id)).collect();
+            continue;
+        }
+        if let Command::Mark(number) = command {
+            fan_out::finish(shard, run.take());
+            shard.shared.reach(owner, number);
+            continue;
+        }
+        if !absent.is_empty() {
+            send_without(shard, command, mem::take(&mut absent));
+            continue;
+        }
         let (route, payload, to, except) = match command {
             Command::Broadcast {
                 route,
@@ -66,6 +82,25 @@ pub(crate) fn apply(shard: &Shard, owner: OwnerNumber, bytes: &[u8]) {
             FaultCode::Internal,
             "the engine could not decode a buffer of commands",
         );
+    }
+}
+
+/// Obeys a command that leaves more clients out than it names.
+fn send_without(shard: &Shard, command: Command<'_>, absent: Vec<Handle>) {
+    match command {
+        Command::Broadcast {
+            route,
+            payload,
+            except,
+        } => fan_out::send_to_others(shard, route, payload, except.chain(absent)),
+        Command::Rooms {
+            route,
+            payload,
+            except,
+            rooms,
+        } => fan_out::send_to_rooms(shard, route, payload, rooms, except.chain(absent)),
+        // Others leave nobody out.
+        other => obey(shard, other),
     }
 }
 
@@ -120,8 +155,21 @@ fn obey(shard: &Shard, command: Command<'_>) {
             payload,
             clients,
         } => fan_out::send_to(shard, route, payload, clients),
-        // These two join runs instead.
-        Command::Rooms { .. } | Command::Broadcast { .. } => {}
+        Command::ToIds {
+            route,
+            payload,
+            clients,
+        } => {
+            let handles = clients.filter_map(|id| shard.ids.get(id));
+            fan_out::send_to(shard, route, payload, handles);
+        }
+        // These are obeyed before, or for the bus.
+        Command::Rooms { .. }
+        | Command::Broadcast { .. }
+        | Command::ExceptIds(_)
+        | Command::Mark(_)
+        | Command::Route(..)
+        | Command::Flush(_) => {}
         Command::Error {
             handle,
             code,

@@ -2,10 +2,17 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "bus")]
+use crate::bus::Bus;
 #[cfg(feature = "tls")]
 use crate::transport::tls::material::Current;
 use crate::{
-    border::{buffers::Buffers, mailbox::Mailbox, owner::Owners},
+    border::{
+        buffers::Buffers,
+        handle::ClientId,
+        mailbox::Mailbox,
+        owner::{OwnerNumber, Owners},
+    },
     config::Config,
     limits::{buffered::Buffered, capacity::Capacity, pending::PendingPlaces, rate::Rate},
     message::{protocol::Protocol, routes::Routes},
@@ -18,8 +25,10 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) protocol: Box<dyn Protocol>,
     pub(crate) routes: Arc<Routes>,
-    pub(crate) rooms: RoomDirectory,
-    pub(crate) buffers: Buffers,
+    pub(crate) rooms: Arc<RoomDirectory>,
+    pub(crate) buffers: Arc<Buffers>,
+    #[cfg(feature = "bus")]
+    pub(crate) bus: Option<Bus>,
     pub(crate) buffered: Arc<Buffered>,
     /// Connections from their upgrade request until their sockets are closed.
     pub(crate) capacity: Arc<Capacity>,
@@ -36,13 +45,46 @@ pub(crate) struct Shared {
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
     pub(crate) metrics: Vec<Metrics>,
     /// Who takes the events.
-    pub(crate) owners: Owners,
+    pub(crate) owners: Arc<Owners>,
 }
 
+#[cfg_attr(
+    not(feature = "bus"),
+    expect(clippy::unused_self, reason = "the bus is a feature")
+)]
 impl Shared {
     /// The time for buckets, in nanoseconds.
     pub(crate) fn now(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether the server has a bus.
+    pub(crate) fn has_bus(&self) -> bool {
+        #[cfg(feature = "bus")]
+        let has_bus = self.bus.is_some();
+        #[cfg(not(feature = "bus"))]
+        let has_bus = false;
+        has_bus
+    }
+
+    /// An id for a new client. With a bus it tells whose client it is.
+    pub(crate) fn new_id(&self) -> ClientId {
+        #[cfg(feature = "bus")]
+        if let Some(bus) = &self.bus {
+            return bus.new_id();
+        }
+        ClientId::random()
+    }
+
+    /// A shard has applied all commands of an owner before a mark.
+    pub(crate) fn reach(&self, owner: OwnerNumber, mark: u32) {
+        let mark = (owner.raw(), mark);
+        #[cfg(feature = "bus")]
+        if let Some(bus) = &self.bus {
+            bus.changes.reach(mark, self.shards());
+        }
+        #[cfg(not(feature = "bus"))]
+        let _ = mark;
     }
 
     /// How many shards there are.

@@ -17,7 +17,6 @@ use crate::{
     border::{
         ending::{EndedBy, Ending},
         event::{Event, FaultCode},
-        handle::ClientId,
         inbox::InboxWriter,
         mailbox::Arrival,
     },
@@ -97,7 +96,7 @@ pub(crate) async fn open(shard: Rc<Shard>, stream: Stream, arrival: Arrival) -> 
             return None;
         }
     };
-    let id = ClientId::random();
+    let id = shard.shared.new_id();
     let deflate = agree(shard, &request);
     let extensions = deflate.map(|deflate| deflate.to_string());
     let switching = SwitchingProtocols {

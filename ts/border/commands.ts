@@ -7,6 +7,12 @@ import { roomForText, type Words } from "./words.js";
 /** The lower half of a number of 64 bits is counted in this. */
 const HALF = 2 ** 32;
 
+/** Clients that a send leaves out: those of this process by handle, the others by id. */
+export interface Excepted {
+  readonly handles: readonly number[];
+  readonly ids: readonly string[];
+}
+
 /** Tells the engine what to do, in order. Clients go by the engine's handles, routes by their numbers. */
 export class Commands {
   readonly #handOver: HandOver;
@@ -105,13 +111,56 @@ export class Commands {
     this.#handOver.endWith(payload);
   }
 
+  /** Sends to some clients by their ids, wherever they are, once to each. Each id is a UUID in lower case. */
+  toIds(route: number, ids: readonly string[], payload: Payload): void {
+    const words = this.#words;
+    this.#handOver.startWith(payload, OPCODE.TO_IDS, 8 + 16 * ids.length);
+    words.word(route);
+    words.ids(ids);
+    this.#handOver.endWith(payload);
+  }
+
+  /** Gives a route that the engine does not know a number. */
+  route(number: number, name: string): void {
+    const words = this.#words;
+    this.#handOver.start(OPCODE.ROUTE, 4 + roomForText(name));
+    words.word(number);
+    words.text(name);
+    this.#handOver.end();
+  }
+
+  /** Asks for the event BUS with this number once the bus has all that was published before. */
+  flush(number: number): void {
+    const words = this.#words;
+    this.#handOver.start(OPCODE.FLUSH, 4);
+    words.word(number);
+    this.#handOver.end();
+  }
+
+  /** Leaves clients of other processes out of the send that follows. */
+  #exceptIds(ids: readonly string[]): void {
+    if (ids.length === 0) return;
+    this.#handOver.start(OPCODE.EXCEPT_IDS, 4 + 16 * ids.length);
+    this.#words.ids(ids);
+    this.#handOver.end();
+  }
+
+  /** Asks for the event BUS with this number once the bus has confirmed all rooms that were joined before. */
+  mark(number: number): void {
+    const words = this.#words;
+    this.#handOver.start(OPCODE.MARK, 4);
+    words.word(number);
+    this.#handOver.end();
+  }
+
   /** Sends to everybody in some rooms, once to each client, with these left out. */
   toRooms(
     route: number,
     names: readonly string[],
     payload: Payload,
-    except: readonly number[],
+    { handles: except, ids }: Excepted,
   ): void {
+    this.#exceptIds(ids);
     const words = this.#words;
     let needed = 12 + 4 * except.length;
     for (const name of names) needed += roomForText(name);
@@ -124,7 +173,8 @@ export class Commands {
   }
 
   /** Sends to every client, with these left out. */
-  broadcast(route: number, payload: Payload, except: readonly number[]): void {
+  broadcast(route: number, payload: Payload, { handles: except, ids }: Excepted): void {
+    this.#exceptIds(ids);
     const words = this.#words;
     this.#handOver.startWith(payload, OPCODE.BROADCAST, 8 + 4 * except.length);
     words.word(route);

@@ -95,6 +95,10 @@ export interface Native {
   /** How many 101s have been sent. */
   opened(): number;
   metrics(): NativeMetrics;
+  /** The counters of the bus; `connected` is 1 or 0. `null` if there is none. */
+  bus(): Readonly<Record<string, number>> | null;
+  /** Publishes what waits for the bus and lets go of it; the event BUS tells when that is done. */
+  stopBus(): void;
   /** Whether other threads may share it. */
   readonly isShared: boolean;
   /** The threads that share it, oldest first. */
@@ -144,10 +148,11 @@ export type StartNative = (
   outgoing: Binding.NativeRoute[],
   bell: () => void,
   given: NativeGiven[],
+  bus?: Binding.NativeBus,
 ) => Native;
 
-export const startNative: StartNative = (options, incoming, outgoing, bell, given) => {
-  const here = { memory: memory(), heap: heap(), given };
+export const startNative: StartNative = (options, incoming, outgoing, bell, given, bus) => {
+  const here = { memory: memory(), heap: heap(), given, ...(bus && { bus }) };
   const start = () => new binding.NativeServer(options, incoming, outgoing, bell, here);
   return isForeign ? atHome(start) : start();
 };

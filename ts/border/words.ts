@@ -101,6 +101,14 @@ export class Words {
     this.#pad();
   }
 
+  /** Writes the 16 bytes of each UUID after their number. */
+  ids(ids: readonly string[]): void {
+    this.word(ids.length);
+    for (const id of ids) {
+      this.#length += this.#bytes.write(id.replaceAll("-", ""), this.#length, "hex");
+    }
+  }
+
   #allocate(bytes: number): void {
     this.#bytes = Buffer.allocUnsafeSlow(Math.ceil(bytes / 4) * 4);
     this.#words = new Uint32Array(this.#bytes.buffer);

@@ -1,10 +1,10 @@
 // `send.a.b(payload)`, then `to`, `toRoom` or `broadcast`: built once from the outgoing routes, shared by all contexts.
-import type { Commands } from "../border/commands.js";
-import type { Payload } from "../border/payload.js";
+import type { Commands, Excepted } from "../border/commands.js";
+import { serialise, type Payload } from "../border/payload.js";
 import { unexpected } from "../faults/check.js";
 import type { FluentSender, UntypedSender } from "../types/context.js";
 import type { OutgoingRoute } from "../types/routes.js";
-import { clientIds } from "./client-ids.js";
+import { clientIds, mayBeClientId } from "./client-ids.js";
 import type { Client, Clients } from "./clients.js";
 import { Closing } from "./closing.js";
 import { exceptedIds } from "./except.js";
@@ -12,7 +12,7 @@ import type { ToPayload } from "./outgoing-payload.js";
 import { roomName, roomNames } from "./room-name.js";
 import type { UnsentWatch } from "./unsent.js";
 
-const NOBODY: readonly number[] = Object.freeze([]);
+const NOBODY: Excepted = Object.freeze({ handles: [], ids: [] });
 
 /** One outgoing route. */
 interface NumberedRoute {
@@ -37,6 +37,8 @@ export class Outlet {
   /** Ends connections. */
   readonly closing: Closing;
   readonly #sentEarly: Hints["sentEarly"] | undefined;
+  /** Whether clients of other processes can be reached. */
+  hasBus = false;
   /** How many rooms a client may be in; the engine tells once it has read the options. */
   maxRooms = 0;
 
@@ -70,6 +72,12 @@ export class Outlet {
     this.send = freeze(send) as unknown as UntypedSender;
   }
 
+  /** Begins a message of a route that is not in the table. */
+  message(number: number, name: string, payload: unknown): FluentSender {
+    const route = { number, place: `send.${name}(…)`, toPayload: serialise };
+    return new Message(this, route, serialise(payload));
+  }
+
   /** The client with this id. An unknown id is not an error, except for a client whose `onConnect` is pending. */
   find(id: string, place: string): Client | undefined {
     const client = this.clients.find(id);
@@ -81,6 +89,11 @@ export class Outlet {
       this.#sentEarly?.(new Error(`${place}.to: ${why}; ${instead}`), id);
     }
     return client;
+  }
+
+  /** Whether the id may be of a client of another process. */
+  isElsewhere(id: string): boolean {
+    return this.hasBus && mayBeClientId(id);
   }
 
   /** Sends to everybody in a room, by the route's wire name. */
@@ -101,16 +114,18 @@ export class Outlet {
     this.commands.toRooms(route.number, [roomId], route.toPayload(payload), except);
   }
 
-  /** The handles of the clients that a send with these options leaves out. */
-  except(options: unknown, place: string, method: string): readonly number[] {
+  /** The clients that a send with these options leaves out. */
+  except(options: unknown, place: string, method: string): Excepted {
     if (options === undefined) return NOBODY;
     const handles: number[] = [];
+    const ids: string[] = [];
     for (const id of exceptedIds(options, `${place}.${method}`)) {
       // A client that is not open gets nothing anyway.
       const client = this.clients.find(id);
       if (client) handles.push(client.handle);
+      else if (this.isElsewhere(id)) ids.push(id);
     }
-    return handles;
+    return { handles, ids };
   }
 }
 
@@ -157,16 +172,20 @@ class Message implements FluentSender {
     const { commands } = this.#outlet;
     const client = this.#outlet.find(id, this.#route.place);
     if (client) commands.toOne(this.#route.number, client.handle, this.#payload);
+    else if (this.#outlet.isElsewhere(id)) commands.toIds(this.#route.number, [id], this.#payload);
   }
 
   #toSome(ids: unknown): void {
     const { commands } = this.#outlet;
     const handles: number[] = [];
+    const elsewhere: string[] = [];
     for (const id of clientIds(ids, `${this.#route.place}.to`)) {
       const client = this.#outlet.find(id, this.#route.place);
       if (client) handles.push(client.handle);
+      else if (this.#outlet.isElsewhere(id)) elsewhere.push(id);
     }
     if (handles.length > 0) commands.to(this.#route.number, handles, this.#payload);
+    if (elsewhere.length > 0) commands.toIds(this.#route.number, elsewhere, this.#payload);
   }
 }
 

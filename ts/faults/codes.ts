@@ -12,6 +12,7 @@ import type { MessageErrorCode } from "../envelope.js";
  * - `NO_HANDLER`: incoming routes of the router have no handler. The server says so once, when it starts
  * - `UNSENT`: a message was made with `send` and never sent, because no receivers were named. Only in development
  * - `STOP`: an `onDisconnect` took longer than `stop()` waits
+ * - `BUS`: the bus is away, or back, or did not take a publication, or carried a message that makes no sense
  * - `INTERNAL`: the system has no file descriptor left, or the library failed
  */
 export type ErrorCode =
@@ -26,6 +27,7 @@ export type ErrorCode =
   | "NO_HANDLER"
   | "UNSENT"
   | "STOP"
+  | "BUS"
   | "INTERNAL";
 
 /** The second argument of `onError`. */
@@ -41,4 +43,6 @@ export interface ErrorInfo {
    * gets the first of a client and code at once. One call with the count stands for the others of that second.
    */
   readonly count?: number;
+  /** With `BUS`: `false` if the bus is away from now on, `true` if it is back. */
+  readonly connected?: boolean;
 }

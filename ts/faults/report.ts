@@ -56,6 +56,13 @@ export class Faults {
     else this.#log.clientFault(error, info);
   }
 
+  /** Something about the bus. `connected` tells whether it is there, when that has changed. */
+  reportBus(error: Error, connected?: boolean): void {
+    const info = { code: "BUS" as const, ...(connected !== undefined && { connected }) };
+    if (this.#onError) this.#tell(this.#onError, error, info);
+    else this.#log.notice(error, "BUS");
+  }
+
   /** Something about the configuration. Its caller tells it once, so the log shows it whatever else there is. */
   notice(error: ClientFault, code: ErrorCode, route?: string): void {
     if (this.#onError) this.#tell(this.#onError, error, infoOf(code, undefined, route));

@@ -1,4 +1,5 @@
 // Checks the arguments of `createServer` that JavaScript uses. The engine checks the other options.
+import { knownBus, type KnownBus } from "../bus/settings.js";
 import type { Gate } from "../connections/admissions.js";
 import type { OnDisconnect } from "../connections/disconnects.js";
 import type { OnOpen } from "../connections/openings.js";
@@ -64,12 +65,22 @@ export function ownOptions(options: unknown): {
   readonly validateOutgoing: boolean;
   /** Where clients come from, if not from a port of our own; the engine checks what is combined. */
   readonly from: From;
+  readonly bus: KnownBus | undefined;
 } {
   if (!isOptions(options)) throw unexpected("createServer: options", "an object", options);
-  const { onError, allowedOrigins, validateOutgoing, server, noServer, path, socketPath, share } =
-    options as {
-      readonly [name in keyof ServerOptions]?: unknown;
-    };
+  const {
+    onError,
+    allowedOrigins,
+    validateOutgoing,
+    server,
+    noServer,
+    path,
+    socketPath,
+    share,
+    bus,
+  } = options as {
+    readonly [name in keyof ServerOptions]?: unknown;
+  };
   refuseObserve(options);
   if (!isOptionalFunction(onError)) {
     throw unexpected("createServer: options.onError", "a function", onError);
@@ -82,6 +93,7 @@ export function ownOptions(options: unknown): {
     throw unexpected("createServer: options.server", expected, server);
   }
   return {
+    bus: bus === undefined ? undefined : knownBus("createServer: options.bus", bus),
     from: {
       server,
       path: path as string,

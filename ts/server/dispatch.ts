@@ -4,6 +4,7 @@ import { BATCH_EVENTS, EVENT, HEAD } from "../border/codes.js";
 import type { Commands } from "../border/commands.js";
 import type { HandOver } from "../border/hand-over.js";
 import type { Native } from "../border/native.js";
+import type { Joined } from "../bus/joined.js";
 import type { Admissions } from "../connections/admissions.js";
 import type { Disconnects } from "../connections/disconnects.js";
 import { brokenInfo, infoOf, type Ending } from "../connections/ending.js";
@@ -33,6 +34,7 @@ export interface Parts {
   readonly disconnects: Disconnects;
   readonly openings: Openings;
   readonly stop: Stop;
+  readonly bus: Joined;
   readonly faults: Faults;
   readonly scope: Scope;
   readonly held: Held;
@@ -209,6 +211,9 @@ export class Dispatch {
       }
       case EVENT.FAULT:
         this.#fault(value as Fault);
+        break;
+      case EVENT.BUS:
+        this.#parts.bus.hear(value as Parameters<Joined["hear"]>[0]);
         break;
       case EVENT.STOPPED:
         stop.shardStopped(handle, shards);

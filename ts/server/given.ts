@@ -1,6 +1,7 @@
 // What a thread gives to the server that it shares, so that it can be compared with what other threads gave.
 import { createHash } from "node:crypto";
 
+import { knownBus } from "../bus/settings.js";
 import type { NativeGiven } from "../border/native.js";
 import { shorten } from "../faults/check.js";
 import type { RouteTable } from "../types/routes.js";
@@ -15,7 +16,8 @@ export function givenOf(options: object, { incoming, outgoing }: RouteTable): Na
   const given: NativeGiven[] = [];
   for (const [name, value] of Object.entries(options)) {
     if (OWN.has(name) || value === undefined || typeof value === "function") continue;
-    const text = textOf(value);
+    // The settings of a bus are out of sight, and hold secrets.
+    const text = name === "bus" ? hashOf(textOf(knownBus("bus", value))) : textOf(value);
     const shown = SECRET.has(name) ? undefined : shorten(text);
     given.push({ name: `options.${name}`, value: text, ...(shown !== undefined && { shown }) });
   }
@@ -26,6 +28,10 @@ export function givenOf(options: object, { incoming, outgoing }: RouteTable): Na
     given.push({ name: `the ${direction} routes`, value, shown: shorten(value) });
   }
   return given;
+}
+
+function hashOf(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
 }
 
 /** A value as text that is the same for equal values. */

@@ -1,13 +1,10 @@
 // Puts the parts together around a listening engine, and returns their public face.
 import { Commands } from "../border/commands.js";
 import { HandOver } from "../border/hand-over.js";
-import {
-  setTls,
-  type Native,
-  type NativeIncoming,
-  type NativeMetrics,
-  type StartNative,
-} from "../border/native.js";
+import { setTls, type Native, type NativeIncoming, type StartNative } from "../border/native.js";
+import { Joined } from "../bus/joined.js";
+import { busMetricsOf } from "../bus/metrics.js";
+import { nativeBusOf } from "../bus/settings.js";
 import { Admissions } from "../connections/admissions.js";
 import { Disconnects } from "../connections/disconnects.js";
 import { Openings } from "../connections/openings.js";
@@ -56,7 +53,7 @@ export function serve(
   const { incoming, outgoing, missing } = table;
   const { headersSchema, onConnect, onOpen, onDisconnect } = callbacksOf(zo);
   const transformer = transformerOf(table, zo);
-  const { onError, allowedOrigins, validateOutgoing, from } = ownOptions(options);
+  const { onError, allowedOrigins, validateOutgoing, from, bus: joins } = ownOptions(options);
   if (from.server) checkPath(from.server, from.path);
 
   const scope = new Scope();
@@ -96,10 +93,12 @@ export function serve(
   const openings = new Openings(onOpen, { outlet, disconnects, faults, scope, turn });
   const gate = { allowedOrigins, headersSchema, onConnect, announces: openings.areWanted };
   const admissions = new Admissions(gate, clients, commands, faults, disconnects, scope);
-  const stop = new Stop(handOver, disconnects, faults, held, messages, scope);
+  const bus = new Joined(joins, commands, handOver, faults);
+  const stop = new Stop(handOver, disconnects, faults, held, messages, scope, bus);
   const users = { admissions, openings, messages, disconnects, stop };
   const dispatch = new Dispatch({
     ...users,
+    bus,
     handOver,
     clients,
     calls,
@@ -115,10 +114,14 @@ export function serve(
     if (running) dispatch.ring(running);
   };
   const given = from.isShared ? givenOf(options as object, table) : [];
-  const native = start(options as object, incoming.map(answersOf), [...outgoing], bell, given);
+  const numbered = incoming.map(answersOf);
+  const onBus = nativeBusOf(joins);
+  const native = start(options as object, numbered, [...outgoing], bell, given, onBus);
   running = native;
   stop.attach(native);
   held.attach(native);
+  bus.attach(() => native.bus()?.["connected"] === 1);
+  outlet.hasBus = joins !== undefined;
   outlet.maxRooms = native.maxRoomsPerClient;
   openings.timeout = native.handshakeTimeout;
   inFlight.maxCalls = native.maxHandlersInFlight;
@@ -153,8 +156,10 @@ export function serve(
     publish: (room, route, ...[payload, options]) =>
       outlet.publish("server", "publish", room, route, payload, options),
     clientCount,
+    ready: () => bus.ready(),
+    synced: () => bus.synced(),
     disconnect: (clientIds, how) => outlet.closing.disconnect(clientIds, how),
-    metrics: () => ({ ...metricsOf(native.metrics(), clientCount()), ...sharedOf(native) }),
+    metrics: () => ({ ...metricsOf(native, clientCount()), ...sharedOf(native) }),
     setTls: (material) => setTls(native, material),
     stop(how) {
       const { how: ending, ofAll } = endingOf(how);
@@ -207,10 +212,12 @@ function sharedOf(native: Native): Pick<ServerMetrics, "workers" | "orphaned"> {
 }
 
 /** The engine's counters, whatever they are. */
-function metricsOf(native: NativeMetrics, connections: number): ServerMetrics {
+function metricsOf(native: Native, connections: number): ServerMetrics {
   // Copied, as the engine's binding makes its objects in the realm that the addon was loaded in.
-  const copies = Object.entries(native).map(([name, value]) => {
+  const copies = Object.entries(native.metrics()).map(([name, value]) => {
     return [name, typeof value === "number" ? value : { ...value }];
   });
-  return { connections, ...Object.fromEntries(copies) } as ServerMetrics;
+  const counters = { connections, ...Object.fromEntries(copies) } as ServerMetrics;
+  const bus = busMetricsOf(native);
+  return bus ? { ...counters, bus } : counters;
 }

@@ -3,6 +3,7 @@ import { performance } from "node:perf_hooks";
 
 import type { HandOver } from "../border/hand-over.js";
 import type { Native } from "../border/native.js";
+import type { Joined } from "../bus/joined.js";
 import type { Disconnects } from "../connections/disconnects.js";
 import type { ErrorCode } from "../faults/codes.js";
 import type { Faults } from "../faults/report.js";
@@ -35,6 +36,7 @@ export class Stop {
   readonly #disconnects: Disconnects;
   readonly #faults: Faults;
   readonly #scope: Scope;
+  readonly #bus: Joined;
   readonly #held: Held;
   readonly #messages: Messages;
   /** Shards that have stopped. */
@@ -55,7 +57,9 @@ export class Stop {
     held: Held,
     messages: Messages,
     scope: Scope,
+    bus: Joined,
   ) {
+    this.#bus = bus;
     this.#handOver = handOver;
     this.#disconnects = disconnects;
     this.#faults = faults;
@@ -125,8 +129,9 @@ export class Stop {
     );
     const settled = (which: "all" | "others") =>
       this.#closed.then(() => Promise.race([late, this.#disconnects.settled(which)]));
-    const all = settled("all").then(() => {
+    const all = settled("all").then(async () => {
       clearTimeout(timer);
+      await this.#bus.close(() => this.#native?.stopBus());
       this.#finish();
     });
     return { all, others: settled("others") };

@@ -1,4 +1,6 @@
 // The server as its owner sees it: options, counters, the running server.
+import type { BusMetrics } from "../bus/metrics.js";
+import type { Bus } from "../bus/settings.js";
 import type { MessageErrorCode } from "../envelope.js";
 import type { ErrorInfo } from "../faults/codes.js";
 import type { OutgoingPayloads, Sender, SendOptions } from "../types/context.js";
@@ -79,6 +81,12 @@ export interface ServerOptions {
    * @default false
    */
   readonly reusePort?: boolean | undefined;
+  /**
+   * Joins the server with servers of other processes: `redis(…)` of `@zocket/core/bus`. Sends then reach clients wherever they
+   * are connected.
+   * @default none
+   */
+  readonly bus?: Bus | undefined;
   /**
    * The path of a Unix-domain socket to listen on, instead of `port` and `hostname`. If nobody listens on a socket file that
    * is there, the server replaces it.
@@ -334,6 +342,8 @@ export interface ServerMetrics {
   readonly workers?: readonly { connections: number; isThis: boolean }[];
   /** With `share`: clients that the server closed with 1012 because their worker was terminated. Their `onDisconnect` did not run. */
   readonly orphaned?: number;
+  /** The counters of the bus, if the server has one. */
+  readonly bus?: BusMetrics;
 }
 
 /** A running server. Without its routes, the type stands for any server, and lacks `send` and `publish`. */
@@ -354,6 +364,20 @@ export interface AnyServer {
   readonly url: string;
   /** How many clients are connected. A client counts from its admission until its `onDisconnect` begins. */
   clientCount(): number;
+  /**
+   * Resolves once the server listens, which it does from the start. If the bus has the option `required`, it waits until the bus
+   * is connected.
+   *
+   * @throws Rejects with an `Error` with the code `BUS` after 10 s.
+   */
+  ready(): Promise<void>;
+  /**
+   * Resolves when the bus has confirmed the rooms of all clients that joined before. What another process publishes from then on
+   * arrives. Without a bus, it resolves at once.
+   *
+   * @throws Rejects with an `Error` with the code `BUS` after 10 s.
+   */
+  synced(): Promise<void>;
   /** The server's counters, as they are now. */
   metrics(): ServerMetrics;
   /**

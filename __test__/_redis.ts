@@ -1,0 +1,121 @@
+// A Redis of the tests' own, and a client that speaks its protocol and nothing else.
+import { existsSync } from "node:fs";
+import { connect, createServer as createTcpServer, type AddressInfo, type Socket } from "node:net";
+import path from "node:path";
+import type { TestContext } from "node:test";
+
+import { Child } from "./_child.ts";
+import { soon, until } from "./_wait.ts";
+
+/** Where a program is that Debian may put beside the path. */
+export function findProgram(name: string): string | undefined {
+  return (process.env["PATH"] ?? "")
+    .split(":")
+    .concat("/usr/sbin", "/usr/local/sbin")
+    .map((folder) => path.join(folder, name))
+    .find((file) => existsSync(file));
+}
+
+export const REDIS = findProgram("redis-server") ?? findProgram("valkey-server");
+/** For tests that need one. */
+export const needsRedis = { skip: REDIS ? false : "there is no redis-server" };
+
+export async function freePort(): Promise<number> {
+  const server = createTcpServer();
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((done) => server.close(done));
+  return port;
+}
+
+/** A running Redis. */
+export class Redis {
+  readonly #t: TestContext;
+  readonly #flags: readonly string[];
+  #child: Child | undefined;
+
+  private constructor(
+    t: TestContext,
+    readonly port: number,
+    flags: readonly string[],
+  ) {
+    this.#t = t;
+    this.#flags = flags;
+  }
+
+  /** Starts one, which ends with the test. */
+  static async start(t: TestContext, flags: readonly string[] = []): Promise<Redis> {
+    const redis = new Redis(t, await freePort(), flags);
+    await redis.again();
+    return redis;
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${this.port}`;
+  }
+
+  /** Starts it again on its port, after {@link kill}. */
+  async again(flags: readonly string[] = this.#flags): Promise<void> {
+    const own = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+    const child = new Child(this.#t, REDIS as string, [
+      "--port",
+      String(this.port),
+      ...own,
+      ...flags,
+    ]);
+    this.#child = child;
+    await until("Redis", () => child.out.includes("Ready to accept connections"));
+  }
+
+  /** Ends it as a crash does. */
+  async kill(): Promise<void> {
+    this.#child?.process.kill("SIGKILL");
+    if (this.#child) await soon("the end of Redis", this.#child.exit);
+  }
+
+  /** It answers nothing until {@link resume}. */
+  pause(): void {
+    this.#child?.process.kill("SIGSTOP");
+  }
+
+  resume(): void {
+    this.#child?.process.kill("SIGCONT");
+  }
+
+  /** Sends one command, and returns what it answers. */
+  async command(...parts: (string | Uint8Array)[]): Promise<string> {
+    const socket = connect(this.port, "127.0.0.1");
+    try {
+      return await ask(socket, parts);
+    } finally {
+      socket.destroy();
+    }
+  }
+
+  /** How often a command was called so far. */
+  async calls(name: string): Promise<number> {
+    const stats = await this.command("INFO", "commandstats");
+    return Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(stats)?.[1] ?? 0);
+  }
+}
+
+/** Writes one command, and returns the first bytes of the answer until they end a line and no more come. */
+async function ask(socket: Socket, parts: (string | Uint8Array)[]): Promise<string> {
+  let answer = "";
+  socket.on("data", (bytes) => (answer += bytes.toString("latin1")));
+  socket.on("error", () => {});
+  socket.write(`*${parts.length}\r\n`);
+  for (const part of parts) {
+    const bytes = Buffer.from(part as string);
+    socket.write(Buffer.concat([Buffer.from(`$${bytes.length}\r\n`), bytes, Buffer.from("\r\n")]));
+  }
+  await until("an answer of Redis", () => isWhole(answer));
+  return answer;
+}
+
+function isWhole(answer: string): boolean {
+  if (!answer.endsWith("\r\n")) return false;
+  if (!answer.startsWith("$")) return true;
+  const length = Number(/^\$(\d+)/.exec(answer)?.[1] ?? 0);
+  return answer.length >= length + 4;
+}

@@ -1,0 +1,462 @@
+// Several servers that share a Redis: sends reach clients wherever they are connected, and the counters add up.
+import assert from "node:assert/strict";
+import { describe, test, type TestContext } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { createPublisher, redis, type RedisOptions } from "@zocket/core/bus";
+
+import { Child, portOf } from "./_child.ts";
+import { blocksOf, readPage } from "./_pages.ts";
+import { findProgram, needsRedis, REDIS, Redis } from "./_redis.ts";
+import { Client, serve, type App, type Given } from "./_support.ts";
+import { soon, until } from "./_wait.ts";
+
+const PREFIX = "spec";
+
+/** A server on the bus, connected. */
+async function join(
+  t: TestContext,
+  bus: Redis,
+  { options, ...given }: Given = {},
+  more: Partial<RedisOptions> = {},
+): Promise<App> {
+  const on = redis({ url: bus.url, prefix: PREFIX, required: true, ...more });
+  const app = serve(t, { ...given, options: { ...options, bus: on } });
+  await app.server.ready();
+  return app;
+}
+
+/** The payloads of `said` that a client got so far, without what tells of joins. */
+const saidTo = (client: Client): unknown[] =>
+  client.received.filter(({ type }) => type === "said").map(({ payload }) => payload);
+
+const heard = (client: Client, payload: unknown) =>
+  saidTo(client).filter((it) => it === payload).length;
+
+function counters(app: App) {
+  const { bus } = app.server.metrics();
+  assert.ok(bus);
+  assert.equal(bus.published, bus.confirmed + bus.unconfirmed + bus.dropped + bus.queued);
+  return bus;
+}
+
+describe("two servers on one Redis", needsRedis, () => {
+  test("a broadcast reaches the clients of both, once each", async (t) => {
+    const bus = await Redis.start(t);
+    const [one, two] = [await join(t, bus), await join(t, bus)];
+    const [here, there] = [await Client.open(t, one.url), await Client.open(t, two.url)];
+    one.shout("hello");
+    await until("the broadcast", () => heard(there, "hello") > 0);
+    assert.equal(heard(here, "hello"), 1);
+    assert.equal(heard(there, "hello"), 1);
+    await until("the confirmation", () => counters(one).confirmed === 1);
+    assert.equal(counters(two).received, 1);
+  });
+
+  test("a room has members in both, and a member of two rooms gets one copy", async (t) => {
+    const bus = await Redis.start(t);
+    const [one, two] = [await join(t, bus), await join(t, bus)];
+    const here = await Client.open(t, one.url);
+    const both = await Client.open(t, two.url);
+    const neither = await Client.open(t, two.url);
+    await here.join("a");
+    await both.join("a");
+    await both.join("b");
+    await Promise.all([one.server.synced(), two.server.synced()]);
+    one.server.send.said("to a").toRoom("a");
+    one.server.send.said("to both").toRoom(["a", "b"]);
+    one.server.send.said("to nobody").toRoom("c");
+    one.shout("last");
+    await until("the last", () => heard(both, "last") && heard(neither, "last"));
+    await until("both", () => heard(both, "to both") > 0);
+    assert.deepEqual(saidTo(both).slice(2, 4), ["to a", "to both"]);
+    assert.equal(heard(both, "to both"), 1);
+    assert.equal(heard(here, "to both"), 1);
+    assert.deepEqual(saidTo(neither), ["last"]);
+  });
+
+  test("ids of clients lead to their process, and several ids of one client give one copy", async (t) => {
+    const bus = await Redis.start(t);
+    const [one, two] = [await join(t, bus), await join(t, bus)];
+    const here = await Client.open(t, one.url);
+    const there = await Client.open(t, two.url);
+    const other = await Client.open(t, two.url);
+    const ids = [...one.connects, ...two.connects].map(({ clientId }) => clientId);
+    const [first, second] = ids as [string, string, string];
+    for (const id of ids) assert.match(id, /^[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[89ab]/);
+    assert.equal(first.slice(0, 13) === second.slice(0, 13), false);
+    one.server.send.said("one").to(second);
+    one.server.send.said("some").to([first, second, second, "nobody"]);
+    await until("both", () => heard(there, "some") > 0 && heard(here, "some") > 0);
+    assert.deepEqual(saidTo(there), ["one", "some"]);
+    assert.deepEqual(saidTo(here), ["some"]);
+    assert.deepEqual(saidTo(other), []);
+    assert.equal(counters(one).published, 2);
+  });
+
+  test("clients that a send leaves out do not get it, wherever they are", async (t) => {
+    const bus = await Redis.start(t);
+    const [one, two] = [await join(t, bus), await join(t, bus)];
+    const here = await Client.open(t, one.url);
+    const there = await Client.open(t, two.url);
+    const other = await Client.open(t, two.url);
+    const except = [...one.connects, ...two.connects].slice(0, 2).map(({ clientId }) => clientId);
+    for (const client of [here, there, other]) await client.join("a");
+    await two.server.synced();
+    one.server.send.said("room").toRoom(["a", "b"], { except });
+    one.server.send.said("one room").toRoom("a", { except });
+    one.server.send.said("all").broadcast({ except });
+    one.shout("last");
+    await until("the last", () => heard(there, "last") === 1);
+    await until("the others", () => saidTo(other).length === 5);
+    assert.deepEqual(saidTo(here), ["in a", "last"]);
+    assert.deepEqual(saidTo(there), ["in a", "last"]);
+    assert.deepEqual(new Set(saidTo(other)), new Set(["in a", "room", "one room", "all", "last"]));
+  });
+
+  test("messages of one sender to one room arrive in order, whatever their number", async (t) => {
+    const bus = await Redis.start(t);
+    const [one, two] = [await join(t, bus), await join(t, bus)];
+    const there = await Client.open(t, two.url);
+    await there.join("a");
+    await two.server.synced();
+    const all = Array.from({ length: 5_000 }, (_, number) => number);
+    for (const number of all) one.server.send.said(number).toRoom("a");
+    await until("all of them", () => saidTo(there).length === 1 + all.length);
+    assert.deepEqual(saidTo(there).slice(1), all);
+    assert.deepEqual([counters(two).received, counters(two).missed], [all.length, 0]);
+    await until("the confirmations", () => counters(one).confirmed === all.length);
+  });
+
+  test("a room that nobody here is in does not reach this process", async (t) => {
+    const bus = await Redis.start(t);
+    const [one, two] = [await join(t, bus), await join(t, bus)];
+    await Client.open(t, two.url);
+    one.server.send.said("x").toRoom("elsewhere");
+    one.shout("mark");
+    await until("the mark", () => counters(two).received === 1);
+    assert.equal(counters(one).published, 2);
+  });
+
+  test("servers with another prefix hear nothing", async (t) => {
+    const bus = await Redis.start(t);
+    const one = await join(t, bus);
+    const other = await join(t, bus, {}, { prefix: "spec-2" });
+    const third = await join(t, bus);
+    one.shout("x");
+    await until("the third", () => counters(third).received === 1);
+    assert.equal(counters(other).received, 0);
+  });
+
+  test("joins and leaves of one room a thousand times do not change what Redis is asked for", async (t) => {
+    const bus = await Redis.start(t);
+    const app = await join(t, bus, {
+      say: (_, ctx) => {
+        for (let turn = 0; turn < 100; turn += 1) {
+          ctx.rooms.join("a");
+          ctx.rooms.leave("a");
+        }
+        ctx.send.said("done").to(ctx.clientId);
+      },
+    });
+    const client = await Client.open(t, app.url);
+    await client.join("a");
+    await app.server.synced();
+    const name = "spec:r:ca978112ca1bbdcafac231b39a23dc4d";
+    assert.match(await bus.command("PUBSUB", "NUMSUB", name), /:1\r\n$/);
+    for (let turn = 0; turn < 20; turn += 1) client.say(turn);
+    await until("all turns", () => heard(client, "done") === 20);
+    assert.equal(await bus.calls("unsubscribe"), 0);
+    assert.equal(counters(app).rooms, 1);
+    await until("the room to be let go", async () =>
+      (await bus.command("PUBSUB", "NUMSUB", name)).endsWith(":0\r\n"),
+    );
+    assert.equal(counters(app).rooms, 0);
+  });
+
+  test("what onDisconnect sends while the server stops still leaves", async (t) => {
+    const bus = await Redis.start(t);
+    const one: App = await join(t, bus, { onDisconnect: () => one.shout("gone") });
+    const two = await join(t, bus);
+    await Client.open(t, one.url);
+    const there = await Client.open(t, two.url);
+    await one.server.stop();
+    await until("the farewell", () => heard(there, "gone") === 1);
+    assert.deepEqual([counters(one).confirmed, counters(one).connected], [1, false]);
+  });
+});
+
+describe("a bus that goes away", needsRedis, () => {
+  test("local members hear at once, the rest is accounted for, and onError hears of it once each way", async (t) => {
+    const bus = await Redis.start(t);
+    const [one, two] = [await join(t, bus), await join(t, bus)];
+    const [here, there] = [await Client.open(t, one.url), await Client.open(t, two.url)];
+    await Promise.all([here.join("a"), there.join("a")]);
+    await Promise.all([one.server.synced(), two.server.synced()]);
+    const told = () => one.errors.filter(({ code }) => code === "BUS");
+    one.server.send.said("before").toRoom("a");
+    await until("what was sent before", () => heard(there, "before") === 1);
+    await until("its confirmation", () => counters(one).confirmed === 1);
+    await bus.kill();
+    await until("the outage", () => told().length === 1);
+    assert.equal((told()[0] as unknown as { connected: boolean }).connected, false);
+    assert.equal(counters(one).connected, false);
+    one.server.send.said("lost").toRoom("a");
+    await until("the local member", () => heard(here, "lost") === 1);
+    await until("the drop", () => counters(one).dropped === 1);
+    one.server.send.said("late").toRoom("a");
+    await bus.again();
+    await until("the confirmation", () => counters(one).confirmed === 2);
+    await until("the return of both", () => counters(one).connected && counters(two).connected);
+    one.server.send.said("after").toRoom("a");
+    await until("what was sent after", () => heard(there, "after") === 1);
+    assert.equal(heard(there, "lost"), 0);
+    assert.equal(heard(here, "late"), 1);
+    // The other server may have come back after the late one was published.
+    assert.equal(counters(two).missed, 2 - heard(there, "late"));
+    assert.deepEqual(
+      told().map((it) => (it as unknown as { connected: boolean }).connected),
+      [false, true],
+    );
+    assert.equal(counters(one).reconnects, 1);
+  });
+
+  test("a Redis that answers nothing is away within seconds, and back when it goes on", async (t) => {
+    const bus = await Redis.start(t);
+    const [one, two] = [await join(t, bus), await join(t, bus)];
+    const there = await Client.open(t, two.url);
+    bus.pause();
+    t.after(() => bus.resume());
+    one.shout("under way");
+    await until("the outage", () => !counters(one).connected && !counters(two).connected);
+    assert.equal(counters(one).unconfirmed, 1);
+    bus.resume();
+    await until("the return", () => counters(one).connected && counters(two).connected);
+    one.shout("after");
+    await until("what was sent after", () => heard(there, "after") === 1);
+    await until("all confirmed", () => counters(one).queued === 0);
+  });
+
+  test("four megabytes wait, and what is more is dropped and counted", async (t) => {
+    const bus = await Redis.start(t);
+    const one = await join(t, bus);
+    await bus.kill();
+    await until("the outage", () => !counters(one).connected);
+    const payload = "x".repeat(100_000);
+    for (let number = 0; number < 60; number += 1) one.shout(payload);
+    await until("the drops", () => counters(one).published === 60);
+    const { queued, dropped } = counters(one);
+    assert.ok(queued <= 42, `${queued} wait`);
+    assert.ok(dropped >= 18, `${dropped} were dropped`);
+  });
+
+  test("two thousand rooms that were joined meanwhile are read after its return", async (t) => {
+    const bus = await Redis.start(t);
+    const [one, two] = [
+      await join(t, bus),
+      await join(t, bus, { options: { maxRoomsPerClient: 2_000 } }),
+    ];
+    const there = await Client.open(t, two.url);
+    await bus.kill();
+    await until("the outage", () => !counters(two).connected);
+    for (let room = 0; room < 2_000; room += 1) there.send("join", `room ${room}`);
+    await until("the joins", () => saidTo(there).length === 2_000);
+    await bus.again();
+    await Promise.all([one.server.synced(), two.server.synced()]);
+    assert.equal(counters(two).rooms, 2_000);
+    for (let room = 0; room < 2_000; room += 1) one.server.send.said(room).toRoom(`room ${room}`);
+    await until("all of them", () => saidTo(there).length === 4_000);
+    assert.equal(counters(two).missed, 0);
+  });
+});
+
+describe("a publisher", needsRedis, () => {
+  const publisherOn = (bus: Redis, more: Partial<RedisOptions> = {}) =>
+    createPublisher<App["router"]>(redis({ url: bus.url, prefix: PREFIX, ...more }));
+
+  test("reaches rooms, clients and everybody, and knows what the bus has", async (t) => {
+    const bus = await Redis.start(t);
+    const app = await join(t, bus);
+    const [first, second] = [await Client.open(t, app.url), await Client.open(t, app.url)];
+    const [one, two] = app.connects.map(({ clientId }) => clientId) as [string, string];
+    await first.join("a");
+    await app.server.synced();
+    const publisher = publisherOn(bus);
+    publisher.send.said("room").toRoom("a");
+    publisher.send.said("one").to(two);
+    publisher.send.said("all").broadcast({ except: one });
+    publisher.send.said("last").broadcast();
+    await publisher.flush();
+    const { published, confirmed } = publisher.metrics();
+    assert.deepEqual([published, confirmed], [4, 4]);
+    await until("the last", () => heard(first, "last") && heard(second, "last"));
+    assert.deepEqual(saidTo(first), ["in a", "room", "last"]);
+    assert.deepEqual(saidTo(second), ["one", "all", "last"]);
+    await publisher.close();
+    await assert.rejects(publisher.flush(), { code: "BUS" });
+  });
+
+  test("is told by flush what the bus does not have, once", async (t) => {
+    const bus = await Redis.start(t);
+    const publisher = publisherOn(bus, { maxMessage: 1_024 });
+    t.after(() => publisher.close());
+    publisher.send.said("x".repeat(2_000)).broadcast();
+    await assert.rejects(publisher.flush(), { code: "BUS", message: /has not confirmed 1 pub/ });
+    publisher.send.said("short").broadcast();
+    await publisher.flush();
+  });
+
+  test("lets a program end that closes it, also while the bus is away", async (t) => {
+    const bus = await Redis.start(t);
+    const program = (end: string) => `
+      const { createPublisher, redis } = await import("@zocket/core/bus");
+      const bus = redis({ url: "${bus.url}", prefix: "${PREFIX}" });
+      const publisher = createPublisher(bus, { onError() {} });
+      publisher.send.said(1).broadcast();
+      ${end}
+      await publisher.close();`;
+    await Child.node(t, program("await publisher.flush();")).endsWell();
+    await bus.kill();
+    await Child.node(t, program("")).endsWell();
+  });
+});
+
+const PYTHON = process.env["ZOCKET_PYTHON"] ?? findProgram("python3");
+
+test(
+  "the Python program of the page publishes to a room",
+  { skip: REDIS && PYTHON ? false : "there is no redis-server, or no Python" },
+  async (t) => {
+    const bus = await Redis.start(t);
+    const page = blocksOf(readPage("docs/bus-format.md"));
+    const program = page.find(({ info }) => info[0] === "python")?.code.replace("onText", "said");
+    const app = await join(t, bus);
+    const client = await Client.open(t, app.url);
+    await client.join("a room, é");
+    await app.server.synced();
+    const where = ["127.0.0.1", String(bus.port), PREFIX, "a room, é"];
+    const child = new Child(t, PYTHON as string, ["-c", program as string, ...where]);
+    assert.equal((await soon("the program's end", child.exit)).code, 0, child.err);
+    await until("its message", () => heard(client, "from Python") === 1);
+    assert.deepEqual([counters(app).received, counters(app).malformed], [1, 0]);
+  },
+);
+
+test(
+  "a server process that is killed leaves the others as they are, and its clients out",
+  needsRedis,
+  async (t) => {
+    const bus = await Redis.start(t);
+    const child = Child.node(
+      t,
+      `const { redis } = await import("@zocket/core/bus");
+      const bus = redis({ url: "${bus.url}", prefix: "${PREFIX}", required: true });
+      hooks.say = (payload, ctx) => ctx.send.said(payload).broadcast();
+      const server = createServer(router, zo, { ...local, bus });
+      await server.ready();
+      tell(server);`,
+    );
+    const there = await Client.open(t, `ws://127.0.0.1:${await portOf(child)}`);
+    const one = await join(t, bus);
+    const here = await Client.open(t, one.url);
+    there.say("from the child");
+    await until("its message", () => heard(here, "from the child") === 1);
+    one.shout("to both");
+    await until("the answer", () => heard(there, "to both") === 1);
+    child.process.kill("SIGKILL");
+    await soon("the child's end", child.exit);
+    one.shout("to the rest");
+    await until("the rest", () => heard(here, "to the rest") === 1);
+    await until("the confirmation", () => counters(one).confirmed === 2);
+    assert.deepEqual([counters(one).missed, one.errors.length], [0, 0]);
+  },
+);
+
+describe("what is wrong on the bus", needsRedis, () => {
+  test("garbage on the channels is counted, told once a second, and harms nobody", async (t) => {
+    const bus = await Redis.start(t);
+    const [one, two] = [await join(t, bus), await join(t, bus)];
+    const there = await Client.open(t, two.url);
+    const garbage = ["", "z", "{}", "z\x02\x01", '{"type":"said","payload":1}', "z\x01\x01\x01"];
+    for (const bytes of garbage) await bus.command("PUBLISH", `${PREFIX}:all`, bytes);
+    // Another kind of message, of a version to come.
+    await bus.command("PUBLISH", `${PREFIX}:all`, "z\x01\xc8x");
+    await until("the count", () => counters(two).malformed === garbage.length);
+    await until("the report", () => two.errors.some(({ code }) => code === "BUS"));
+    one.shout("after");
+    await until("what was sent after", () => heard(there, "after") === 1);
+    assert.deepEqual(saidTo(there), ["after"]);
+    assert.ok(two.errors.length <= 2, "once a second");
+  });
+
+  test("a publication that is too long stays here, is dropped, and told", async (t) => {
+    const bus = await Redis.start(t);
+    const one = await join(t, bus, {}, { maxMessage: 2_000 });
+    const two = await join(t, bus);
+    const [here, there] = [await Client.open(t, one.url), await Client.open(t, two.url)];
+    const long = "x".repeat(2_000);
+    one.shout(long);
+    one.shout("short");
+    await until("the short one", () => heard(there, "short") === 1);
+    assert.deepEqual([heard(here, long), heard(there, long)], [1, 0]);
+    assert.equal(counters(one).dropped, 1);
+    // The hole shows at the next number.
+    assert.equal(counters(two).missed, 0);
+    one.shout("last");
+    await until("the last one", () => heard(there, "last") === 1);
+    await until("the report", () => one.errors.length === 1);
+    assert.match(String(one.errors[0]?.error), /longer than maxMessage/);
+  });
+
+  test("a wrong password is told as such, without the password, and the server serves", async (t) => {
+    const bus = await Redis.start(t, ["--requirepass", "right"]);
+    const url = `redis://:very-secret@127.0.0.1:${bus.port}`;
+    const app = serve(t, { options: { bus: redis({ url, prefix: PREFIX, required: true }) } });
+    const client = await Client.open(t, app.url);
+    await client.roundTrip();
+    await until("the report", () => app.errors.length > 0);
+    await assert.rejects(app.server.ready(), (error: Error & { code?: string }) => {
+      assert.equal(error.code, "BUS");
+      assert.match(error.message, new RegExp(`127\\.0\\.0\\.1:${bus.port}.*password`));
+      assert.doesNotMatch(error.message, /very-secret/);
+      return true;
+    });
+    const told = app.errors.map(({ error }) => String(error)).join();
+    assert.match(told, /does not accept the user name or the password/);
+    assert.doesNotMatch(told, /very-secret/);
+    assert.equal(app.errors.length, 1);
+  });
+
+  test("a user who may not publish is told so, and nothing is lost from the counters", async (t) => {
+    const bus = await Redis.start(t);
+    await bus.command(
+      "ACL",
+      "SETUSER",
+      "reader",
+      "on",
+      ">pass",
+      "resetchannels",
+      `&${PREFIX}:*`,
+      "+@all",
+      "-publish",
+    );
+    const one = await join(t, bus, {}, { username: "reader", password: "pass" });
+    one.shout("x");
+    await until("the drop", () => counters(one).dropped === 1);
+    await until("the report", () => one.errors.length === 1);
+    assert.match(String(one.errors[0]?.error), /refused 1 publications.*NOPERM/);
+  });
+
+  test("a user that is deleted and comes back with another password is an outage of its credentials", async (t) => {
+    const bus = await Redis.start(t);
+    const rules = ["on", ">pass", "resetchannels", `&${PREFIX}:*`, "+@all"];
+    await bus.command("ACL", "SETUSER", "app", ...rules);
+    const one = await join(t, bus, {}, { username: "app", password: "pass" });
+    await bus.command("ACL", "DELUSER", "app");
+    await until("the outage", () => one.errors.some(({ error }) => /password/.test(String(error))));
+    await bus.command("ACL", "SETUSER", "app", ...rules);
+    await until("the return", () => counters(one).connected);
+    await sleep(10);
+    assert.match(String(one.errors.at(-1)?.error), /is back/);
+  });
+});

@@ -1,0 +1,2 @@
+// The same types for ECMAScript modules.
+export * from "./bus.js";

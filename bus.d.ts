@@ -1,0 +1,2 @@
+// The types of the bus.
+export * from "./dist/bus/index.js";

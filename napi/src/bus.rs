@@ -1,0 +1,119 @@
+//! The bus of a server: its settings, which JavaScript has checked, and its counters.
+
+#[cfg(feature = "redis")]
+use std::sync::Arc;
+
+#[cfg(feature = "bus")]
+use napi::bindgen_prelude::JsValue;
+use napi::{
+    Env,
+    bindgen_prelude::{Object, Result},
+};
+use napi_derive::napi;
+use zocket::{Config, ServerHandle};
+
+#[cfg(feature = "bus")]
+use crate::{metrics, object::plain};
+
+/// A server of a bus, and who we are there.
+#[napi(object, object_to_js = false)]
+pub struct NativePlace {
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Whether it speaks TLS.
+    pub secure: bool,
+    /// The user.
+    pub username: Option<String>,
+    /// The password.
+    pub password: Option<String>,
+}
+
+/// The settings of a bus.
+#[napi(object, object_to_js = false)]
+pub struct NativeBus {
+    /// What the names of channels begin with.
+    pub prefix: String,
+    /// Bytes of the longest publication.
+    pub max_message: u32,
+    /// Where it is.
+    pub places: Vec<NativePlace>,
+    /// Certificates of the authorities that are believed, as PEM.
+    pub ca: Option<String>,
+    /// The own certificate, as PEM.
+    pub cert: Option<String>,
+    /// Its key, as PEM.
+    pub key: Option<String>,
+}
+
+/// Puts a bus into the configuration of a server, which has only this one.
+#[cfg_attr(
+    not(feature = "redis"),
+    expect(unused_variables, reason = "without it there is no bus")
+)]
+pub(crate) fn set(config: &mut Config, bus: Option<NativeBus>) {
+    #[cfg(feature = "redis")]
+    if let Some(bus) = bus {
+        config.bus = configured(bus);
+    }
+}
+
+#[cfg(feature = "redis")]
+fn configured(bus: NativeBus) -> Option<zocket::BusConfig> {
+    use zocket::{BusTls, Place, Transport};
+
+    let tls = Arc::new(BusTls {
+        ca: bus.ca.map(String::into_bytes),
+        identity: (bus.cert.map(String::into_bytes)).zip(bus.key.map(String::into_bytes)),
+    });
+    let place = |place: NativePlace| Place {
+        host: place.host,
+        port: place.port,
+        tls: place.secure.then(|| tls.clone()),
+        username: place.username,
+        password: place.password,
+    };
+    let place = bus.places.into_iter().next().map(place)?;
+    Some(zocket::BusConfig {
+        prefix: bus.prefix,
+        max_message: bus.max_message as usize,
+        transport: Transport::Redis(place),
+    })
+}
+
+/// Lets go of a server's bus.
+pub(crate) fn stop(server: &ServerHandle) {
+    #[cfg(feature = "bus")]
+    server.stop_bus();
+    #[cfg(not(feature = "bus"))]
+    let _ = server;
+}
+
+/// The counters of a server's bus as an object.
+pub(crate) fn counters<'env>(
+    env: &'env Env,
+    server: &ServerHandle,
+) -> Result<Option<Object<'env>>> {
+    #[cfg(feature = "bus")]
+    {
+        let Some(counted) = server.bus() else {
+            return Ok(None);
+        };
+        let connected = u8::from(counted.connected);
+        let mut fields = vec![(
+            "connected",
+            env.create_double(f64::from(connected))?.to_unknown(),
+        )];
+        for (name, count) in counted.named() {
+            let count = env.create_double(metrics::number(count))?;
+            fields.push((name, count.to_unknown()));
+        }
+        plain(env, &fields).map(Some)
+    }
+    #[cfg(not(feature = "bus"))]
+    {
+        let _ = (env, server);
+        Ok(None)
+    }
+}

@@ -1,0 +1,82 @@
+//! What the thread of the bus and a connection to the bus tell each other.
+
+use std::fmt;
+
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender};
+
+use crate::bus::{
+    books::Fate,
+    channels::Channel,
+    queue::{Ticket, Waiting},
+};
+
+/// How many reports of a connection may wait. Past that, it reads no more.
+pub(crate) const REPORTS: usize = 256;
+
+/// What a connection is to do. The thread limits how much of it is under way.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    /// Publish this, after all before it.
+    Publish(Waiting),
+    /// Read a channel.
+    Subscribe(Channel),
+    /// Read it no more.
+    Unsubscribe(Channel),
+}
+
+/// What happened on a connection.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// The bus takes publications, and reads channels to us.
+    Connected,
+    /// A publication has got an answer.
+    Answered(Ticket, Fate),
+    /// The bus did not take a publication, for this reason.
+    Refused(Ticket, String),
+    /// The bus has confirmed a subscription.
+    Subscribed(Channel),
+    /// A message came on this channel.
+    Received(Channel, Vec<u8>),
+    /// Something else came.
+    Foreign,
+    /// The connection is over. It is the last report.
+    Lost(Failure),
+}
+
+/// Why there is no connection. The text has no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) cause: Cause,
+    pub(crate) text: String,
+}
+
+/// Whether waiting may help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The bus cannot be reached, or is gone, or does not answer.
+    Away,
+    /// The bus does not take our credentials, or does not permit us what we need.
+    Credentials,
+    /// One side does not take the other's certificate.
+    Certificate,
+}
+
+impl Failure {
+    pub(crate) fn away(text: impl fmt::Display) -> Self {
+        let text = text.to_string();
+        let cause = Cause::Away;
+        Self { cause, text }
+    }
+}
+
+/// The side of the thread.
+pub(crate) struct Link {
+    pub(crate) asks: UnboundedSender<Ask>,
+    pub(crate) reports: Receiver<Report>,
+}
+
+/// The side of the connection.
+pub(crate) struct Line {
+    pub(crate) asks: UnboundedReceiver<Ask>,
+    pub(crate) reports: Sender<Report>,
+}

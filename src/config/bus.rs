@@ -1,0 +1,86 @@
+//! Which bus a server has, and how it gets there.
+
+use std::{fmt, sync::Arc};
+
+/// The bus of a server.
+#[derive(Debug, Clone)]
+pub struct BusConfig {
+    /// What the names of all its channels begin with.
+    pub prefix: String,
+    /// Bytes of the longest publication. A longer one stays in this process.
+    pub max_message: usize,
+    /// What carries the messages.
+    pub transport: Transport,
+}
+
+/// What carries the messages of a bus.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Transport {
+    /// One server of Redis or Valkey.
+    #[cfg(feature = "redis")]
+    Redis(Place),
+}
+
+/// Where a server of a bus is, and who we are there. Its debug form has no secret.
+#[derive(Clone)]
+pub struct Place {
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// What TLS needs, if the server speaks it.
+    pub tls: Option<Arc<BusTls>>,
+    /// The user.
+    pub username: Option<String>,
+    /// The password.
+    pub password: Option<String>,
+}
+
+/// What TLS to a bus needs, as PEM.
+#[derive(Default)]
+pub struct BusTls {
+    /// Certificates of the authorities that are believed; `None` for those of the system.
+    pub ca: Option<Vec<u8>>,
+    /// The own certificate and its key.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tls = if self.tls.is_some() { " with TLS" } else { "" };
+        write!(f, "{self}{tls}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_form_of_a_place_has_a_secret() {
+        let tls = BusTls {
+            ca: None,
+            identity: Some((b"cert".to_vec(), b"private".to_vec())),
+        };
+        let place = Place {
+            host: "::1".into(),
+            port: 6379,
+            tls: Some(Arc::new(tls)),
+            username: Some("private".into()),
+            password: Some("private".into()),
+        };
+        assert_eq!(place.to_string(), "[::1]:6379");
+        assert_eq!(format!("{place:?}"), "[::1]:6379 with TLS");
+    }
+}

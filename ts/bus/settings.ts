@@ -1,0 +1,62 @@
+// What `redis()` returns: the settings of a bus, checked, and out of sight because they hold secrets.
+import { unexpected } from "../faults/check.js";
+
+/** A server of a bus, and who we are there. */
+export interface BusPlace {
+  readonly host: string;
+  readonly port: number;
+  /** Whether it speaks TLS. */
+  readonly secure: boolean;
+  readonly username?: string;
+  readonly password?: string;
+}
+
+/** The settings of a bus, as the engine takes them. */
+export interface BusSettings {
+  readonly prefix: string;
+  readonly maxMessage: number;
+  readonly places: readonly BusPlace[];
+  /** PEM. */
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+/** What a server needs of a bus. */
+export interface KnownBus {
+  readonly settings: BusSettings;
+  /** Whether `server.ready()` waits for it. */
+  readonly required: boolean;
+}
+
+/** Kept apart from the objects, so that no log and no `JSON.stringify` of one shows a secret. */
+const known = new WeakMap<object, KnownBus>();
+
+/** What joins servers of several processes. {@link redis} makes one, for the option `bus` of `createServer`. */
+export interface Bus {
+  /** What carries the messages. */
+  readonly kind: "redis";
+}
+
+/** Makes a bus of settings that were checked. */
+export function busOf(kind: Bus["kind"], bus: KnownBus): Bus {
+  const it = Object.freeze({ kind });
+  known.set(it, bus);
+  return it;
+}
+
+/**
+ * The settings of a bus.
+ *
+ * @throws `TypeError` for anything that {@link busOf} has not made. `place` names it there.
+ */
+export function knownBus(place: string, bus: unknown): KnownBus {
+  const found = typeof bus === "object" && bus !== null ? known.get(bus) : undefined;
+  if (found) return found;
+  throw unexpected(place, "what redis(…) of @zocket/core/bus returned", bus);
+}
+
+/** The settings of a bus as the engine takes them. */
+export function nativeBusOf(bus: KnownBus | undefined) {
+  return bus && { ...bus.settings, places: [...bus.settings.places] };
+}
