@@ -84,6 +84,7 @@ const NOTHING_OF_A_CLIENT: Record<string, string> = {
   "ts/server/given.ts": "options",
   "napi/src/sockets.rs": "what one call makes",
   "ts/bus/joined.ts": "callers of ready and synced",
+  "ts/bus/publisher.ts": "routes that a publisher uses, which has no clients",
   "ts/bus/settings.ts": "options, held weakly",
   "ts/client/headers.ts": "options",
   "ts/faults/client-fault.ts": "errors, held weakly",
