@@ -483,6 +483,25 @@ describe("zo and its router", () => {
     assert.throws(() => void createServer(plain.router({}, {}), zo, { port: 0 }).stop(), expected);
   });
 
+  test("belong to a client with the transformer, as far as the client has the routes", () => {
+    const connect = (options: object) =>
+      createZocketClient("ws://localhost:1", { WebSocket, autoConnect: false, ...options });
+    const app = zo.router({ a: { b: zo.message.incoming({ payload }) } }, {});
+    for (const given of [app, app.routes]) {
+      assert.throws(() => connect({ routes: given }), {
+        name: "TypeError",
+        message: "createZocketClient: options.routes.a.b: this message needs options.transformer",
+      });
+      connect({ routes: given, transformer: superjson }).close();
+    }
+    const shared = { a: message.incoming({ payload }) };
+    assert.throws(() => connect({ routes: shared, transformer: superjson }), {
+      name: "TypeError",
+      message: /^createZocketClient: options\.routes\.a: this message was made without/,
+    });
+    connect({ routes: shared }).close();
+  });
+
   test("call the functions of a transformer as its methods", async (t) => {
     class Mine {
       readonly #key = "value";

@@ -179,7 +179,8 @@ export function createZocketClient<TRouter extends AnyRouter>(
     const full = (message: Waiting) =>
       sending.lose(message, "QUEUE_FULL", "Too many messages wait for their schemas");
     const size = ({ text }: Waiting) => byteLength(text);
-    return make(place, given, { pass, refuse, full, size }, checked.maxQueuedBytes);
+    const isTransformed = checked.transformer !== undefined;
+    return make(place, given, { pass, refuse, full, size, isTransformed }, checked.maxQueuedBytes);
   }
 
   function pass(message: Waiting): void {

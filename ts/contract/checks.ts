@@ -23,6 +23,8 @@ export interface Outgoing {
 
 /** What becomes of a message that is about to be sent. */
 export interface Ways<TMessage> {
+  /** Whether the client has a transformer. */
+  readonly isTransformed: boolean;
   /** Its payload fits. */
   pass(message: TMessage): void;
   /** It does not. */

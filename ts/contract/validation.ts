@@ -33,8 +33,10 @@ export const makeChecks: MakeChecks = (place, routes, ways, limit) =>
 class Validation<TMessage extends Outgoing> implements Checks<TMessage> {
   readonly #definitions = new Map<string, Definition>();
   readonly #gate: Gate<TMessage>;
+  readonly #isTransformed: boolean;
 
   constructor(place: string, routes: unknown, ways: Ways<TMessage>, limit: number) {
+    this.#isTransformed = ways.isTransformed;
     const isRouter = isObject(routes) && "_table" in routes && "routes" in routes;
     this.#walk(place, "", isRouter ? routes.routes : routes, 0);
     this.#gate = new Gate(ways, limit);
@@ -72,9 +74,16 @@ class Validation<TMessage extends Outgoing> implements Checks<TMessage> {
     if (!isPlainObject(routes) || isSchema(routes) || depth > MAX_DEPTH) {
       throw unexpected(place, "message definitions under their names", routes);
     }
-    const { _direction, payload } = routes as Readonly<Record<string, unknown>>;
+    const { _direction, _transformed, payload } = routes as Readonly<Record<string, unknown>>;
     if (typeof _direction === "string") {
       if (!isSchema(payload)) throw unexpected(`${place}.payload`, SCHEMA, payload);
+      const isTransformed = _transformed === true;
+      if (isTransformed !== this.#isTransformed) {
+        const kind = isTransformed
+          ? "needs"
+          : "was made without a transformer, and does not go with";
+        throw new TypeError(`${place}: this message ${kind} options.transformer`);
+      }
       this.#definitions.set(name, routes as Definition);
       return;
     }
