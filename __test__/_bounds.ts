@@ -72,6 +72,7 @@ const NOTHING_OF_A_CLIENT: Record<string, string> = {
   "src/message/envelope.rs": "what one message makes",
   "src/message/routes.rs": "the router",
   "src/server.rs": "I/O threads",
+  "src/shard/answer.rs": "what one call makes",
   "src/shard/delivery.rs": "what one call makes",
   "src/shard/shared.rs": "I/O threads",
   "src/transport/tls/fault.rs": "options",

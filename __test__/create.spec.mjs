@@ -40,6 +40,7 @@ describe("zocket.create", () => {
       "message",
       "router",
       "use",
+      "bytes",
       "headersSchema",
       "onConnect",
       "onOpen",

@@ -6,7 +6,7 @@ import { setImmediate as turn } from "node:timers/promises";
 
 import { zocket } from "@zocket/core";
 
-import { BAD } from "../dist/border/codes.js";
+import { BAD, HEAD, MESSAGE, PIECE } from "../dist/border/codes.js";
 import type { Upgrade } from "../dist/connections/upgrade.js";
 import { serve } from "../dist/server/serve.js";
 import { anything, schema } from "./_talk.ts";
@@ -21,7 +21,9 @@ const DIED = -6;
 const LEFT = [0, 1000, ""];
 const NONE = 0xffff_ffff;
 /** A piece of a payload that is text. */
-const TEXT = 1 << 30;
+const { TEXT } = PIECE;
+/** A message for the second route. */
+const STRANGE = 1 << MESSAGE.BITS;
 
 interface Callbacks {
   onConnect?: () => object | Promise<object>;
@@ -61,16 +63,19 @@ function play(t: TestContext, callbacks: Callbacks = {}, options: object = {}) {
     orphaned: () => 0,
     take(shard: number, heads: Buffer) {
       const batch = inboxes[shard]?.shift();
-      // No more to take without a bell; then handle, code and bytes of each event.
-      heads.writeInt32LE(0, 0);
+      const words = new Int32Array(heads.buffer);
+      // No more to take without a bell, and no bytes.
+      words[HEAD.MORE] = 0;
+      words[HEAD.BESIDE] = 0;
       batch?.heads.forEach((number, at) => {
-        const event = at >> 1;
-        heads.writeInt32LE(number, 4 + 16 * event + 4 * (at & 1));
-        heads.writeInt32LE(1, 12 + 16 * event);
-        heads.writeInt32LE(0, 16 + 16 * event);
+        const event = HEAD.FIRST + HEAD.WORDS * (at >> 1);
+        words[event + ((at & 1) === 0 ? HEAD.HANDLE : HEAD.CODE)] = number;
+        words[event + HEAD.BYTES] = 1;
+        words[event + HEAD.WEIGHT] = 0;
       });
       return batch?.text ?? null;
     },
+    takeBeside() {},
     hold() {},
     weigh() {},
     setTls() {},
@@ -300,7 +305,13 @@ describe("commands", () => {
     commanded();
     let finish: (result: object) => void = () => {};
     strange.schema = () => new Promise<object>((resolve) => (finish = resolve));
-    tell(0, 0, 4, "first", ...Array.from({ length: 64 }, (_, number) => [0, 0, number]).flat());
+    tell(
+      0,
+      0,
+      STRANGE,
+      "first",
+      ...Array.from({ length: 64 }, (_, number) => [0, 0, number]).flat(),
+    );
     assert.deepEqual(commanded(), []);
     tell(0, 0, 0, 64);
     assert.equal(commanded().length, 1);
@@ -329,7 +340,7 @@ describe("a schema's hostile promise", () => {
       admit(0);
       commanded();
       strange.schema = result;
-      tell(0, 0, 4, "strange", 0, 0, "next");
+      tell(0, 0, STRANGE, "strange", 0, 0, "next");
       // On a busy machine the first may use up its turn, and the next waits for another.
       await until("the next message", () => handled.length > 0);
       assert.deepEqual(
@@ -358,7 +369,7 @@ describe("a schema's hostile promise", () => {
         reject(new Error("late"));
       },
     });
-    tell(0, 0, 4, "strange", 0, 0, "next");
+    tell(0, 0, STRANGE, "strange", 0, 0, "next");
     await turn();
     assert.deepEqual(handled, ["once", "next"]);
     assert.deepEqual(errors, []);
@@ -369,7 +380,7 @@ describe("a schema's hostile promise", () => {
     admit(0);
     admit(2);
     strange.schema = () => ({ then() {} });
-    tell(0, 0, 4, "strange", 0, 0, "never", 2, 0, "other");
+    tell(0, 0, STRANGE, "strange", 0, 0, "never", 2, 0, "other");
     tell(0, 0, CLOSED, LEFT);
     await turn();
     assert.deepEqual(handled, ["other"]);

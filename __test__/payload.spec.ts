@@ -54,7 +54,7 @@ const received = (...payloads: readonly unknown[]) =>
 /** The JSON that the engine makes of a payload that was serialised. */
 function json(payload: unknown): string | undefined {
   const serialised = serialise(payload);
-  if (!(serialised instanceof Pieces)) return serialised;
+  if (!(serialised instanceof Pieces)) return serialised as string | undefined;
   const joined = serialised.texts.join("");
   assert.equal(serialised.length, joined.length);
   const words = serialised.words.slice(0, serialised.count).values();
@@ -62,11 +62,11 @@ function json(payload: unknown): string | undefined {
   let text = "";
   let at = 0;
   for (const head of words) {
-    const kind = head >>> 30;
+    const kind = head >>> 29;
     if (kind === 2) text += word();
     else if (kind === 3) text += new Float64Array(Int32Array.of(word(), word()).buffer)[0];
     else {
-      const piece = joined.slice(at, at + (head & 0x3fff_ffff));
+      const piece = joined.slice(at, at + (head & 0x1fff_ffff));
       text += kind === 1 ? JSON.stringify(piece).slice(1, -1) : piece;
       at += piece.length;
     }

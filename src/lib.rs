@@ -61,7 +61,7 @@ pub use handshake::refusal::Reason;
 pub use handshake::rules::{AllowedOrigins, Rules};
 pub use message::echo::Echo;
 pub use message::incoming::EnvelopeProtocol;
-pub use message::protocol::Protocol;
+pub use message::protocol::{Bytes, Kind, Payload, Protocol};
 pub use message::routes::{Answers, RouteAnswers, RoutePolicy, Routes};
 pub use metrics::{Count, Snapshot};
 pub use rooms::MAX_ROOM_NAME;

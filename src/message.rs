@@ -1,5 +1,6 @@
-//! Messages: the JSON envelope, the routes, and the way of an incoming message.
+//! Messages: the JSON envelope, the head of binary messages, the routes, and the way of an incoming message.
 
+pub mod binary;
 pub mod echo;
 pub mod envelope;
 pub mod error;

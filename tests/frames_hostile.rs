@@ -274,7 +274,7 @@ async fn a_flood_of_pings_by_a_client_that_does_not_read_leaves_one_pong() {
     }
     raw.send(&pings).await;
     raw.send(&frame(0x81, br#"{"type":"nothing"}"#)).await;
-    assert_eq!(owner.next().code, 5);
+    assert_eq!(owner.next().code, support::NOTHING_BARE);
     // The newest stands for all the others.
     let pong = loop {
         let ServerFrame { first, payload } = raw.next().await.unwrap();
@@ -314,7 +314,7 @@ async fn a_client_that_lies_about_a_length_does_not_hold_up_a_stop() {
     raw.send(b"only this").await;
     let (mut other, _) = Raw::open(&mut owner).await;
     other.send(&frame(0x81, br#"{"type":"nothing"}"#)).await;
-    assert_eq!(owner.next_of(5).code, 5);
+    owner.next_of(support::NOTHING_BARE);
     let events = owner.stop(StopMode::Terminate);
     assert!(
         events

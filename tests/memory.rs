@@ -321,7 +321,7 @@ async fn pings_of_a_client_that_does_not_read_hold_one_pong() {
     let measured = measure();
     raw.send(&pings).await;
     raw.send(&frame(0x81, br#"{"type":"nothing"}"#)).await;
-    assert_eq!(owner.next().code, 5);
+    assert_eq!(owner.next().code, support::NOTHING_BARE);
     measured.check(MIB);
 }
 

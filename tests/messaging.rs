@@ -58,8 +58,8 @@ async fn a_missing_payload_is_told_from_null() {
         .send(Message::binary(r#"{"type":"nothing","payload":null}"#))
         .await
         .unwrap();
-    assert_eq!(owner.next().code, 5);
-    assert_eq!(owner.next().code, 4);
+    assert_eq!(owner.next().code, support::NOTHING_BARE);
+    assert_eq!(owner.next().code, support::NOTHING);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,6 +33,7 @@ export type {
   ZocketServer,
 } from "./server/types.js";
 export type { MessageBuilder, MiddlewareFn, MiddlewareResult } from "./types/builder.js";
+export type { BytesLike, BytesOptions, BytesSchema } from "./types/bytes.js";
 export type { Call, CallError, CallOptions, CallResult, Fail, StreamCall } from "./types/call.js";
 export type { Carried } from "./types/carried.js";
 export type {

@@ -2,6 +2,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import { createZocket } from "./border/native.js";
+import { bytes } from "./contract/bytes.js";
 import { use } from "./contract/guarded.js";
 import { builder } from "./contract/message.js";
 import { routerFor } from "./contract/router.js";
@@ -76,7 +77,7 @@ export const zocket: {
   }) => Zocket<THeadersSchema, TUserContext, HasTransformer<TJson>>;
 } = {
   create(config: unknown) {
-    const made = createZocket(config, builder([], false), routerFor(undefined), use);
+    const made = createZocket(config, builder([], false), routerFor(undefined), use, bytes);
     const { transformer } = made as { readonly transformer?: Transformer };
     if (transformer === undefined) return made;
     return { ...made, message: builder([], true), router: routerFor(transformer) };

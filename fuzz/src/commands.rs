@@ -140,10 +140,11 @@ fn write(writer: &mut CommandWriter, command: &Command<'_>) {
             how,
             handle,
             number,
+            kind,
             payload,
         } => {
             check_payload(payload);
-            writer.answer(how, handle, number, payload)
+            writer.answer(how, handle, number, kind, payload)
         }
         Command::Settle(handle, number) => writer.settle(handle, number),
         Command::Close {

@@ -32,8 +32,8 @@ const ALIASES: Aliases = &[
     ("onclose", "onDisconnect"),
 ];
 
-/// Puts the message builder, the router and `use`, which are given as they are, together with the headers schema and the connection
-/// callbacks of `config`, for `createServer`. Nothing listens yet.
+/// Puts the message builder, the router, `use` and `bytes`, which are given as they are, together with the headers schema and the
+/// connection callbacks of `config`, for `createServer`. Nothing listens yet.
 ///
 /// @throws `TypeError` if `config.headers` is not a Standard Schema, a callback is not a function, or `config.transformer` is not a
 /// transformer.
@@ -44,6 +44,7 @@ pub(crate) fn create<'env>(
     message: Unknown<'env>,
     router: Unknown<'env>,
     guard: Unknown<'env>,
+    bytes: Unknown<'env>,
 ) -> Result<Object<'env>> {
     let Some(config) = object(config)? else {
         return Err(unexpected(
@@ -72,6 +73,7 @@ pub(crate) fn create<'env>(
         ("message", message),
         ("router", router),
         ("use", guard),
+        ("bytes", bytes),
         ("headersSchema", headers),
         ("onConnect", on_connect),
         ("onOpen", on_open),

@@ -1,6 +1,7 @@
 //! The server class: start, take the inbox, hand over commands, stop.
 
 use std::{
+    cell::RefCell,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -12,8 +13,8 @@ use napi::{
 };
 use napi_derive::napi;
 use zocket::{
-    Answers, EnvelopeProtocol, OwnerStatus, Reason, RouteAnswers, Routes, Server, ServerHandle,
-    StopMode,
+    Answers, Bytes, EnvelopeProtocol, Kind, OwnerStatus, Reason, RouteAnswers, Routes, Server,
+    ServerHandle, StopMode,
     border::codes::{head, limit::BATCH_EVENTS},
 };
 
@@ -41,6 +42,8 @@ pub struct NativeIncoming {
     pub answers: String,
     /// The codes of the errors that it declares.
     pub errors: Vec<String>,
+    /// Whether its payload is bytes.
+    pub bytes: bool,
 }
 
 impl NativeIncoming {
@@ -64,6 +67,8 @@ pub struct NativeRoute {
     pub slow_client: Option<String>,
     /// Whether its messages may be compressed. They may if this is left out.
     pub compress: Option<bool>,
+    /// Whether its payload is bytes. It is JSON if this is left out.
+    pub bytes: Option<bool>,
 }
 
 /// What is known of this thread and its process.
@@ -94,6 +99,8 @@ pub struct NativeServer {
     server: Arc<ServerHandle>,
     bell: Arc<Bell>,
     hold: Option<Hold>,
+    /// The payloads of the batch that was taken last, as far as they are bytes.
+    beside: RefCell<Vec<Bytes>>,
 }
 
 #[napi]
@@ -125,11 +132,16 @@ impl NativeServer {
         let policies = policies.collect();
         let is_uncompressed = |route: &NativeRoute| route.compress == Some(false);
         let uncompressed = outgoing.iter().map(is_uncompressed).collect();
+        let kind = |route: &NativeRoute| self::kind(route.bytes == Some(true));
+        let outgoing_kinds = outgoing.iter().map(kind).collect();
         let names = outgoing.into_iter().map(|route| route.name).collect();
+        let kinds = incoming.iter().map(|it| self::kind(it.bytes)).collect();
         let (incoming, answers) = incoming.into_iter().map(NativeIncoming::split).unzip();
         let routes = Routes::new(incoming, names)
             .with_policies(policies)
             .with_uncompressed(uncompressed)
+            .with_kinds(kinds)
+            .with_outgoing_kinds(outgoing_kinds)
             .with_answers(answers);
         let routes = Arc::new(routes);
         let protocol = EnvelopeProtocol::new(routes.clone());
@@ -165,6 +177,7 @@ impl NativeServer {
             server,
             bell: hung,
             hold: None,
+            beside: RefCell::default(),
         };
         this.refer(env)?;
         Ok(this)
@@ -261,12 +274,15 @@ impl NativeServer {
         if shard == 0 {
             self.server.answer();
         }
-        let Some(batch) = self.server.take(shard) else {
+        let Some(mut batch) = self.server.take(shard) else {
             return Ok(None);
         };
         let (before, heads) = heads.split_at_mut(4 * head::FIRST);
         before[4 * head::MORE..][..4]
             .copy_from_slice(&u32::from(batch.is_followed()).to_ne_bytes());
+        let size: usize = batch.beside().iter().map(Bytes::len).sum();
+        let size = u32::try_from(size).unwrap_or(u32::MAX);
+        before[4 * head::BESIDE..][..4].copy_from_slice(&size.to_ne_bytes());
         for (place, head) in heads.chunks_exact_mut(4 * head::WORDS).zip(batch.heads()) {
             place.copy_from_slice(head.words().map(u32::to_ne_bytes).as_flattened());
         }
@@ -277,8 +293,24 @@ impl NativeServer {
         } else {
             env.create_string(String::from_utf8_lossy(bytes))?
         };
+        if size > 0 {
+            *self.beside.borrow_mut() = batch.take_beside();
+        }
         self.server.recycle(shard, batch);
         Ok(Some(text))
+    }
+
+    /// Copies the payloads of the events that were taken last into `into`, one after the other, as far as they are bytes:
+    /// `head.BESIDE` says how long they are together. Forgets them.
+    #[napi(catch_unwind)]
+    pub fn take_beside(&self, mut into: BufferSlice<'_>) {
+        let mut rest = &mut into[..];
+        for payload in self.beside.take() {
+            let length = payload.len().min(rest.len());
+            let (place, behind) = rest.split_at_mut(length);
+            place.copy_from_slice(&payload[..length]);
+            rest = behind;
+        }
     }
 
     /// Stops reading all clients, or reads them again.
@@ -461,6 +493,10 @@ impl NativeServer {
         self.bell.release();
         self.hold = None;
     }
+}
+
+fn kind(is_bytes: bool) -> Kind {
+    if is_bytes { Kind::Bytes } else { Kind::Json }
 }
 
 /// A worker that is terminated, or a process that exits, leaves no thread that could ring it.

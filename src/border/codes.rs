@@ -67,15 +67,19 @@ macro_rules! border_codes {
                 END = 2,
                 /// `$reply` to a message that is no call. Its number is the client's `id`.
                 DONE = 3,
+                /// Added to one of those: the payload is bytes.
+                BYTES = 4,
             }
             /// What the code of a message holds beside its route: bits.
             message: u32 {
                 /// How many bits there are.
-                BITS = 2,
+                BITS = 3,
                 /// The message had no payload.
                 BARE = 1,
                 /// Its value is an array: a number for answers, and the payload unless the message had none.
                 NUMBERED = 2,
+                /// Its payload is bytes, which are beside the values.
+                BYTES = 4,
             }
             /// Special values in the words of a command; see [`payloads`](crate::border::payloads).
             word: u32 {
@@ -93,7 +97,7 @@ macro_rules! border_codes {
             /// The kinds of pieces of a payload: the highest bits of a piece's word; see [`payloads`](crate::border::payloads).
             piece: u32 {
                 /// Where those bits begin.
-                SHIFT = 30,
+                SHIFT = 29,
                 /// JSON.
                 JSON = 0,
                 /// Text that the engine escapes.
@@ -102,6 +106,8 @@ macro_rules! border_codes {
                 INTEGER = 2,
                 /// A number in two words.
                 DOUBLE = 3,
+                /// Bytes, as they are.
+                BYTES = 4,
             }
             /// The codes of events that are not messages; see [`event`](crate::border::event).
             event: i32 {
@@ -141,19 +147,21 @@ macro_rules! border_codes {
                 /// The server, because it stops.
                 STOP = 4,
             }
-            /// Where the words stand that are beside the values of a batch: first [`MORE`](head::MORE), then those of each event.
+            /// Where the words stand that are beside the values of a batch: first two about all of it, then those of each event.
             head: usize {
                 /// Whether more events can be taken now. No bell rings for those.
                 MORE = 0,
+                /// Bytes of all payloads that are bytes, together.
+                BESIDE = 1,
                 /// Where the words of the first event begin.
-                FIRST = 1,
+                FIRST = 2,
                 /// How many words each event has. Their places follow.
                 WORDS = 4,
                 /// The connection.
                 HANDLE = 0,
                 /// The code of the event.
                 CODE = 1,
-                /// Bytes of the value.
+                /// Bytes of the value, or of the payload beside it.
                 BYTES = 2,
                 /// Bytes of memory that the value may take.
                 WEIGHT = 3,
@@ -184,6 +192,8 @@ macro_rules! border_codes {
                 BATCH_EVENTS = $crate::sync::bound(1000, 1),
                 /// Most bytes of an outgoing payload: the length of a frame is counted in 31 bits.
                 MAX_OUTGOING = 1 << 30,
+                /// Most bytes of one that is bytes: what the word of its piece can say.
+                MAX_OUTGOING_BYTES = (1 << 29) - 1,
                 /// Most bytes of the issues and the route of an `$error`, together, both as JSON.
                 MAX_ISSUES_AND_ROUTE = $crate::message::error::MAX_ISSUES_AND_ROUTE,
                 /// Most bytes of the reason in a close frame.
@@ -246,9 +256,16 @@ mod tests {
         }
         let kinds = 1 << (u32::BITS - piece::SHIFT);
         assert!(
-            [piece::JSON, piece::TEXT, piece::INTEGER, piece::DOUBLE]
-                .iter()
-                .all(|kind| *kind < kinds)
+            [
+                piece::JSON,
+                piece::TEXT,
+                piece::INTEGER,
+                piece::DOUBLE,
+                piece::BYTES
+            ]
+            .iter()
+            .all(|kind| *kind < kinds)
         );
+        const { assert!(limit::MAX_OUTGOING_BYTES < 1 << piece::SHIFT) };
     }
 }

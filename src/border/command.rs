@@ -15,7 +15,7 @@
 //! | 9 close | handle, close code, reason bytes, reason |
 //! | 10 pause, 11 resume, 12 terminate | handle |
 //! | 13 error | bytes of issues or data, handle, code, incoming route, number (lower half first), issues or data |
-//! | 14 answer | payload bytes, how, handle, number (lower half first), payload |
+//! | 14 answer | payload bytes, how (with 4 added if the payload is bytes), handle, number (lower half first), payload |
 //! | 15 settle | handle, number |
 //! | 18 announce | handle |
 //! | 24 to ids | payload bytes, route, count, ids of 16 bytes, payload |
@@ -38,7 +38,7 @@ use crate::{
         handle::{ClientId, Handle},
         words::Words,
     },
-    message::error::BadCode,
+    message::{error::BadCode, protocol::Kind},
 };
 
 /// One order from the owner, borrowed from the buffer it came in.
@@ -69,7 +69,7 @@ pub enum Command<'a> {
     To {
         /// Number of the outgoing route.
         route: u32,
-        /// JSON text.
+        /// JSON text or bytes, as the route has it.
         payload: Option<&'a [u8]>,
         /// The receivers. A client that is listed twice gets one copy.
         clients: Handles<'a>,
@@ -87,7 +87,7 @@ pub enum Command<'a> {
     Rooms {
         /// Number of the outgoing route.
         route: u32,
-        /// JSON text.
+        /// JSON text or bytes, as the route has it.
         payload: Option<&'a [u8]>,
         /// Clients that do not receive it.
         except: Handles<'a>,
@@ -98,7 +98,7 @@ pub enum Command<'a> {
     Broadcast {
         /// Number of the outgoing route.
         route: u32,
-        /// JSON text.
+        /// JSON text or bytes, as the route has it.
         payload: Option<&'a [u8]>,
         /// Clients that do not receive it.
         except: Handles<'a>,
@@ -139,7 +139,9 @@ pub enum Command<'a> {
         handle: Handle,
         /// Its number, as the event had it.
         number: u64,
-        /// JSON text.
+        /// What the payload is.
+        kind: Kind,
+        /// JSON text or bytes.
         payload: Option<&'a [u8]>,
     },
     /// End a call that gets no answer.
@@ -204,6 +206,15 @@ impl Answer {
             answer::DONE => Self::Done,
             _ => return None,
         })
+    }
+
+    /// The same with what the payload is, from the code in a command.
+    fn with_kind(code: u32) -> Option<(Self, Kind)> {
+        let kind = match code & answer::BYTES {
+            0 => Kind::Json,
+            _ => Kind::Bytes,
+        };
+        Self::from_code(code & !answer::BYTES).map(|how| (how, kind))
     }
 
     pub(crate) fn code(self) -> u32 {
@@ -432,12 +443,13 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
         opcode::TERMINATE => Command::Terminate(words.handle()?),
         opcode::ANSWER => {
             let length = words.word()?;
-            let how = Answer::from_code(words.word()?)?;
+            let (how, kind) = Answer::with_kind(words.word()?)?;
             let handle = words.handle()?;
             Command::Answer {
                 how,
                 handle,
                 number: words.double()?,
+                kind,
                 payload: words.payload(length)?,
             }
         }
@@ -471,7 +483,14 @@ mod tests {
             .to(2, Some(b"{}"), &[Handle(1), Handle(2)])
             .rooms_except(1, None, &[b"a", b"", b"four"], &[Handle(3)])
             .broadcast(0, Some(b"12345"))
-            .answer(Answer::Item, Handle(7), (1 << 53) - 1, Some(b"[]"))
+            .answer(Answer::Item, Handle(7), 7, Kind::Bytes, Some(b"\0"))
+            .answer(
+                Answer::Item,
+                Handle(7),
+                (1 << 53) - 1,
+                Kind::Json,
+                Some(b"[]"),
+            )
             .settle(Handle(7), 3)
             .close(Handle(7), 1000, b"bye")
             .release(Handle(7));
@@ -515,7 +534,16 @@ mod tests {
         let answer = Command::Answer {
             how: Answer::Item,
             handle: Handle(7),
+            number: 7,
+            kind: Kind::Bytes,
+            payload: Some(b"\0"),
+        };
+        assert_eq!(commands.next(), Some(answer));
+        let answer = Command::Answer {
+            how: Answer::Item,
+            handle: Handle(7),
             number: (1 << 53) - 1,
+            kind: Kind::Json,
             payload: Some(b"[]"),
         };
         assert_eq!(commands.next(), Some(answer));
@@ -572,7 +600,7 @@ mod tests {
         Broadcast(u32, Option<Vec<u8>>, Vec<u32>),
         Close(u32, u16, Vec<u8>),
         Error(u32, u32, u32, Option<u64>, Option<Vec<u8>>),
-        Answer(u32, u32, u64, Option<Vec<u8>>),
+        Answer(u32, u32, u64, bool, Option<Vec<u8>>),
         Settle(u32, u32),
     }
 
@@ -633,8 +661,10 @@ mod tests {
                 .prop_map(|(handle, code, route, number, detail)| {
                     Said::Error(handle, code, route, number, detail)
                 }),
-            (0..4_u32, any::<u32>(), 0..=MAX_ID, payload()).prop_map(
-                |(how, handle, number, payload)| Said::Answer(how, handle, number, payload)
+            (0..4_u32, any::<u32>(), 0..=MAX_ID, any::<bool>(), payload()).prop_map(
+                |(how, handle, number, is_bytes, payload)| {
+                    Said::Answer(how, handle, number, is_bytes, payload)
+                }
             ),
             (any::<u32>(), any::<u32>()).prop_map(|(handle, number)| Said::Settle(handle, number)),
         ]
@@ -687,9 +717,10 @@ mod tests {
                 let code = ErrorCode::from_code(*code);
                 writer.error(Handle(*handle), code, *route, *number, detail.as_deref())
             }
-            Said::Answer(how, handle, number, payload) => {
+            Said::Answer(how, handle, number, is_bytes, payload) => {
                 let how = Answer::from_code(*how).unwrap();
-                writer.answer(how, Handle(*handle), *number, payload.as_deref())
+                let kind = if *is_bytes { Kind::Bytes } else { Kind::Json };
+                writer.answer(how, Handle(*handle), *number, kind, payload.as_deref())
             }
             Said::Settle(handle, number) => writer.settle(Handle(*handle), *number),
         };
@@ -763,8 +794,15 @@ mod tests {
                 how,
                 handle,
                 number,
+                kind,
                 payload,
-            } => Said::Answer(how.code(), handle.0, number, owned(payload)),
+            } => Said::Answer(
+                how.code(),
+                handle.0,
+                number,
+                kind == Kind::Bytes,
+                owned(payload),
+            ),
             Command::Settle(handle, number) => Said::Settle(handle.0, number),
         }
     }

@@ -1,12 +1,14 @@
 //! Events: reports of the engine to its owner, and their form on the border.
 //!
 //! Events travel in batches. Each event has a [`Head`] of four numbers and a value. The values of a batch form one JSON array, so
-//! the owner parses all of them at once. Numbers are not in the JSON, because parsing them would cost more.
+//! the owner parses all of them at once. Numbers are not in the JSON, because parsing them would cost more. Payloads that are bytes
+//! stand beside the values, in the order of their events.
 //!
 //! | code | value | meaning |
 //! |---|---|---|
-//! | 0 and up | payload or `null` | a message for incoming route `code >> 2`; with `code & 1` it had no payload |
+//! | 0 and up | payload or `null` | a message for incoming route `code >> 3`; with `code & 1` it had no payload |
 //! | with `code & 2` | `[number]` or `[number,payload]` | one to be answered: of a call the number is the owner's, otherwise it is the client's `id` |
+//! | with `code & 4` | `null` or `[number]` | one whose payload is bytes, beside the values |
 //! | −1 | `{"id","headers","fields","otherSite","origin","withheld"?,"request"}` | an upgrade waits for admission; `fields` has the names of the real header fields, with commas between; `origin` is text or `null`; `withheld` is there if the engine withheld fields that may tell of the visitor; `request` is a list, as those are quicker to parse: url, path, host, address (empty if nobody knows it), port, whether it is encrypted, subprotocol and certificate (text or `null`) |
 //! | −2 | `[by,code,reason]`, or `by` alone | the connection ended, after its 101 or before: who ended it, and the code and reason of the close frame |
 //! | −3 | `{"code","route"?,"message","retryAfterMs"?,"count"?}` | a bad message, already answered with `$error`; with `count`, that number of further ones |
@@ -27,7 +29,10 @@ use crate::{
         handle::{ClientId, Handle},
     },
     handshake::{headers::Headers, request::UpgradeRequest, rules::Site, subprotocol::Subprotocol},
-    message::json::push_json_string,
+    message::{
+        json::push_json_string,
+        protocol::{Bytes, Payload},
+    },
 };
 
 /// Wakes the owner of a server. The engine calls its owner in no other way.
@@ -78,7 +83,7 @@ pub struct Head {
     pub handle: Handle,
     /// The kind of event; see [the table](self).
     pub code: i32,
-    /// Bytes of its value.
+    /// Bytes of its value, or of the payload beside it.
     pub bytes: u32,
     /// Bytes of memory that its value may take once it is parsed; 0 unless the owner has [asked](crate::ServerHandle::weigh) for it.
     pub weight: u32,
@@ -106,8 +111,8 @@ pub enum Event<'a> {
         route: u32,
         /// By which number it is to be answered, if it is: see [`call`](crate::message::protocol::Exchange::call).
         number: Option<u64>,
-        /// JSON text, or `None` when the envelope had no payload.
-        payload: Option<&'a str>,
+        /// `None` when the envelope had no payload.
+        payload: Option<Payload<'a>>,
     },
     /// The client aborted a call.
     Abort {
@@ -172,7 +177,9 @@ impl Event<'_> {
             // The number has 16 digits at most, with two brackets and a comma.
             Self::Message {
                 payload, number, ..
-            } => 1 + payload.map_or(4, str::len) + number.map_or(0, |_| 19),
+            } => {
+                1 + payload.map_or(4, |payload| payload.length().max(4)) + number.map_or(0, |_| 19)
+            }
             Self::Bad { payload } => 1 + payload.len(),
             // A control character becomes six.
             Self::Closed { ending, .. } => 32 + 6 * ending.reason.len(),
@@ -199,9 +206,13 @@ impl Event<'_> {
                 number,
                 payload,
             } => {
-                let bare = if payload.is_none() { message::BARE } else { 0 };
+                let kind = match payload {
+                    None => message::BARE,
+                    Some(Payload::Json(_)) => 0,
+                    Some(Payload::Bytes(_)) => message::BYTES,
+                };
                 let numbered = number.map_or(0, |_| message::NUMBERED);
-                (route << message::BITS | numbered | bare).cast_signed()
+                (route << message::BITS | numbered | kind).cast_signed()
             }
             Self::Abort { .. } => event::ABORT,
             Self::More { .. } => event::MORE,
@@ -216,6 +227,17 @@ impl Event<'_> {
         }
     }
 
+    /// The payload that stands beside the values, if it is bytes.
+    pub(crate) fn beside(&self) -> Option<&Bytes> {
+        match self {
+            Self::Message {
+                payload: Some(Payload::Bytes(bytes)),
+                ..
+            } => Some(bytes),
+            _ => None,
+        }
+    }
+
     /// Appends the value.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         match self {
@@ -223,7 +245,10 @@ impl Event<'_> {
                 number: None,
                 payload,
                 ..
-            } => out.extend_from_slice(payload.unwrap_or("null").as_bytes()),
+            } => out.extend_from_slice(match payload {
+                Some(Payload::Json(json)) => json.as_bytes(),
+                Some(Payload::Bytes(_)) | None => b"null",
+            }),
             Self::Message {
                 number: Some(number),
                 payload,
@@ -231,7 +256,7 @@ impl Event<'_> {
             } => {
                 out.push(b'[');
                 out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());
-                if let Some(payload) = payload {
+                if let Some(Payload::Json(payload)) = payload {
                     out.push(b',');
                     out.extend_from_slice(payload.as_bytes());
                 }
@@ -376,15 +401,15 @@ mod tests {
             number,
             payload,
         };
+        let (json, bytes) = (Some(Payload::Json("{}")), Bytes::from_static(b"[]"));
+        let most = (1 << 53) - 1;
         for (event, code, value) in [
-            (message(3, None, Some("{}")), 12, "{}"),
+            (message(3, None, json), 24, "{}"),
             (message(0, None, None), 1, "null"),
-            (message(1, Some(7), Some("{}")), 6, "[7,{}]"),
-            (
-                message(1, Some((1 << 53) - 1), None),
-                7,
-                "[9007199254740991]",
-            ),
+            (message(1, Some(7), json), 10, "[7,{}]"),
+            (message(1, Some(most), None), 11, "[9007199254740991]"),
+            (message(1, None, Some(Payload::Bytes(&bytes))), 12, "null"),
+            (message(1, Some(7), Some(Payload::Bytes(&bytes))), 14, "[7]"),
         ] {
             assert_eq!((event.code(), &*text(&event)), (code, value));
             assert!(value.len() <= event.size_hint());

@@ -20,6 +20,7 @@ use crate::{
         handle::Handle,
         weight::parsed_size,
     },
+    message::protocol::Bytes,
     sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard},
 };
 
@@ -33,11 +34,18 @@ const GROWTH: usize = 8;
 /// Buffers up to this size are used again.
 const REUSED_BYTES: usize = BATCH_BYTES * 2;
 
+/// Bytes of memory that a payload beside the values takes in addition: its head, and what keeps it.
+const BESIDE: usize = 128;
+
 /// Events on their way to the owner, taken in one go.
 #[derive(Debug, Default)]
 pub struct Batch {
     heads: Vec<Head>,
     text: Vec<u8>,
+    /// The payloads that are bytes, in the order of their events, and the memory that they take. They are parts of the messages
+    /// as these came, so nothing is copied.
+    beside: Vec<Bytes>,
+    beside_bytes: usize,
     /// Additional bytes, for values that are much larger once they are parsed.
     growth: usize,
     more: bool,
@@ -56,20 +64,39 @@ impl Batch {
         &self.text
     }
 
+    /// The payloads that are bytes, in the order of their events.
+    #[must_use]
+    pub fn beside(&self) -> &[Bytes] {
+        &self.beside
+    }
+
+    /// Takes them out.
+    #[must_use]
+    pub fn take_beside(&mut self) -> Vec<Bytes> {
+        self.beside_bytes = 0;
+        mem::take(&mut self.beside)
+    }
+
     /// Whether more events waited behind these when they were taken. No bell rings for those: take again.
     #[must_use]
     pub fn is_followed(&self) -> bool {
         self.more
     }
 
-    /// Appends an event, weighed or not; returns how many bytes its value has.
+    /// Appends an event, weighed or not; returns how many bytes its value has, or its payload beside that.
     fn push(&mut self, handle: Handle, event: &Event<'_>, is_weighed: bool) -> u32 {
         self.text
             .push(if self.heads.is_empty() { b'[' } else { b',' });
         let start = self.text.len();
         event.write(&mut self.text);
         let value = &self.text[start..];
-        let bytes = u32::try_from(value.len()).unwrap_or(u32::MAX);
+        let mut length = value.len();
+        if let Some(payload) = event.beside() {
+            length = payload.len();
+            self.beside.push(payload.clone());
+            self.beside_bytes += length + BESIDE;
+        }
+        let bytes = u32::try_from(length).unwrap_or(u32::MAX);
         let weight = if is_weighed || value.len() >= WEIGHED {
             parsed_size(value)
         } else {
@@ -88,26 +115,37 @@ impl Batch {
 
     /// The bytes that count towards the inbox's limit.
     fn bytes(&self) -> usize {
-        self.text.len() + size_of_val(&*self.heads) + self.growth
+        self.values_and_beside() + size_of_val(&*self.heads) + self.growth
+    }
+
+    fn values_and_beside(&self) -> usize {
+        self.text.len() + self.beside_bytes
     }
 
     fn has_room_for(&self, bytes: usize, events: usize) -> bool {
         self.heads.is_empty()
-            || (self.text.len() + bytes <= BATCH_BYTES && self.heads.len() + events <= BATCH_EVENTS)
+            || (self.values_and_beside() + bytes <= BATCH_BYTES
+                && self.heads.len() + events <= BATCH_EVENTS)
     }
 
-    fn append(&mut self, other: &Self) {
+    /// Appends what another one holds, and empties it.
+    fn append(&mut self, other: &mut Self) {
         if let [_, values @ ..] = &*other.text {
             self.text.push(b',');
             self.text.extend_from_slice(values);
             self.heads.extend_from_slice(&other.heads);
             self.growth += other.growth;
+            self.beside.append(&mut other.beside);
+            self.beside_bytes += other.beside_bytes;
         }
+        other.clear();
     }
 
     fn clear(&mut self) {
         self.heads.clear();
         self.text.clear();
+        self.beside.clear();
+        self.beside_bytes = 0;
         self.growth = 0;
     }
 }
@@ -207,9 +245,8 @@ impl Inbox {
         self.bytes.fetch_add(batch.bytes(), Ordering::SeqCst);
         let mut queue = self.lock();
         match queue.batches.back_mut() {
-            Some(last) if last.has_room_for(batch.text.len(), batch.heads.len()) => {
+            Some(last) if last.has_room_for(batch.values_and_beside(), batch.heads.len()) => {
                 last.append(batch);
-                batch.clear();
             }
             _ => {
                 let spare = mem::take(&mut queue.spare);
@@ -312,6 +349,7 @@ impl InboxWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::protocol::Payload;
 
     fn inbox(limit: usize) -> (Arc<Inbox>, InboxWriter) {
         let inbox = Arc::new(Inbox::new(limit, Arc::new(Bell::new(|| (), false))));
@@ -322,7 +360,7 @@ mod tests {
         Event::Message {
             route: 0,
             number: None,
-            payload: Some(payload),
+            payload: Some(Payload::Json(payload)),
         }
     }
 

@@ -4,7 +4,7 @@ use crate::{
     border::{
         codes::{
             opcode::{ANSWER, BROADCAST, ERROR, ROOMS, TO, TO_IDS},
-            piece::{self, DOUBLE, INTEGER, JSON, TEXT},
+            piece::{self, BYTES, DOUBLE, INTEGER, JSON, TEXT},
             word::OPCODE_BITS,
         },
         words::{Words, pad},
@@ -18,11 +18,11 @@ const OPCODES: [u32; 6] = [TO, TO_IDS, ROOMS, BROADCAST, ERROR, ANSWER];
 const CHUNK: usize = 32;
 
 /// Appends commands in their binary form, made of `commands` whose payloads are beside them: their text is in `text`, which
-/// is UTF-8, and numbers stand in the commands, so that they cost the owner no strings.
+/// is UTF-8 but for payloads that are bytes, and numbers stand in the commands, so that they cost the owner no strings.
 ///
 /// A payload is given by words in its place; bits 8 and up of the first word of its command are how many there are, none
 /// for a command that has no payload or none to be put in, and the word for the payload's length has no meaning. Each
-/// piece of the payload is a word whose two highest bits say what it is, and the others how long, in UTF-16 code units:
+/// piece of the payload is a word whose three highest bits say what it is, and the others how long, in UTF-16 code units:
 ///
 /// | bits | piece |
 /// |---|---|
@@ -30,8 +30,9 @@ const CHUNK: usize = 32;
 /// | 1 | text, to be escaped for the JSON string it stands in |
 /// | 2 | a number: the next word, with a sign |
 /// | 3 | a number: the next two words, the lower half of an IEEE 754 double first |
+/// | 4 | bytes as they are; their length is in bytes |
 ///
-/// The texts of all commands stand in `text`, in order. Numbers become what JavaScript makes of them.
+/// The texts and bytes of all commands stand in `text`, in order. Numbers become what JavaScript makes of them.
 ///
 /// Ends early, like [`Commands`](super::command::Commands), at the first command that makes no sense.
 pub fn write_with_payloads(out: &mut Vec<u8>, commands: &[u8], text: &[u8]) {
@@ -83,6 +84,7 @@ fn push(out: &mut Vec<u8>, command: &[u8], text: &mut Text<'_>) -> Option<()> {
                 let mut buffer = ryu_js::Buffer::new();
                 out.extend_from_slice(buffer.format_finite(number).as_bytes());
             }
+            BYTES => out.extend_from_slice(text.take_bytes(units)?),
             _ => return None,
         }
     }
@@ -99,53 +101,70 @@ fn push(out: &mut Vec<u8>, command: &[u8], text: &mut Text<'_>) -> Option<()> {
 /// The rest of the text.
 struct Text<'a> {
     bytes: &'a [u8],
-    /// Then bytes and code units are the same.
-    ascii: bool,
+    /// Then bytes and code units are the same. It is not known before somebody asks: bytes alone need not be looked at.
+    ascii: Option<bool>,
 }
 
 impl<'a> Text<'a> {
     fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            bytes,
-            ascii: bytes.is_ascii(),
-        }
+        Self { bytes, ascii: None }
     }
 
     /// The next so many UTF-16 code units.
     fn take(&mut self, units: usize) -> Option<&'a [u8]> {
-        let length = if self.ascii {
+        let bytes = self.bytes;
+        let length = if *self.ascii.get_or_insert_with(|| bytes.is_ascii()) {
             units
         } else {
             length(self.bytes, units)?
         };
+        self.take_bytes(length)
+    }
+
+    /// The next so many bytes.
+    fn take_bytes(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.bytes.split_at_checked(length)?;
         self.bytes = rest;
         Some(taken)
     }
 }
 
-/// How many bytes of UTF-8 text its first `units` code units of UTF-16 take; `None` if it has fewer.
+/// How many bytes of UTF-8 text its first `units` code units of UTF-16 take; `None` if it has fewer. What follows may be bytes that
+/// are not text.
 fn length(text: &[u8], units: usize) -> Option<usize> {
     let mut left = units;
     let mut length = 0;
     for chunk in text.chunks_exact(CHUNK) {
         let counted = usize::from(chunk.iter().fold(0, |sum, byte| sum + begun(*byte)));
-        if counted > left {
+        // The end is looked for byte by byte.
+        if counted >= left {
             break;
         }
         left -= counted;
         length += CHUNK;
     }
-    // Also the bytes that continue the last character belong to it.
+    if left == 0 {
+        return Some(length);
+    }
     for byte in &text[length..] {
-        let counted = usize::from(begun(*byte));
-        if counted > 0 && left == 0 {
-            return Some(length);
+        left = left.saturating_sub(begun(*byte).into());
+        if left == 0 {
+            // Also the bytes that continue the last character belong to it.
+            return Some(length + taken(*byte)).filter(|end| *end <= text.len());
         }
-        left = left.saturating_sub(counted);
         length += 1;
     }
-    (left == 0).then_some(length)
+    None
+}
+
+/// How many bytes of UTF-8 the character takes that begins with this one.
+fn taken(byte: u8) -> usize {
+    match byte {
+        0..0xc0 => 1,
+        0xc0..0xe0 => 2,
+        0xe0..0xf0 => 3,
+        0xf0.. => 4,
+    }
 }
 
 /// How many code units of UTF-16 the character takes that begins with this byte of UTF-8.

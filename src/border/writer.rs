@@ -1,13 +1,17 @@
 //! Writes commands. Owners in Rust use it.
 
-use crate::border::{
-    codes::{
-        opcode,
-        word::{self, NO_NUMBER_HIGH},
+use crate::{
+    border::{
+        codes::{
+            answer::BYTES,
+            opcode,
+            word::{self, NO_NUMBER_HIGH},
+        },
+        command::{Answer, ErrorCode},
+        handle::{ClientId, Handle},
+        words::{push, push_length, push_padded, push_payload_length, push_text},
     },
-    command::{Answer, ErrorCode},
-    handle::{ClientId, Handle},
-    words::{push, push_length, push_padded, push_payload_length, push_text},
+    message::protocol::Kind,
 };
 
 /// Writes commands in their binary form, for owners in Rust.
@@ -219,11 +223,13 @@ impl CommandWriter {
         how: Answer,
         handle: Handle,
         number: u64,
+        kind: Kind,
         payload: Option<&[u8]>,
     ) -> &mut Self {
         self.command(opcode::ANSWER, |out| {
             push_payload_length(out, payload);
-            push(out, how.code());
+            let bytes = if kind == Kind::Bytes { BYTES } else { 0 };
+            push(out, how.code() | bytes);
             push(out, handle.0);
             out.extend_from_slice(&number.to_le_bytes());
             push_padded(out, payload.unwrap_or_default());

@@ -47,9 +47,15 @@ impl Id {
         if !raw.bytes().all(|byte| byte.is_ascii_digit()) {
             return Self::Unreadable;
         }
-        match raw.parse() {
-            Ok(number) if number <= MAX_ID => Self::Number(number),
-            _ => Self::Unreadable,
+        raw.parse().map_or(Self::Unreadable, Self::of)
+    }
+
+    /// Checks a number.
+    pub(crate) fn of(number: u64) -> Self {
+        if number <= MAX_ID {
+            Self::Number(number)
+        } else {
+            Self::Unreadable
         }
     }
 
@@ -72,7 +78,7 @@ pub const MAX_ID: u64 = (1 << 53) - 1;
 pub struct Bad {
     /// What is wrong with it.
     pub reason: BadEnvelope,
-    /// Its `id`, if it is an object with exactly one.
+    /// Its `id`, if it is an object with exactly one, or has a whole binary head.
     pub id: Id,
 }
 
@@ -104,6 +110,15 @@ pub enum BadEnvelope {
     /// The bytes of a binary message are not UTF-8.
     #[error("the message is not UTF-8")]
     NotUtf8,
+    /// A binary message ends within its head.
+    #[error("the head of the binary message is cut")]
+    Cut,
+    /// A binary message has a flag that does not exist.
+    #[error("the binary message has an unknown flag")]
+    Flags,
+    /// The name in the head of a binary message is not UTF-8.
+    #[error("the name in the binary message is not UTF-8")]
+    NameNotUtf8,
 }
 
 /// Splits the text of one message into its type and its raw payload.

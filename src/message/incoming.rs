@@ -3,11 +3,12 @@
 use std::{borrow::Cow, sync::Arc};
 
 use crate::message::{
+    binary::{self, carries_bytes},
     envelope::{self, BadEnvelope, Envelope, Id},
     error::{BadCode, ErrorPayload},
     json::push_json_string,
     own::PING_TYPE,
-    protocol::{Admission, CallRefused, Exchange, Message, Protocol},
+    protocol::{Admission, Bytes, CallRefused, Exchange, Kind, Message, Payload, Protocol},
     routes::{Answers, ERROR_ROUTE, Routes},
 };
 
@@ -37,6 +38,15 @@ impl EnvelopeProtocol {
     fn limit(&self, message: &Message, wait: u64, exchange: &mut dyn Exchange) {
         let text = match message {
             Message::Text(text) => Some(text.as_str()),
+            Message::Binary(bytes) if carries_bytes(bytes) => {
+                let head = binary::parse(bytes);
+                let id = head.as_ref().map_or_else(|bad| bad.id, |head| head.id);
+                let known = head
+                    .ok()
+                    .filter(|it| self.routes.incoming(it.name).is_some());
+                let route = known.map(|head| told_name(head.name));
+                return self.refuse_limited(exchange, id, route.as_deref(), wait);
+            }
             Message::Binary(bytes) => str::from_utf8(bytes).ok(),
         };
         // All of it, as its sender may wait for an answer with its `id`.
@@ -54,6 +64,10 @@ impl EnvelopeProtocol {
             Some(Err(bad)) => (None, bad.id),
             None => (None, Id::Missing),
         };
+        self.refuse_limited(exchange, id, route, wait);
+    }
+
+    fn refuse_limited(&self, exchange: &mut dyn Exchange, id: Id, route: Option<&str>, wait: u64) {
         let payload = ErrorPayload {
             route,
             retry_after_ms: Some(wait.div_ceil(1_000_000)),
@@ -62,14 +76,25 @@ impl EnvelopeProtocol {
         self.refuse(exchange, BadCode::RateLimited, id, payload);
     }
 
-    /// Hands over a message that is to be answered, if it may be.
-    fn numbered(&self, route: u32, message: &Envelope<'_>, exchange: &mut dyn Exchange) {
-        let (code, text) = match (self.routes.answers(route), message.id) {
+    /// Hands over a message of a route. `name` gives the JSON text of the route's name, for a `$error`.
+    fn hand_over<'a>(
+        &self,
+        route: u32,
+        id: Id,
+        payload: Option<Payload<'_>>,
+        name: impl FnOnce() -> Cow<'a, str>,
+        exchange: &mut dyn Exchange,
+    ) {
+        let (code, text) = match (self.routes.answers(route), id) {
             (Answers::None, id) => {
-                exchange.hand_over(route, id.number(), message.payload);
+                exchange.hand_over(route, id.number(), payload);
                 return;
             }
-            (_, Id::Number(id)) => match exchange.call(route, id, message.payload) {
+            (Answers::Reply, Id::Missing) => {
+                exchange.hand_over(route, None, payload);
+                return;
+            }
+            (_, Id::Number(id)) => match exchange.call(route, id, payload) {
                 Ok(()) => return,
                 Err(CallRefused::InUse) => (BadCode::BadMessage, "a call with this `id` is open"),
                 Err(CallRefused::TooMany) => (BadCode::TooManyCalls, BadCode::TooManyCalls.text()),
@@ -81,11 +106,41 @@ impl EnvelopeProtocol {
             ),
         };
         let payload = ErrorPayload {
-            route: Some(message.raw_kind),
+            route: Some(&name()),
             message: text,
             ..ErrorPayload::new(code)
         };
-        self.refuse(exchange, code, message.id, payload);
+        self.refuse(exchange, code, id, payload);
+    }
+
+    /// Takes a message that carries bytes.
+    fn binary(&self, message: &Bytes, exchange: &mut dyn Exchange) {
+        let (code, id, name, text) = match binary::parse(message) {
+            Ok(head) => match self.routes.incoming(head.name) {
+                Some(route) if self.routes.kind(route) == Kind::Bytes => {
+                    let payload = message.slice(head.length..);
+                    let payload = Some(Payload::Bytes(&payload));
+                    let name = || told_name(head.name);
+                    return self.hand_over(route, head.id, payload, name, exchange);
+                }
+                Some(_) => {
+                    let text = "the payload of this route is JSON, not bytes";
+                    (BadCode::BadMessage, head.id, Some(head.name), text.into())
+                }
+                None => {
+                    let text = BadCode::NoRoute.text();
+                    (BadCode::NoRoute, head.id, Some(head.name), text.into())
+                }
+            },
+            Err(bad) => (BadCode::BadMessage, bad.id, None, bad.to_string()),
+        };
+        let route = name.map(told_name);
+        let payload = ErrorPayload {
+            route: route.as_deref(),
+            message: &text,
+            ..ErrorPayload::new(code)
+        };
+        self.refuse(exchange, code, id, payload);
     }
 
     fn refuse(
@@ -117,6 +172,9 @@ impl Protocol for EnvelopeProtocol {
         }
         let parsed = match &message {
             Message::Text(text) => envelope::parse(text),
+            Message::Binary(bytes) if carries_bytes(bytes) => {
+                return self.binary(bytes, exchange);
+            }
             Message::Binary(bytes) => str::from_utf8(bytes)
                 .map_err(|_| BadEnvelope::NotUtf8.into())
                 .and_then(envelope::parse),
@@ -125,12 +183,9 @@ impl Protocol for EnvelopeProtocol {
             Ok(parsed) => {
                 let name = parsed.kind.as_deref();
                 if let Some(route) = name.and_then(|name| self.routes.incoming(name)) {
-                    if parsed.id == Id::Missing && self.routes.answers(route) != Answers::Stream {
-                        exchange.hand_over(route, None, parsed.payload);
-                    } else {
-                        self.numbered(route, parsed, exchange);
-                    }
-                    return;
+                    let payload = parsed.payload.map(Payload::Json);
+                    let name = || parsed.raw_kind.into();
+                    return self.hand_over(route, parsed.id, payload, name, exchange);
                 }
                 // Asked last, so that it costs other messages nothing.
                 if control(parsed, exchange) == Control::Done {
@@ -180,16 +235,21 @@ fn control(message: &Envelope<'_>, exchange: &mut dyn Exchange) -> Control {
 
 /// The JSON text of a name for the `$error`: as it came, or the start of a long one. A long name with lone surrogates is left out.
 fn told_route<'a>(envelope: &Envelope<'a>) -> Option<Cow<'a, str>> {
-    let Some(name) = &envelope.kind else {
-        return Some(envelope.raw_kind)
-            .filter(|raw| raw.len() <= MAX_TOLD_ROUTE)
-            .map(Cow::Borrowed);
-    };
-    if name.len() <= MAX_TOLD_ROUTE {
-        return Some(envelope.raw_kind.into());
+    match &envelope.kind {
+        Some(name) if name.len() > MAX_TOLD_ROUTE => Some(told_name(name)),
+        None if envelope.raw_kind.len() > MAX_TOLD_ROUTE => None,
+        _ => Some(envelope.raw_kind.into()),
     }
-    let end = (0..=MAX_TOLD_ROUTE).rfind(|at| name.is_char_boundary(*at));
+}
+
+/// The JSON text of a name for the `$error`: all of it, or the start of a long one.
+fn told_name(name: &str) -> Cow<'static, str> {
     let mut json = Vec::new();
-    push_json_string(&mut json, &format!("{}…", &name[..end.unwrap_or(0)]));
-    String::from_utf8(json).ok().map(Cow::Owned)
+    if name.len() <= MAX_TOLD_ROUTE {
+        push_json_string(&mut json, name);
+    } else {
+        let end = (0..=MAX_TOLD_ROUTE).rfind(|at| name.is_char_boundary(*at));
+        push_json_string(&mut json, &format!("{}…", &name[..end.unwrap_or(0)]));
+    }
+    String::from_utf8(json).unwrap_or_default().into()
 }

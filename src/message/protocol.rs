@@ -1,6 +1,7 @@
 //! The trait for what a server does with upgrades and messages.
 
-use tokio_tungstenite::tungstenite::{Bytes, Utf8Bytes};
+pub use tokio_tungstenite::tungstenite::Bytes;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::message::error::BadCode;
 
@@ -11,6 +12,36 @@ pub enum Message {
     Text(Utf8Bytes),
     /// Bytes.
     Binary(Bytes),
+}
+
+/// What a payload is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// JSON text.
+    #[default]
+    Json,
+    /// Bytes.
+    Bytes,
+}
+
+/// The payload of an incoming message.
+#[derive(Debug, Clone, Copy)]
+pub enum Payload<'a> {
+    /// JSON text, already checked to be JSON.
+    Json(&'a str),
+    /// Bytes. They are a part of the message, and can be kept without a copy.
+    Bytes(&'a Bytes),
+}
+
+impl Payload<'_> {
+    /// Its bytes.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        match self {
+            Self::Json(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+        }
+    }
 }
 
 /// The way in which an upgrade is decided.
@@ -55,13 +86,18 @@ pub trait Exchange {
 
     /// Tells the owner of a message for an incoming route, with its `id` if it is to hear when the handler is done. What the owner has not
     /// taken yet of one client is bounded: past that the client is not read.
-    fn hand_over(&mut self, route: u32, id: Option<u64>, payload: Option<&str>);
+    fn hand_over(&mut self, route: u32, id: Option<u64>, payload: Option<Payload<'_>>);
 
     /// Opens a call and tells the owner of it, like [`hand_over`](Self::hand_over).
     ///
     /// # Errors
     /// When the `id` is in use, or there are too many calls.
-    fn call(&mut self, route: u32, id: u64, payload: Option<&str>) -> Result<(), CallRefused>;
+    fn call(
+        &mut self,
+        route: u32,
+        id: u64,
+        payload: Option<Payload<'_>>,
+    ) -> Result<(), CallRefused>;
 
     /// Whether a call with this `id` is open.
     fn is_open(&self, id: u64) -> bool;

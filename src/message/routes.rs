@@ -4,7 +4,9 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::message::json::push_json_string;
+use crate::message::{
+    binary::encode_bytes, envelope::encode_frame, json::push_json_string, protocol::Kind,
+};
 
 /// The outgoing route number that stands for the library's own `$error`.
 pub const ERROR_ROUTE: u32 = u32::MAX;
@@ -52,7 +54,11 @@ pub struct Routes {
     numbers: FxHashMap<Box<str>, u32>,
     names: Vec<String>,
     outgoing: Vec<String>,
+    /// The kinds of what the incoming routes take, by number. Ends early where the rest is JSON.
+    kinds: Vec<Kind>,
     prefixes: Vec<Box<[u8]>>,
+    /// The kinds of what the outgoing routes send.
+    outgoing_kinds: Vec<Kind>,
     /// The list may be shorter than that of the routes: the others have the server's policy.
     policies: Vec<RoutePolicy>,
     /// The outgoing routes whose messages are never compressed, by number; ends early where the rest may be.
@@ -73,6 +79,8 @@ impl Routes {
         Routes {
             numbers,
             names: incoming,
+            kinds: Vec::new(),
+            outgoing_kinds: Vec::new(),
             prefixes: outgoing.iter().map(|name| envelope_prefix(name)).collect(),
             outgoing,
             policies: Vec::new(),
@@ -102,6 +110,33 @@ impl Routes {
     #[must_use]
     pub fn with_answers(self, answers: Vec<RouteAnswers>) -> Routes {
         Routes { answers, ..self }
+    }
+
+    /// The same table with the kinds of what its incoming routes take, by number; those left out at the end take JSON.
+    #[must_use]
+    pub fn with_kinds(self, kinds: Vec<Kind>) -> Routes {
+        Routes { kinds, ..self }
+    }
+
+    /// The same table with the kinds of what its outgoing routes send.
+    #[must_use]
+    pub fn with_outgoing_kinds(self, outgoing_kinds: Vec<Kind>) -> Routes {
+        Routes {
+            outgoing_kinds,
+            ..self
+        }
+    }
+
+    /// What an outgoing route sends.
+    #[must_use]
+    pub fn outgoing_kind(&self, route: u32) -> Kind {
+        (self.outgoing_kinds.get(route as usize).copied()).unwrap_or_default()
+    }
+
+    /// What an incoming route takes.
+    #[must_use]
+    pub fn kind(&self, route: u32) -> Kind {
+        (self.kinds.get(route as usize).copied()).unwrap_or_default()
     }
 
     /// How messages of an incoming route are answered.
@@ -142,6 +177,22 @@ impl Routes {
         match route {
             ERROR_ROUTE => Some(&self.error_prefix),
             _ => self.prefixes.get(route as usize).map(Box::as_ref),
+        }
+    }
+
+    /// Appends a message of an outgoing route as one whole frame, and returns its length; 0 if there is no such route. The payload
+    /// is JSON text or bytes, as the route has it.
+    pub fn encode(&self, out: &mut Vec<u8>, route: u32, payload: Option<&[u8]>) -> usize {
+        match (
+            self.outgoing_kind(route),
+            self.outgoing.get(route as usize),
+            self.prefix(route),
+        ) {
+            (Kind::Bytes, Some(name), _) => {
+                encode_bytes(out, name, None, payload.unwrap_or_default())
+            }
+            (_, _, Some(prefix)) => encode_frame(out, prefix, payload),
+            (_, _, None) => 0,
         }
     }
 

@@ -9,9 +9,11 @@ use crate::{
     },
     connection::{Connection, State},
     message::{
+        binary::encode_bytes,
         envelope::encode_answer,
         error::ErrorPayload,
         json::push_json_string,
+        protocol::Kind,
         routes::{Answers, ERROR_ROUTE, RoutePolicy},
     },
     shard::{
@@ -20,9 +22,12 @@ use crate::{
     },
 };
 
-const REPLY: &[u8] = br#"{"type":"$reply""#;
-const ITEM: &[u8] = br#"{"type":"$item""#;
-const END: &[u8] = br#"{"type":"$end""#;
+/// What an answer is called: the start of its envelope, and its name in binary messages.
+struct Called(&'static [u8], &'static str);
+
+const REPLY: Called = Called(br#"{"type":"$reply""#, "$reply");
+const ITEM: Called = Called(br#"{"type":"$item""#, "$item");
+const END: Called = Called(br#"{"type":"$end""#, "$end");
 
 /// Sends an answer. One for a call that was aborted, or that nobody knows, goes nowhere.
 pub(crate) fn send(
@@ -30,20 +35,28 @@ pub(crate) fn send(
     handle: Handle,
     how: Answer,
     number: u64,
+    kind: Kind,
     payload: Option<&[u8]>,
 ) {
     let Some(connection) = open(shard, handle) else {
         return;
     };
-    let (prefix, id) = match how {
+    let (Called(prefix, name), id) = match how {
         Answer::Reply => (REPLY, settle(&connection, number)),
         Answer::Item => (ITEM, call(number).and_then(|it| connection.calls().id(it))),
         Answer::End => (END, settle(&connection, number)),
         Answer::Done => (REPLY, Some(number)),
     };
-    if id.is_some() {
-        push(shard, &connection, prefix, id, payload);
+    if id.is_none() {
+        return;
     }
+    let length = prefix.len() + payload.map_or(0, <[u8]>::len);
+    push(shard, &connection, id, length, |out| {
+        match (kind, payload) {
+            (Kind::Bytes, Some(payload)) => encode_bytes(out, name, id, payload),
+            _ => encode_answer(out, prefix, id, payload),
+        }
+    });
 }
 
 /// Answers a message that the owner refused, or a call with a declared error. `number` is that of the message.
@@ -92,7 +105,9 @@ pub(crate) fn refuse(
         }
     };
     let prefix = shard.routes().prefix(ERROR_ROUTE).unwrap_or_default();
-    push(shard, &connection, prefix, id, Some(&payload));
+    push(shard, &connection, id, payload.len(), |out| {
+        encode_answer(out, prefix, id, Some(&payload))
+    });
 }
 
 fn open(shard: &Shard, handle: Handle) -> Option<Rc<Connection>> {
@@ -110,13 +125,13 @@ fn call(number: u64) -> Option<u32> {
     u32::try_from(number).ok()
 }
 
-/// Queues an answer. What answers a call is never dropped: a client that is too slow for it is disconnected.
+/// Queues an answer of about `length` bytes. What answers a call is never dropped: a client that is too slow for it is disconnected.
 fn push(
     shard: &Shard,
     connection: &Rc<Connection>,
-    prefix: &[u8],
     id: Option<u64>,
-    payload: Option<&[u8]>,
+    length: usize,
+    write: impl FnOnce(&mut Vec<u8>) -> usize,
 ) {
     let policy = if id.is_some() {
         RoutePolicy::Disconnect
@@ -127,8 +142,5 @@ fn push(
         policy,
         ..Manner::default()
     };
-    let length = prefix.len() + payload.map_or(0, <[u8]>::len);
-    delivery::send_one(shard, connection, manner, length, |out| {
-        encode_answer(out, prefix, id, payload)
-    });
+    delivery::send_one(shard, connection, manner, length, write);
 }

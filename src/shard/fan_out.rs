@@ -12,7 +12,7 @@ use crate::{
         handle::Handle,
     },
     connection::{Connection, outbox::Frames},
-    message::{envelope::encode_frame, routes::RoutePolicy},
+    message::routes::RoutePolicy,
     shard::{
         Shard,
         delivery::{self, Manner},
@@ -65,7 +65,7 @@ pub(crate) fn send_to(
         if let Some(connection) = shard.connection(only) {
             let length = prefix.len() + payload.map_or(0, <[u8]>::len);
             delivery::send_one(shard, &connection, manner, length, |out| {
-                encode_frame(out, prefix, payload)
+                shard.routes().encode(out, route, payload)
             });
         }
         return;
@@ -145,8 +145,8 @@ fn leave_out(shard: &Shard, except: impl Iterator<Item = Handle>) -> u32 {
 }
 
 fn encode(shard: &Shard, route: u32, payload: Option<&[u8]>, frames: &mut Frames) {
-    if let Some(prefix) = shard.routes().prefix(route) {
-        frames.push(|out| encode_frame(out, prefix, payload));
+    if shard.routes().prefix(route).is_some() {
+        frames.push(|out| shard.routes().encode(out, route, payload));
     }
 }
 

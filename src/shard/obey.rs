@@ -181,8 +181,9 @@ fn obey(shard: &Shard, command: Command<'_>) {
             how,
             handle,
             number,
+            kind,
             payload,
-        } => answer::send(shard, handle, how, number, payload),
+        } => answer::send(shard, handle, how, number, kind, payload),
         Command::Settle(handle, number) => with(shard, handle, |it| {
             it.calls().settle(number);
         }),

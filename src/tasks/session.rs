@@ -26,7 +26,7 @@ use crate::{
     message::{
         error::BadCode,
         inflating::Turn,
-        protocol::{CallRefused, Exchange, Message},
+        protocol::{CallRefused, Exchange, Message, Payload},
     },
     shard::{
         Shard,
@@ -434,7 +434,7 @@ impl Exchange for Sender<'_> {
         self.shard.metrics().received.add(1);
     }
 
-    fn hand_over(&mut self, route: u32, id: Option<u64>, payload: Option<&str>) {
+    fn hand_over(&mut self, route: u32, id: Option<u64>, payload: Option<Payload<'_>>) {
         self.count();
         self.tell(&Event::Message {
             route,
@@ -443,13 +443,18 @@ impl Exchange for Sender<'_> {
         });
     }
 
-    fn call(&mut self, route: u32, id: u64, payload: Option<&str>) -> Result<(), CallRefused> {
+    fn call(
+        &mut self,
+        route: u32,
+        id: u64,
+        payload: Option<Payload<'_>>,
+    ) -> Result<(), CallRefused> {
         let config = self.shard.config();
         let limits = Limits {
             count: config.max_calls_per_client,
             bytes: config.max_payload,
         };
-        let bytes = payload.map_or(0, str::len);
+        let bytes = payload.map_or(0, |payload| payload.length());
         let number = self.connection.calls().open(id, bytes, limits)?;
         self.hand_over(route, Some(number.into()), payload);
         Ok(())

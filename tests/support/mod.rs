@@ -22,8 +22,8 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message},
 };
 use zocket::{
-    CommandWriter, Config, EnvelopeProtocol, Handle, Protocol, RoutePolicy, Routes, Server,
-    ServerHandle, StopMode,
+    Answers, CommandWriter, Config, EnvelopeProtocol, Handle, Kind, Protocol, RouteAnswers,
+    RoutePolicy, Routes, Server, ServerHandle, StopMode, border::codes::message::BYTES,
 };
 
 pub type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
@@ -43,6 +43,8 @@ pub const VITAL: u32 = 5;
 
 /// Never compressed.
 pub const SECRET: u32 = 6;
+/// Its payload is bytes.
+pub const CHUNK: u32 = 7;
 
 /// One event as the border carries it.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +53,8 @@ pub struct Told {
     pub code: i64,
     /// As text, where `Value` cannot hold it: deep nesting, numbers past those of Rust.
     pub value: Value,
+    /// The payload beside the value, if it is bytes.
+    pub bytes: Option<Vec<u8>>,
 }
 
 #[derive(Default)]
@@ -59,7 +63,8 @@ struct Rung {
     changed: Condvar,
 }
 
-/// A server with the incoming routes `echo`, `nothing` and the outgoing routes `echo`, `news`, and those with a policy.
+/// A server with the incoming routes `echo`, `nothing`, `upload` and `store` (of bytes, `store` with a reply), and the outgoing routes
+/// `echo`, `news`, those with a policy, and `chunk` (of bytes).
 pub struct Owner {
     pub server: ServerHandle,
     rung: Arc<Rung>,
@@ -69,10 +74,20 @@ pub struct Owner {
 
 fn routes() -> Routes {
     let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-    let outgoing = ["echo", "news", "state", "cursor", "tick", "vital", "secret"];
+    let outgoing = [
+        "echo", "news", "state", "cursor", "tick", "vital", "secret", "chunk",
+    ];
     let mut uncompressed = vec![false; outgoing.len()];
     uncompressed[SECRET as usize] = true;
-    Routes::new(names(&["echo", "nothing"]), names(&outgoing))
+    let mut kinds = vec![Kind::Json; outgoing.len()];
+    kinds[CHUNK as usize] = Kind::Bytes;
+    let incoming = ["echo", "nothing", "upload", "store"];
+    let mut answers = vec![RouteAnswers::default(); incoming.len()];
+    answers[3].how = Answers::Reply;
+    Routes::new(names(&incoming), names(&outgoing))
+        .with_kinds(vec![Kind::Json, Kind::Json, Kind::Bytes, Kind::Bytes])
+        .with_outgoing_kinds(kinds)
+        .with_answers(answers)
         .with_policies(vec![
             RoutePolicy::Server,
             RoutePolicy::Server,
@@ -166,14 +181,21 @@ impl Owner {
                     let values: Vec<&RawValue> = serde_json::from_slice(batch.values()).unwrap();
                     assert_eq!(values.len(), batch.heads().len());
                     let events = batch.heads().iter().zip(values);
-                    self.events.extend(
-                        events.map(|(head, value)| Told {
+                    let mut beside = batch.beside().iter();
+                    self.events.extend(events.map(|(head, value)| {
+                        let is_bytes = head.code >= 0 && head.code.cast_unsigned() & BYTES != 0;
+                        let bytes = is_bytes.then(|| beside.next().unwrap().to_vec());
+                        let length = bytes.as_ref().map_or(value.get().len(), Vec::len);
+                        assert_eq!(head.bytes as usize, length);
+                        Told {
                             handle: head.handle,
                             code: head.code.into(),
                             value: serde_json::from_str(value.get())
                                 .unwrap_or_else(|_| value.get().into()),
-                        }),
-                    );
+                            bytes,
+                        }
+                    }));
+                    assert!(beside.next().is_none());
                     self.server.recycle(shard, batch);
                 }
             }
@@ -247,6 +269,13 @@ pub fn fill(owner: &Owner, handle: Handle) -> u64 {
     }
     panic!("the system holds all of {MOST} messages")
 }
+
+/// A message for the route `nothing`, with and without a payload; one for `upload` and for `store`, whose payloads are bytes.
+pub const NOTHING: i64 = 1 << BITS;
+pub const NOTHING_BARE: i64 = NOTHING | 1;
+pub const UPLOAD: i64 = 2 << BITS;
+pub const STORE: i64 = 3 << BITS;
+const BITS: u32 = zocket::border::codes::message::BITS;
 
 pub const UPGRADE: i64 = -1;
 pub const CLOSED: i64 = -2;

@@ -12,7 +12,7 @@ export const EVENT = Object.freeze({ ...codes.event });
 /** The bits of the code of a message: how many there are, and what they say. The rest is the number of its route. */
 export const MESSAGE = Object.freeze({ ...codes.message });
 
-/** The ways to answer a message with an `id`. */
+/** The ways to answer a message with an `id`. `BYTES` is a bit: the payload is bytes. */
 export const ANSWER = Object.freeze({ ...codes.answer });
 
 /** The numbers of the codes with which JavaScript refuses a message. */
@@ -26,18 +26,19 @@ export const REFUSAL = Object.freeze({ ...codes.refusal });
 
 /**
  * The places of the words beside the values of events. `MORE` says whether more events can be taken now, because the bell does not
- * ring for them. The words of the events begin at `FIRST`. Each event has `WORDS` words: `HANDLE`, `CODE`, and `BYTES` and `WEIGHT`
- * of its value.
+ * ring for them. `BESIDE` is how long the payloads are that are bytes. The words of the events begin at `FIRST`. Each event has
+ * `WORDS` words: `HANDLE`, `CODE`, and `BYTES` and `WEIGHT` of its value or of the payload beside it.
  */
 export const HEAD = Object.freeze({ ...codes.head });
 
-const { DOUBLE, INTEGER, SHIFT, TEXT } = codes.piece;
+const { BYTES, DOUBLE, INTEGER, SHIFT, TEXT } = codes.piece;
 
 /** The highest bits of a piece's word, which give its kind. Without any of them the piece is JSON. */
 export const PIECE = Object.freeze({
   TEXT: TEXT << SHIFT,
   INTEGER: INTEGER << SHIFT,
   DOUBLE: DOUBLE << SHIFT,
+  BYTES: BYTES << SHIFT,
 });
 
 /**
@@ -50,8 +51,14 @@ export const { ILL_FORMED, NO_NUMBER_HIGH, NO_PAYLOAD, NO_RETRY } = codes.word;
 export const PAYLOAD_WORD = 1 << codes.word.OPCODE_BITS;
 
 /**
- * How many events are taken at once. The others are bytes: of the issues and the route of a `$error` together, of a payload, of the
- * reason in a close frame, and of a room name.
+ * How many events are taken at once. The others are bytes: of the issues and the route of a `$error` together, of a payload of JSON, of
+ * a payload of bytes, of the reason in a close frame, and of a room name.
  */
-export const { BATCH_EVENTS, MAX_ISSUES_AND_ROUTE, MAX_OUTGOING, MAX_REASON, MAX_ROOM_NAME } =
-  codes.limit;
+export const {
+  BATCH_EVENTS,
+  MAX_ISSUES_AND_ROUTE,
+  MAX_OUTGOING,
+  MAX_OUTGOING_BYTES,
+  MAX_REASON,
+  MAX_ROOM_NAME,
+} = codes.limit;

@@ -1,5 +1,5 @@
 // Writes the commands for the engine, each as a row of words.
-import { NO_NUMBER_HIGH, OPCODE } from "./codes.js";
+import { ANSWER, NO_NUMBER_HIGH, OPCODE } from "./codes.js";
 import type { HandOver } from "./hand-over.js";
 import type { Payload } from "./payload.js";
 import { roomForText, type Words } from "./words.js";
@@ -201,7 +201,7 @@ export class Commands {
   answer(how: number, handle: number, number: number, payload: Payload): void {
     const words = this.#words;
     this.#handOver.startWith(payload, OPCODE.ANSWER, 16);
-    words.word(how);
+    words.word(payload instanceof Uint8Array ? how | ANSWER.BYTES : how);
     words.word(handle);
     words.double(number % HALF, Math.floor(number / HALF));
     this.#handOver.endWith(payload);

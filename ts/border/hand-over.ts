@@ -1,6 +1,6 @@
 // Hands commands and their payloads over to the engine: at the end of each batch of events, or as soon as they are many. Outside
 // of a batch it does so in a microtask.
-import { NO_PAYLOAD } from "./codes.js";
+import { NO_PAYLOAD, PIECE } from "./codes.js";
 import { bytesOf, PayloadText, roomForPayload } from "./payload-text.js";
 import type { Payload, Pieces } from "./payload.js";
 import { Words } from "./words.js";
@@ -100,6 +100,10 @@ export class HandOver {
       words.word(payload.length);
       words.count(1);
       this.#payloads.add(payload);
+    } else if (payload instanceof Uint8Array) {
+      words.word(PIECE.BYTES | payload.length);
+      words.count(1);
+      this.#payloads.addBytes(payload);
     } else if (payload !== undefined) {
       const { words: pieces, count } = payload;
       for (let at = 0; at < count; at += 1) words.word(pieces[at] as number);
@@ -110,9 +114,10 @@ export class HandOver {
   }
 
   /** Makes room for a long payload. */
-  #expect(payload: string | Pieces): void {
+  #expect(payload: string | Pieces | Uint8Array): void {
     // Together with the text so far, it might be longer than a string can be.
     this.flush();
+    if (payload instanceof Uint8Array) return;
     // Now, because a failure in the middle of a command would spoil the commands behind it.
     this.#payloads.reserve(bytesOf(payload));
   }

@@ -84,6 +84,8 @@ export interface Native {
    * Returns `null` if there are no events.
    */
   take(shard: number, heads: Buffer): string | null;
+  /** Copies the payloads of those events that are bytes, as many as `HEAD.BESIDE` said. */
+  takeBeside(into: Uint8Array): void;
   /** Gives new handshakes other certificates and keys. */
   setTls(material: unknown): void;
   /** Stops reading all clients, or reads them again. */

@@ -20,6 +20,8 @@ export class PayloadText {
   #size = 0;
   /** The payloads that are not written there yet. */
   #pending = "";
+  /** Bytes that stand for all of that. They are too many to be copied once more. */
+  #alone: Uint8Array | undefined;
 
   /** The number of written {@link bytes}. */
   get size(): number {
@@ -27,7 +29,7 @@ export class PayloadText {
   }
 
   get bytes(): Uint8Array {
-    return this.#bytes;
+    return this.#alone ?? this.#bytes;
   }
 
   /** About how much there is, written or not. */
@@ -40,6 +42,18 @@ export class PayloadText {
     if (text.length >= CHUNK) this.write();
     this.#pending += text;
     if (this.#pending.length >= CHUNK) this.write();
+  }
+
+  /** Adds bytes as they are. Nothing may be added to more than {@link CAPACITY} of them. */
+  addBytes(bytes: Uint8Array): void {
+    this.write();
+    if (this.#size === 0 && bytes.length > CAPACITY) {
+      this.#alone = bytes;
+    } else {
+      this.reserve(bytes.length);
+      this.#bytes.set(bytes, this.#size);
+    }
+    this.#size += bytes.length;
   }
 
   /** Writes what is not written yet. */
@@ -63,6 +77,7 @@ export class PayloadText {
   /** Forgets what is written. */
   clear(): void {
     this.#size = 0;
+    this.#alone = undefined;
     if (this.#bytes.length > CAPACITY) this.#bytes = Buffer.allocUnsafeSlow(CAPACITY);
   }
 }
@@ -74,6 +89,7 @@ export class PayloadText {
  */
 export function roomForPayload(payload: Payload): number {
   if (payload === undefined) return 0;
+  if (payload instanceof Uint8Array) return 4;
   if (6 * payload.length > MAX_OUTGOING && mostJson(payload) > MAX_OUTGOING) {
     throw new RangeError(`expected a payload of at most ${MAX_OUTGOING} bytes of JSON, got more`);
   }

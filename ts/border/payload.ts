@@ -30,8 +30,8 @@ export class Pieces {
   ) {}
 }
 
-/** JSON of a payload; `undefined` for none. */
-export type Payload = string | Pieces | undefined;
+/** JSON of a payload, or bytes that nobody changes; `undefined` for none. */
+export type Payload = string | Pieces | Uint8Array | undefined;
 
 /** The payload as it is now: exactly what `JSON.stringify` makes of it, and throws what that throws. May read a getter more often. */
 export function serialise(payload: unknown): Payload {

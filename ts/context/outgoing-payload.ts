@@ -1,6 +1,7 @@
-// Chooses how the payloads of a route become JSON: once for each route, so that a message pays for nothing that is off.
+// Chooses how the payloads of a route become JSON or bytes: once for each route, so that a message pays for nothing that is off.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
+import { copyOf } from "../border/copy.js";
 import { serialise, type Payload } from "../border/payload.js";
 import { serialized } from "../contract/transform.js";
 import { isThenable } from "../faults/check.js";
@@ -9,7 +10,7 @@ import { issuesOf } from "../faults/schema.js";
 import type { OutgoingRoute } from "../types/routes.js";
 import type { Transformer } from "../types/transformer.js";
 
-/** Makes JSON of a payload. Throws if JSON cannot hold it, or if it does not fit its schema. */
+/** Makes JSON or bytes of a payload. Throws if that cannot be, or if it does not fit its schema. */
 export type ToPayload = (payload: unknown) => Payload;
 
 /** Makes JSON of any payload, by way of the transformer if there is one. `place` stands before the text of an error. */
@@ -25,14 +26,16 @@ export function toPayloadOf(
   validates: boolean,
   transformer: Transformer | undefined,
 ): (place: string, route: OutgoingRoute) => ToPayload {
-  if (!validates && transformer === undefined) return () => serialise;
   const serialiser = serialiserOf(transformer);
-  if (!validates) return (place) => (payload) => serialiser(payload, place);
-  return (place, { schema }) =>
-    (payload) => {
+  return (place, { schema, bytes }) => {
+    const make = bytes ? copyOf : serialiser;
+    if (!validates && make === serialise) return serialise;
+    if (!validates) return (payload) => make(payload, place);
+    return (payload) => {
       refuseUnfit(place, schema, payload);
-      return serialiser(payload, place);
+      return make(payload, place);
     };
+  };
 }
 
 /** @throws `TypeError` with the issues if the payload does not fit, and what the schema throws. */

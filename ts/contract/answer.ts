@@ -4,6 +4,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { isPlainObject, isSchema, quote, SCHEMA, unexpected } from "../faults/check.js";
 import type { ErrorSchemas } from "../types/message.js";
 import { CALL_ERROR_CODES } from "../zocket-error.js";
+import { isBytes } from "./bytes.js";
 
 /** What users may have written where we expect something of ours. */
 type Unchecked = Readonly<Record<string, unknown>>;
@@ -45,6 +46,9 @@ function errorsOf(place: string, errors: unknown): ErrorSchemas {
     }
     const schema = (errors as Unchecked)[code];
     if (!isSchema(schema)) throw unexpected(`${place}.${code}`, SCHEMA, schema);
+    if (isBytes(schema)) {
+      throw new TypeError(`${place}.${code}: the data of an error is JSON, so it cannot be bytes`);
+    }
     return [code, schema];
   });
   return Object.fromEntries(entries);

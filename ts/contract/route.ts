@@ -3,6 +3,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import { isFunction, isPlainObject, isSchema, SCHEMA, unexpected } from "../faults/check.js";
 import { answerOf, type Answer } from "./answer.js";
+import { isBytes } from "./bytes.js";
 import { readSending, refuseSending, type Sending } from "./outgoing.js";
 
 /** A value of a user, before it is checked. */
@@ -50,12 +51,9 @@ function readMessage(place: string, definition: Unchecked, direction: string): P
   if (!isSchema(schema)) throw unexpected(`${place}.payload`, SCHEMA, schema);
   const isTransformed = definition["_transformed"] === true;
   if (direction === "out") {
-    return {
-      kind: "outgoing",
-      schema,
-      isTransformed,
-      sending: readSending(`${place}.`, definition),
-    };
+    const sending = readSending(`${place}.`, definition);
+    const bytes = isBytes(schema) && { bytes: true };
+    return { kind: "outgoing", schema, isTransformed, sending: { ...sending, ...bytes } };
   }
   if (direction !== "in") throw unexpected(`${place}._direction`, '"in" or "out"', direction);
   refuseSending(`${place}.`, definition);

@@ -1,5 +1,6 @@
 // A message at its handler, and what becomes of what the handler returns, yields or throws.
 import { ANSWER } from "../border/codes.js";
+import { copyOf } from "../border/copy.js";
 import type { Payload } from "../border/payload.js";
 import { openCallsOf, type Client } from "../context/clients.js";
 import type { Context } from "../context/context.js";
@@ -145,17 +146,24 @@ export class Handling {
     if (call.isAborted) calls.settled(client, call);
     else if (!call.isCall) calls.answer(client, call, ANSWER.DONE, undefined);
     else if (!route.reply) calls.answer(client, call, ANSWER.REPLY, undefined);
-    else return this.#reply(client, call, ANSWER.REPLY, route.reply.validate(result));
+    else return this.#reply(client, route, call, ANSWER.REPLY, route.reply.validate(result));
     return undefined;
   }
 
   /** Sends a reply, once its schema has seen it. */
-  #reply(client: Client, call: Call, how: number, validated: unknown): Promise<void> | undefined {
+  #reply(
+    client: Client,
+    route: Route,
+    call: Call,
+    how: number,
+    validated: unknown,
+  ): Promise<void> | undefined {
     if (isThenable(validated)) {
-      return this.#validatedLater(validated, (it) => void this.#reply(client, call, how, it));
+      const send = (it: unknown) => void this.#reply(client, route, call, how, it);
+      return this.#validatedLater(validated, send);
     }
     const { calls } = this.#parts;
-    const payload = this.#fitting(validated, "the reply of the handler");
+    const payload = this.#fitting(validated, "the reply of the handler", route.hasBytesReply);
     if (call.isAborted) calls.settled(client, call);
     else calls.answer(client, call, how, payload);
     return undefined;
@@ -173,14 +181,14 @@ export class Handling {
     return next(await this.#parts.scope.later(validated));
   }
 
-  /** JSON of what a schema made of a value. Throws if it does not fit: the application promised something else. */
-  #fitting(validated: unknown, what: string): Payload {
+  /** The payload of what a schema made of a value. Throws if it does not fit: the application promised something else. */
+  #fitting(validated: unknown, what: string, isBytes: boolean): Payload {
     const issues = issuesOf(validated);
     if (issues) {
       throw Object.assign(new TypeError(`${what} does not fit its schema`), { issues });
     }
     const { value } = validated as { readonly value: unknown };
-    return this.#parts.serialise(value, what);
+    return isBytes ? copyOf(value, what) : this.#parts.serialise(value, what);
   }
 
   async #stream(handled: Handled, result: unknown): Promise<void> {
@@ -194,11 +202,12 @@ export class Handling {
     call.stream = stream;
     if (call.isAborted) stream.end();
     const schema = route.stream;
-    const send = (validated: unknown) => this.#item(client, call, validated);
+    const send = (validated: unknown) => this.#item(client, route, call, validated);
     const sink: Sink = {
       item: (value) => this.#validated(schema.validate(value), send),
       done: async (value) => {
-        if (route.reply) await this.#reply(client, call, ANSWER.END, route.reply.validate(value));
+        if (route.reply)
+          await this.#reply(client, route, call, ANSWER.END, route.reply.validate(value));
         else calls.answer(client, call, ANSWER.END, undefined);
       },
       threw: (error) => this.#threw(handled, error),
@@ -209,8 +218,8 @@ export class Handling {
   }
 
   /** Sends an item; returns the bytes of its frame. */
-  #item(client: Client, call: Call, validated: unknown): number {
-    const payload = this.#fitting(validated, "the item of the handler");
+  #item(client: Client, route: Route, call: Call, validated: unknown): number {
+    const payload = this.#fitting(validated, "the item of the handler", route.hasBytesItems);
     if (!call.isAborted) this.#parts.calls.item(client, call, payload);
     return ITEM_FRAME + bytesOf(payload);
   }
@@ -232,7 +241,7 @@ export class Handling {
           route,
           call,
           error.code,
-          this.#fitting(data, "the error of the handler"),
+          this.#fitting(data, "the error of the handler", false),
         );
       } catch (thrown) {
         refusals.handlerThrew(client, route, call, thrown);
@@ -261,9 +270,10 @@ function handledOf(
   return { client, route, call, run };
 }
 
-/** The bytes of a payload's JSON. Escapes are not counted, and a number counts as a few bytes for each of its words. */
+/** The bytes of a payload. Escapes of JSON are not counted, and a number counts as a few bytes for each of its words. */
 function bytesOf(payload: Payload): number {
   if (payload === undefined) return 0;
+  if (payload instanceof Uint8Array) return payload.length;
   if (typeof payload === "string") return Buffer.byteLength(payload);
   const text = payload.texts.reduce((sum, it) => sum + Buffer.byteLength(it), 0);
   return text + 4 * payload.count;

@@ -1,6 +1,7 @@
 // An incoming route as every message of it needs it.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
+import { isBytes } from "../contract/bytes.js";
 import { deserialized } from "../contract/transform.js";
 import type { ErrorSchemas } from "../types/message.js";
 import type { IncomingRoute } from "../types/routes.js";
@@ -16,6 +17,9 @@ export interface Route {
   readonly schema: Schema;
   readonly reply: Schema | undefined;
   readonly stream: Schema | undefined;
+  /** Whether replies and items are bytes. */
+  readonly hasBytesReply: boolean;
+  readonly hasBytesItems: boolean;
   /** Whether its messages are calls. */
   readonly isCall: boolean;
   readonly errors: ErrorSchemas | undefined;
@@ -36,9 +40,11 @@ export function routesOf(
   return incoming.map(({ name, schema, reply, stream, errors, middlewares, handler }, number) => ({
     name,
     number,
-    schema: transformer ? afterwards(schema, transformer) : schema["~standard"],
+    schema: transformer && !isBytes(schema) ? afterwards(schema, transformer) : schema["~standard"],
     reply: reply?.["~standard"],
     stream: stream?.["~standard"],
+    hasBytesReply: isBytes(reply),
+    hasBytesItems: isBytes(stream),
     isCall: reply !== undefined || stream !== undefined,
     errors,
     codes: codesOf(errors),

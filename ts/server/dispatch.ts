@@ -1,6 +1,6 @@
 // Answers the bell. It takes the events, passes each one to the part that handles it, and hands over the commands of user code. It
 // stops when the turn of the event loop is over, and continues in the next one. It lets no error of user code out.
-import { BATCH_EVENTS, EVENT, HEAD } from "../border/codes.js";
+import { BATCH_EVENTS, EVENT, HEAD, MESSAGE } from "../border/codes.js";
 import type { Commands } from "../border/commands.js";
 import type { HandOver } from "../border/hand-over.js";
 import type { Native } from "../border/native.js";
@@ -19,9 +19,10 @@ import type { Messages } from "../messages/messages.js";
 import type { DisconnectInfo } from "../types/disconnect.js";
 import type { Scope } from "../user-code/scope.js";
 import type { Turn } from "../user-code/turn.js";
+import { Beside } from "./beside.js";
 import type { Stop } from "./stop.js";
 
-const { BYTES, CODE, FIRST, HANDLE, MORE, WEIGHT, WORDS } = HEAD;
+const { BESIDE, BYTES, CODE, FIRST, HANDLE, MORE, WEIGHT, WORDS } = HEAD;
 
 /** The parts that handle events. */
 export interface Parts {
@@ -68,6 +69,8 @@ export class Dispatch {
   /** The values of the events that were taken last, until all are dealt with, and which is next. */
   #values: readonly unknown[] | undefined = undefined;
   #at = 0;
+  /** The payloads of those events that are bytes. */
+  readonly #beside = new Beside();
   /** Which shard is next, in this round over all of them, and whether there is to be another round. */
   #shard = 0;
   #again = false;
@@ -123,7 +126,9 @@ export class Dispatch {
         if (text === null) continue;
         if (this.#numbers[MORE] === 1) this.#again = true;
         this.#at = 0;
-        turn.enter(text.length);
+        const size = this.#numbers[BESIDE] as number;
+        turn.enter(text.length + size);
+        if (size > 0) this.#beside.take(native, size);
         this.#values = JSON.parse(text) as readonly unknown[];
       } catch (error) {
         this.#report(error);
@@ -143,10 +148,14 @@ export class Dispatch {
       try {
         const handle = numbers[head + HANDLE] as number;
         const code = numbers[head + CODE] as number;
-        const value = values[at];
+        let value = values[at];
         if (code >= 0) {
           const client = clients.at(handle);
           const bytes = numbers[head + BYTES] as number;
+          if ((code & MESSAGE.BYTES) !== 0) {
+            const payload = this.#beside.next(bytes);
+            value = (code & MESSAGE.NUMBERED) === 0 ? payload : [...(value as [number]), payload];
+          }
           const weight = numbers[head + WEIGHT] as number;
           if (client) scope.run(messages.take, messages, client, code, value, bytes, weight);
         } else {

@@ -12,6 +12,7 @@ import { Clients } from "../context/clients.js";
 import { serialiserOf, toPayloadOf } from "../context/outgoing-payload.js";
 import { Outlet } from "../context/send.js";
 import { UnsentWatch } from "../context/unsent.js";
+import { isBytes } from "../contract/bytes.js";
 import { Faults, type ClientFault } from "../faults/report.js";
 import { Calls } from "../messages/calls.js";
 import { Handling } from "../messages/handling.js";
@@ -188,10 +189,10 @@ export function serve(
   };
 }
 
-/** What the engine knows of how a route's messages are answered. */
-function answersOf({ name, reply, stream, errors }: IncomingRoute): NativeIncoming {
+/** What the engine knows of a route. */
+function answersOf({ name, schema, reply, stream, errors }: IncomingRoute): NativeIncoming {
   const answers = stream ? "stream" : reply ? "reply" : "none";
-  return { name, answers, errors: [...codesOf(errors)] };
+  return { name, answers, errors: [...codesOf(errors)], bytes: isBytes(schema) };
 }
 
 /** Where clients reach the server. */

@@ -2,6 +2,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { CallErrorCode, ZocketError } from "../zocket-error.js";
+import type { Accepted, Delivered } from "./bytes.js";
 import type { ErrorSchemas, IncomingMessage } from "./message.js";
 import type { KeyOf } from "./routes.js";
 import type { PayloadArguments } from "./shape.js";
@@ -85,9 +86,7 @@ export interface CallOptions {
 export type CallsAt<TRoute, TUnroutable> =
   TRoute extends IncomingMessage<infer TSchema, unknown, infer TReply, infer TStream, infer TErrors>
     ? (
-        ...args: CallArguments<
-          Sendable<StandardSchemaV1.InferInput<TSchema>, IsTransformed<TRoute>>
-        >
+        ...args: CallArguments<Accepted<TSchema, IsTransformed<TRoute>>>
       ) => CallOf<TReply, TStream, Declared<TErrors>, IsTransformed<TRoute>>
     : {
         readonly [
@@ -110,7 +109,7 @@ type CallArguments<TPayload> = undefined extends TPayload
 
 /** What a client gets of what a schema returns. */
 type Answer<TSchema, TTransformed> = TSchema extends StandardSchemaV1
-  ? Received<StandardSchemaV1.InferOutput<TSchema>, TTransformed>
+  ? Delivered<TSchema, TTransformed>
   : undefined;
 
 /** The declared errors, `{}` for none. */

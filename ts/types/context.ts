@@ -1,6 +1,5 @@
 // The types of `ctx`: the sender, the rooms, and the properties of the user context.
-import type { StandardSchemaV1 } from "@standard-schema/spec";
-
+import type { Sent } from "./bytes.js";
 import type { DisconnectOptions } from "./disconnect.js";
 import type { MessageDef } from "./message.js";
 import type { AnyRouter, AnyRoutes, KeyOf, RoutesOf } from "./routes.js";
@@ -38,7 +37,8 @@ export type DisconnectContext<TUserContext = {}> = Simplify<
 
 /**
  * The outgoing routes as functions: `send.chat.onMessage(payload)` serialises the payload at once and returns a
- * {@link FluentSender}. It throws the `TypeError` of `JSON.stringify` if JSON cannot hold the payload.
+ * {@link FluentSender}. It throws the `TypeError` of `JSON.stringify` if JSON cannot hold the payload. A payload of bytes is
+ * copied.
  */
 export type Sender<TRouter = AnyRoutes> = [AnyRouter] extends [TRouter]
   ? AnySender
@@ -54,7 +54,7 @@ type SenderOf<TRoutes> = string extends keyof TRoutes
 
 type SenderAt<TRoute> =
   TRoute extends MessageDef<infer TSchema, "out">
-    ? (...args: PayloadArguments<StandardSchemaV1.InferOutput<TSchema>>) => FluentSender
+    ? (...args: PayloadArguments<Sent<TSchema>>) => FluentSender
     : SenderOf<TRoute>;
 
 /** The sender of any router. To send, name the type of the routes: `ZocketContext<User, typeof routes>`. */
@@ -136,7 +136,7 @@ type OutgoingName<TRoutes> = {
 type OutgoingPayload<TRoutes, TName> = TName extends `${infer TKey}.${infer TRest}`
   ? OutgoingPayload<At<TRoutes, TKey>, TRest>
   : At<TRoutes, TName> extends MessageDef<infer TSchema, "out">
-    ? Known<StandardSchemaV1.InferOutput<TSchema>>
+    ? Known<Sent<TSchema>>
     : never;
 
 /** The type under a key. A numeric key is found by its text. */

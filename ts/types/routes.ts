@@ -51,6 +51,8 @@ export interface OutgoingRoute {
   readonly schema: StandardSchemaV1;
   readonly slowClient?: NonNullable<OutgoingMessage["slowClient"]>;
   readonly compress?: boolean;
+  /** Whether its payload is bytes. */
+  readonly bytes?: boolean;
 }
 
 /** @internal One incoming route with everything the dispatcher calls for it. */

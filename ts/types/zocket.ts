@@ -2,6 +2,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import type { MessageBuilder } from "./builder.js";
+import type { BytesOptions, BytesSchema } from "./bytes.js";
 import type { DisconnectContext, ZocketContext } from "./context.js";
 import type { DisconnectInfo } from "./disconnect.js";
 import type { HandlerBuilder } from "./guarded.js";
@@ -38,6 +39,8 @@ export interface Zocket<
   readonly use: Checked<TUserContext, HandlerBuilder<TUserContext>["use"]>;
   /** The transformer as given. The property is missing without one. */
   readonly transformer?: Transformer;
+  /** Makes the schema of a payload that is bytes. The payload travels in a binary frame, without base64. */
+  readonly bytes: (options?: BytesOptions) => BytesSchema;
   /** The headers schema as given. */
   readonly headersSchema: THeadersSchema;
   /** The callback as given. */

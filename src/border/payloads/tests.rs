@@ -13,7 +13,7 @@ fn with_payloads(commands: &[u8], text: &[u8]) -> Vec<u8> {
 #[derive(Default)]
 struct Beside {
     commands: Vec<u8>,
-    text: String,
+    text: Vec<u8>,
 }
 
 #[derive(Debug, Clone)]
@@ -22,20 +22,22 @@ enum Piece {
     Text(String),
     Integer(i32),
     Double(f64),
+    Bytes(Vec<u8>),
 }
 
-use Piece::{Double, Integer, Json, Text as Raw};
+use Piece::{Bytes, Double, Integer, Json, Text as Raw};
 
 impl Piece {
-    fn json(&self) -> String {
+    fn written(&self) -> Vec<u8> {
         match self {
-            Json(json) => json.clone(),
+            Json(json) => json.clone().into(),
             Raw(text) => {
                 let quoted = serde_json::to_string(text).unwrap();
-                quoted[1..quoted.len() - 1].to_owned()
+                quoted[1..quoted.len() - 1].into()
             }
-            Integer(number) => number.to_string(),
-            Double(number) => ryu_js::Buffer::new().format(*number).to_owned(),
+            Integer(number) => number.to_string().into(),
+            Double(number) => ryu_js::Buffer::new().format(*number).into(),
+            Bytes(bytes) => bytes.clone(),
         }
     }
 }
@@ -51,7 +53,12 @@ impl Beside {
                 Json(text) | Raw(text) => {
                     let units = u32::try_from(text.encode_utf16().count()).unwrap();
                     payload.push(units | u32::from(matches!(piece, Raw(_))) << piece::SHIFT);
-                    self.text.push_str(text);
+                    self.text.extend_from_slice(text.as_bytes());
+                }
+                Bytes(bytes) => {
+                    let length = u32::try_from(bytes.len()).unwrap();
+                    payload.push(length | piece::BYTES << piece::SHIFT);
+                    self.text.extend_from_slice(bytes);
                 }
                 Integer(number) => payload.extend([2 << piece::SHIFT, number.cast_unsigned()]),
                 Double(number) => {
@@ -75,7 +82,7 @@ impl Beside {
     }
 
     fn put_together(&self) -> Vec<u8> {
-        with_payloads(&self.commands, self.text.as_bytes())
+        with_payloads(&self.commands, &self.text)
     }
 }
 
@@ -152,8 +159,25 @@ fn what_makes_no_sense_ends_the_commands() {
         with_payloads(&[6, 0xff, 0xff, 0xff, 3, 0, 0, 0, 0, 0, 0, 0], b""),
         b""
     );
-    let lone = [6, 1, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80];
+    let lone = [6, 1, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x40];
     assert_eq!(with_payloads(&lone, b""), b"");
+    // Fewer bytes than it says.
+    let few = [6, 1, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0x80];
+    assert_eq!(with_payloads(&few, b"1"), b"");
+}
+
+#[test]
+fn bytes_that_would_continue_a_text_are_left_for_the_next_payload() {
+    for text in ["", "a", "é", "€", "😀", &"€".repeat(50)] {
+        let mut beside = Beside::default();
+        beside.push(&to(None), &[Raw(text.to_owned())]);
+        beside.push(&to(None), &[Bytes(vec![0x80; 100])]);
+        let (first, second) = (to(Some(text.as_bytes())), to(Some(&[0x80; 100])));
+        assert_eq!(
+            beside.put_together(),
+            [first.bytes(), second.bytes()].concat()
+        );
+    }
 }
 
 fn piece() -> impl Strategy<Value = Piece> {
@@ -163,6 +187,7 @@ fn piece() -> impl Strategy<Value = Piece> {
         text().prop_map(Raw),
         any::<i32>().prop_map(Integer),
         (prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL).prop_map(Double),
+        prop::collection::vec(any::<u8>(), 0..80).prop_map(Bytes),
     ]
 }
 
@@ -177,8 +202,8 @@ proptest! {
         let mut beside = Beside::default();
         let mut expected = CommandWriter::new();
         for (kind, pieces) in all {
-            let payload: String = pieces.iter().map(Piece::json).collect();
-            let payload = (!pieces.is_empty()).then_some(payload.as_bytes());
+            let payload: Vec<u8> = pieces.iter().flat_map(Piece::written).collect();
+            let payload = (!pieces.is_empty()).then_some(&*payload);
             let write = |writer: &mut CommandWriter, payload: Option<&[u8]>| {
                 match kind {
                     0 => writer.to(1, payload, &[Handle(7)]),
