@@ -69,6 +69,11 @@ export declare class NativeServer {
    * Taking from shard 0 answers the bell, so take from it first.
    */
   take(shard: number, heads: Buffer): string | null
+  /**
+   * Copies the payloads of the events that were taken last into `into`, one after the other, as far as they are bytes:
+   * `head.BESIDE` says how long they are together. Forgets them.
+   */
+  takeBeside(into: Buffer): void
   /** Stops reading all clients, or reads them again. */
   hold(isHeld: boolean): void
   /** From now on events say how much memory their values may take once they are parsed. */
@@ -176,6 +181,8 @@ export interface NativeIncoming {
   answers: string
   /** The codes of the errors that it declares. */
   errors: Array<string>
+  /** Whether its payload is bytes. */
+  bytes: boolean
 }
 
 /** A server of a bus, and who we are there. */
@@ -200,6 +207,8 @@ export interface NativeRoute {
   slowClient?: string
   /** Whether its messages may be compressed. They may if this is left out. */
   compress?: boolean
+  /** Whether its payload is bytes. It is JSON if this is left out. */
+  bytes?: boolean
 }
 
 /** One of the threads that share a server. */
@@ -211,6 +220,7 @@ export interface NativeWorker {
 }
 
 export declare namespace answer {
+  export const BYTES: number
   export const DONE: number
   export const END: number
   export const ITEM: number
@@ -247,6 +257,7 @@ export declare namespace event {
 }
 
 export declare namespace head {
+  export const BESIDE: number
   export const BYTES: number
   export const CODE: number
   export const FIRST: number
@@ -260,6 +271,7 @@ export declare namespace limit {
   export const BATCH_EVENTS: number
   export const MAX_ISSUES_AND_ROUTE: number
   export const MAX_OUTGOING: number
+  export const MAX_OUTGOING_BYTES: number
   export const MAX_QUESTIONS: number
   export const MAX_REASON: number
   export const MAX_ROOM_NAME: number
@@ -268,6 +280,7 @@ export declare namespace limit {
 export declare namespace message {
   export const BARE: number
   export const BITS: number
+  export const BYTES: number
   export const NUMBERED: number
 }
 
@@ -298,6 +311,7 @@ export declare namespace opcode {
 }
 
 export declare namespace piece {
+  export const BYTES: number
   export const DOUBLE: number
   export const INTEGER: number
   export const JSON: number
@@ -321,11 +335,11 @@ export declare namespace word {
 
 export declare namespace zocket {
   /**
-   * Puts the message builder, the router and `use`, which are given as they are, together with the headers schema and the connection
-   * callbacks of `config`, for `createServer`. Nothing listens yet.
+   * Puts the message builder, the router, `use` and `bytes`, which are given as they are, together with the headers schema and the
+   * connection callbacks of `config`, for `createServer`. Nothing listens yet.
    *
    * @throws `TypeError` if `config.headers` is not a Standard Schema, a callback is not a function, or `config.transformer` is not a
    * transformer.
    */
-  export function create(config: unknown, message: unknown, router: unknown, guard: unknown): object
+  export function create(config: unknown, message: unknown, router: unknown, guard: unknown, bytes: unknown): object
 }

@@ -9,9 +9,9 @@ import {
 import { withQuery } from "./address.js";
 import { checkedHeaders, offered, PROTOCOL, type Headers } from "./headers.js";
 import { Heartbeat, type Line } from "./heartbeat.js";
+import { envelopeIn, sizeOf, type Data } from "./message.js";
 import type { Order } from "./order.js";
-import { byteLength } from "./queue.js";
-import { isRefusedPayload, parse, welcomeIn, type Welcome } from "./received.js";
+import { isRefusedPayload, welcomeIn, type Welcome } from "./received.js";
 import type { Settings } from "./settings.js";
 import type { ClientCloseEvent, ClientError, WebSocketLike } from "./types.js";
 import { Unsent } from "./unsent.js";
@@ -37,7 +37,7 @@ export interface AttemptEvents {
   /** The server takes messages. */
   opened(): void;
   /** A message, as it came and as it was meant. */
-  received(envelope: Envelope, text: string): void;
+  received(envelope: Envelope, data: unknown): void;
   /** Comes once, and last. Never comes after {@link Attempt.leave}. */
   ended(event: ClientCloseEvent, losses: Losses): void;
 }
@@ -107,10 +107,10 @@ export class Attempt implements Line {
   }
 
   /** Sends a message of a route. Only if it is open. */
-  send(text: string, route: string): void {
+  send(data: Data, route: string): void {
     const { buffered } = this;
-    this.#socket?.send(text);
-    this.#unsent.add(route, byteLength(text), buffered);
+    this.#socket?.send(data);
+    this.#unsent.add(route, sizeOf(data), buffered);
   }
 
   /** Asks whether the line is alive. */
@@ -184,6 +184,7 @@ export class Attempt implements Line {
       ? new WebSocket(url, offered(headers))
       : new WebSocket(withQuery(url, headers));
     this.#socket = socket;
+    socket.binaryType = "arraybuffer";
     let hasConnected = false;
     const failed = this.#whileCurrent(() => this.#end(ABNORMAL_CLOSURE, "", false));
     socket.addEventListener(
@@ -218,9 +219,9 @@ export class Attempt implements Line {
 
   #received(data: unknown): void {
     this.#heartbeat?.heard();
-    const envelope = parse(data);
+    const envelope = envelopeIn(data);
     if (!envelope) return this.#settings.log("received a message that is not an envelope");
-    if (this.#welcome) return this.#events.received(envelope, data as string);
+    if (this.#welcome) return this.#events.received(envelope, data);
     const { type, payload } = envelope;
     if (type === WELCOME_TYPE) this.#open(welcomeIn(payload));
     else if (type === REFUSED_TYPE && isRefusedPayload(payload)) this.#refused = payload;

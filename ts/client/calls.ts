@@ -3,6 +3,7 @@ import type { Checks } from "../contract/checks.js";
 import { ERROR_TYPE, type Envelope } from "../envelope.js";
 import { ZocketError, type ZocketErrorFields } from "../zocket-error.js";
 import { PendingCall, type Caller } from "./call.js";
+import { messageOf } from "./message.js";
 import { optionsOf } from "./options-of.js";
 import type { Fate, Waiting } from "./queue.js";
 import type { Read, Wire } from "./wire.js";
@@ -55,8 +56,7 @@ export class Calls implements Caller {
     const checked = optionsOf(`call.${route}`, options, this.#defaultTimeout);
     const id = (this.#lastId += 1);
     const written = this.#wire.write(payload, "call", route);
-    const envelope: Envelope = { id, type: route, payload: written };
-    const text = JSON.stringify(envelope);
+    const data = messageOf({ id, type: route, payload: written });
     const call = new PendingCall(this, id, route, checked);
     if (call.abortedEarly()) return call;
     // It may be about to connect again, which is told later.
@@ -75,7 +75,7 @@ export class Calls implements Caller {
       },
     };
     this.#waiting.set(call, fate);
-    this.#exit.send({ route, text, call: fate });
+    this.#exit.send({ route, data, call: fate });
     return call;
   }
 

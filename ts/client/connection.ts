@@ -15,7 +15,7 @@ const ABNORMAL_CLOSURE = 1006;
 /** Whom a connection tells what happens to it. Promises are those of asynchronous listeners, fulfilled when these are done. */
 export interface ConnectionEvents {
   opened(): void;
-  received(envelope: Envelope, text: string): void;
+  received(envelope: Envelope, data: unknown): void;
   /** Comes exactly once for each attempt, whether it was ever open or not. */
   ended(event: ClientCloseEvent, losses: Losses): readonly Promise<void>[];
   changed(state: ClientState, retryAt: number | undefined): readonly Promise<void>[];

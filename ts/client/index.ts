@@ -7,9 +7,10 @@ import type { Transformer } from "../types/transformer.js";
 import { Calls } from "./calls.js";
 import { Connection } from "./connection.js";
 import { Listeners } from "./listeners.js";
+import { envelopeIn, messageOf, sizeOf } from "./message.js";
 import { Order } from "./order.js";
 import { isErrorPayload } from "./received.js";
-import { byteLength, type Waiting } from "./queue.js";
+import type { Waiting } from "./queue.js";
 import { routes } from "./routes.js";
 import { described, Sending } from "./sending.js";
 import { settings } from "./settings.js";
@@ -125,9 +126,9 @@ export function createZocketClient<TRouter extends AnyRouter>(
           opens.emit();
           drain();
         },
-        received(envelope, text) {
+        received(envelope, data) {
           const { type, payload } = envelope;
-          if (debug) log(`received ${described(type, text)}`);
+          if (debug) log(`received ${described(type, data)}`);
           if (calls.received(envelope)) return;
           if (type !== ERROR_TYPE) receive(type, payload);
           else if (isErrorPayload(payload)) refused(payload);
@@ -155,14 +156,14 @@ export function createZocketClient<TRouter extends AnyRouter>(
 
   function send(route: string, payload: unknown): void {
     const envelope: Envelope = { type: route, payload: wire.write(payload, "send", route) };
-    dispatch({ route, text: JSON.stringify(envelope) });
+    dispatch({ route, data: messageOf(envelope) });
   }
 
   /** Sends a message, once its payload is known to fit. */
   function dispatch(message: Waiting): void {
     if (!checks) return pass(message);
     // The server sees what JSON and the transformer make of the payload.
-    const { payload } = JSON.parse(message.text) as Envelope;
+    const { payload } = envelopeIn(message.data) as Envelope;
     wire.read(
       payload,
       (seen) => checks.enter(message, seen),
@@ -178,13 +179,13 @@ export function createZocketClient<TRouter extends AnyRouter>(
       throw new TypeError(`${place}: expected routes, with the definitions of a message builder`);
     const full = (message: Waiting) =>
       sending.lose(message, "QUEUE_FULL", "Too many messages wait for their schemas");
-    const size = ({ text }: Waiting) => byteLength(text);
+    const size = ({ data }: Waiting) => sizeOf(data);
     const isTransformed = checked.transformer !== undefined;
     return make(place, given, { pass, refuse, full, size, isTransformed }, checked.maxQueuedBytes);
   }
 
   function pass(message: Waiting): void {
-    order.run(() => sending.sendText(message, connection.current));
+    order.run(() => sending.sendMessage(message, connection.current));
   }
 
   function refuse({ route, call }: Waiting, refusal: Refusal): void {

@@ -24,14 +24,17 @@ export class Listeners<TArguments extends readonly unknown[]> {
 
   /**
    * Calls those that listened when the call began and still do. Returns a promise for each asynchronous one; it is fulfilled
-   * when that listener is done, or has failed.
+   * when that listener is done, or has failed. Each gets bytes of its own.
    */
   emit(...values: TArguments): Promise<void>[] {
     const pending: Promise<void>[] = [];
+    let left = this.#entries.size;
     for (const entry of Array.from(this.#entries)) {
+      left -= 1;
       if (!this.#entries.has(entry)) continue;
       try {
-        const result = entry.listener(...values);
+        const own = left > 0 ? (values.map(copied) as unknown as TArguments) : values;
+        const result = entry.listener(...own);
         // A promise of any class: our own one takes it over, however it behaves. An async listener's failure would
         // otherwise end a Node process.
         if (Object(result) === result) {
@@ -43,6 +46,10 @@ export class Listeners<TArguments extends readonly unknown[]> {
     }
     return pending;
   }
+}
+
+function copied(value: unknown): unknown {
+  return value instanceof Uint8Array ? value.slice() : value;
 }
 
 function report(error: unknown): void {

@@ -1,10 +1,11 @@
 // Owns the messages that wait for an open connection.
 import type { Issue } from "../envelope.js";
+import { sizeOf, type Data } from "./message.js";
 
 /** A message as it goes out, and the route it is of. */
 export interface Waiting {
   readonly route: string;
-  readonly text: string;
+  readonly data: Data;
   /** The call that it is. What becomes of a call, its caller hears, and nobody else. */
   readonly call?: Fate | undefined;
 }
@@ -34,7 +35,7 @@ export class Queue {
 
   /** Takes a message; `false` when it does not fit. */
   push(message: Waiting): boolean {
-    const bytes = byteLength(message.text);
+    const bytes = sizeOf(message.data);
     if (this.#bytes + bytes > this.#limit) return false;
     this.#messages.push({ ...message, bytes });
     this.#bytes += bytes;
@@ -62,19 +63,3 @@ export class Queue {
     }
   }
 }
-
-/** How many bytes a text has in UTF-8. Counted by hand, as not every platform has a `TextEncoder`. */
-export function byteLength(text: string): number {
-  let bytes = text.length;
-  for (let at = 0; at < text.length; at += 1) {
-    const unit = text.charCodeAt(at);
-    if (unit < 0x80) continue;
-    bytes += unit < 0x800 ? 1 : 2;
-    // Two halves of a pair have four bytes together. Half a pair alone goes out as U+FFFD, in three.
-    if (isHigh(unit) && isLow(text.charCodeAt(at + 1))) at += 1;
-  }
-  return bytes;
-}
-
-const isHigh = (unit: number) => unit >= 0xd800 && unit < 0xdc00;
-const isLow = (unit: number) => unit >= 0xdc00 && unit < 0xe000;

@@ -1,24 +1,11 @@
-// Takes apart what comes from a server, which may be anything.
-import { type Envelope, type ErrorPayload, type RefusedPayload } from "../envelope.js";
+// Reads what a server says of a connection or a message, which may be anything.
+import type { ErrorPayload, RefusedPayload } from "../envelope.js";
 
 /** What a server says of the connection that it admitted. */
 export interface Welcome {
   readonly clientId: string | undefined;
   /** How many bytes a message may have. */
   readonly maxPayload: number;
-}
-
-/** The envelope in a message, or `undefined` if the message is not one. */
-export function parse(data: unknown): Envelope | undefined {
-  if (typeof data !== "string") return undefined;
-  try {
-    const envelope: unknown = JSON.parse(data);
-    return isObject(envelope) && typeof envelope["type"] === "string"
-      ? (envelope as unknown as Envelope)
-      : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 export function welcomeIn(payload: unknown): Welcome {

@@ -1,8 +1,9 @@
 // Sends messages, or keeps them until there is a connection. Tells the application of each message that does not make it, as far as
 // the client can know.
 import type { Attempt } from "./attempt.js";
+import { sizeOf } from "./message.js";
 import type { Order } from "./order.js";
-import { byteLength, Queue, type Fate, type Waiting } from "./queue.js";
+import { Queue, type Fate, type Waiting } from "./queue.js";
 import type { Settings } from "./settings.js";
 import type { ClientError } from "./types.js";
 
@@ -28,7 +29,7 @@ export class Sending {
   }
 
   /** Sends a message, or keeps it for the next connection. */
-  sendText(message: Waiting, connection: Attempt | undefined): void {
+  sendMessage(message: Waiting, connection: Attempt | undefined): void {
     if (!connection?.isOpen) {
       if (!this.#queue.push(message)) {
         this.lose(message, "QUEUE_FULL", "Too many messages wait for an open connection");
@@ -99,31 +100,31 @@ export class Sending {
     }
   }
 
-  #isTooLarge({ text }: Waiting, { maxPayload }: Attempt): boolean {
+  #isTooLarge({ data }: Waiting, { maxPayload }: Attempt): boolean {
     // A unit of UTF-16 is three bytes at most, so that few texts have to be measured.
-    return text.length * 3 > maxPayload && byteLength(text) > maxPayload;
+    return data.length * 3 > maxPayload && sizeOf(data) > maxPayload;
   }
 
   #tooLarge(message: Waiting): void {
     this.#lose(message, "TOO_LARGE", "The message is larger than the server takes");
   }
 
-  #lose({ route, text, call }: Waiting, code: "QUEUE_FULL" | "TOO_LARGE", why: string): void {
-    if (this.#settings.debug) this.#settings.log(`discards ${described(route, text)}`);
+  #lose({ route, data, call }: Waiting, code: "QUEUE_FULL" | "TOO_LARGE", why: string): void {
+    if (this.#settings.debug) this.#settings.log(`discards ${described(route, data)}`);
     if (call) call.lost(code, why);
     else this.#tell({ code, route, message: why });
   }
 
-  #sendNow({ route, text, call }: Waiting, connection: Attempt): void {
-    if (this.#settings.debug) this.#settings.log(`sends ${described(route, text)}`);
+  #sendNow({ route, data, call }: Waiting, connection: Attempt): void {
+    if (this.#settings.debug) this.#settings.log(`sends ${described(route, data)}`);
     // A call that does not make it is told to its caller alone.
-    connection.send(text, call ? "" : route);
+    connection.send(data, call ? "" : route);
     call?.sent();
-    if (text.length > this.#longest.length) this.#longest = { route, length: text.length };
+    if (data.length > this.#longest.length) this.#longest = { route, length: data.length };
   }
 }
 
 /** A message as the log names it: by its route, which a server may choose, and its size. */
-export function described(route: string, text: string): string {
-  return `${JSON.stringify(route.slice(0, 100))}, ${byteLength(text)} bytes`;
+export function described(route: string, data: unknown): string {
+  return `${JSON.stringify(route.slice(0, 100))}, ${sizeOf(data)} bytes`;
 }

@@ -1,12 +1,11 @@
 // The client: what `createZocketClient` takes and returns.
-import type { StandardSchemaV1 } from "@standard-schema/spec";
-
 import type { Issue, MessageErrorCode, RefusedPayload } from "../envelope.js";
+import type { Accepted, Delivered } from "../types/bytes.js";
 import type { CallsAt, SendKey, Signal } from "../types/call.js";
 import type { MessageDef } from "../types/message.js";
 import type { AnyRouter, AnyRoutes, HeadersOf, KeyOf, RoutesOf } from "../types/routes.js";
 import type { Named, PayloadArguments } from "../types/shape.js";
-import type { IsTransformed, Received, Sendable } from "../types/transformed.js";
+import type { IsTransformed } from "../types/transformed.js";
 import type { Transformer } from "../types/transformer.js";
 
 /** Options of `createZocketClient`. With the type of a router, `headers` offers the names in the headers schema. */
@@ -122,7 +121,7 @@ export type WebSocketClass = new (url: string, protocols?: string[]) => WebSocke
 
 /** What the client uses of a WebSocket. */
 export interface WebSocketLike {
-  /** How binary messages would arrive. The client does not set it. */
+  /** How binary messages arrive. The client sets it to `"arraybuffer"`. */
   binaryType: string;
   /** 0 connecting, 1 open, 2 closing, 3 closed. */
   readonly readyState: number;
@@ -130,8 +129,8 @@ export interface WebSocketLike {
   readonly protocol?: string | undefined;
   /** How many bytes of sent messages it still holds. A class may leave it out. The client then has no limit for them. */
   readonly bufferedAmount?: number | undefined;
-  /** Sends a text message. */
-  send(text: string): void;
+  /** Sends a text message, or a binary one. */
+  send(data: string | Uint8Array<ArrayBuffer>): void;
   /** Starts the closing handshake. */
   close(code?: number, reason?: string): void;
   /** Calls the listener at each event of the type. */
@@ -216,11 +215,7 @@ export type ClientSend<TRouter> = [TRouter] extends [NoRouter]
 
 type ClientSendAt<TRoute> =
   TRoute extends MessageDef<infer TSchema, "in">
-    ? (
-        ...args: PayloadArguments<
-          Sendable<StandardSchemaV1.InferInput<TSchema>, IsTransformed<TRoute>>
-        >
-      ) => void
+    ? (...args: PayloadArguments<Accepted<TSchema, IsTransformed<TRoute>>>) => void
     : {
         readonly [
           TKey in keyof TRoute as Exclude<SendKey<TKey, TRoute[TKey]>, Unroutable>
@@ -245,7 +240,7 @@ export type ClientOn<TRouter> = [TRouter] extends [NoRouter]
 
 type ClientOnAt<TRoute> =
   TRoute extends MessageDef<infer TSchema, "out">
-    ? Subscribe<Received<StandardSchemaV1.InferOutput<TSchema>, IsTransformed<TRoute>>>
+    ? Subscribe<Delivered<TSchema, IsTransformed<TRoute>>>
     : {
         readonly [
           TKey in keyof TRoute as Exclude<KeyOf<TKey, TRoute[TKey], "out">, Unroutable>
@@ -281,9 +276,7 @@ export type ClientOnce<TRouter> = [TRouter] extends [NoRouter]
 
 type ClientOnceAt<TRoute> =
   TRoute extends MessageDef<infer TSchema, "out">
-    ? (
-        options?: OnceOptions,
-      ) => Promise<Received<StandardSchemaV1.InferOutput<TSchema>, IsTransformed<TRoute>>>
+    ? (options?: OnceOptions) => Promise<Delivered<TSchema, IsTransformed<TRoute>>>
     : {
         readonly [
           TKey in keyof TRoute as Exclude<KeyOf<TKey, TRoute[TKey], "out">, Unroutable>

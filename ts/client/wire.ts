@@ -1,4 +1,5 @@
-// Payloads on their way to the wire and back: through the transformer, if there is one.
+// Payloads on their way to the wire and back: through the transformer, if there is one. Bytes never go through it.
+import { bytesIn } from "../bytes.js";
 import { deserialized, serialized } from "../contract/transform.js";
 import type { Transformer } from "../types/transformer.js";
 
@@ -24,8 +25,9 @@ export function wireOf(transformer: Transformer | undefined): Wire {
   if (!transformer) return { write: (payload) => payload, read: (json, next) => next(json) };
   return {
     write: (payload, method, route) =>
-      serialized(transformer, payload, `client.${method}.${route}`),
+      bytesIn(payload) ? payload : serialized(transformer, payload, `client.${method}.${route}`),
     read(json, next, failed) {
+      if (bytesIn(json)) return next(json);
       let payload: unknown;
       try {
         payload = deserialized(transformer, json);

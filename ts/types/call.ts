@@ -6,7 +6,7 @@ import type { Accepted, Delivered } from "./bytes.js";
 import type { ErrorSchemas, IncomingMessage } from "./message.js";
 import type { KeyOf } from "./routes.js";
 import type { PayloadArguments } from "./shape.js";
-import type { IsTransformed, Received, Sendable } from "./transformed.js";
+import type { IsTransformed, Received } from "./transformed.js";
 
 /** The type of the global `AbortSignal`, where there is one. */
 export type Signal = typeof globalThis extends {
