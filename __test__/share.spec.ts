@@ -134,6 +134,32 @@ describe("A server that threads share", () => {
     await until("everybody has it once", said("from a"));
   });
 
+  test("sends to single clients of other workers, and leaves them out", async (t) => {
+    const { a, b } = await two(t);
+    const clients = [await Client.open(t, a.url), await Client.open(t, a.url)];
+    const [first, second] = await Promise.all(clients.map((client) => client.who()));
+    assert.deepEqual([first?.worker, second?.worker], ["a", "b"]);
+    const ids = JSON.stringify([first?.id, second?.id, crypto.randomUUID(), "nobody"]);
+    for (const worker of [a, b]) await worker.ask(`server.send.said("both").to(${ids})`);
+    await a.ask(`server.send.said("one").to("${second?.id}")`);
+    await a.ask(`server.send.said("others").broadcast({ except: "${second?.id}" })`);
+    await b.ask(`server.send.said("others").broadcast({ except: ["${second?.id}", "nobody"] })`);
+    const texts = ({ got }: Client) =>
+      got.flatMap(({ type, payload }) => (type === "said" ? [payload] : []));
+    await until("all", () => clients.every((client) => texts(client).length >= 3));
+    await Promise.all(clients.map((client) => client.who()));
+    assert.deepEqual(
+      clients.map((client) => texts(client).sort()),
+      [
+        ["both", "both", "others", "others"],
+        ["both", "both", "one"],
+      ],
+    );
+    const { sent, written, dropped } =
+      await a.ask<Record<string, number>>("return server.metrics()");
+    assert.equal(sent, (written ?? 0) + (dropped ?? 0));
+  });
+
   test("goes on when one worker stops, and ends with the last", async (t) => {
     const { a, b } = await two(t);
     const first = await Client.open(t, a.url);

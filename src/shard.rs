@@ -109,7 +109,7 @@ impl Shard {
         let tally = Rc::new(Tally::new(shared.buffered.clone(), index as usize));
         let slots = RefCell::new(Slots::new(index, shared.shards()));
         let compressor = Compressor::new(shared.config.compression);
-        let ids = Ids::new(shared.has_bus());
+        let ids = Ids::new(shared.has_bus() || shared.config.is_shared);
         Rc::new(Self {
             index,
             shared,

@@ -1,4 +1,5 @@
-//! Finds the clients of a shard by their ids. The owner has handles for its own clients, so only messages of other processes need it.
+//! Finds the clients of a shard by their ids. An owner has handles for its own clients, so only
+//! messages of other processes and owners need it.
 
 use std::{cell::RefCell, collections::HashMap};
 
@@ -7,13 +8,13 @@ use crate::{
     shrink::shrink_map,
 };
 
-/// The open clients of a shard by id, if there is a bus.
+/// The open clients of a shard by id, if there is a bus or there may be other owners.
 #[derive(Debug, Default)]
 pub(crate) struct Ids(Option<RefCell<HashMap<ClientId, Handle>>>);
 
 impl Ids {
-    pub(crate) fn new(has_bus: bool) -> Self {
-        Self(has_bus.then(RefCell::default))
+    pub(crate) fn new(is_kept: bool) -> Self {
+        Self(is_kept.then(RefCell::default))
     }
 
     pub(crate) fn insert(&self, id: ClientId, handle: Handle) {
@@ -40,10 +41,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_kept_while_there_is_a_bus_and_go() {
+    fn ids_are_kept_if_somebody_needs_them_and_go() {
         let id = ClientId::random();
-        for (has_bus, found) in [(true, Some(Handle(7))), (false, None)] {
-            let ids = Ids::new(has_bus);
+        for (is_kept, found) in [(true, Some(Handle(7))), (false, None)] {
+            let ids = Ids::new(is_kept);
             ids.insert(id, Handle(7));
             assert_eq!(ids.get(id), found);
             ids.remove(id);

@@ -125,7 +125,7 @@ export function createPublisher<TRouter>(
   const outlet = new Outlet(commands, new Clients(), [], () => {
     throw new Error("there are no routes");
   });
-  outlet.hasBus = true;
+  outlet.hasOthers = true;
   const numbers = new Map<string, number>();
   const send = (name: string, payload?: unknown) => {
     let number = numbers.get(name);

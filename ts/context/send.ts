@@ -38,7 +38,7 @@ export class Outlet {
   readonly closing: Closing;
   readonly #sentEarly: Hints["sentEarly"] | undefined;
   /** Whether clients of other processes can be reached. */
-  hasBus = false;
+  hasOthers = false;
   /** How many rooms a client may be in; the engine tells once it has read the options. */
   maxRooms = 0;
 
@@ -91,9 +91,9 @@ export class Outlet {
     return client;
   }
 
-  /** Whether the id may be of a client of another process. */
+  /** Whether the id may be of a client of another process or thread. */
   isElsewhere(id: string): boolean {
-    return this.hasBus && mayBeClientId(id);
+    return this.hasOthers && mayBeClientId(id);
   }
 
   /** Sends to everybody in a room, by the route's wire name. */

@@ -122,7 +122,7 @@ export function serve(
   stop.attach(native);
   held.attach(native);
   bus.attach(() => native.bus()?.["connected"] === 1);
-  outlet.hasBus = joins !== undefined;
+  outlet.hasOthers = joins !== undefined || native.isShared;
   outlet.maxRooms = native.maxRoomsPerClient;
   openings.timeout = native.handshakeTimeout;
   inFlight.maxCalls = native.maxHandlersInFlight;
