@@ -277,6 +277,11 @@ export declare namespace limit {
   export const MAX_ROOM_NAME: number
 }
 
+export declare namespace members {
+  export const IDS: number
+  export const SIZE: number
+}
+
 export declare namespace message {
   export const BARE: number
   export const BITS: number

@@ -845,6 +845,7 @@ module.exports.ended = nativeBinding.ended
 module.exports.event = nativeBinding.event
 module.exports.head = nativeBinding.head
 module.exports.limit = nativeBinding.limit
+module.exports.members = nativeBinding.members
 module.exports.message = nativeBinding.message
 module.exports.opcode = nativeBinding.opcode
 module.exports.piece = nativeBinding.piece

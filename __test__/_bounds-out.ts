@@ -114,6 +114,25 @@ export const CLIENTS: Record<string, Case> = {
     "a_room_name_is_held_once_by_all_io_threads_and_comes_back",
   ),
 
+  "questions about the members of rooms": async (t) => {
+    const house = await House.open(t);
+    await house.crowd(3);
+    const before = (await house.measure()).heap;
+    const [answered, refused] = await house.ask<[number, string[]]>(`
+      const all = await Promise.allSettled(Array.from({ length: 12_000 }, () => server.members("red")));
+      const refused = all.filter(({ status }) => status === "rejected");
+      return [12_000 - refused.length, [...new Set(refused.map(({ reason }) => reason.code))]];`);
+    assert.deepEqual([answered, refused], [10_016, ["TOO_MANY_QUESTIONS"]]);
+    await until("all of it to be let go", async () => {
+      return (await house.measure()).heap < before + MIB;
+    });
+    await engine(
+      "tests/members.rs",
+      "more_long_answers_than_an_owner_may_leave_open_are_a_fault",
+      "questions_that_are_open_when_the_server_stops_keep_nothing_from_ending",
+    )(t);
+  },
+
   "keys of payloads": async (t) => {
     const house = await House.open(t);
     await house.ask(

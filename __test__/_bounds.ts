@@ -93,6 +93,7 @@ const NOTHING_OF_A_CLIENT: Record<string, string> = {
   "ts/faults/issues.ts": "what one call makes",
   "ts/faults/log-text.ts": "what one call makes",
   "ts/faults/missing-addon.ts": "texts of an error",
+  "ts/context/from-outside.ts": "what one call makes",
   "ts/context/room-view.ts": "the empty set",
   "ts/messages/run.ts": "errors, held weakly",
   "ts/context/send.ts": "the router",

@@ -160,6 +160,23 @@ eachRow("Thrown with a code", ["code", "Thrown by"], {
     await other.next();
     hasCode(thrown, code);
   },
+  "TOO_MANY_ROOMS, server.join": async (t, { code }) => {
+    const app = serve(t, { options: { maxRoomsPerClient: 1 } });
+    await Client.open(t, app.url);
+    const id = app.connects[0]?.clientId ?? "";
+    await app.server.join(id, "one");
+    hasCode(
+      thrownBy(() => app.server.join(id, "one more")),
+      code,
+    );
+  },
+  "TOO_MANY_QUESTIONS, server.members": async (t, { code }) => {
+    const app = serve(t);
+    await Client.open(t, app.url);
+    const asked = Array.from({ length: 10_100 }, () => app.server.members("room"));
+    const [refused] = (await Promise.allSettled(asked)).filter((it) => it.status === "rejected");
+    hasCode(refused?.reason, code);
+  },
 });
 
 type Sends = (payload: unknown) => void;
@@ -311,7 +328,7 @@ describe("nothing that the code can throw is missing in docs/errors.md:", () => 
         /"(E[A-Z]+|SHARE)"/g,
       ).flat(),
       ...inSources(
-        ["ts/context/rooms.ts", "ts/server/attach/reception.ts"],
+        ["ts/context/questions.ts", "ts/context/rooms.ts", "ts/server/attach/reception.ts"],
         /code: "([A-Z_]+)"/g,
       ).flat(),
     ];

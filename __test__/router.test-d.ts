@@ -325,6 +325,9 @@ const router = zo.router(routes, {
       rooms.broadcast("lobby", "chat.message", { text: "" });
       // @ts-expect-error a group
       rooms.broadcast("lobby", "chat", {});
+      expectTypeOf(rooms.members).toEqualTypeOf<(roomId: string) => Promise<string[]>>();
+      // @ts-expect-error one room at a time
+      void rooms.members(["lobby"]);
       // @ts-expect-error rooms have names
       rooms.join(1);
       // @ts-expect-error a view cannot be changed through
@@ -431,6 +434,16 @@ void (() => [server.stop(), server.stop(true), server.stop({ drain: 1000 }), ser
 void (() => server.stop({ drain: "1000" }));
 // @ts-expect-error no such way to stop
 void (() => server.stop({ drian: 1000 }));
+expectTypeOf(server.join).toEqualTypeOf<
+  (clientIds: string | readonly string[], roomIds: string | readonly string[]) => Promise<void>
+>();
+expectTypeOf(server.leave).toEqualTypeOf<typeof server.join>();
+expectTypeOf(server.members).toEqualTypeOf<(roomId: string) => Promise<string[]>>();
+expectTypeOf(server.roomSize).toEqualTypeOf<(roomId: string) => Promise<number>>();
+// @ts-expect-error rooms have names
+void server.join("id", 7);
+// @ts-expect-error one room at a time
+void server.members(["lobby"]);
 expectTypeOf(server.metrics().refused.ADDRESS).toEqualTypeOf<number | undefined>();
 expectTypeOf(server.metrics().refused.ADDRESS_RATE).toEqualTypeOf<number | undefined>();
 expectTypeOf(server.metrics().refused.UPGRADE_RATE).toEqualTypeOf<number | undefined>();

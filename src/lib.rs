@@ -43,7 +43,7 @@ mod sync;
 mod tasks;
 mod transport;
 
-pub use border::command::{Answer, Command, ErrorCode};
+pub use border::command::{Answer, Asks, Command, ErrorCode};
 pub use border::ending::{EndedBy, Ending};
 pub use border::event::{Event, EventSink, Head};
 pub use border::handle::{ClientId, Handle, Process};

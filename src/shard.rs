@@ -15,6 +15,7 @@ pub(crate) mod leave;
 pub(crate) mod life;
 pub(crate) mod obey;
 pub(crate) mod parts;
+pub(crate) mod questions;
 pub(crate) mod relief;
 pub(crate) mod shared;
 pub(crate) mod slots;

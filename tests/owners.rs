@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use futures_util::SinkExt;
 use serde_json::json;
-use support::{CLOSED, ECHO, Owner, STOPPED, UPGRADE, closed, config, text, wait_for};
+use support::{CLOSED, ECHO, MEMBERS, Owner, STOPPED, UPGRADE, closed, config, text, wait_for};
 use tokio_tungstenite::{
     connect_async,
     tungstenite::{Error, Message},
 };
-use zocket::{Config, StopMode};
+use zocket::{Asks, Config, StopMode};
 
 /// Long enough for an event that should not come.
 const A_WHILE: Duration = Duration::from_millis(100);
@@ -207,4 +207,27 @@ async fn every_owner_hears_that_the_engine_stops() {
         owner.next_of(STOPPED);
     }
     assert!(first.server.share(|| ()).is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_is_answered_to_the_owner_that_asked_with_the_clients_of_all() {
+    let mut first = Owner::start(shared(1));
+    let mut second = first.share();
+    let (_a, a) = first.client().await;
+    let (_b, b) = second.client().await;
+    first.submit(|it| {
+        it.join(a, b"lobby");
+    });
+    second.submit(|it| {
+        it.join(b, b"lobby").members(7, Asks::Ids, b"lobby");
+    });
+    // Both may have the same number.
+    first.submit(|it| {
+        it.members(7, Asks::Size, b"lobby");
+    });
+    let answer = second.next_of(MEMBERS).value;
+    assert_eq!((&answer[0], &answer[1]), (&json!(7), &json!(2)));
+    assert_eq!(answer.as_array().unwrap().len(), 4);
+    assert_eq!(first.next_of(MEMBERS).value, json!([7, 2]));
+    assert_eq!(second.next_within(A_WHILE), None);
 }

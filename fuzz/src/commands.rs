@@ -156,6 +156,15 @@ fn write(writer: &mut CommandWriter, command: &Command<'_>) {
         Command::Pause(handle) => writer.pause(handle),
         Command::Resume(handle) => writer.resume(handle),
         Command::Terminate(handle) => writer.terminate(handle),
+        Command::Members {
+            question,
+            asks,
+            room,
+        } => {
+            assert!(room.len() <= MAX_ROOM_NAME);
+            writer.members(question, asks, room)
+        }
+        Command::MoreMembers { question, shard } => writer.more_members(question, shard),
     };
 }
 

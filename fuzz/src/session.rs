@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use zocket::{Handle, StopMode};
+use zocket::{Asks, CommandWriter, Handle, StopMode};
 
 use super::{
     limits::Limits,
     memory,
-    owner::{self, BAD, CLOSED, FAULT, OPENED, Owner, REQUEST, STOPPED, Told, UPGRADE},
+    owner::{self, BAD, CLOSED, FAULT, MEMBERS, OPENED, Owner, REQUEST, STOPPED, Told, UPGRADE},
 };
 
 const MAX_CLIENTS: usize = 4;
@@ -104,6 +104,20 @@ fn play(bytes: &[u8]) {
     });
 }
 
+/// Sends to rooms and to everybody, and asks who is there.
+fn to_many(it: &mut CommandWriter, route: u32, handle: Handle, any: u8) {
+    it.rooms(route, None, &[b"a", b"b"])
+        .rooms(0, Some(b"2"), &[b"a"])
+        .rooms(route, Some(b"2"), &[b"a"])
+        .broadcast(route, Some(b"3"))
+        .rooms_except(route, Some(b"2"), &[b"a"], &[handle])
+        .broadcast_except(1, Some(b"3"), &[handle, Handle(0), handle])
+        .broadcast(1, Some(b"3"))
+        .members(any.into(), Asks::Ids, b"a")
+        .members(any.into(), Asks::Size, b"b")
+        .more_members(any.into(), 0);
+}
+
 impl Play {
     fn step(&mut self, script: &mut Script<'_>) {
         let step = script.byte();
@@ -165,15 +179,7 @@ impl Play {
                 it.to(route, Some(&payload), &[handle, Handle(0), handle])
                     .to(1, None, &[handle]);
             }),
-            10 => self.owner.submit(|it| {
-                it.rooms(route, None, &[b"a", b"b"])
-                    .rooms(0, Some(b"2"), &[b"a"])
-                    .rooms(route, Some(b"2"), &[b"a"])
-                    .broadcast(route, Some(b"3"))
-                    .rooms_except(route, Some(b"2"), &[b"a"], &[handle])
-                    .broadcast_except(1, Some(b"3"), &[handle, Handle(0), handle])
-                    .broadcast(1, Some(b"3"));
-            }),
+            10 => self.owner.submit(|it| to_many(it, route, handle, any)),
             11 => self.owner.submit(|it| {
                 let room: &[u8] = if script.byte() & 1 == 0 { b"a" } else { b"b" };
                 if any & 128 == 0 {
@@ -290,6 +296,11 @@ impl Play {
             }
             OPENED => assert!(self.nonsense, "nobody has asked"),
             STOPPED => assert!(self.stopped.insert(handle.0), "stopped twice"),
+            MEMBERS => {
+                // Each id is text with quotes and a comma.
+                let most = "[255,4]".len() + 39 * self.clients.len();
+                assert!(value.len() <= most, "{told:?}");
+            }
             _ => panic!("{told:?}"),
         }
     }

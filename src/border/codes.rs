@@ -70,6 +70,13 @@ macro_rules! border_codes {
                 /// Added to one of those: the payload is bytes.
                 BYTES = 4,
             }
+            /// What a question about the members of a room asks for.
+            members: u32 {
+                /// How many there are.
+                SIZE = 0,
+                /// Their ids, too.
+                IDS = 1,
+            }
             /// What the code of a message holds beside its route: bits.
             message: u32 {
                 /// How many bits there are.

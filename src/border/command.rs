@@ -17,6 +17,8 @@
 //! | 13 error | bytes of issues or data, handle, code, incoming route, number (lower half first), issues or data |
 //! | 14 answer | payload bytes, how (with 4 added if the payload is bytes), handle, number (lower half first), payload |
 //! | 15 settle | handle, number |
+//! | 16 members | question, what it asks for, name bytes, name |
+//! | 17 more members | question, shard |
 //! | 18 announce | handle |
 //! | 24 to ids | payload bytes, route, count, ids of 16 bytes, payload |
 //! | 25 mark | number |
@@ -32,7 +34,7 @@ use crate::{
         codes::{
             answer,
             limit::MAX_REASON,
-            opcode,
+            members, opcode,
             word::{self, NO_NUMBER_HIGH},
         },
         handle::{ClientId, Handle},
@@ -157,6 +159,48 @@ pub enum Command<'a> {
     Flush(u32),
     /// Tell when the bus has confirmed all rooms that were joined before.
     Mark(u32),
+    /// Tell who is in a room, by events with the number of the question.
+    Members {
+        /// The number. It must not be that of another question that is under way.
+        question: u32,
+        /// What it asks for.
+        asks: Asks,
+        /// The room.
+        room: &'a [u8],
+    },
+    /// Tell more of an answer.
+    MoreMembers {
+        /// Which question it is about.
+        question: u32,
+        /// The shard that is to tell.
+        shard: u32,
+    },
+}
+
+/// What a question about the members of a room asks for; see the codes in [`members`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// How many there are.
+    Size,
+    /// Their ids, too.
+    Ids,
+}
+
+impl Asks {
+    fn from_code(code: u32) -> Option<Self> {
+        Some(match code {
+            members::SIZE => Self::Size,
+            members::IDS => Self::Ids,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn code(self) -> u32 {
+        match self {
+            Self::Size => members::SIZE,
+            Self::Ids => members::IDS,
+        }
+    }
 }
 
 /// Why a message is answered with `$error`.
@@ -364,16 +408,7 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
         opcode::RELEASE => Command::Release(words.handle()?),
         opcode::JOIN => Command::Join(words.handle()?, words.room_name()?),
         opcode::LEAVE => Command::Leave(words.handle()?, words.room_name()?),
-        opcode::TO => {
-            let length = words.word()?;
-            let route = words.word()?;
-            let clients = Handles::read(&mut words)?;
-            Command::To {
-                route,
-                payload: words.payload(length)?,
-                clients,
-            }
-        }
+        opcode::TO | opcode::ROOMS | opcode::BROADCAST => decode_send(opcode, words)?,
         opcode::TO_IDS => {
             let length = words.word()?;
             let route = words.word()?;
@@ -382,35 +417,6 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
                 route,
                 payload: words.payload(length)?,
                 clients,
-            }
-        }
-        opcode::ROOMS => {
-            let length = words.word()?;
-            let route = words.word()?;
-            let except = Handles::read(&mut words)?;
-            let count = words.word()?;
-            let rooms = RoomNames {
-                words: words.0,
-                count,
-            };
-            for _ in 0..count {
-                words.room_name()?;
-            }
-            Command::Rooms {
-                route,
-                payload: words.payload(length)?,
-                except,
-                rooms,
-            }
-        }
-        opcode::BROADCAST => {
-            let length = words.word()?;
-            let route = words.word()?;
-            let except = Handles::read(&mut words)?;
-            Command::Broadcast {
-                route,
-                payload: words.payload(length)?,
-                except,
             }
         }
         opcode::CLOSE => {
@@ -462,7 +468,51 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
         }
         opcode::FLUSH => Command::Flush(words.word()?),
         opcode::MARK => Command::Mark(words.word()?),
+        opcode::MEMBERS => Command::Members {
+            question: words.word()?,
+            asks: Asks::from_code(words.word()?)?,
+            room: words.room_name()?,
+        },
+        opcode::MORE_MEMBERS => Command::MoreMembers {
+            question: words.word()?,
+            shard: words.word()?,
+        },
         _ => return None,
+    })
+}
+
+/// A command that sends a message of a route.
+fn decode_send(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
+    let length = words.word()?;
+    let route = words.word()?;
+    let clients = Handles::read(&mut words)?;
+    Some(match opcode {
+        opcode::TO => Command::To {
+            route,
+            payload: words.payload(length)?,
+            clients,
+        },
+        opcode::ROOMS => {
+            let count = words.word()?;
+            let rooms = RoomNames {
+                words: words.0,
+                count,
+            };
+            for _ in 0..count {
+                words.room_name()?;
+            }
+            Command::Rooms {
+                route,
+                payload: words.payload(length)?,
+                except: clients,
+                rooms,
+            }
+        }
+        _ => Command::Broadcast {
+            route,
+            payload: words.payload(length)?,
+            except: clients,
+        },
     })
 }
 
@@ -602,6 +652,8 @@ mod tests {
         Error(u32, u32, u32, Option<u64>, Option<Vec<u8>>),
         Answer(u32, u32, u64, bool, Option<Vec<u8>>),
         Settle(u32, u32),
+        Members(u32, u32, Vec<u8>),
+        MoreMembers(u32, u32),
     }
 
     fn said() -> impl Strategy<Value = Said> {
@@ -667,6 +719,10 @@ mod tests {
                 }
             ),
             (any::<u32>(), any::<u32>()).prop_map(|(handle, number)| Said::Settle(handle, number)),
+            (any::<u32>(), 0..2_u32, bytes())
+                .prop_map(|(question, asks, room)| Said::Members(question, asks, room)),
+            (any::<u32>(), any::<u32>())
+                .prop_map(|(question, shard)| Said::MoreMembers(question, shard)),
         ]
     }
 
@@ -723,6 +779,10 @@ mod tests {
                 writer.answer(how, Handle(*handle), *number, kind, payload.as_deref())
             }
             Said::Settle(handle, number) => writer.settle(Handle(*handle), *number),
+            Said::Members(question, asks, room) => {
+                writer.members(*question, Asks::from_code(*asks).unwrap(), room)
+            }
+            Said::MoreMembers(question, shard) => writer.more_members(*question, *shard),
         };
     }
 
@@ -804,6 +864,12 @@ mod tests {
                 owned(payload),
             ),
             Command::Settle(handle, number) => Said::Settle(handle.0, number),
+            Command::Members {
+                question,
+                asks,
+                room,
+            } => Said::Members(question, asks.code(), room.to_vec()),
+            Command::MoreMembers { question, shard } => Said::MoreMembers(question, shard),
         }
     }
 

@@ -19,6 +19,7 @@
 //! | −10 | `null` | the connection is open; told once, if the owner has asked for it |
 //! | −16 | an object | the bus: see `bus/notices.rs` |
 //! | −6 | text | the shard's thread panicked; the handle is its number |
+//! | −9 | `[question,size,id,…]` | a part of an answer about the members of a room: how many the shard has, and ids of some; the handle is its number |
 
 use std::{fmt::Display, io::Write as _};
 
@@ -161,6 +162,15 @@ pub enum Event<'a> {
         /// JSON text.
         value: &'a str,
     },
+    /// A part of the shard's answer to a question about the members of a room.
+    Members {
+        /// The number of the question.
+        question: u32,
+        /// How many the shard had when it was asked.
+        size: usize,
+        /// The next ones of their ids.
+        ids: &'a [ClientId],
+    },
     /// The shard has no connection left and takes no more commands.
     Stopped,
     /// The shard's thread panicked.
@@ -183,6 +193,8 @@ impl Event<'_> {
             Self::Bad { payload } => 1 + payload.len(),
             // A control character becomes six.
             Self::Closed { ending, .. } => 32 + 6 * ending.reason.len(),
+            // Two numbers of at most 20 digits; an id has quotes and a comma.
+            Self::Members { ids, .. } => 64 + (ClientId::LENGTH + 3) * ids.len(),
             // The names of the fields stand there twice, and each pair has some punctuation.
             Self::Upgrade { request, .. } => {
                 512 + request.headers.bytes()
@@ -222,6 +234,7 @@ impl Event<'_> {
             Self::Bad { .. } => event::BAD,
             Self::Fault { .. } => event::FAULT,
             Self::Bus { .. } => event::BUS,
+            Self::Members { .. } => event::MEMBERS,
             Self::Stopped => event::STOPPED,
             Self::Died { .. } => event::DIED,
         }
@@ -288,6 +301,22 @@ impl Event<'_> {
                 out.push(b'}');
             }
             Self::Bus { value } => out.extend_from_slice(value.as_bytes()),
+            Self::Members {
+                question,
+                size,
+                ids,
+            } => {
+                out.push(b'[');
+                out.extend_from_slice(itoa::Buffer::new().format(*question).as_bytes());
+                out.push(b',');
+                out.extend_from_slice(itoa::Buffer::new().format(*size).as_bytes());
+                for id in *ids {
+                    out.extend_from_slice(b",\"");
+                    id.push(out);
+                    out.push(b'"');
+                }
+                out.push(b']');
+            }
             Self::Opened | Self::Stopped => out.extend_from_slice(b"null"),
             Self::Died { message } => push_json_string(out, message),
         }
@@ -459,6 +488,16 @@ mod tests {
                 number: 7,
                 items: 32,
             },
+            Event::Members {
+                question: u32::MAX,
+                size: 7,
+                ids: &[id, id],
+            },
+            Event::Members {
+                question: 0,
+                size: 0,
+                ids: &[],
+            },
             Event::Died {
                 message: "line\nbreak",
             },
@@ -469,6 +508,7 @@ mod tests {
                 "{event:?}"
             );
             assert!(event.code() < 0);
+            assert!(text(event).len() < event.size_hint());
         }
     }
 }

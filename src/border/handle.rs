@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use uuid::Uuid;
+use uuid::{Uuid, fmt::Hyphenated};
 
 /// A client's public id: a random UUID, version 4, written in lower case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,6 +42,16 @@ impl ClientId {
     #[must_use]
     pub fn to_bytes(self) -> [u8; 16] {
         self.0.into_bytes()
+    }
+
+    /// How many characters it has.
+    pub(crate) const LENGTH: usize = Hyphenated::LENGTH;
+
+    /// Appends it.
+    pub(crate) fn push(self, out: &mut Vec<u8>) {
+        let mut buffer = [0; Self::LENGTH];
+        let text = self.0.hyphenated().encode_lower(&mut buffer);
+        out.extend_from_slice(text.as_bytes());
     }
 
     /// A number from 0 to `max`, at random among clients and always the same for one.

@@ -7,7 +7,7 @@ use crate::{
             opcode,
             word::{self, NO_NUMBER_HIGH},
         },
-        command::{Answer, ErrorCode},
+        command::{Answer, Asks, ErrorCode},
         handle::{ClientId, Handle},
         words::{push, push_length, push_padded, push_payload_length, push_text},
     },
@@ -247,6 +247,23 @@ impl CommandWriter {
     /// See [`Command::Announce`](super::command::Command::Announce).
     pub fn announce(&mut self, handle: Handle) -> &mut Self {
         self.command(opcode::ANNOUNCE, |out| push(out, handle.0))
+    }
+
+    /// See [`Command::Members`](super::command::Command::Members).
+    pub fn members(&mut self, question: u32, asks: Asks, room: &[u8]) -> &mut Self {
+        self.command(opcode::MEMBERS, |out| {
+            push(out, question);
+            push(out, asks.code());
+            push_text(out, room);
+        })
+    }
+
+    /// See [`Command::MoreMembers`](super::command::Command::MoreMembers).
+    pub fn more_members(&mut self, question: u32, shard: u32) -> &mut Self {
+        self.command(opcode::MORE_MEMBERS, |out| {
+            push(out, question);
+            push(out, shard);
+        })
     }
 
     fn command(&mut self, opcode: u32, rest: impl FnOnce(&mut Vec<u8>)) -> &mut Self {

@@ -15,7 +15,7 @@ use crate::{
     shard::{
         Shard, answer,
         fan_out::{self, Audience, Run, To},
-        flush, life,
+        flush, life, questions,
     },
 };
 
@@ -41,7 +41,7 @@ pub(crate) fn apply(shard: &Shard, owner: OwnerNumber, bytes: &[u8]) {
             continue;
         }
         if !absent.is_empty() {
-            send_without(shard, command, mem::take(&mut absent));
+            send_without(shard, owner, command, mem::take(&mut absent));
             continue;
         }
         let (route, payload, to, except) = match command {
@@ -68,7 +68,7 @@ pub(crate) fn apply(shard: &Shard, owner: OwnerNumber, bytes: &[u8]) {
                 if run.is_some() {
                     fan_out::finish(shard, run.take());
                 }
-                obey(shard, other);
+                obey(shard, owner, other);
                 flush::write_much(shard);
                 continue;
             }
@@ -86,7 +86,7 @@ pub(crate) fn apply(shard: &Shard, owner: OwnerNumber, bytes: &[u8]) {
 }
 
 /// Obeys a command that leaves more clients out than it names.
-fn send_without(shard: &Shard, command: Command<'_>, absent: Vec<Handle>) {
+fn send_without(shard: &Shard, owner: OwnerNumber, command: Command<'_>, absent: Vec<Handle>) {
     match command {
         Command::Broadcast {
             route,
@@ -100,11 +100,11 @@ fn send_without(shard: &Shard, command: Command<'_>, absent: Vec<Handle>) {
             rooms,
         } => fan_out::send_to_rooms(shard, route, payload, rooms, except.chain(absent)),
         // Others leave nobody out.
-        other => obey(shard, other),
+        other => obey(shard, owner, other),
     }
 }
 
-fn obey(shard: &Shard, command: Command<'_>) {
+fn obey(shard: &Shard, owner: OwnerNumber, command: Command<'_>) {
     match command {
         Command::Admit(handle) => with(shard, handle, |it| life::admit(shard, it)),
         Command::Refuse {
@@ -132,24 +132,14 @@ fn obey(shard: &Shard, command: Command<'_>) {
                 life::release(shard, handle);
             }
         }
-        Command::Join(handle, room) => {
-            if let Some(connection) = shard.connection(handle) {
-                shard
-                    .registry
-                    .borrow_mut()
-                    .join(shard.slot(&connection), room, |it| shard.rooms().opened(it));
-            }
-        }
-        Command::Leave(handle, room) => {
-            if let Some(connection) = shard.connection(handle) {
-                shard
-                    .registry
-                    .borrow_mut()
-                    .leave(shard.slot(&connection), room, |it| {
-                        shard.rooms().emptied(it);
-                    });
-            }
-        }
+        Command::Join(handle, room) => with(shard, handle, |it| {
+            let mut registry = shard.registry.borrow_mut();
+            registry.join(shard.slot(it), room, |name| shard.rooms().opened(name));
+        }),
+        Command::Leave(handle, room) => with(shard, handle, |it| {
+            let mut registry = shard.registry.borrow_mut();
+            registry.leave(shard.slot(it), room, |name| shard.rooms().emptied(name));
+        }),
         Command::To {
             route,
             payload,
@@ -187,6 +177,15 @@ fn obey(shard: &Shard, command: Command<'_>) {
         Command::Settle(handle, number) => with(shard, handle, |it| {
             it.calls().settle(number);
         }),
+        Command::Members {
+            question,
+            asks,
+            room,
+        } => questions::answer(shard, owner, question, asks, room),
+        Command::MoreMembers {
+            question,
+            shard: index,
+        } => questions::go_on(shard, owner, question, index),
         Command::Close {
             handle,
             code,

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
 use crate::{
     border::{
+        handle::ClientId,
         inbox::InboxWriter,
         mailbox::StopMode,
         owner::{Owner, OwnerNumber},
@@ -17,6 +19,9 @@ use crate::{
 pub(crate) struct Part {
     pub(crate) owner: Arc<Owner>,
     pub(crate) writer: InboxWriter,
+    /// Answers about members that it has not asked the rest of, by the numbers of its questions. [`questions`](super::questions) keeps to a
+    /// bound.
+    pub(crate) questions: FxHashMap<u32, LongAnswer>,
     /// How many of its connections are there, until their sockets are closed.
     pub(crate) live: usize,
     /// How it ends, if it does.
@@ -31,6 +36,13 @@ impl Part {
     pub(crate) fn is_of(&self, owner: &Arc<Owner>) -> bool {
         Arc::ptr_eq(&self.owner, owner)
     }
+}
+
+/// The members of a room at the moment of a question, for an owner that gets them bit by bit.
+pub(crate) struct LongAnswer {
+    pub(crate) ids: Vec<ClientId>,
+    /// How many of them the owner has.
+    pub(crate) told: usize,
 }
 
 /// The parts of a shard, in the places of their owners' numbers.
@@ -48,6 +60,7 @@ impl Parts {
         self.list[place] = Some(Part {
             owner,
             writer: inbox,
+            questions: FxHashMap::default(),
             live: 0,
             leaving: None,
             drain: None,

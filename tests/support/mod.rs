@@ -282,6 +282,7 @@ pub const CLOSED: i64 = -2;
 pub const BAD: i64 = -3;
 pub const FAULT: i64 = -4;
 pub const STOPPED: i64 = -5;
+pub const MEMBERS: i64 = -9;
 pub const OPENED: i64 = -10;
 
 /// The next message's text, whatever else comes before it.

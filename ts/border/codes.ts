@@ -15,6 +15,9 @@ export const MESSAGE = Object.freeze({ ...codes.message });
 /** The ways to answer a message with an `id`. `BYTES` is a bit: the payload is bytes. */
 export const ANSWER = Object.freeze({ ...codes.answer });
 
+/** What a question about the members of a room asks for. */
+export const MEMBERS = Object.freeze({ ...codes.members });
+
 /** The numbers of the codes with which JavaScript refuses a message. */
 export const BAD = Object.freeze({ ...codes.bad });
 
@@ -51,14 +54,15 @@ export const { ILL_FORMED, NO_NUMBER_HIGH, NO_PAYLOAD, NO_RETRY } = codes.word;
 export const PAYLOAD_WORD = 1 << codes.word.OPCODE_BITS;
 
 /**
- * How many events are taken at once. The others are bytes: of the issues and the route of a `$error` together, of a payload of JSON, of
- * a payload of bytes, of the reason in a close frame, and of a room name.
+ * How many events are taken at once, and how many questions about members may be under way. The others are bytes: of the issues and the
+ * route of a `$error` together, of a payload of JSON, of a payload of bytes, of the reason in a close frame, and of a room name.
  */
 export const {
   BATCH_EVENTS,
   MAX_ISSUES_AND_ROUTE,
   MAX_OUTGOING,
   MAX_OUTGOING_BYTES,
+  MAX_QUESTIONS,
   MAX_REASON,
   MAX_ROOM_NAME,
 } = codes.limit;

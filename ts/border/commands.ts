@@ -209,11 +209,22 @@ export class Commands {
 
   /** Ends a call that gets no answer. */
   settle(handle: number, number: number): void {
+    this.#two(OPCODE.SETTLE, handle, number);
+  }
+
+  /** Asks who is in a room: one of `MEMBERS`. */
+  members(question: number, asks: number, name: string): void {
     const words = this.#words;
-    this.#handOver.start(OPCODE.SETTLE, 8);
-    words.word(handle);
-    words.word(number);
+    this.#handOver.start(OPCODE.MEMBERS, 8 + roomForText(name));
+    words.word(question);
+    words.word(asks);
+    words.name(name);
     this.#handOver.end();
+  }
+
+  /** Asks a shard for more of its answer to that. */
+  moreMembers(question: number, shard: number): void {
+    this.#two(OPCODE.MORE_MEMBERS, question, shard);
   }
 
   #handles(handles: readonly number[]): void {
@@ -226,6 +237,14 @@ export class Commands {
     const words = this.#words;
     this.#handOver.start(opcode, 4);
     words.word(handle);
+    this.#handOver.end();
+  }
+
+  #two(opcode: number, first: number, second: number): void {
+    const words = this.#words;
+    this.#handOver.start(opcode, 8);
+    words.word(first);
+    words.word(second);
     this.#handOver.end();
   }
 

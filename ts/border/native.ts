@@ -18,6 +18,7 @@ export const codes: Pick<
   | "event"
   | "head"
   | "limit"
+  | "members"
   | "message"
   | "opcode"
   | "piece"

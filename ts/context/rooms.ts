@@ -31,7 +31,10 @@ export class ClientRooms implements RoomOperations {
   }
 
   get join(): (roomId: string) => void {
-    return (roomId) => this.#join(roomName(roomId, PLACE, "join"));
+    return (roomId) => {
+      const error = this.#join(roomName(roomId, PLACE, "join"), PLACE);
+      if (error) throw error;
+    };
   }
 
   get leave(): (roomId: string) => void {
@@ -64,23 +67,39 @@ export class ClientRooms implements RoomOperations {
       this.#outlet.publish(PLACE, "broadcast", roomId, route, payload, options);
   }
 
-  #join(name: string): void {
+  get members(): (roomId: string) => Promise<string[]> {
+    return (roomId) => this.#outlet.questions.members(roomName(roomId, PLACE, "members"));
+  }
+
+  /** Puts the client into a room. Returns the error for a client that may not be in another one. */
+  static join(rooms: ClientRooms, name: string, place: string): Error | undefined {
+    return rooms.#join(name, place);
+  }
+
+  /** Takes the client out of a room. */
+  static leave(rooms: ClientRooms, name: string): void {
+    rooms.#leave(name);
+  }
+
+  #join(name: string, place: string): Error | undefined {
     const client = this.#client;
-    if (client.phase !== "open") return;
+    if (client.phase !== "open") return undefined;
     const rooms = (client.rooms ??= new Set());
-    if (rooms.has(name)) return;
+    if (rooms.has(name)) return undefined;
     const { maxRooms } = this.#outlet;
-    if (rooms.size >= maxRooms) throw tooManyRooms(`a client may be in at most ${maxRooms} rooms`);
+    if (rooms.size >= maxRooms) {
+      return tooManyRooms(place, `a client may be in at most ${maxRooms} rooms`);
+    }
     const bytes = this.#bytes + byteLength(name);
     if (bytes > MAX_NAMES) {
-      throw tooManyRooms(
-        `the names of a client's rooms may have at most ${MAX_NAMES} bytes together`,
-      );
+      const rule = `the names of a client's rooms may have at most ${MAX_NAMES} bytes together`;
+      return tooManyRooms(place, rule);
     }
     this.#bytes = bytes;
     separate(name);
     rooms.add(name);
     this.#outlet.commands.join(client.handle, name);
+    return undefined;
   }
 
   #leave(name: string): void {
@@ -91,7 +110,7 @@ export class ClientRooms implements RoomOperations {
   }
 }
 
-function tooManyRooms(rule: string): Error {
-  const error = new Error(`rooms.join: ${rule}`);
+function tooManyRooms(place: string, rule: string): Error {
+  const error = new Error(`${place}.join: ${rule}`);
   return provokedBy(Object.assign(error, { code: "TOO_MANY_ROOMS" }));
 }

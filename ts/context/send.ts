@@ -9,6 +9,7 @@ import type { Client, Clients } from "./clients.js";
 import { Closing } from "./closing.js";
 import { exceptedIds } from "./except.js";
 import type { ToPayload } from "./outgoing-payload.js";
+import { Questions } from "./questions.js";
 import { roomName, roomNames } from "./room-name.js";
 import type { UnsentWatch } from "./unsent.js";
 
@@ -41,6 +42,8 @@ export class Outlet {
   hasOthers = false;
   /** How many rooms a client may be in; the engine tells once it has read the options. */
   maxRooms = 0;
+  /** Who is in a room. */
+  readonly questions: Questions;
 
   constructor(
     readonly commands: Commands,
@@ -52,6 +55,7 @@ export class Outlet {
     hints?: Hints,
   ) {
     this.closing = new Closing(commands, clients);
+    this.questions = new Questions(commands);
     this.#sentEarly = hints?.sentEarly;
     if (hints) clients.watchDeciding(true);
     const send = group();
@@ -79,14 +83,13 @@ export class Outlet {
   }
 
   /** The client with this id. An unknown id is not an error, except for a client whose `onConnect` is pending. */
-  find(id: string, place: string): Client | undefined {
+  find(id: string, place: string, method: string, lost: string): Client | undefined {
     const client = this.clients.find(id);
     if (client === undefined && this.clients.isDeciding(id)) {
       // One report is enough to find the place in the code.
       this.clients.watchDeciding(false);
-      const why = "the onConnect of this client is still pending, so this message is lost";
-      const instead = "send it in onOpen";
-      this.#sentEarly?.(new Error(`${place}.to: ${why}; ${instead}`), id);
+      const why = `the onConnect of this client is still pending, so ${lost}`;
+      this.#sentEarly?.(new Error(`${place}.${method}: ${why}; do it in onOpen`), id);
     }
     return client;
   }
@@ -168,9 +171,13 @@ class Message implements FluentSender {
     };
   }
 
+  #find(id: string): Client | undefined {
+    return this.#outlet.find(id, this.#route.place, "to", "this message is lost");
+  }
+
   #toOne(id: string): void {
     const { commands } = this.#outlet;
-    const client = this.#outlet.find(id, this.#route.place);
+    const client = this.#find(id);
     if (client) commands.toOne(this.#route.number, client.handle, this.#payload);
     else if (this.#outlet.isElsewhere(id)) commands.toIds(this.#route.number, [id], this.#payload);
   }
@@ -180,7 +187,7 @@ class Message implements FluentSender {
     const handles: number[] = [];
     const elsewhere: string[] = [];
     for (const id of clientIds(ids, `${this.#route.place}.to`)) {
-      const client = this.#outlet.find(id, this.#route.place);
+      const client = this.#find(id);
       if (client) handles.push(client.handle);
       else if (this.#outlet.isElsewhere(id)) elsewhere.push(id);
     }

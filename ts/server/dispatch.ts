@@ -11,6 +11,7 @@ import { brokenInfo, infoOf, type Ending } from "../connections/ending.js";
 import type { Openings } from "../connections/openings.js";
 import type { Upgrade } from "../connections/upgrade.js";
 import type { Client, Clients } from "../context/clients.js";
+import type { Part, Questions } from "../context/questions.js";
 import type { ErrorCode } from "../faults/codes.js";
 import { ClientFault, type Faults } from "../faults/report.js";
 import type { Calls } from "../messages/calls.js";
@@ -29,6 +30,7 @@ export interface Parts {
   readonly handOver: HandOver;
   readonly clients: Clients;
   readonly calls: Calls;
+  readonly questions: Questions;
   readonly commands: Commands;
   readonly admissions: Admissions;
   readonly messages: Messages;
@@ -180,8 +182,18 @@ export class Dispatch {
 
   /** Everything but messages. */
   #rare(handle: number, code: number, value: unknown, shards: number): void {
-    const { clients, admissions, calls, commands, faults, messages, openings, stop, turn } =
-      this.#parts;
+    const {
+      clients,
+      admissions,
+      calls,
+      commands,
+      faults,
+      messages,
+      openings,
+      questions,
+      stop,
+      turn,
+    } = this.#parts;
     switch (code) {
       case EVENT.UPGRADE: {
         const request = value as Upgrade;
@@ -224,7 +236,12 @@ export class Dispatch {
       case EVENT.BUS:
         this.#parts.bus.hear(value as Parameters<Joined["hear"]>[0]);
         break;
+      case EVENT.MEMBERS:
+        // Whoever waits for the answer goes on in a promise callback.
+        if (questions.part(handle, value as Part)) turn.count();
+        break;
       case EVENT.STOPPED:
+        questions.stopped(handle);
         stop.shardStopped(handle, shards);
         break;
       case EVENT.DIED:
@@ -232,6 +249,7 @@ export class Dispatch {
         for (const client of clients.ofShard(handle, shards)) {
           this.#end(client, client.phase !== "deciding", brokenInfo());
         }
+        questions.stopped(handle);
         stop.shardStopped(handle, shards);
         break;
       default:

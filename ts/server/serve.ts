@@ -9,7 +9,9 @@ import { Admissions } from "../connections/admissions.js";
 import { Disconnects } from "../connections/disconnects.js";
 import { Openings } from "../connections/openings.js";
 import { Clients } from "../context/clients.js";
+import { joinRooms, leaveRooms } from "../context/from-outside.js";
 import { serialiserOf, toPayloadOf } from "../context/outgoing-payload.js";
+import { roomName } from "../context/room-name.js";
 import { Outlet } from "../context/send.js";
 import { UnsentWatch } from "../context/unsent.js";
 import { isBytes } from "../contract/bytes.js";
@@ -103,6 +105,7 @@ export function serve(
     handOver,
     clients,
     calls,
+    questions: outlet.questions,
     commands,
     faults,
     held,
@@ -124,6 +127,7 @@ export function serve(
   bus.attach(() => native.bus()?.["connected"] === 1);
   outlet.hasOthers = joins !== undefined || native.isShared;
   outlet.maxRooms = native.maxRoomsPerClient;
+  outlet.questions.attach(native.shards);
   openings.timeout = native.handshakeTimeout;
   inFlight.maxCalls = native.maxHandlersInFlight;
   inFlight.maxBytes = native.maxPayload;
@@ -156,6 +160,10 @@ export function serve(
     send: outlet.send,
     publish: (room, route, ...[payload, options]) =>
       outlet.publish("server", "publish", room, route, payload, options),
+    join: (clientIds, roomIds) => joinRooms(outlet, clientIds, roomIds),
+    leave: (clientIds, roomIds) => leaveRooms(outlet, clientIds, roomIds),
+    members: (roomId) => outlet.questions.members(roomName(roomId, "server", "members")),
+    roomSize: (roomId) => outlet.questions.size(roomName(roomId, "server", "roomSize")),
     clientCount,
     ready: () => bus.ready(),
     synced: () => bus.synced(),

@@ -365,6 +365,32 @@ export interface AnyServer {
   /** How many clients are connected. A client counts from its admission until its `onDisconnect` begins. */
   clientCount(): number;
   /**
+   * Puts clients into rooms at once: a `toRoom` on the next line reaches them. Unknown ids are not an error. The promise resolves when
+   * all of them have joined.
+   *
+   * @throws `TypeError` for a wrong id or name. `Error` with the code `TOO_MANY_ROOMS` if a client may not be in another room; see
+   *   `ctx.rooms.join`. The other clients join all the same, and `clientIds` of the error has those that could not.
+   */
+  join(clientIds: string | readonly string[], roomIds: string | readonly string[]): Promise<void>;
+  /**
+   * Takes clients out of rooms at once. Does nothing for unknown ids, and for clients that are not in the room. The promise resolves
+   * when all of them have left.
+   *
+   * @throws `TypeError` for a wrong id or name.
+   */
+  leave(clientIds: string | readonly string[], roomIds: string | readonly string[]): Promise<void>;
+  /**
+   * The ids of the clients in a room, in no particular order. They are of a moment between the call and the answer. Joins and
+   * leaves before the call are in it. After the end of the server nobody is in a room.
+   *
+   * It rejects with the code `TOO_MANY_QUESTIONS` if more than 10,000 such questions are pending.
+   *
+   * @throws `TypeError` for a wrong name.
+   */
+  members(roomId: string): Promise<string[]>;
+  /** How many clients are in a room. The rest is as with {@link AnyServer.members}. */
+  roomSize(roomId: string): Promise<number>;
+  /**
    * Resolves once the server listens, which it does from the start. If the bus has the option `required`, it waits until the bus
    * is connected.
    *

@@ -106,6 +106,13 @@ export interface Rooms<TPayloads> {
   /** The rooms that the client is in: a live, read-only view. */
   readonly current: ReadonlySet<string>;
   /**
+   * The ids of the clients in a room, in no particular order. The client itself need not be in it. They are of a moment between
+   * the call and the answer. Joins and leaves before the call are in it.
+   *
+   * It rejects with the code `TOO_MANY_QUESTIONS` if more than 10,000 such questions of the server are pending.
+   */
+  members(roomId: string): Promise<string[]>;
+  /**
    * Sends a message to everybody in a room: `broadcast("lobby", "chat.onMessage", payload)`. The last argument may be
    * `{ except }`.
    *
