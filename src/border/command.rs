@@ -387,7 +387,6 @@ impl<'a> Iterator for Commands<'a> {
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "an arm for each opcode")]
 fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
     Some(match opcode {
         opcode::ADMIT => Command::Admit(words.handle()?),
