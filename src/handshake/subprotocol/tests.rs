@@ -1,5 +1,4 @@
 use proptest::prelude::*;
-use serde_json::Value;
 
 use super::*;
 
@@ -143,13 +142,19 @@ fn naive_base64url(text: &[u8]) -> Option<Vec<u8>> {
     bytes.map(|byte| u8::try_from(byte).ok()).collect()
 }
 
-/// The last value of each name, by a parser that knows nothing of tokens.
+/// The last value of each name, by a parser that knows nothing of tokens. All values must be strings, those before the last too.
 fn naive(text: &[u8]) -> Option<std::collections::BTreeMap<String, String>> {
-    let value: Value = serde_json::from_slice(&naive_base64url(text)?).ok()?;
-    let pairs = value.as_object()?.iter();
-    pairs
-        .map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
-        .collect()
+    serde_json::from_slice(&naive_base64url(text)?).ok()
+}
+
+#[test]
+fn a_value_that_is_no_string_is_malformed_though_another_follows_under_its_name() {
+    let token = token(r#"{"":null,"":"x"}"#);
+    assert_eq!(wrong(&[ZOCKET, &token]), Malformed::Token);
+    assert_eq!(
+        naive(token.trim_start_matches("zocket.h.").as_bytes()),
+        None
+    );
 }
 
 proptest! {
