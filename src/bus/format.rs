@@ -34,6 +34,7 @@ mod tag {
     pub(super) const CLIENTS: u8 = 8;
     pub(super) const EXCEPT: u8 = 9;
     pub(super) const PAYLOAD: u8 = 10;
+    pub(super) const BYTES: u8 = 11;
 }
 
 /// The id of a publication. All messages that carry the publication have the same.
@@ -73,6 +74,8 @@ pub(crate) struct Publication<'a> {
     pub(crate) except: Vec<ClientId>,
     /// JSON text.
     pub(crate) payload: Option<&'a str>,
+    /// The payload of a route of bytes.
+    pub(crate) bytes: Option<&'a [u8]>,
 }
 
 /// Why bytes are not a message of this version.
@@ -121,6 +124,9 @@ pub(crate) fn write(out: &mut Vec<u8>, publication: &Publication<'_>) {
     if let Some(payload) = publication.payload {
         field(out, tag::PAYLOAD, payload.as_bytes());
     }
+    if let Some(bytes) = publication.bytes {
+        field(out, tag::BYTES, bytes);
+    }
 }
 
 fn field(out: &mut Vec<u8>, tag: u8, value: &[u8]) {
@@ -153,7 +159,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Option<Publication<'_>>, Malformed> {
 }
 
 fn read_publication(mut rest: &[u8]) -> Result<Publication<'_>, Malformed> {
-    let (mut id, mut process, mut route, mut payload) = (None, None, None, None);
+    let (mut id, mut process, mut route, mut payload, mut bytes) = (None, None, None, None, None);
     let (mut epoch, mut number) = (None, None);
     let (mut everybody, mut rooms, mut clients, mut except) = (false, vec![], vec![], vec![]);
     while let Some((tag, value)) = take(&mut rest)? {
@@ -171,6 +177,7 @@ fn read_publication(mut rest: &[u8]) -> Result<Publication<'_>, Malformed> {
             tag::CLIENTS => clients.extend(read_ids(value)?),
             tag::EXCEPT => except.extend(read_ids(value)?),
             tag::PAYLOAD => payload = Some(text(value).map_err(|_| Malformed::Payload)?),
+            tag::BYTES => bytes = Some(value),
             _ => {}
         }
     }
@@ -194,6 +201,7 @@ fn read_publication(mut rest: &[u8]) -> Result<Publication<'_>, Malformed> {
         to,
         except,
         payload,
+        bytes,
     })
 }
 
@@ -244,6 +252,7 @@ mod tests {
             to: Receivers::Rooms(vec![b"lobby", b"\xff\xd8\x00"]),
             except: vec![ClientId::from_bytes([8; 16])],
             payload: Some(r#"{"text":"hi"}"#),
+            bytes: None,
         }
     }
 
@@ -343,6 +352,7 @@ mod tests {
             (kind, rooms, clients) in receivers(),
             except in prop::collection::vec(any::<[u8; 16]>(), 0..3),
             payload in prop::option::of(prop_oneof![Just("null"), Just("[1,{\"a\":\"\\u0000\"}]"), Just("\"é\"")]),
+            content in prop::option::of(prop::collection::vec(any::<u8>(), 0..40)),
         ) {
             let ids = |ids: &[[u8; 16]]| ids.iter().copied().map(ClientId::from_bytes).collect();
             let publication = Publication {
@@ -357,6 +367,7 @@ mod tests {
                 },
                 except: ids(&except),
                 payload,
+                bytes: content.as_deref(),
             };
             let bytes = written(&publication);
             prop_assert_eq!(read(&bytes), Ok(Some(publication)));

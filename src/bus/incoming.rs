@@ -10,6 +10,7 @@ use crate::{
         seen::{Novelty, Seen},
         subscriptions::Subscriptions,
     },
+    message::protocol::Kind,
 };
 
 /// What became of a message.
@@ -36,7 +37,7 @@ impl Incoming {
         (channel, bytes): (Channel, &[u8]),
         subscriptions: &Subscriptions,
         now: Instant,
-        number_of: impl Fn(&str) -> Option<u32>,
+        number_of: impl Fn(&str) -> Option<(u32, Kind)>,
         out: &mut CommandWriter,
     ) -> Outcome {
         let publication = match format::read(bytes) {
@@ -58,11 +59,19 @@ impl Incoming {
         if may_come_twice(&publication) && !self.seen.id(publication.id, now) {
             return Outcome::Ignored { missed };
         }
-        let Some(route) = number_of(publication.route) else {
+        let Some((route, kind)) = number_of(publication.route) else {
             let name = publication.route.escape_debug();
             return Outcome::Malformed(format!("this process has no outgoing route {name}"));
         };
-        let payload = publication.payload.map(str::as_bytes);
+        let payload = match (kind, publication.payload, publication.bytes) {
+            (Kind::Json, payload, None) => payload.map(str::as_bytes),
+            (Kind::Bytes, None, Some(bytes)) => Some(bytes),
+            _ => {
+                return Outcome::Malformed(
+                    "its payload is of another kind than its route".to_owned(),
+                );
+            }
+        };
         if !publication.except.is_empty() {
             out.except_ids(&publication.except);
         }
@@ -137,7 +146,7 @@ mod tests {
         fn take(&mut self, channel: Channel, publication: &Publication<'_>) -> Outcome {
             let mut bytes = Vec::new();
             format::write(&mut bytes, publication);
-            let number_of = |name: &str| (name == "on").then_some(4);
+            let number_of = |name: &str| (name == "on").then_some((4, Kind::Json));
             let now = Instant::now();
             let came = (channel, &*bytes);
             (self.incoming).take(came, &self.subscriptions, now, number_of, &mut self.out)
@@ -153,6 +162,22 @@ mod tests {
             to: Receivers::Rooms(rooms.to_vec()),
             except: Vec::new(),
             payload: Some("{}"),
+            bytes: None,
+        }
+    }
+
+    #[test]
+    fn a_payload_of_another_kind_than_its_route_is_malformed() {
+        let rooms: [&[u8]; 1] = [b"a"];
+        for (payload, bytes) in [(None, Some(&b"x"[..])), (Some("1"), Some(b"x"))] {
+            let mut test = Here::new();
+            let publication = Publication {
+                payload,
+                bytes,
+                ..publication(1, &rooms)
+            };
+            let outcome = test.take(Channel::of_room(b"a"), &publication);
+            assert!(matches!(outcome, Outcome::Malformed(_)), "{outcome:?}");
         }
     }
 

@@ -14,6 +14,7 @@ use crate::{
         format::{self, Publication, PublicationId, Receivers},
         numbers::Numbers,
     },
+    message::protocol::Kind,
 };
 
 /// A message for more rooms than this travels once, on the channel for everybody.
@@ -48,7 +49,7 @@ impl Outgoing {
         &mut self,
         command: &Command<'_>,
         now: Instant,
-        name: impl Fn(u32) -> Option<String>,
+        name: impl Fn(u32) -> Option<(String, Kind)>,
         mut publish: impl FnMut(Channel, Vec<u8>),
     ) {
         if let Command::ExceptIds(ids) = command {
@@ -76,15 +77,21 @@ impl Outgoing {
             } => (*route, *payload, self.for_clients(clients.clone())),
             _ => return,
         };
-        let Some(route) = name(route) else { return };
+        let Some((route, kind)) = name(route) else {
+            return;
+        };
+        let (json, content) = match kind {
+            Kind::Json => (payload, None),
+            Kind::Bytes => (None, payload),
+        };
         // The owner made JSON of it, which is UTF-8.
-        let Ok(payload) = payload.map(str::from_utf8).transpose() else {
+        let Ok(json) = json.map(str::from_utf8).transpose() else {
             return;
         };
         let id = new_id();
         for (channel, to) in targets {
             let number = self.numbers.next(channel, now);
-            let mut bytes = Vec::with_capacity(128 + payload.map_or(0, str::len));
+            let mut bytes = Vec::with_capacity(128 + payload.map_or(0, <[u8]>::len));
             let publication = Publication {
                 id,
                 process: Some(self.process),
@@ -92,7 +99,8 @@ impl Outgoing {
                 route: &route,
                 to,
                 except: except.clone(),
-                payload,
+                payload: json,
+                bytes: content,
             };
             format::write(&mut bytes, &publication);
             publish(channel, bytes);
@@ -154,12 +162,26 @@ mod tests {
         };
         let mut all = Vec::new();
         for command in Commands::new(writer.bytes()) {
-            let name = |route| Some(format!("route{route}"));
+            // Routes from 100 on are of bytes.
+            let kind = |route| if route < 100 { Kind::Json } else { Kind::Bytes };
+            let name = |route| Some((format!("route{route}"), kind(route)));
             outgoing.each(&command, Instant::now(), name, |channel, bytes| {
                 all.push((channel, bytes));
             });
         }
         all
+    }
+
+    #[test]
+    fn bytes_are_published_as_they_are() {
+        let all = publications(|it| {
+            it.broadcast(100, Some(b"\0\xff"));
+        });
+        let read = format::read(&all[0].1).unwrap().unwrap();
+        assert_eq!(
+            (read.route, read.payload, read.bytes),
+            ("route100", None, Some(&b"\0\xff"[..]))
+        );
     }
 
     #[test]

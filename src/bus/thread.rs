@@ -39,7 +39,7 @@ use crate::{
         subscriptions::{Change, Subscriptions},
     },
     config::bus::{BusConfig, Transport},
-    message::routes::Routes,
+    message::{protocol::Kind, routes::Routes},
     rooms::{changes::RoomChanges, directory::RoomDirectory},
 };
 
@@ -423,7 +423,9 @@ impl Bus {
             }
             let name = |route: u32| {
                 let known = parts.routes.outgoing_names().get(route as usize);
-                known.or_else(|| routes.get(&route)).cloned()
+                let kind = known.map_or(Kind::Json, |_| parts.routes.outgoing_kind(route));
+                let name = known.or_else(|| routes.get(&route)).cloned();
+                name.map(|name| (name, kind))
             };
             outgoing.each(&command, now, name, |channel, bytes| {
                 parts.books.publish();
@@ -460,7 +462,11 @@ impl Bus {
     }
 
     fn receive(&mut self, channel: Channel, bytes: &[u8]) {
-        let number_of = |name: &str| self.numbers.get(name).copied();
+        let routes = &self.parts.routes;
+        let number_of = |name: &str| {
+            let number = self.numbers.get(name).copied();
+            number.map(|number| (number, routes.outgoing_kind(number)))
+        };
         let outcome = self.incoming.take(
             (channel, bytes),
             &self.subscriptions,
