@@ -114,6 +114,11 @@ fn envelopes() {
 }
 
 #[test]
+fn heads_of_binary_messages() {
+    replay("binary", 20_000, targets::binary::run);
+}
+
+#[test]
 fn handshakes() {
     replay("handshake", 10_000, targets::handshake::run);
 }

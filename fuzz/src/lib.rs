@@ -7,6 +7,7 @@
     reason = "also a module of a test, where nothing is reachable"
 )]
 
+pub mod binary;
 pub mod commands;
 pub mod deflate;
 pub mod envelope;
