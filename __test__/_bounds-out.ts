@@ -210,7 +210,7 @@ const BUS: Record<string, Case> = {
   ),
   "ids of clients, with a bus": engine(
     "src/shard/ids.rs",
-    "ids_are_kept_while_there_is_a_bus_and_go",
+    "ids_are_kept_if_somebody_needs_them_and_go",
   ),
 };
 
