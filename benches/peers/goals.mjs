@@ -36,6 +36,7 @@ export const GOALS = [
     atLeast: 0.7,
     node: 26,
   },
+  ...each("bytes 1 MiB, 8 connections, 1 in flight: messages/s", "bytes/1MiB/8x1", { ws: 0.9 }),
   ...each("calls 64 B, 64 connections, 1 in flight: replies/s", "call/64B/64x1", {
     socketio: 3,
     trpc: 3,

@@ -161,6 +161,10 @@ export const CASES = {
   "echo/1KiB/64x1": { args: echo(1024, 64, 1) },
   "echo/16KiB/64x1": { args: echo(16384, 64, 1) },
   "echo/64B/20k-per-second": { args: [...echo(64, 64, 1), "--rate", 20000] },
+  "bytes/1MiB/8x1": {
+    args: ["bytes", "--connections", 8, "--in-flight", 1, "--bytes", 2 ** 20],
+    peers: ["ws", "zocket"],
+  },
   "call/64B/64x1": calls(1),
   "call/64B/64x16": calls(16),
   "stream/64B/64": {

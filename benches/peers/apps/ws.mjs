@@ -11,6 +11,13 @@ const asText = { binary: false };
 
 // As it is recommended: no context for each connection. Only clients that offer it get compressed messages.
 const perMessageDeflate = { serverNoContextTakeover: true, clientNoContextTakeover: true };
+/** Bytes of a message: 0, flags, the length of the name, the name. The answer differs in the name alone, so nothing is copied. */
+function blob(message, socket) {
+  if (message.readUInt32BE(0) !== 4 || message.toString("latin1", 4, 8) !== "blob") socket.close();
+  message.write("back", 4, "latin1");
+  socket.send(message);
+}
+
 // On a server of Node, as its documentation shows. With a port it would make one itself.
 const web = tls ? createHttpsServer(tls) : createHttpServer();
 const server = new WebSocketServer({ perMessageDeflate, server: web.listen(0, "127.0.0.1") });
@@ -29,7 +36,10 @@ server.on("connection", (socket) => {
       for (const member of rooms.get(room) ?? []) member.send(bytes, asText);
     },
   };
-  socket.on("message", (message) => receive(message.toString(), client));
+  socket.on("message", (message, isBinary) => {
+    if (isBinary) blob(message, socket);
+    else receive(message.toString(), client);
+  });
   socket.on("close", () => {
     for (const room of joined) rooms.get(room).delete(socket);
   });

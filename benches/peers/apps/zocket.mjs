@@ -30,6 +30,11 @@ const router = zo.router(
     news: zo.message.outgoing({ payload: schemas.echo }),
     ask: zo.message.incoming({ payload: schemas.ask, reply: schemas.ask }),
     count: zo.message.incoming({ payload: schemas.ask, stream: schemas.ask }),
+    // An earlier version has no bytes.
+    ...(zo.bytes && {
+      blob: zo.message.incoming({ payload: zo.bytes() }),
+      back: zo.message.outgoing({ payload: zo.bytes() }),
+    }),
   },
   {
     echo({ payload, ctx }) {
@@ -39,6 +44,7 @@ const router = zo.router(
       ctx.rooms.join(payload.room);
       ctx.send.joined(payload).to(ctx.clientId);
     },
+    ...(zo.bytes && { blob: ({ payload, ctx }) => ctx.send.back(payload).to(ctx.clientId) }),
     ask: ({ payload }) => payload,
     count: ({ payload }) => itemsOf(payload),
     publish({ payload, ctx }) {
@@ -50,7 +56,7 @@ const router = zo.router(
 const ioThreads = Number(process.env.IO_THREADS ?? 1);
 // Only clients that offer compression get it. An earlier version does not know the option.
 const own = { ...(tls && { tls }), ...(!process.env.ZOCKET && { compression: true }) };
-const common = { ioThreads, ...own };
+const common = { ioThreads, maxPayload: 2 ** 21, ...own };
 const server = process.env.ATTACHED ? await attached() : onItsOwnPort();
 listening(server.port);
 

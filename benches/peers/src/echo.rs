@@ -38,6 +38,12 @@ pub(crate) fn run(options: &Options) -> Result<Value, Fault> {
     exchange(options, sent, expected, "messages")
 }
 
+/// The same with bytes.
+pub(crate) fn run_bytes(options: &Options) -> Result<Value, Fault> {
+    let of = |name| Template::bytes(name, options.bytes);
+    exchange(options, of("blob"), of("back"), "messages")
+}
+
 /// The same with calls and their replies.
 pub(crate) fn run_calls(options: &Options) -> Result<Value, Fault> {
     let (call, reply) = options.dialect.call();

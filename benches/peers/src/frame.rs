@@ -2,9 +2,10 @@
 
 use crate::Fault;
 
-/// Opcode of a text frame.
+/// Opcodes of the frames of messages.
 pub(crate) const TEXT: u8 = 1;
-/// The same with the bit that says that the text is compressed.
+pub(crate) const BINARY: u8 = 2;
+/// A text frame with the bit that says that the text is compressed.
 pub(crate) const COMPRESSED: u8 = TEXT | 0x40;
 const CLOSE: u8 = 8;
 const PONG: u8 = 10;
@@ -50,6 +51,7 @@ pub(crate) fn write(opcode: u8, text: &[u8], out: &mut Vec<u8>) {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame<'a> {
     Text(&'a [u8]),
+    Binary(&'a [u8]),
     /// A compressed text.
     Compressed(&'a [u8]),
     Ping(&'a [u8]),
@@ -79,6 +81,7 @@ pub(crate) fn read<'a>(bytes: &mut &'a [u8]) -> Result<Option<Frame<'a>>, Fault>
     *bytes = rest;
     match first {
         0x81 => Ok(Some(Frame::Text(content))),
+        0x82 => Ok(Some(Frame::Binary(content))),
         0xc1 => Ok(Some(Frame::Compressed(content))),
         0x89 => Ok(Some(Frame::Ping(content))),
         0x8a => Ok(Some(Frame::Pong)),

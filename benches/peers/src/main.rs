@@ -41,6 +41,7 @@ fn main() -> ExitCode {
     };
     let result = match options.mode {
         Mode::Echo => echo::run(&options),
+        Mode::Bytes => echo::run_bytes(&options),
         Mode::Call => echo::run_calls(&options),
         Mode::Stream => stream::run(&options),
         Mode::FanOut => fan_out::run(&options),

@@ -40,13 +40,29 @@ impl Template {
         ))
     }
 
+    /// A message of bytes: a head with the name, and so many bytes, which begin with the number.
+    pub(crate) fn bytes(name: &str, bytes: usize) -> Self {
+        let length = u16::try_from(name.len()).expect("a short name");
+        let mut content = vec![0, 0];
+        content.extend_from_slice(&length.to_be_bytes());
+        content.extend_from_slice(name.as_bytes());
+        content.extend_from_slice(FIRST.to_string().as_bytes());
+        content.extend_from_slice(filler(bytes - DIGITS).as_bytes());
+        // All of it is ASCII.
+        Self::framed(frame::BINARY, &String::from_utf8_lossy(&content))
+    }
+
     /// A text with [`FIRST`] wherever the number is to stand.
     pub(crate) fn of(text: &str) -> Self {
+        Self::framed(frame::TEXT, text)
+    }
+
+    fn framed(opcode: u8, text: &str) -> Self {
         let first = FIRST.to_string();
         let numbers: Vec<usize> = text.match_indices(&first).map(|(at, _)| at).collect();
         let text = text.as_bytes().to_vec();
         let mut masked = Vec::new();
-        frame::write(frame::TEXT, &text, &mut masked);
+        frame::write(opcode, &text, &mut masked);
         Self {
             content: masked.len() - text.len(),
             frame: masked,
@@ -306,6 +322,15 @@ mod tests {
         assert_eq!(expected.number(&text).unwrap(), 7);
         text[expected.numbers[1] + DIGITS - 1] = b'8';
         assert!(expected.number(&text).is_err());
+    }
+
+    #[test]
+    fn a_message_of_bytes_has_a_head_and_its_number() {
+        let sent = Template::bytes("blob", 64);
+        assert_eq!(sent.text[..8], *b"\0\0\0\x04blob");
+        assert_eq!(sent.text.len(), 8 + 64);
+        assert_eq!(sent.frame[0], 0x82);
+        assert_eq!(sent.number(&sent.text(5)).unwrap(), 5);
     }
 
     #[test]

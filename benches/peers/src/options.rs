@@ -11,6 +11,7 @@ usage: zocket-load MODE --port PORT [options]
 
 modes
   echo         send {\"type\":\"echo\"} and wait for the answer; closed loop, or open with --rate
+  bytes        the same with payloads that are bytes, in binary messages
   call         the same with calls and their replies
   stream       each client reads one stream after the other; the items are counted
   fan-out      one client publishes to a room, all others are its members
@@ -27,7 +28,7 @@ options
   --rooms N           rooms (rooms)                                                              [1]
   --members N         members of each room (rooms)                                              [10]
   --rate N            messages per second in all, sent on time whatever comes back (echo)
-  --bytes N           size of the payload's JSON text, 26 or more                               [64]
+  --bytes N           size of the payload: of its JSON text, 26 or more, or of its bytes         [64]
   --warm-up SECONDS   before the window                                                         [1]
   --seconds SECONDS   the window that is measured                                               [3]
   --server-pid PID    measure this process's CPU time in the window, by thread
@@ -42,6 +43,7 @@ options
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     Echo,
+    Bytes,
     Call,
     Stream,
     FanOut,
@@ -105,6 +107,7 @@ impl Options {
             if !name.starts_with("--") {
                 mode = Some(match name.as_str() {
                     "echo" => Mode::Echo,
+                    "bytes" => Mode::Bytes,
                     "call" => Mode::Call,
                     "stream" => Mode::Stream,
                     "fan-out" => Mode::FanOut,
@@ -173,8 +176,11 @@ impl Options {
         if !calls && !self.dialect.has_messages() && self.mode != Mode::Handshakes {
             return Err("this dialect has calls and streams alone".into());
         }
-        if calls && self.deflate {
-            return Err("--deflate is not for calls and streams".into());
+        if (calls || self.mode == Mode::Bytes) && self.deflate {
+            return Err("--deflate is not for calls, streams and bytes".into());
+        }
+        if self.mode == Mode::Bytes && self.dialect != Dialect::Json {
+            return Err("this dialect has no bytes".into());
         }
         if self.members > self.connections && self.mode == Mode::Rooms {
             return Err("--members must be at most --connections".into());

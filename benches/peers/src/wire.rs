@@ -227,6 +227,7 @@ impl Client {
                 return Ok(bytes.len());
             };
             match frame {
+                Frame::Binary(bytes) => answers.message(bytes)?,
                 Frame::Compressed(bytes) => inflated(bytes, |text| answers.message(text))?,
                 Frame::Text(text) => match self.dialect.own(text) {
                     Own::No => answers.message(text)?,
