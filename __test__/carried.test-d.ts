@@ -10,7 +10,8 @@ type NoBigint =
   "JSON cannot carry a bigint: let the schema take a string, as z.coerce.bigint() does";
 type NoMap = "JSON cannot carry a Map: let the schema take an array of entries";
 type NoSet = "JSON cannot carry a Set: let the schema take an array";
-type NoBytes = "JSON cannot carry bytes: let the schema take them as base64 text";
+type NoBytes =
+  "JSON cannot carry bytes: make zo.bytes() the whole payload, or let the schema take base64 text";
 type NoUndefined = "JSON cannot carry undefined in an array";
 
 interface Leaf {

@@ -228,3 +228,25 @@ zo.router(
     },
   },
 );
+
+// Bytes do not go through the transformer, so a payload that is bytes has the schema for it.
+const inBytes = {
+  ours: zo.message.incoming({ payload: zo.bytes() }),
+  notOurs: zo.message.incoming({ payload: z.instanceof(Uint8Array) }),
+  either: zo.message.incoming({ payload: z.union([z.date(), z.instanceof(ArrayBuffer)]) }),
+  inside: zo.message.incoming({ payload: z.object({ file: z.instanceof(Uint8Array) }) }),
+  anything: zo.message.incoming({ payload: z.any() }),
+  unknown: zo.message.incoming({ payload: z.unknown() }),
+};
+const bytesClient = createZocketClient<typeof inBytes>("ws://localhost", {
+  transformer: superjson,
+});
+bytesClient.send.ours(new Uint8Array());
+// @ts-expect-error it needs zo.bytes()
+bytesClient.send.notOurs(new Uint8Array());
+bytesClient.send.either(new Date());
+// @ts-expect-error it needs zo.bytes()
+bytesClient.send.either(new ArrayBuffer(1));
+bytesClient.send.inside({ file: new Uint8Array() });
+bytesClient.send.anything(new Map());
+bytesClient.send.unknown(new Map());

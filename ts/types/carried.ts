@@ -51,7 +51,7 @@ type CarriedObject<TValue> = TValue extends Date
     : TValue extends ReadonlySet<unknown>
       ? "JSON cannot carry a Set: let the schema take an array"
       : TValue extends ArrayBufferLike | ArrayBufferView | File
-        ? "JSON cannot carry bytes: let the schema take them as base64 text"
+        ? "JSON cannot carry bytes: make zo.bytes() the whole payload, or let the schema take base64 text"
         : TValue extends RegExp
           ? "JSON cannot carry a RegExp: let the schema take its source"
           : TValue extends PromiseLike<unknown>

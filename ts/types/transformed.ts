@@ -1,4 +1,5 @@
 // How a message says in its type that its payloads go through a transformer, and what that means for their types.
+import type { BytesLike } from "../bytes.js";
 import type { Carried } from "./carried.js";
 import type { Jsonify } from "./json.js";
 import type { AnyIncomingMessage, AnyMessage, OutgoingMessage } from "./message.js";
@@ -45,7 +46,19 @@ export type PlainRouter =
   | { readonly routes: PlainRoutes; readonly handlers: object; readonly _table: RouteTable };
 
 /** What a client may send for a value. */
-export type Sendable<TValue, TTransformed> = TTransformed extends true ? TValue : Carried<TValue>;
+export type Sendable<TValue, TTransformed> = TTransformed extends true
+  ? WithoutBytes<TValue>
+  : Carried<TValue>;
+
+/**
+ * A value that is not bytes. The client sends bytes in a binary message, whatever the schema, and the server takes those for
+ * `zo.bytes()` alone. `any` passes, because nothing is known of it.
+ */
+type WithoutBytes<TValue> = 0 extends 1 & TValue
+  ? TValue
+  : [Extract<TValue, BytesLike>] extends [never]
+    ? TValue
+    : Exclude<TValue, BytesLike> | "a payload that is bytes needs zo.bytes() as its schema";
 
 /** What a client gets for a value. */
 export type Received<TValue, TTransformed> = TTransformed extends true
