@@ -163,7 +163,16 @@ describe("in a realm of its own", () => {
         kept: true,
         router: true,
         keys: JSON.stringify([
-          ["message", "router", "headersSchema", "onConnect", "onDisconnect"],
+          [
+            "message",
+            "router",
+            "use",
+            "bytes",
+            "headersSchema",
+            "onConnect",
+            "onOpen",
+            "onDisconnect",
+          ],
           ["incoming", "outgoing", "use"],
           ["payload", "_direction", "_middlewares"],
           ["routes", "handlers"],

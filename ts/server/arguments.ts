@@ -136,11 +136,16 @@ export function endingOf(how: unknown): { readonly how: How; readonly ofAll: boo
   if (how === true) return { how: "cut", ofAll: false };
   if (!isObject(how)) return { how: "close", ofAll: false };
   // An object of a class is an event, whose properties are not options.
-  if (isPlainObject(how)) refuseUnknown("server.stop: options.", how, ["drain", "share"]);
   const { drain = 0, share = false } = how as {
     readonly drain?: unknown;
     readonly share?: unknown;
   };
+  if (isPlainObject(how)) {
+    // Only for servers that threads share, so it is not proposed.
+    const others: { share?: unknown } = { ...how };
+    delete others.share;
+    refuseUnknown("server.stop: options.", others, ["drain"]);
+  }
   if (typeof share !== "boolean") {
     throw unexpected("server.stop: options.share", "true or false", share);
   }
