@@ -31,7 +31,7 @@ export class Refusals {
   /** The schema threw, or the transformer before it. */
   schemaThrew(client: Client, route: Route, call: Call | undefined, error: unknown): void {
     this.#refuse(client, BAD.INVALID_PAYLOAD, route, call);
-    if (error instanceof Unreadable) {
+    if (Unreadable.is(error)) {
       const { cause } = error;
       const text = `${badText(BAD.INVALID_PAYLOAD)}: the transformer cannot deserialize it`;
       const fault = () => Object.assign(new ClientFault(text), { cause });

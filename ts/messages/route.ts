@@ -56,7 +56,17 @@ export function routesOf(
 }
 
 /** A payload that the transformer cannot read, because of the client that sent it. */
-export class Unreadable extends Error {}
+export class Unreadable extends Error {
+  /** Whether something that was thrown is one. */
+  static is(error: unknown): error is Unreadable {
+    try {
+      return error instanceof Unreadable;
+    } catch {
+      // What was thrown may be a `Proxy` that throws at each look.
+      return false;
+    }
+  }
+}
 
 /** The schema, which gets what the transformer makes of a payload. */
 function afterwards(schema: StandardSchemaV1, transformer: Transformer): Schema {
