@@ -4,7 +4,7 @@ use std::{rc::Rc, time::Duration};
 
 use tokio::{
     task::{spawn_local, yield_now},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, interval, sleep, sleep_until},
 };
 
 use crate::{
@@ -23,6 +23,8 @@ const MOST_LOOKS: usize = 4;
 const TOLD_AFTER: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(3)];
 /// How long bad messages are counted before the owner hears how many there were.
 const BAD_INTERVAL: Duration = Duration::from_secs(1);
+/// How often owners that share the engine are asked whether they hear, so that one that blocks is known before it gets a client.
+const ASK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Runs a shard on the current thread's runtime until it has stopped.
 pub(crate) async fn run(shard: Rc<Shard>, listener: Option<Listener>) {
@@ -38,6 +40,9 @@ pub(crate) async fn run(shard: Rc<Shard>, listener: Option<Listener>) {
     spawn_local(tell_when_thinned(shard.clone()));
     spawn_local(tell_of_bad(shard.clone()));
     spawn_local(relieving::run(shard.clone()));
+    if shard.config().is_shared && shard.index == 0 {
+        spawn_local(ask_owners(shard.clone()));
+    }
     work(&shard).await;
 }
 
@@ -77,6 +82,20 @@ async fn tell_of_bad(shard: Rc<Shard>) {
         shard.has_bad.notified().await;
         sleep(BAD_INTERVAL).await;
         shard.tell_rest();
+    }
+}
+
+/// Rings the owners, unless there is only one. Runs for ever.
+async fn ask_owners(shard: Rc<Shard>) {
+    let mut timer = interval(ASK_INTERVAL);
+    loop {
+        timer.tick().await;
+        let owners = shard.shared.owners.all();
+        if owners.len() > 1 {
+            for owner in owners {
+                owner.is_heard();
+            }
+        }
     }
 }
 
