@@ -188,6 +188,18 @@ describe("A server that threads share", () => {
     await assert.rejects(Client.open(t, b.url));
   });
 
+  test("stops for all also from a worker whose own part has ended", async (t) => {
+    const { a, b } = await two(t);
+    const clients = [await Client.open(t, a.url), await Client.open(t, a.url)];
+    await a.ask("await server.stop()");
+    await a.ask("await server.stop({ share: true })");
+    assert.deepEqual((await Promise.all(clients.map(codeOf))).toSorted(), [1001, 1012]);
+    await until("the end", async () => (await b.ask("return server.clientCount()")) === 0);
+    await assert.rejects(Client.open(t, b.url));
+    // An end of its own does not touch a server that has begun anew under the name.
+    await a.ask("await server.stop({ share: true })");
+  });
+
   test("closes the clients of a worker that is terminated, and counts them", async (t) => {
     const { a, b } = await two(t);
     const clients = [];

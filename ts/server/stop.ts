@@ -92,14 +92,21 @@ export class Stop {
     if (!this.#isOver) {
       // Also after `unref`, so that a caller that waits for the end sees it. The deadlines bound how long that takes.
       this.#native?.ref();
-      if (typeof how === "number") this.#native?.drain(how, ofAll);
-      else this.#native?.stop(how === "cut", ofAll);
+      this.#command(how, ofAll);
       this.#limitHandling(typeof how === "number" ? how : 0);
+    } else if (ofAll) {
+      // Others may still share the engine.
+      this.#command(how, true);
     }
     const caller = this.#disconnects.current();
     if (caller) this.#disconnects.markStopping(caller);
     this.#ending ??= this.#end();
     return caller ? this.#ending.others : this.#ending.all;
+  }
+
+  #command(how: How, ofAll: boolean): void {
+    if (typeof how === "number") this.#native?.drain(how, ofAll);
+    else this.#native?.stop(how === "cut", ofAll);
   }
 
   /** Notes that a shard has no connection left. */
