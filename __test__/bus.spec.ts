@@ -296,6 +296,18 @@ describe("a publisher", needsRedis, () => {
     await assert.rejects(publisher.flush(), { code: "BUS" });
   });
 
+  test("refuses options that it does not have", () => {
+    const bus = redis({ url: "redis://localhost", prefix: PREFIX });
+    for (const [options, message] of [
+      [{ onErorr() {} }, /options\.onErorr: unknown option; did you mean onError\?$/],
+      [{ onError: 1 }, /options\.onError: expected a function, got number$/],
+      [null, /options: expected an object, got null$/],
+      [[], /options: expected an object, got an array$/],
+    ] as const) {
+      assert.throws(() => createPublisher(bus, options as object), { name: "TypeError", message });
+    }
+  });
+
   test("is told by flush what the bus does not have, once", async (t) => {
     const bus = await Redis.start(t);
     const publisher = publisherOn(bus, { maxMessage: 1_024 });

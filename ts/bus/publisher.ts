@@ -6,9 +6,11 @@ import { startNative, type Native } from "../border/native.js";
 import { routes } from "../client/routes.js";
 import { Clients } from "../context/clients.js";
 import { Outlet } from "../context/send.js";
+import { isOptions } from "../faults/check.js";
 import { Faults, type OnError } from "../faults/report.js";
 import type { Sender } from "../types/context.js";
 import type { RoutesOf } from "../types/routes.js";
+import { refuseUnknown } from "../unknown-options.js";
 import { Scope } from "../user-code/scope.js";
 import { Turn } from "../user-code/turn.js";
 import { Joined } from "./joined.js";
@@ -110,12 +112,14 @@ class Engine {
  * await publisher.flush();
  * await publisher.close();
  * ```
- * @throws `TypeError` if `bus` is not a bus.
+ * @throws `TypeError` if `bus` is not a bus, or an option is wrong.
  */
 export function createPublisher<TRouter>(
   bus: Bus,
   options: { readonly onError?: OnError | undefined } = {},
 ): Publisher<TRouter> {
+  if (!isOptions(options)) throw wrong("createPublisher: options", "an object", options);
+  refuseUnknown("createPublisher: options.", options, ["onError"]);
   const { onError } = options;
   if (onError !== undefined && typeof onError !== "function") {
     throw wrong("createPublisher: options.onError", "a function", onError);
