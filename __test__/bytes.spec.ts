@@ -386,6 +386,13 @@ describe("a client", () => {
     const got = new Promise<unknown>((resolve) => on["grüße"]?.["🙂"]?.(resolve));
     assert.deepEqual(await within(got, "bytes"), Uint8Array.of(1));
   });
+
+  test("throws for bytes under a name that is longer than the head can say", async (t) => {
+    const client = await tell(t, []);
+    const send = client.send as unknown as Record<string, (bytes: Uint8Array) => void>;
+    const sent = () => send["é".repeat(32_768)]?.(Uint8Array.of(1));
+    assert.throws(sent, { name: "TypeError", message: /65,535 bytes/ });
+  });
 });
 
 describe("zo.bytes", () => {

@@ -8,6 +8,8 @@ export type Data = string | Uint8Array<ArrayBuffer>;
 /** Bytes before the name: the first one, the flags, and the length of the name. */
 const BEFORE_NAME = 4;
 const ID = 8;
+/** What the length of the name can say. */
+const MOST_NAME = 0xffff;
 const HALF = 2 ** 32;
 
 /** The message for an envelope. A payload that is bytes is copied. Throws the errors of `JSON.stringify`. */
@@ -17,6 +19,7 @@ export function messageOf(envelope: Envelope): Data {
   if (!bytes) return JSON.stringify(envelope);
   // Not every platform has a `TextEncoder`.
   const name = unescape(encodeURIComponent(type));
+  if (name.length > MOST_NAME) throw new TypeError("expected a route of at most 65,535 bytes");
   const start = BEFORE_NAME + name.length + (id === undefined ? 0 : ID);
   const message = new Uint8Array(start + bytes.length);
   const view = new DataView(message.buffer);
