@@ -41,11 +41,11 @@ const isFile = (code: string) => /^\/\/ \S+\.m?ts\n/.test(code);
 /** The pages with such files. */
 const WITH_FILES = ["existing-server.md", "react.md"];
 
-/** Pages with a program, and its file. */
+/** Pages with a program, and its file. Readers save it under such a name, as README.md does; TypeScript takes a little less there. */
 const programs = pages
   .map(({ name, blocks }) => ({
     name,
-    file: name.replace(/md$/, "js"),
+    file: name.replace(/md$/, "mjs"),
     code: codeOf(blocks, "ts")
       .filter((code) => !WITH_FILES.includes(name) || !isFile(code))
       .join("\n"),
@@ -95,7 +95,7 @@ const inTypes = ["zocket", "server/index", "client/index"].flatMap((name) =>
 );
 
 const sources = {
-  ...Object.fromEntries(programs.map(({ file, code }) => [file.replace(/js$/, "ts"), code])),
+  ...Object.fromEntries(programs.map(({ file, code }) => [file.replace(/mjs$/, "mts"), code])),
   "readme/hello.mts": replaced(fileOf("hello.mts"), README_PORT, "port: 0"),
   "readme/server.ts": replaced(fileOf("server.ts"), README_PORT, "port: 0"),
   "readme/page.ts":
