@@ -1,4 +1,6 @@
 // `createPublisher`: sends to the clients of all servers on a bus, from a process that serves nobody.
+import { isAnyArrayBuffer } from "node:util/types";
+
 import { Commands } from "../border/commands.js";
 import { BATCH_EVENTS, EVENT, HEAD } from "../border/codes.js";
 import { HandOver } from "../border/hand-over.js";
@@ -132,6 +134,10 @@ export function createPublisher<TRouter>(
   outlet.hasOthers = true;
   const numbers = new Map<string, number>();
   const send = (name: string, payload?: unknown) => {
+    // As JSON it would be an object of numbers, which every server refuses for a route of bytes.
+    if (ArrayBuffer.isView(payload) || isAnyArrayBuffer(payload)) {
+      throw wrong(`send.${name}(…)`, "a payload that JSON can hold, from a publisher", payload);
+    }
     let number = numbers.get(name);
     if (number === undefined) {
       number = numbers.size;
