@@ -11,6 +11,7 @@ use crate::{
         handle::Handle,
         inbox::{Drained, Inbox, InboxWriter},
         mailbox::{Mail, Mailbox, StopMode},
+        owner::OwnerNumber,
     },
     limits::pending::PendingPlaces,
     sync::{Condvar, Mutex},
@@ -169,7 +170,7 @@ fn a_shard_that_waits_for_its_event_to_be_taken_is_woken() {
 /// The first byte of each command, 255 for anything else.
 fn words(mail: &[Mail]) -> Vec<u8> {
     let word = |mail: &Mail| match mail {
-        Mail::Commands(bytes) => bytes[0],
+        Mail::Commands(_, bytes) => bytes[0],
         _ => 255,
     };
     mail.iter().map(word).collect()
