@@ -171,7 +171,7 @@ impl Routes {
     }
 
     /// The start of an outgoing route's envelope, `{"type":"chat.message"`, for
-    /// [`encode_frame`](crate::message::envelope::encode_frame).
+    /// [`encode_frame`].
     #[must_use]
     pub fn prefix(&self, route: u32) -> Option<&[u8]> {
         match route {

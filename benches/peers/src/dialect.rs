@@ -19,7 +19,7 @@ pub(crate) enum Dialect {
     Send,
 }
 
-/// What stands around a payload. The number of a call stands there as [`FIRST`](crate::message::FIRST).
+/// What stands around a payload. The number of a call stands there as [`FIRST`].
 #[derive(Debug, Clone)]
 pub(crate) struct Around {
     pub(crate) before: String,
