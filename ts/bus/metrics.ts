@@ -1,5 +1,9 @@
 // The counters of a bus.
-import type { Native } from "../border/native.js";
+
+/** The engine, as far as it counts. Its whole type would bring the types of Node to every user. */
+interface Counting {
+  bus(): Readonly<Record<string, number>> | null;
+}
 
 /** Counters of a bus. `published = confirmed + unconfirmed + dropped + queued`, always. */
 export interface BusMetrics {
@@ -28,7 +32,7 @@ export interface BusMetrics {
 }
 
 /** The counters now; `undefined` if there is no bus. Copied, as the binding makes its objects in the realm of the addon. */
-export function busMetricsOf(native: Native): BusMetrics | undefined {
+export function busMetricsOf(native: Counting): BusMetrics | undefined {
   const counted = native.bus();
   if (counted === null) return undefined;
   return { ...counted, connected: counted["connected"] === 1 } as BusMetrics;
