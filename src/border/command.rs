@@ -376,6 +376,7 @@ impl<'a> Commands<'a> {
 impl<'a> Iterator for Commands<'a> {
     type Item = Command<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Command<'a>> {
         let mut rest = Words(self.0);
         let mut words = Words(rest.command()?);

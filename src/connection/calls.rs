@@ -19,14 +19,16 @@ pub(crate) struct Limits {
 /// One that is open.
 #[derive(Debug)]
 struct Call {
+    /// The owner's number for it.
+    number: u32,
     /// The client's number for it; `None` once it is aborted.
     id: Option<u64>,
     /// Bytes of its payload.
     bytes: usize,
 }
 
-/// Tables with room for more than this are not kept for the next call.
-const KEPT: usize = 16;
+/// Up to so many calls are looked for one by one. That is quicker than any table.
+const FEW: usize = 32;
 
 /// The open calls of one client. It keeps a little memory for the next one.
 #[derive(Debug, Default)]
@@ -34,11 +36,72 @@ pub(crate) struct OpenCalls(Option<Box<Open>>);
 
 #[derive(Debug, Default)]
 struct Open {
-    calls: FxHashMap<u32, Call>,
-    // The client chooses its numbers. With a hash that it can predict, it slows down only its own calls, of which few are open.
-    numbers: FxHashMap<u64, u32>,
+    calls: Vec<Call>,
+    /// Where they are, once there were more than a few. It goes with the last of them.
+    places: Option<Places>,
     bytes: usize,
     last: u32,
+}
+
+/// Places of calls in their list.
+#[derive(Debug, Default)]
+struct Places {
+    numbers: FxHashMap<u32, usize>,
+    // The client chooses its ids. With a hash that it can predict, it slows down only its own calls, of which few are open.
+    ids: FxHashMap<u64, usize>,
+}
+
+impl Places {
+    fn put(&mut self, call: &Call, place: usize) {
+        self.numbers.insert(call.number, place);
+        self.ids.extend(call.id.map(|id| (id, place)));
+    }
+}
+
+impl Open {
+    fn place(&self, number: u32) -> Option<usize> {
+        match &self.places {
+            None => self.calls.iter().position(|it| it.number == number),
+            Some(places) => places.numbers.get(&number).copied(),
+        }
+    }
+
+    fn place_of_id(&self, id: u64) -> Option<usize> {
+        match &self.places {
+            None => self.calls.iter().position(|it| it.id == Some(id)),
+            Some(places) => places.ids.get(&id).copied(),
+        }
+    }
+
+    fn push(&mut self, call: Call) {
+        self.bytes += call.bytes;
+        self.calls.push(call);
+        if let Some(places) = &mut self.places {
+            let place = self.calls.len() - 1;
+            places.put(&self.calls[place], place);
+        } else if self.calls.len() > FEW {
+            let places = self.places.insert(Places::default());
+            for (place, call) in self.calls.iter().enumerate() {
+                places.put(call, place);
+            }
+        }
+    }
+
+    fn remove(&mut self, number: u32) -> Option<Call> {
+        let place = self.place(number)?;
+        let call = self.calls.swap_remove(place);
+        self.bytes -= call.bytes;
+        if let Some(places) = &mut self.places {
+            places.numbers.remove(&call.number);
+            if let Some(id) = call.id {
+                places.ids.remove(&id);
+            }
+            if let Some(moved) = self.calls.get(place) {
+                places.put(moved, place);
+            }
+        }
+        Some(call)
+    }
 }
 
 impl OpenCalls {
@@ -49,12 +112,14 @@ impl OpenCalls {
 
     /// The owner's number for the open call with this `id`.
     pub(crate) fn number(&self, id: u64) -> Option<u32> {
-        self.0.as_ref()?.numbers.get(&id).copied()
+        let open = self.0.as_ref()?;
+        Some(open.calls.get(open.place_of_id(id)?)?.number)
     }
 
     /// The `id` of a call; `None` if there is no such call, or it was aborted.
     pub(crate) fn id(&self, number: u32) -> Option<u64> {
-        self.0.as_ref()?.calls.get(&number)?.id
+        let open = self.0.as_ref()?;
+        open.calls.get(open.place(number)?)?.id
     }
 
     /// Opens a call with a payload of so many bytes; returns the owner's number for it.
@@ -65,7 +130,7 @@ impl OpenCalls {
         limits: Limits,
     ) -> Result<u32, CallRefused> {
         let open = self.0.get_or_insert_default();
-        if open.numbers.contains_key(&id) {
+        if open.place_of_id(id).is_some() {
             return Err(CallRefused::InUse);
         }
         // One may always be larger.
@@ -74,34 +139,32 @@ impl OpenCalls {
             return Err(CallRefused::TooMany);
         }
         let mut number = open.last.wrapping_add(1);
-        while open.calls.contains_key(&number) {
+        while open.place(number).is_some() {
             number = number.wrapping_add(1);
         }
         open.last = number;
-        open.bytes += bytes;
         let id = Some(id);
-        open.calls.insert(number, Call { id, bytes });
-        open.numbers.extend(id.map(|id| (id, number)));
+        open.push(Call { number, id, bytes });
         Ok(number)
     }
 
     /// Frees the `id` of a call, which keeps its place; returns the owner's number for it.
     pub(crate) fn abort(&mut self, id: u64) -> Option<u32> {
         let open = self.0.as_mut()?;
-        let number = open.numbers.remove(&id)?;
-        open.calls.get_mut(&number)?.id = None;
-        Some(number)
+        let place = open.place_of_id(id)?;
+        if let Some(places) = &mut open.places {
+            places.ids.remove(&id);
+        }
+        let call = open.calls.get_mut(place)?;
+        call.id = None;
+        Some(call.number)
     }
 
     /// Ends a call; returns its `id` unless it was aborted.
     pub(crate) fn settle(&mut self, number: u32) -> Option<u64> {
         let open = self.0.as_mut()?;
-        let call = open.calls.remove(&number)?;
-        open.bytes -= call.bytes;
-        if let Some(id) = call.id {
-            open.numbers.remove(&id);
-        }
-        if open.calls.is_empty() && open.calls.capacity() > KEPT {
+        let call = open.remove(number)?;
+        if open.places.is_some() && open.calls.is_empty() {
             // Numbers begin anew. The owner knows none of the old ones any more: it has settled all of them.
             self.0 = None;
         }
@@ -162,6 +225,44 @@ mod tests {
             assert!(calls.settle(number).is_some());
         }
         assert!(calls.0.is_none());
+    }
+
+    #[test]
+    fn every_call_is_found_among_few_and_among_many() {
+        let limits = Limits {
+            count: 1_000,
+            ..LIMITS
+        };
+        for count in [1, FEW, FEW + 1, 3 * FEW] {
+            let mut calls = OpenCalls::default();
+            let ids = 0..count as u64;
+            let opened: Vec<(u64, u32)> = ids
+                .map(|id| (id, calls.open(id, 0, limits).unwrap()))
+                .collect();
+            let (aborted, kept): (Vec<_>, Vec<_>) = opened.iter().partition(|(id, _)| id % 3 == 1);
+            for &(id, number) in &aborted {
+                assert_eq!(calls.abort(id), Some(number));
+                assert_eq!(calls.id(number), None);
+                assert_eq!(calls.abort(id), None);
+            }
+            // From both ends, so that others move into the places of those that go.
+            let mut left = kept.clone();
+            while let Some((id, number)) = left.pop() {
+                assert_eq!(calls.settle(number), Some(id));
+                left.reverse();
+                for &(id, number) in &left {
+                    assert_eq!(
+                        (calls.number(id), calls.id(number)),
+                        (Some(number), Some(id))
+                    );
+                }
+            }
+            for (_, number) in aborted {
+                assert_eq!(calls.settle(number), None);
+            }
+            let open = calls.0.as_ref().map_or(0, |open| open.calls.len());
+            assert_eq!(open, 0);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Carries out the owner's commands: admissions, rooms, sends, ends.
 
-use std::{mem, rc::Rc, time::Duration};
+use std::{rc::Rc, time::Duration};
 
 use crate::{
     border::{
@@ -27,24 +27,19 @@ pub(crate) fn apply(shard: &Shard, owner: OwnerNumber, bytes: &[u8]) {
     }
     let mut commands = Commands::new(bytes);
     let mut run: Option<Run<'_>> = None;
-    // Clients that the next command leaves out, beside those that it names.
-    let mut absent = Vec::new();
-    for command in &mut commands {
-        if let Command::ExceptIds(ids) = command {
-            fan_out::finish(shard, run.take());
-            absent = ids.filter_map(|id| shard.ids.get(id)).collect();
-            continue;
-        }
-        if let Command::Mark(number) = command {
-            fan_out::finish(shard, run.take());
-            shard.shared.reach(owner, number);
-            continue;
-        }
-        if !absent.is_empty() {
-            send_without(shard, owner, command, mem::take(&mut absent));
-            continue;
-        }
+    while let Some(command) = commands.next() {
         let (route, payload, to, except) = match command {
+            // First, because nearly all commands are such.
+            Command::To {
+                route,
+                payload,
+                clients,
+            } => {
+                finish(shard, &mut run);
+                fan_out::send_to(shard, route, payload, clients);
+                flush::write_much(shard);
+                continue;
+            }
             Command::Broadcast {
                 route,
                 payload,
@@ -57,17 +52,22 @@ pub(crate) fn apply(shard: &Shard, owner: OwnerNumber, bytes: &[u8]) {
                 rooms,
             } => {
                 let Some(name) = rooms.only() else {
-                    fan_out::finish(shard, run.take());
+                    finish(shard, &mut run);
                     fan_out::send_to_rooms(shard, route, payload, rooms, except);
                     continue;
                 };
                 (route, payload, To::Room(name), except)
             }
-            other => {
-                // Checked first, because `take` copies the whole value, even if it is `None`.
-                if run.is_some() {
-                    fan_out::finish(shard, run.take());
+            Command::ExceptIds(ids) => {
+                finish(shard, &mut run);
+                let absent: Vec<Handle> = ids.filter_map(|id| shard.ids.get(id)).collect();
+                if let Some(command) = commands.next() {
+                    send_without(shard, owner, command, absent);
                 }
+                continue;
+            }
+            other => {
+                finish(shard, &mut run);
                 obey(shard, owner, other);
                 flush::write_much(shard);
                 continue;
@@ -85,6 +85,14 @@ pub(crate) fn apply(shard: &Shard, owner: OwnerNumber, bytes: &[u8]) {
     }
 }
 
+/// Sends what was joined.
+fn finish(shard: &Shard, run: &mut Option<Run<'_>>) {
+    // Checked first, because `take` copies the whole value, even if it is `None`.
+    if run.is_some() {
+        fan_out::finish(shard, run.take());
+    }
+}
+
 /// Obeys a command that leaves more clients out than it names.
 fn send_without(shard: &Shard, owner: OwnerNumber, command: Command<'_>, absent: Vec<Handle>) {
     match command {
@@ -99,7 +107,7 @@ fn send_without(shard: &Shard, owner: OwnerNumber, command: Command<'_>, absent:
             except,
             rooms,
         } => fan_out::send_to_rooms(shard, route, payload, rooms, except.chain(absent)),
-        // Others leave nobody out.
+        // The others leave nobody out.
         other => obey(shard, owner, other),
     }
 }
@@ -140,11 +148,6 @@ fn obey(shard: &Shard, owner: OwnerNumber, command: Command<'_>) {
             let mut registry = shard.registry.borrow_mut();
             registry.leave(shard.slot(it), room, |name| shard.rooms().emptied(name));
         }),
-        Command::To {
-            route,
-            payload,
-            clients,
-        } => fan_out::send_to(shard, route, payload, clients),
         Command::ToIds {
             route,
             payload,
@@ -153,11 +156,12 @@ fn obey(shard: &Shard, owner: OwnerNumber, command: Command<'_>) {
             let handles = clients.filter_map(|id| shard.ids.get(id));
             fan_out::send_to(shard, route, payload, handles);
         }
+        Command::Mark(number) => shard.shared.reach(owner, number),
         // These are obeyed before, or for the bus.
-        Command::Rooms { .. }
+        Command::To { .. }
+        | Command::Rooms { .. }
         | Command::Broadcast { .. }
         | Command::ExceptIds(_)
-        | Command::Mark(_)
         | Command::Route(..)
         | Command::Flush(_) => {}
         Command::Error {

@@ -2,7 +2,7 @@
 // of a batch it does so in a microtask.
 import { NO_PAYLOAD, PIECE } from "./codes.js";
 import { bytesOf, PayloadText, roomForPayload } from "./payload-text.js";
-import type { Payload, Pieces } from "./payload.js";
+import { Pieces, type Payload } from "./payload.js";
 import { Words } from "./words.js";
 
 /** Commands are handed over when they hold this much: bytes, and characters of payloads. */
@@ -100,15 +100,15 @@ export class HandOver {
       words.word(payload.length);
       words.count(1);
       this.#payloads.add(payload);
-    } else if (payload instanceof Uint8Array) {
-      words.word(PIECE.BYTES | payload.length);
-      words.count(1);
-      this.#payloads.addBytes(payload);
-    } else if (payload !== undefined) {
+    } else if (payload instanceof Pieces) {
       const { words: pieces, count } = payload;
       for (let at = 0; at < count; at += 1) words.word(pieces[at] as number);
       words.count(count);
       for (const text of payload.texts) this.#payloads.add(text);
+    } else if (payload !== undefined) {
+      words.word(PIECE.BYTES | payload.length);
+      words.count(1);
+      this.#payloads.addBytes(payload);
     }
     this.end();
   }

@@ -1,7 +1,7 @@
 // Joins the payloads to one text beside the commands. To write each payload into the buffer would cost more than the rest of its
 // send.
 import { MAX_OUTGOING } from "./codes.js";
-import { MOST_TEXT, type Payload, type Pieces } from "./payload.js";
+import { MOST_TEXT, Pieces, type Payload } from "./payload.js";
 import { mostBytes } from "./words.js";
 
 /** Payloads are written when they are this long, in characters. Until then the joined text is garbage. */
@@ -89,7 +89,7 @@ export class PayloadText {
  */
 export function roomForPayload(payload: Payload): number {
   if (payload === undefined) return 0;
-  if (payload instanceof Uint8Array) return 4;
+  if (typeof payload !== "string" && !(payload instanceof Pieces)) return 4;
   if (6 * payload.length > MAX_OUTGOING && mostJson(payload) > MAX_OUTGOING) {
     throw new RangeError(`expected a payload of at most ${MAX_OUTGOING} bytes of JSON, got more`);
   }
