@@ -10,16 +10,26 @@ export function median(values) {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** What one measurement says, with costs per message. */
-export function figures(result) {
+/** What one measurement says, with costs per message. One publication makes so many deliveries as it has `members`. */
+export function figures(result, { members = 1 } = {}) {
   if (result.memory) return { main: result.memory.bytes, ...result.memory };
   const each = (seconds) => (seconds === undefined ? undefined : (seconds * 1e6) / result.count);
+  const moved = (at) => {
+    const bytes = result.bus_moved?.[at];
+    return bytes === undefined ? undefined : (bytes * members) / result.count;
+  };
   return {
     main: result.per_second,
     cpu: each(result.server_cpu?.all),
     mainThread: each(result.server_cpu?.main),
     p50: result.p50_us,
     p99: result.p99_us,
+    bus: each(result.bus_cpu),
+    remoteP50: result.remote_p50_us,
+    remoteP99: result.remote_p99_us,
+    busIn: moved(0),
+    busOut: moved(1),
+    subscriptions: result.subscriptions,
     busy: result.generator_busy,
     generator: each(result.generator_cpu),
     elsewhere: result.elsewhere,

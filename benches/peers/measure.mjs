@@ -9,8 +9,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { root } from "./peers.mjs";
 
-const GENERATOR = path.join(root, "target", "release", "zocket-load");
-const START_MS = 10_000;
+export const GENERATOR = path.join(root, "target", "release", "zocket-load");
+const START_MS = 30_000;
 const SETTLE_MS = 1_000;
 
 /** What must not outlive this process. */
@@ -150,7 +150,7 @@ export async function starts(server, placement) {
   }
 }
 
-async function withServer({ command, environment }, placement, use) {
+export async function withServer({ command, environment }, placement, use) {
   const server = start(placement.server, command, environment);
   try {
     const port = await listening(server);
@@ -170,7 +170,7 @@ export function mostFiles() {
   return text === "unlimited" ? Infinity : Number(text);
 }
 
-function start({ pin, priority }, command, environment) {
+export function start({ pin, priority }, command, environment) {
   // `sh`, `taskset` and `nice` become the program they start: the process id is the server's.
   const [file, ...args] = [...FILES, ...pin, ...command];
   const stdio = ["pipe", "pipe", "pipe"];
@@ -190,7 +190,7 @@ function start({ pin, priority }, command, environment) {
   return child;
 }
 
-const exited = (child) => child.ended;
+export const exited = (child) => child.ended;
 
 async function listening(server) {
   const lines = createInterface({ input: server.stdout });
@@ -213,7 +213,7 @@ async function listening(server) {
   return Promise.race([said, ended, late]);
 }
 
-async function lastLine(child) {
+export async function lastLine(child) {
   let text = "";
   child.stdout.on("data", (data) => (text += data));
   const [code] = await exited(child);

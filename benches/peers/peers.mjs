@@ -13,7 +13,7 @@ const app = (name) => path.join(here, "apps", name);
 export const optional = path.join(here, "optional");
 
 /** The version of a package installed in this folder; `undefined` when it is not there. */
-function version(name, folder = optional) {
+export function version(name, folder = optional) {
   const file = path.join(folder, "node_modules", name, "package.json");
   return existsSync(file) ? require(file).version : undefined;
 }

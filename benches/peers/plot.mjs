@@ -1,11 +1,12 @@
 // `node benches/peers/plot.mjs`: draws the newest record that has data, and writes its numbers into
 // `docs/performance.md`.
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 
 import { short } from "./figures.mjs";
 import { root } from "./peers.mjs";
+import { fillPage, linkTo, newestRecord } from "./page.mjs";
 import { goalTable } from "./report.mjs";
 import { bars, lines, sheet } from "./svg.mjs";
 
@@ -32,12 +33,7 @@ const LABELS = {
 
 /** Draws and writes; says which record it took. */
 export async function plot(folder = path.join(root, "benches", "record")) {
-  const newest = readdirSync(folder)
-    .filter((name) => name.endsWith("-peers.json"))
-    .toSorted()
-    .at(-1);
-  if (newest === undefined) throw new Error("no record with data: npm run bench writes one");
-  const data = JSON.parse(readFileSync(path.join(folder, newest), "utf8"));
+  const { newest, data } = newestRecord(folder, "peers");
   mkdirSync(IMAGES, { recursive: true });
   for (const [name, picture] of Object.entries({ throughput, latency, growth })) {
     writeFileSync(path.join(IMAGES, `${name}.svg`), picture(data));
@@ -153,10 +149,9 @@ async function fill(data, newest) {
   const versions = Object.entries(data.versions).map(([peer, version]) => {
     return `${LABELS[peer] ?? peer} ${version}`;
   });
-  const link = `[${newest.replace(".json", ".md")}](../benches/record/${newest.replace(".json", ".md")})`;
   const parts = {
     run: [
-      `From the record ${link}: commit ${data.commit}, ${data.machine}, Node.js ${data.node.slice(1)}.`,
+      `From the record ${linkTo(newest)}: commit ${data.commit}, ${data.machine}, Node.js ${data.node.slice(1)}.`,
       `${[...new Set(versions)].join(", ")}.`,
       ...(data.disturbed ? [`${data.disturbed} measurements were disturbed.`] : []),
     ].join(" "),
@@ -164,15 +159,7 @@ async function fill(data, newest) {
       goalTable(data.goals ?? []).replace(/^### Goals\n\n/, "") ||
       "That record was made without a look at the goals.",
   };
-  let page = readFileSync(PAGE, "utf8");
-  for (const [name, content] of Object.entries(parts)) {
-    const marks = new RegExp(`(<!-- ${name} -->)[^]*?(<!-- /${name} -->)`);
-    if (!marks.test(page)) throw new Error(`docs/performance.md has no marks for ${name}`);
-    page = page.replace(marks, (_, begin, end) => `${begin}\n\n${content.trim()}\n\n${end}`);
-  }
-  const { format, resolveConfig } = await import("prettier");
-  const style = await resolveConfig(PAGE);
-  writeFileSync(PAGE, await format(page, { ...style, parser: "markdown" }));
+  await fillPage(PAGE, parts);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) await plot();

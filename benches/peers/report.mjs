@@ -20,18 +20,20 @@ const COSTS = [
   ["files kept", "files"],
 ];
 
-/** One table per case. `runs` are `{ round, name, peer, unit, figures }`. */
-export function tables(runs) {
+/** One table per case. `runs` are `{ round, name, peer, unit, figures }`, and `yardstick` says by case whom the others are compared with. */
+export function tables(runs, { columns = COSTS, yardstick = () => "ws" } = {}) {
   const names = [...new Set(runs.map((run) => run.name))];
-  return names.map((name) => table(runs.filter((run) => run.name === name))).join("\n");
+  const of = (name) => runs.filter((run) => run.name === name);
+  return names.map((name) => table(of(name), columns, yardstick(name))).join("\n");
 }
 
-/** A ratio is the median over the rounds of a peer's figure by that of `ws` in the same round. */
-function table(runs) {
+/** A ratio is the median over the rounds of a peer's figure by that of the yardstick in the same round. */
+function table(runs, columns, yardstick) {
   const [{ name, unit }] = runs;
-  const costs = COSTS.filter(([, key]) => runs.some((run) => run.figures[key] !== undefined));
+  const costs = columns.filter(([, key]) => runs.some((run) => run.figures[key] !== undefined));
   const hasCpu = costs.some(([, key]) => key === "cpu");
-  const titles = ["peer", unit, "spread", "× ws", ...(hasCpu ? ["× ws by CPU"] : [])];
+  const times = `× ${yardstick}`;
+  const titles = ["peer", unit, "spread", times, ...(hasCpu ? [`${times} by CPU`] : [])];
   titles.push(...costs.map(([title]) => title));
   const lines = [`### ${name}`, "", row(titles), row(titles.map(() => "---"))];
   for (const peer of new Set(runs.map((run) => run.peer))) {
@@ -39,13 +41,13 @@ function table(runs) {
     const mains = rows.map((run) => run.figures.main);
     const ratio = (of) => {
       const ratios = rows.map((run) => {
-        const ws = runs.find((other) => other.peer === "ws" && other.round === run.round);
-        return ws && of(run.figures, ws.figures);
+        const base = runs.find((it) => it.peer === yardstick && it.round === run.round);
+        return base && of(run.figures, base.figures);
       });
       return median(ratios)?.toFixed(2) ?? "–";
     };
-    const ratioCells = [ratio((own, ws) => own.main / ws.main)];
-    if (hasCpu) ratioCells.push(ratio((own, ws) => ws.cpu / own.cpu));
+    const ratioCells = [ratio((own, base) => own.main / base.main)];
+    if (hasCpu) ratioCells.push(ratio((own, base) => base.cpu / own.cpu));
     const cells = costs.map(([, key]) => short(median(rows.map((run) => run.figures[key]))));
     const spread = `${short(Math.min(...mains))} – ${short(Math.max(...mains))}`;
     lines.push(row([peer, short(median(mains)), spread, ...ratioCells, ...cells]));
@@ -90,20 +92,21 @@ export function goalTable(rows) {
 
 const row = (cells) => `| ${cells.join(" | ")} |`;
 
-/** Writes `<time>-peers.md` and the same for programs, `.json`, to `folder`; returns the path. */
-export function record(runs, goals, { command, node, folder }) {
+/** Writes `<time>-<kind>.md` and the same for programs, `.json`, to `folder`; returns the path. */
+export function record(runs, goals, how) {
+  const { command, node, folder, kind = "peers", peers = PEERS, options } = how;
   const now = new Date().toISOString();
   const commit = output("git", ["describe", "--always", "--dirty", "--abbrev=12"]);
-  const took = Object.keys(PEERS).filter((peer) => runs.some((run) => run.peer === peer));
-  const versions = Object.fromEntries(took.map((peer) => [peer, PEERS[peer].version()]));
+  const took = Object.keys(peers).filter((peer) => runs.some((run) => run.peer === peer));
+  const versions = Object.fromEntries(took.map((peer) => [peer, peers[peer].version()]));
   const cpu = os.cpus()[0]?.model ?? "unknown";
   const memory = Math.round(os.totalmem() / 2 ** 30);
   const machine = `${cpu}, ${os.cpus().length} cores, ${memory} GiB, ${os.type()} ${os.release()}`;
   const nodeVersion = output(node, ["--version"]);
   const disturbed = runs.filter((run) => run.figures.elsewhere > DISTURBED).length;
-  const shown = took.map((peer) => `${peer} ${versions[peer]} (${PEERS[peer].what})`);
+  const shown = took.map((peer) => `${peer} ${versions[peer]} (${peers[peer].what})`);
   const text = [
-    `# Peers, ${now.slice(0, 10)}`,
+    `# ${kind[0].toUpperCase()}${kind.slice(1)}, ${now.slice(0, 10)}`,
     "",
     `- commit: ${commit}`,
     `- command: \`${command}\``,
@@ -116,10 +119,10 @@ export function record(runs, goals, { command, node, folder }) {
     "",
     goalTable(goals),
     beforeTable(runs),
-    tables(runs),
+    tables(runs, options),
   ].join("\n");
   mkdirSync(folder, { recursive: true });
-  const name = `${now.slice(0, 16).replace("T", "-").replace(":", "")}-peers`;
+  const name = `${now.slice(0, 16).replace("T", "-").replace(":", "")}-${kind}`;
   const file = path.join(folder, `${name}.md`);
   writeFileSync(file, `${text.trimEnd()}\n`);
   const data = { date: now, commit, command, machine, node: nodeVersion, versions, disturbed };

@@ -3,13 +3,20 @@ import { once } from "node:events";
 import { createServer as createHttpServer } from "node:http";
 import { createRequire } from "node:module";
 import path from "node:path";
+import { isMainThread, parentPort } from "node:worker_threads";
 
 import { z } from "zod";
 
-import { itemsOf, listening, schemas, tls } from "./application.mjs";
+import { compute, itemsOf, listening, schemas, tls } from "./application.mjs";
 
 const root = process.env.ZOCKET ?? path.join(import.meta.dirname, "..", "..", "..");
-const { createServer, zocket } = createRequire(import.meta.url)(path.join(root, "index.js"));
+const require = createRequire(import.meta.url);
+const { createServer, zocket } = require(path.join(root, "index.js"));
+
+/** What stands between several servers, if there are several. */
+const bus = process.env.BUS && busAt(process.env.BUS);
+/** Rounds of arithmetic that an echo takes, as a handler that has something to do. */
+const work = Number(process.env.WORK ?? 0);
 
 // A schema for headers and an onConnect, as a server with users has them; the others have neither.
 const zo = zocket.create({
@@ -38,11 +45,14 @@ const router = zo.router(
   },
   {
     echo({ payload, ctx }) {
+      if (work > 0) compute(work);
       ctx.send.echoed(payload).to(ctx.clientId);
     },
     join({ payload, ctx }) {
       ctx.rooms.join(payload.room);
-      ctx.send.joined(payload).to(ctx.clientId);
+      const tell = () => ctx.send.joined(payload).to(ctx.clientId);
+      // Whoever is told so gets what is published anywhere.
+      return bus ? server.synced().then(tell) : tell();
     },
     ...(zo.bytes && { blob: ({ payload, ctx }) => ctx.send.back(payload).to(ctx.clientId) }),
     ask: ({ payload }) => payload,
@@ -55,10 +65,23 @@ const router = zo.router(
 
 const ioThreads = Number(process.env.IO_THREADS ?? 1);
 // Only clients that offer compression get it. An earlier version does not know the option.
-const own = { ...(tls && { tls }), ...(!process.env.ZOCKET && { compression: true }) };
+const own = {
+  ...(tls && { tls }),
+  ...(!process.env.ZOCKET && { compression: true }),
+  ...(bus && { bus }),
+  ...(!isMainThread && { share: "bench" }),
+};
 const common = { ioThreads, maxPayload: 2 ** 21, ...own };
 const server = process.env.ATTACHED ? await attached() : onItsOwnPort();
-listening(server.port);
+await server.ready?.();
+if (isMainThread) listening(server.port);
+else parentPort.postMessage(server.port);
+
+function busAt(url) {
+  const { nats, redis } = require(path.join(root, "bus.js"));
+  const common = { prefix: "bench", required: true };
+  return url.startsWith("nats:") ? nats({ ...common, servers: [url] }) : redis({ ...common, url });
+}
 
 function onItsOwnPort() {
   return createServer(router, zo, { hostname: "127.0.0.1", port: 0, ...common });

@@ -1,11 +1,17 @@
-// The application on Socket.IO, over WebSocket alone: its own envelope, routing and rooms.
+// The application on Socket.IO, over WebSocket alone: its own envelope, routing and rooms. With an ADAPTER it is one of several.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
 
 import { listening, schemas } from "../apps/application.mjs";
 
+const { ADAPTER, BUS } = process.env;
 const http = createServer();
-const io = new Server(http, { transports: ["websocket"], serveClient: false });
+const adapter = ADAPTER && (await adapterTo(BUS));
+const io = new Server(http, {
+  transports: ["websocket"],
+  serveClient: false,
+  ...(adapter && { adapter }),
+});
 
 io.on("connection", (socket) => {
   /** Calls the handler with what the schema made of the payload. */
@@ -26,3 +32,13 @@ io.on("connection", (socket) => {
 });
 
 http.listen(0, "127.0.0.1", () => listening(http.address().port));
+
+/** An adapter on ioredis, made as its documentation shows. */
+async function adapterTo(url) {
+  const { Redis } = await import("ioredis");
+  const { createAdapter } = await import(`@socket.io/${ADAPTER}`);
+  const client = new Redis(url);
+  return ADAPTER === "redis-adapter"
+    ? createAdapter(client, client.duplicate())
+    : createAdapter(client);
+}

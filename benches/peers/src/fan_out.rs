@@ -1,6 +1,9 @@
 //! Fan-out: one client publishes to a room, the others are its members and each get everything.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
@@ -32,7 +35,7 @@ struct FanOut {
     window: Window,
 }
 
-/// Keeps `--in-flight` publications under way until the window is over.
+/// Keeps `--in-flight` publications under way until the window is over, or sends so many each second.
 pub(crate) fn run(options: &Options) -> Result<Value, Fault> {
     let members = options.connections;
     let mut swarm = Swarm::open(options, members + 1)?;
@@ -58,17 +61,25 @@ pub(crate) fn run(options: &Options) -> Result<Value, Fault> {
     };
     let mut ready = Vec::new();
     let mut now = Instant::now();
+    let mut timetable = options.rate.map(|rate| Timetable::new(rate, now));
     while fan_out.window.phase(now)? != Phase::Over {
         fan_out.retire();
-        if fan_out.under_way.len() < options.in_flight {
-            now = Instant::now();
-            while fan_out.under_way.len() < options.in_flight {
-                let number = fan_out.publish(now);
-                publish.write(number, &mut swarm.clients[members].out);
-            }
+        now = Instant::now();
+        let mut wrote = false;
+        while let Some(sent) = match &mut timetable {
+            Some(timetable) => timetable.due(now),
+            None => (fan_out.under_way.len() < options.in_flight).then_some(now),
+        } {
+            let number = fan_out.publish(sent);
+            publish.write(number, &mut swarm.clients[members].out);
+            wrote = true;
+        }
+        if wrote {
             swarm.clients[members].flush()?;
         }
-        now = swarm.wait(PATIENCE, &mut ready)?;
+        let left =
+            (timetable.as_ref()).map_or(PATIENCE, |it| it.next.saturating_duration_since(now));
+        now = swarm.wait(left, &mut ready)?;
         for &index in &ready {
             // For each socket: a thousand of them take milliseconds, and what the last one gets may
             // have come long after the first was read.
@@ -76,12 +87,43 @@ pub(crate) fn run(options: &Options) -> Result<Value, Fault> {
             let mut member = Member {
                 index,
                 now,
+                is_remote: options.is_remote(index),
                 of: &mut fan_out,
             };
             swarm.clients[index].receive(&mut swarm.scratch, &mut member)?;
         }
     }
     fan_out.window.result("deliveries", options)
+}
+
+/// Moments at which something is due, as far from each other as a rate says.
+struct Timetable {
+    start: Instant,
+    gap: Duration,
+    count: u32,
+    next: Instant,
+}
+
+impl Timetable {
+    fn new(rate: f64, start: Instant) -> Self {
+        Self {
+            start,
+            gap: Duration::from_secs_f64(1.0 / rate),
+            count: 0,
+            next: start,
+        }
+    }
+
+    /// The oldest moment that has come and was not told yet.
+    fn due(&mut self, now: Instant) -> Option<Instant> {
+        if self.next > now {
+            return None;
+        }
+        self.count += 1;
+        let due = self.next;
+        self.next = self.start + self.gap * self.count;
+        Some(due)
+    }
 }
 
 impl FanOut {
@@ -110,6 +152,7 @@ impl FanOut {
 struct Member<'a> {
     index: usize,
     now: Instant,
+    is_remote: bool,
     of: &'a mut FanOut,
 }
 
@@ -124,7 +167,7 @@ impl Member<'_> {
         publication.missing -= 1;
         *due += 1;
         let latency = self.now.saturating_duration_since(publication.sent);
-        self.of.window.answered(self.now, latency, 1);
+        (self.of.window).delivered(self.now, latency, self.is_remote);
         Ok(())
     }
 }

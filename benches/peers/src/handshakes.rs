@@ -38,7 +38,7 @@ struct Handshakes<'a> {
 pub(crate) fn run(options: &Options) -> Result<Value, Fault> {
     let mut handshakes = Handshakes {
         options,
-        request: request(options.server, &options.path, options.deflate),
+        request: request(options.server_of(0), &options.path, options.deflate),
         poll: Poll::new()?,
         checked: Vec::new(),
     };
@@ -75,7 +75,7 @@ pub(crate) fn run(options: &Options) -> Result<Value, Fault> {
 impl Handshakes<'_> {
     fn begin(&self, index: usize) -> Result<Attempt, Fault> {
         let started = Instant::now();
-        let socket = TcpStream::connect(self.options.server)?;
+        let socket = TcpStream::connect(self.options.server_of(0))?;
         // Closing without lingering sends a reset, which leaves no port in TIME_WAIT: with a closing
         // handshake 28,000 of them would last for two seconds.
         SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
@@ -103,7 +103,7 @@ impl Handshakes<'_> {
     /// what an attempt costs here would be sockets that are made, registered and closed.
     fn again(&self, attempt: &mut Attempt) -> Result<bool, Fault> {
         attempt.started = Instant::now();
-        if !reconnect(&attempt.socket, self.options.server)? {
+        if !reconnect(&attempt.socket, self.options.server_of(0))? {
             return Ok(false);
         }
         attempt.asked = false;

@@ -30,6 +30,10 @@ impl Histogram {
         self.total += times;
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
     /// The smallest latency that this share of all stays within, in microseconds.
     pub(crate) fn percentile(&self, share: f64) -> f64 {
         #[expect(

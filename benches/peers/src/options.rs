@@ -21,17 +21,20 @@ modes
                them again; says on stdout how many are open, and ends with stdin
 
 options
-  --port N            port of the server on 127.0.0.1
+  --port N,...        port of the server on 127.0.0.1; of several, clients take them in turn, and who
+                      publishes is at the first
   --connections N     clients; for fan-out members of the room; for handshakes under way at once [64]
   --in-flight N       messages under way, for each client (echo, call) or in all (fan-out, rooms) [1]
   --active N          how many of the connections talk, the others being idle (echo)           [all]
   --rooms N           rooms (rooms)                                                              [1]
   --members N         members of each room (rooms)                                              [10]
-  --rate N            messages per second in all, sent on time whatever comes back (echo)
+  --rate N            messages or publications per second in all, sent on time whatever comes back
+                      (echo, fan-out)
   --bytes N           size of the payload: of its JSON text, 26 or more, or of its bytes         [64]
   --warm-up SECONDS   before the window                                                         [1]
   --seconds SECONDS   the window that is measured                                               [3]
-  --server-pid PID    measure this process's CPU time in the window, by thread
+  --server-pid PID,... measure the CPU time of these processes in the window, by thread
+  --bus-pid PID       measure what the bus between them used and moved in the window
   --dialect NAME      json, raw (answers are what was sent), socketio, trpc or orpc (calls and
                       streams alone), or send (json, with an echo for a call)                 [json]
   --tls FILE          speak TLS, and trust this certificate (not with handshakes)
@@ -56,19 +59,20 @@ pub(crate) enum Mode {
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) mode: Mode,
-    pub(crate) server: SocketAddr,
+    pub(crate) servers: Vec<SocketAddr>,
     pub(crate) connections: usize,
     pub(crate) in_flight: usize,
     pub(crate) active: usize,
     pub(crate) rooms: usize,
     pub(crate) members: usize,
-    /// Messages per second of the open loop.
+    /// Messages or publications per second of the open loop.
     pub(crate) rate: Option<f64>,
     /// Bytes of the payload's JSON text.
     pub(crate) bytes: usize,
     pub(crate) warm_up: Duration,
     pub(crate) seconds: Duration,
-    pub(crate) server_pid: Option<u32>,
+    pub(crate) server_pids: Vec<u32>,
+    pub(crate) bus_pid: Option<u32>,
     pub(crate) dialect: Dialect,
     pub(crate) path: String,
     pub(crate) tls: Option<Trust>,
@@ -80,11 +84,10 @@ impl Options {
     /// Reads the arguments; `None` when they ask for help.
     pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, Fault> {
         let mut mode = None;
-        let mut port = None;
         let mut path = None;
         let mut options = Self {
             mode: Mode::Echo,
-            server: SocketAddr::from(([127, 0, 0, 1], 0)),
+            servers: Vec::new(),
             connections: 64,
             in_flight: 1,
             active: usize::MAX,
@@ -94,7 +97,8 @@ impl Options {
             bytes: 64,
             warm_up: Duration::from_secs(1),
             seconds: Duration::from_secs(3),
-            server_pid: None,
+            server_pids: Vec::new(),
+            bus_pid: None,
             dialect: Dialect::Json,
             path: String::new(),
             tls: None,
@@ -120,7 +124,11 @@ impl Options {
             }
             let text = arguments.next().ok_or(format!("{name} needs a value"))?;
             match name.as_str() {
-                "--port" => port = Some(number(&name, &text)?),
+                "--port" => {
+                    let ports: Vec<u16> = numbers(&name, &text)?;
+                    let of = |port| SocketAddr::from(([127, 0, 0, 1], port));
+                    options.servers = ports.into_iter().map(of).collect();
+                }
                 "--connections" => options.connections = number(&name, &text)?,
                 "--in-flight" => options.in_flight = number(&name, &text)?,
                 "--active" => options.active = number(&name, &text)?,
@@ -134,7 +142,8 @@ impl Options {
                 "--seconds" => {
                     options.seconds = Duration::try_from_secs_f64(number(&name, &text)?)?;
                 }
-                "--server-pid" => options.server_pid = Some(number(&name, &text)?),
+                "--server-pid" => options.server_pids = numbers(&name, &text)?,
+                "--bus-pid" => options.bus_pid = Some(number(&name, &text)?),
                 "--dialect" => options.dialect = Dialect::named(&text)?,
                 "--tls" => options.tls = Some(Trust::of(&text)?),
                 "--path" => path = Some(text),
@@ -143,10 +152,19 @@ impl Options {
             }
         }
         options.mode = mode.ok_or("a mode is missing")?;
-        options.server.set_port(port.ok_or("--port is missing")?);
         options.path = path.unwrap_or_else(|| options.dialect.path().into());
         options.check()?;
         Ok(Some(options))
+    }
+
+    /// Where a client connects to.
+    pub(crate) fn server_of(&self, client: usize) -> SocketAddr {
+        self.servers[client % self.servers.len()]
+    }
+
+    /// Whether a client is at another server than who publishes.
+    pub(crate) fn is_remote(&self, client: usize) -> bool {
+        !client.is_multiple_of(self.servers.len())
     }
 
     /// A message as clients send it.
@@ -159,6 +177,13 @@ impl Options {
     }
 
     fn check(&self) -> Result<(), Fault> {
+        if self.servers.is_empty() {
+            return Err("--port is missing".into());
+        }
+        // Who publishes has the number behind the last member.
+        if !self.connections.is_multiple_of(self.servers.len()) {
+            return Err("--connections must be a multiple of the number of ports".into());
+        }
         let counts = [
             ("--connections", self.connections),
             ("--in-flight", self.in_flight),
@@ -193,6 +218,10 @@ impl Options {
         }
         Ok(())
     }
+}
+
+fn numbers<T: FromStr>(name: &str, text: &str) -> Result<Vec<T>, String> {
+    text.split(',').map(|one| number(name, one)).collect()
 }
 
 fn number<T: FromStr>(name: &str, text: &str) -> Result<T, String> {

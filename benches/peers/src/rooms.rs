@@ -64,7 +64,8 @@ pub(crate) fn run(options: &Options) -> Result<Value, Fault> {
                 match queue.pop_front() {
                     Some((wanted, sent)) if wanted == number => {
                         missing -= 1;
-                        window.answered(now, now.saturating_duration_since(sent), 1);
+                        let latency = now.saturating_duration_since(sent);
+                        window.delivered(now, latency, options.is_remote(client));
                         Ok(())
                     }
                     wanted => Err(format!("{client} got {number}, {wanted:?} was due").into()),

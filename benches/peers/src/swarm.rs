@@ -34,7 +34,10 @@ impl Swarm {
         };
         while swarm.clients.len() < count {
             let batch = BATCH.min(count - swarm.clients.len());
-            let asked: Result<Vec<_>, _> = (0..batch).map(|_| Client::begin(options)).collect();
+            let first = swarm.clients.len();
+            let asked: Result<Vec<_>, _> = (first..first + batch)
+                .map(|index| Client::begin(options, index))
+                .collect();
             for socket in asked? {
                 let index = swarm.clients.len();
                 let mut client = Client::open(socket, options)

@@ -8,7 +8,7 @@ use crate::{
     Fault,
     histogram::Histogram,
     options::Options,
-    usage::{Usage, rounded},
+    usage::{Measured, Usage, rounded},
     wire::PATIENCE,
 };
 
@@ -17,13 +17,15 @@ use crate::{
 pub(crate) struct Window {
     pub(crate) start: Instant,
     pub(crate) end: Instant,
-    pid: Option<u32>,
+    measured: Measured,
     /// Taken at the first look after `start`.
     first: Option<(Instant, Usage)>,
     /// The latest sign of life.
     heard: Instant,
     counted: u64,
     pub(crate) latencies: Histogram,
+    /// Those of answers that came from another server.
+    remote: Histogram,
 }
 
 /// What to do next.
@@ -42,11 +44,15 @@ impl Window {
         Self {
             start,
             end: start + options.seconds,
-            pid: options.server_pid,
+            measured: Measured {
+                servers: options.server_pids.clone(),
+                bus: options.bus_pid,
+            },
             first: None,
             heard: now,
             counted: 0,
             latencies: Histogram::new(),
+            remote: Histogram::new(),
         }
     }
 
@@ -66,7 +72,7 @@ impl Window {
             return Ok(Phase::WarmUp);
         }
         if self.first.is_none() {
-            let usage = Usage::now(self.pid);
+            let usage = Usage::now(&self.measured);
             self.first = Some((Instant::now(), usage));
         }
         Ok(Phase::Measuring)
@@ -81,12 +87,20 @@ impl Window {
         }
     }
 
+    /// One answer came, which crossed from one server to another if `is_remote`.
+    pub(crate) fn delivered(&mut self, now: Instant, latency: Duration, is_remote: bool) {
+        self.answered(now, latency, 1);
+        if is_remote && self.first.is_some() {
+            self.remote.record(latency, 1);
+        }
+    }
+
     /// The result line; `unit` is what was counted, as in `messages`.
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
     pub(crate) fn result(self, unit: &str, options: &Options) -> Result<Value, Fault> {
         let (start, before) = self.first.ok_or("the window was never reached")?;
         let seconds = start.elapsed().as_secs_f64();
-        let mut line = Usage::now(self.pid).since(&before, self.pid, seconds);
+        let mut line = Usage::now(&self.measured).since(&before, &self.measured, seconds);
         if self.counted == 0 {
             return Err("nothing was answered in the window".into());
         }
@@ -97,6 +111,10 @@ impl Window {
         line["p50_us"] = rounded(self.latencies.percentile(0.5)).into();
         line["p90_us"] = rounded(self.latencies.percentile(0.9)).into();
         line["p99_us"] = rounded(self.latencies.percentile(0.99)).into();
+        if !self.remote.is_empty() {
+            line["remote_p50_us"] = rounded(self.remote.percentile(0.5)).into();
+            line["remote_p99_us"] = rounded(self.remote.percentile(0.99)).into();
+        }
         line["connections"] = options.connections.into();
         Ok(line)
     }

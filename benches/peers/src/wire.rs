@@ -98,13 +98,14 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Connects and asks for the upgrade, unless TLS comes first.
-    pub(crate) fn begin(options: &Options) -> Result<TcpStream, Fault> {
-        let mut socket = TcpStream::connect_timeout(&options.server, PATIENCE)?;
+    /// Connects client `index` and asks for the upgrade, unless TLS comes first.
+    pub(crate) fn begin(options: &Options, index: usize) -> Result<TcpStream, Fault> {
+        let server = options.server_of(index);
+        let mut socket = TcpStream::connect_timeout(&server, PATIENCE)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         if options.tls.is_none() {
-            socket.write_all(request(options.server, &options.path, options.deflate).as_bytes())?;
+            socket.write_all(request(server, &options.path, options.deflate).as_bytes())?;
         }
         Ok(socket)
     }
@@ -114,7 +115,7 @@ impl Client {
         let mut bytes = Vec::new();
         let mut tls = (options.tls.as_ref()).map(Trust::session).transpose()?;
         if let Some(tls) = &mut tls {
-            let request = request(options.server, &options.path, options.deflate);
+            let request = request(socket.peer_addr()?, &options.path, options.deflate);
             tls.blocking(&mut socket).write_all(request.as_bytes())?;
         }
         let end = loop {
