@@ -18,11 +18,11 @@ Scenarios, in this order:
 ${names()}
 
 Options:
-  --minutes N   how long "mixed" takes (default 10). "churn" and "hostile" take as long, but at most 10 minutes, and
-                "hostile" as long again with other limits. The others take two to four minutes together: with
-                --minutes 60 all are done after about 95
+  --minutes N   how long "mixed" takes (default 10). "bus", "churn" and "hostile" take as long, but at most 10 minutes,
+                and "hostile" as long again with other limits. The others take two to four minutes together: with
+                --minutes 60 all are done after about 105. A "bus" alone takes all of it: npm run soak:bus -- --minutes 30
   --only NAMES  these scenarios alone, separated by commas
-  --short       the small form that is part of "npm test": a minute
+  --short       the small form that is part of "npm test": two minutes
   --json FILE   write the figures there, too`;
 
 const options = helpOr(() => {

@@ -2,6 +2,7 @@
 import { paint } from "../../scripts/steps.mjs";
 import * as crowd from "./crowd.mjs";
 import * as blocked from "./blocked.mjs";
+import * as bus from "./bus.mjs";
 import * as churn from "./churn.mjs";
 import * as handlers from "./handlers.mjs";
 import * as hostile from "./hostile.mjs";
@@ -18,6 +19,7 @@ const SCENARIOS = {
   handlers,
   hostile,
   mixed,
+  bus,
 };
 
 /** A line for each scenario. */
@@ -28,7 +30,7 @@ export const names = () =>
 
 /** Runs them; what they found. One that fails does not keep the others from being run. */
 export async function soak({ only = Object.keys(SCENARIOS), short, minutes }) {
-  const settings = { short, minutes, files: maxFiles() };
+  const settings = { short, minutes, files: maxFiles(), isAlone: only.length === 1 };
   const reports = [];
   for (const name of only) {
     const { title, run } = SCENARIOS[name];

@@ -1,13 +1,12 @@
 // The server under test: the built package, in a process of its own, whose exports run.mjs's scenarios call.
 import { existsSync } from "node:fs";
-import { stat } from "node:fs/promises";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { createServer, zocket } from "@zocket/core";
 import { z } from "zod";
 
-import { memory, resident } from "./memory.mjs";
+import { memory, resident, startThreads } from "./memory.mjs";
 
 export { memory };
 
@@ -128,8 +127,7 @@ const app = zo.router(routes, {
 
 /** Starts the server; the port. */
 export async function start(options = {}) {
-  // Node's own threads start at the first use of files, several at once: not with a server.
-  await Promise.all(Array.from({ length: 8 }, () => stat(".")));
+  await startThreads();
   server = createServer(app, zo, {
     port: 0,
     hostname: "127.0.0.1",

@@ -1,0 +1,59 @@
+// One of the servers of the scenario "bus", in a process of its own.
+import { randomUUID } from "node:crypto";
+
+import { createServer } from "@zocket/core";
+
+import { Speaker, busAt, routerOf, zo } from "./bus-application.mjs";
+import { memory, startThreads } from "./memory.mjs";
+
+let server;
+let speaker;
+const faults = {};
+/** What `onError` heard of the bus, which has to be by turns: `false` for its end, `true` for its return. */
+let connected = true;
+const problems = [];
+
+export async function start(bus, port) {
+  await startThreads();
+  const router = routerOf({
+    join: ({ payload, ctx }) => {
+      ctx.rooms.join(payload.room);
+      return { id: ctx.clientId, server: speaker.name };
+    },
+    leave: ({ payload, ctx }) => {
+      ctx.rooms.leave(payload.room);
+      return null;
+    },
+    poke: ({ payload }) => speaker.to(payload.ids),
+  });
+  server = createServer(router, zo, {
+    port,
+    hostname: "127.0.0.1",
+    ioThreads: 2,
+    bus: busAt(bus),
+    onError(error, info) {
+      faults[info.code] = (faults[info.code] ?? 0) + 1;
+      if (info.code !== "BUS") return problems.push(`onError: ${info.code}: ${error.message}`);
+      if (info.connected === undefined) return undefined;
+      if (info.connected === connected) problems.push(`told twice that connected is ${connected}`);
+      return (connected = info.connected);
+    },
+  });
+  speaker = new Speaker((payload) => server.send.said(payload), randomUUID());
+  await server.ready();
+  return { port: server.port, name: speaker.name };
+}
+
+export const speak = (perSecond) => speaker.speak(perSecond);
+export const burst = () => speaker.burst();
+export const sayLast = (ids) => speaker.sayLast(ids);
+export const synced = () => server.synced();
+export const stop = () => server.stop();
+
+/** The counters; `at` is when none of them was read yet. */
+export function sample() {
+  const at = Date.now();
+  return { at, metrics: server.metrics(), faults, problems: problems.splice(0) };
+}
+
+export { memory };
