@@ -137,12 +137,22 @@ export interface NativeArrival {
 
 /** The settings of a bus. */
 export interface NativeBus {
+  /** What carries the messages: `redis`. */
+  kind: string
+  /** How a Redis is run: `single`, `sentinel` or `cluster`. */
+  way?: string
   /** What the names of channels begin with. */
   prefix: string
   /** Bytes of the longest publication. */
   maxMessage: number
   /** Where it is. */
   places: Array<NativePlace>
+  /** What sentinels call the server. */
+  name?: string
+  /** The user at the server that sentinels name. */
+  username?: string
+  /** The password there. */
+  password?: string
   /** Certificates of the authorities that are believed, as PEM. */
   ca?: string
   /** The own certificate, as PEM. */

@@ -204,6 +204,10 @@ const BUS: Record<string, Case> = {
     "ids_are_kept_for_ten_seconds_and_within_a_bound",
     "rows_are_bounded_and_freed",
   ),
+  "what a Redis has pushed": engine(
+    "src/bus/redis/pushes.rs",
+    "the_queue_is_bounded_and_takes_more_once_it_was_read",
+  ),
   "rooms that are read on the bus": engine(
     "src/bus/subscriptions.rs",
     "the_empty_rooms_that_are_read_are_bounded",

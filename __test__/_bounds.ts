@@ -65,6 +65,7 @@ const NOTHING_OF_A_CLIENT: Record<string, string> = {
   "src/bus/link.rs": "what one report makes",
   "src/bus/numbers.rs": "channels that the application publishes to",
   "src/bus/outgoing.rs": "what one message makes",
+  "src/bus/redis/connect.rs": "what a server says of itself",
   "src/bus/thread.rs": "the router; what it holds of clients is in rows",
   "src/config.rs": "options",
   "src/config/bus.rs": "options",

@@ -54,6 +54,8 @@ pub use border::writer::CommandWriter;
 pub use bus::books::BusSnapshot;
 #[cfg(feature = "bus")]
 pub use config::bus::{BusConfig, BusTls, Place, Transport};
+#[cfg(feature = "redis")]
+pub use config::bus::{Redis, Sentinels};
 pub use config::{Compression, Config, Listen, SlowClient};
 pub use error::{Error, Result};
 pub use handshake::proxy::{Network, TrustProxy};

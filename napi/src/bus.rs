@@ -33,12 +33,22 @@ pub struct NativePlace {
 /// The settings of a bus.
 #[napi(object, object_to_js = false)]
 pub struct NativeBus {
+    /// What carries the messages: `redis`.
+    pub kind: String,
+    /// How a Redis is run: `single`, `sentinel` or `cluster`.
+    pub way: Option<String>,
     /// What the names of channels begin with.
     pub prefix: String,
     /// Bytes of the longest publication.
     pub max_message: u32,
     /// Where it is.
     pub places: Vec<NativePlace>,
+    /// What sentinels call the server.
+    pub name: Option<String>,
+    /// The user at the server that sentinels name.
+    pub username: Option<String>,
+    /// The password there.
+    pub password: Option<String>,
     /// Certificates of the authorities that are believed, as PEM.
     pub ca: Option<String>,
     /// The own certificate, as PEM.
@@ -61,7 +71,7 @@ pub(crate) fn set(config: &mut Config, bus: Option<NativeBus>) {
 
 #[cfg(feature = "redis")]
 fn configured(bus: NativeBus) -> Option<zocket::BusConfig> {
-    use zocket::{BusTls, Place, Transport};
+    use zocket::{BusTls, Place, Redis, Sentinels, Transport};
 
     let tls = Arc::new(BusTls {
         ca: bus.ca.map(String::into_bytes),
@@ -74,11 +84,25 @@ fn configured(bus: NativeBus) -> Option<zocket::BusConfig> {
         username: place.username,
         password: place.password,
     };
-    let place = bus.places.into_iter().next().map(place)?;
+    let mut places = bus.places.into_iter().map(place);
+    let transport = match bus.kind.as_str() {
+        #[cfg(feature = "redis")]
+        "redis" => Transport::Redis(match bus.way.as_deref() {
+            Some("cluster") => Redis::Cluster(places.collect()),
+            Some("sentinel") => Redis::Sentinel(Sentinels {
+                places: places.collect(),
+                name: bus.name?,
+                username: bus.username,
+                password: bus.password,
+            }),
+            _ => Redis::Single(places.next()?),
+        }),
+        _ => return None,
+    };
     Some(zocket::BusConfig {
         prefix: bus.prefix,
         max_message: bus.max_message as usize,
-        transport: Transport::Redis(place),
+        transport,
     })
 }
 

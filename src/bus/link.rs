@@ -1,6 +1,6 @@
 //! What the thread of the bus and a connection to the bus tell each other.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender};
 
@@ -12,6 +12,8 @@ use crate::bus::{
 
 /// How many reports of a connection may wait. Past that, it reads no more.
 pub(crate) const REPORTS: usize = 256;
+/// A server that has not answered for this long is away.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a connection is to do. The thread limits how much of it is under way.
 #[derive(Debug)]
@@ -66,6 +68,52 @@ impl Failure {
         let text = text.to_string();
         let cause = Cause::Away;
         Self { cause, text }
+    }
+
+    pub(crate) fn silent() -> Self {
+        Self::away(format_args!(
+            "it has not answered for {} s",
+            PATIENCE.as_secs()
+        ))
+    }
+
+    /// The bus does not know us.
+    pub(crate) fn credentials() -> Self {
+        Self {
+            cause: Cause::Credentials,
+            text: "it does not accept the user name or the password".to_owned(),
+        }
+    }
+
+    /// The bus knows us, and does not permit us something.
+    pub(crate) fn not_permitted(what: &str) -> Self {
+        Self {
+            cause: Cause::Credentials,
+            text: format!("it does not permit this user what a bus needs: {what}"),
+        }
+    }
+
+    /// The failure that an error of the system or of TLS tells.
+    pub(crate) fn of(text: String) -> Self {
+        let of_certificates = [
+            "ertificate",
+            "UnknownIssuer",
+            "UnknownCA",
+            "invalid peer",
+            "BadSignature",
+        ];
+        let cause = if of_certificates.iter().any(|word| text.contains(word)) {
+            Cause::Certificate
+        } else {
+            Cause::Away
+        };
+        Self { cause, text }
+    }
+
+    /// The same, with the part of the bus where it happened.
+    pub(crate) fn at(self, what: &str, place: impl fmt::Display) -> Self {
+        let text = format!("{what} {place}: {}", self.text);
+        Self { text, ..self }
     }
 }
 

@@ -289,13 +289,12 @@ impl Bus {
         };
         self.link = Some(Link { asks, reports });
         self.state = State::Connecting;
-        let own = Channel::Process(self.parts.process);
         let prefix = self.parts.config.prefix.clone();
         match self.parts.config.transport.clone() {
             #[cfg(feature = "redis")]
-            Transport::Redis(place) => {
+            Transport::Redis(redis) => {
                 tokio::spawn(async move {
-                    pin!(crate::bus::redis::run(&place, &prefix, own, line)).await;
+                    pin!(crate::bus::redis::run(&redis, &prefix, line)).await;
                 });
             }
         }
@@ -337,10 +336,7 @@ impl Bus {
     }
 
     fn place(&self) -> String {
-        match &self.parts.config.transport {
-            #[cfg(feature = "redis")]
-            Transport::Redis(place) => place.to_string(),
-        }
+        self.parts.config.transport.to_string()
     }
 
     // Rooms.

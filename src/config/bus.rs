@@ -17,9 +17,35 @@ pub struct BusConfig {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Transport {
-    /// One server of Redis or Valkey.
+    /// Redis or Valkey.
     #[cfg(feature = "redis")]
-    Redis(Place),
+    Redis(Redis),
+}
+
+/// How a Redis is run.
+#[cfg(feature = "redis")]
+#[derive(Debug, Clone)]
+pub enum Redis {
+    /// One server.
+    Single(Place),
+    /// A server that sentinels watch, and replace when it fails.
+    Sentinel(Sentinels),
+    /// A cluster, by some of its nodes.
+    Cluster(Vec<Place>),
+}
+
+/// The sentinels of a server. Their debug form has no secret.
+#[cfg(feature = "redis")]
+#[derive(Clone)]
+pub struct Sentinels {
+    /// Where they are, and who we are to them.
+    pub places: Vec<Place>,
+    /// What they call the server.
+    pub name: String,
+    /// The user at the server.
+    pub username: Option<String>,
+    /// The password at the server.
+    pub password: Option<String>,
 }
 
 /// Where a server of a bus is, and who we are there. Its debug form has no secret.
@@ -46,6 +72,36 @@ pub struct BusTls {
     pub identity: Option<(Vec<u8>, Vec<u8>)>,
 }
 
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            #[cfg(feature = "redis")]
+            Self::Redis(Redis::Single(place)) => write!(f, "{place}"),
+            #[cfg(feature = "redis")]
+            Self::Redis(Redis::Sentinel(sentinels)) => write!(f, "{sentinels:?}"),
+            #[cfg(feature = "redis")]
+            Self::Redis(Redis::Cluster(places)) => write_all(f, places),
+        }
+    }
+}
+
+#[cfg(feature = "redis")]
+impl fmt::Debug for Sentinels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of the sentinels ", self.name.escape_debug())?;
+        write_all(f, &self.places)
+    }
+}
+
+#[cfg(feature = "redis")]
+fn write_all(f: &mut fmt::Formatter<'_>, places: &[Place]) -> fmt::Result {
+    for (index, place) in places.iter().enumerate() {
+        let between = if index == 0 { "" } else { ", " };
+        write!(f, "{between}{place}")?;
+    }
+    Ok(())
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {
@@ -63,7 +119,7 @@ impl fmt::Debug for Place {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "redis"))]
 mod tests {
     use super::*;
 
@@ -82,5 +138,23 @@ mod tests {
         };
         assert_eq!(place.to_string(), "[::1]:6379");
         assert_eq!(format!("{place:?}"), "[::1]:6379 with TLS");
+        let sentinels = Sentinels {
+            places: vec![place.clone(), place.clone()],
+            name: "main".into(),
+            username: Some("private".into()),
+            password: Some("private".into()),
+        };
+        let both = "[::1]:6379, [::1]:6379";
+        for (redis, shown) in [
+            (Redis::Single(place.clone()), "[::1]:6379".to_owned()),
+            (Redis::Cluster(vec![place.clone(), place]), both.to_owned()),
+            (
+                Redis::Sentinel(sentinels),
+                format!("main of the sentinels {both}"),
+            ),
+        ] {
+            assert!(!format!("{redis:?}").contains("private"));
+            assert_eq!(Transport::Redis(redis).to_string(), shown);
+        }
     }
 }

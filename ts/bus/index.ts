@@ -1,5 +1,5 @@
 // What `@zocket/core/bus` exports.
-export { redis, type RedisOptions } from "./redis.js";
+export { redis, type RedisOptions, type RedisPlace } from "./redis.js";
 export { createPublisher, type Publisher } from "./publisher.js";
 export type { BusMetrics } from "./metrics.js";
 export type { BusOptions, BusTlsOptions } from "./options.js";

@@ -124,11 +124,11 @@ export function placeOf(
   };
 }
 
-/** The option `tls`, checked: `material` as PEM texts. */
-export function tlsOf(place: string, tls: unknown, isSecure: boolean) {
+/** The option `tls`, checked: PEM texts. `url` is an example of a URL with TLS. */
+export function tlsOf(place: string, tls: unknown, isSecure: boolean, url: string) {
   if (tls === undefined) return {};
   if (!isPlainObject(tls)) throw wrong(place, "an object { ca?, cert?, key? }", tls);
-  if (!isSecure) throw new TypeError(`${place}: needs a URL with TLS, such as rediss://host:6380`);
+  if (!isSecure) throw new TypeError(`${place}: needs a URL with TLS, such as ${url}`);
   refuseUnknown(`${place}.`, tls, ["ca", "cert", "key"]);
   const texts: { ca?: string; cert?: string; key?: string } = {};
   for (const name of ["ca", "cert", "key"] as const) {

@@ -13,9 +13,16 @@ export interface BusPlace {
 
 /** The settings of a bus, as the engine takes them. */
 export interface BusSettings {
+  readonly kind: Bus["kind"];
+  /** How a Redis is run. */
+  readonly way?: "single" | "sentinel" | "cluster";
   readonly prefix: string;
   readonly maxMessage: number;
   readonly places: readonly BusPlace[];
+  /** What sentinels call the server, and who we are there. */
+  readonly name?: string;
+  readonly username?: string;
+  readonly password?: string;
   /** PEM. */
   readonly ca?: string;
   readonly cert?: string;
@@ -38,9 +45,31 @@ export interface Bus {
   readonly kind: "redis";
 }
 
+/** Who we are. */
+export interface Who {
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
+}
+
+/** Who the first one is, or else the second one. */
+export const whoOf = (first: Who, second: Who = {}): Pick<BusPlace, keyof Who> => {
+  const username = first.username ?? second.username;
+  const password = first.password ?? second.password;
+  return {
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+  };
+};
+
+/** A place with the credentials of its URL, unless the options have others. */
+export function busPlaceOf(at: Omit<BusPlace, keyof Who> & Who, who: Who): BusPlace {
+  const { host, port, secure } = at;
+  return { host, port, secure, ...whoOf(who, at) };
+}
+
 /** Makes a bus of settings that were checked. */
-export function busOf(kind: Bus["kind"], bus: KnownBus): Bus {
-  const it = Object.freeze({ kind });
+export function busOf(bus: KnownBus): Bus {
+  const it = Object.freeze({ kind: bus.settings.kind });
   known.set(it, bus);
   return it;
 }
