@@ -104,8 +104,25 @@ describe("except", () => {
     message.toRoom("red", { except: a.id });
     message.to(a.id);
     assert.deepEqual(await payloads(a), [["hi"]]);
-    // `to` has no such option: a second argument of it is left alone, like any function's.
-    assert.equal(message.to.length, 1);
+  });
+
+  test("is a TypeError in `to`, which takes no options, and nobody gets anything", async (t) => {
+    const { meet, server } = listen(t);
+    const a = await meet();
+    const wrong = { name: "TypeError", message: /^send\.onSaid\(…\)\.to: takes no options; / };
+    for (const message of [a.ctx.send.onSaid(1), server.send.onSaid(1)]) {
+      const to = message.to as (ids: string | string[], options: unknown) => void;
+      for (const options of [{ except: a.id }, {}, { excpet: 1 }, [a.id]]) {
+        assert.throws(() => to(a.id, options), wrong);
+        assert.throws(() => to([a.id], options), wrong);
+        assert.throws(() => to([], options), wrong);
+      }
+      // What `forEach` hands over besides an id is no option.
+      [a.id].forEach(message.to);
+      new Set([a.id]).forEach(message.to);
+      to(a.id, undefined);
+    }
+    assert.deepEqual(await payloads(a), [[1, 1, 1, 1, 1, 1]]);
   });
 
   test("leaves a slow client out, and nothing is counted for it", async (t) => {

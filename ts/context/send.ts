@@ -1,7 +1,7 @@
 // `send.a.b(payload)`, then `to`, `toRoom` or `broadcast`: built once from the outgoing routes, shared by all contexts.
 import type { Commands, Excepted } from "../border/commands.js";
 import { serialise, type Payload } from "../border/payload.js";
-import { unexpected } from "../faults/check.js";
+import { isObject, unexpected } from "../faults/check.js";
 import type { FluentSender, UntypedSender } from "../types/context.js";
 import type { OutgoingRoute } from "../types/routes.js";
 import { clientIds, mayBeClientId } from "./client-ids.js";
@@ -148,7 +148,8 @@ class Message implements FluentSender {
   }
 
   get to(): FluentSender["to"] {
-    return (clientIds) => {
+    return (clientIds, options?: unknown) => {
+      if (options !== undefined) this.#refuse(options);
       if (typeof clientIds === "string") this.#toOne(clientIds);
       else this.#toSome(clientIds);
     };
@@ -183,6 +184,15 @@ class Message implements FluentSender {
     const { commands } = this.#outlet;
     this.#find(id);
     if (this.#outlet.isElsewhere(id)) commands.toIds(this.#route.number, [id], this.#payload);
+  }
+
+  /** Refuses options, which would do nothing. Numbers and texts are no mistake: `ids.forEach(message.to)` gives them. */
+  #refuse(options: unknown): void {
+    if (!isObject(options)) return;
+    const { place } = this.#route;
+    throw new TypeError(
+      `${place}.to: takes no options; leave ids out of the array, or use toRoom or broadcast with { except }`,
+    );
   }
 
   #find(id: string): Client | undefined {
