@@ -142,10 +142,28 @@ describe("stop({ drain })", () => {
     await client.roundTrip();
   });
 
-  test("an argument that an event hands over is none", async (t) => {
+  test("the name of a signal, which an event hands over, means nothing", async (t) => {
+    for (const signal of ["SIGTERM", "SIGINT", "SIGUSR2"]) {
+      const app = serve(t);
+      const stop = app.server.stop as ZocketServer["stop"] & ((signal: string) => Promise<void>);
+      await soon("stop", stop(signal));
+    }
+  });
+
+  test("any other argument is a TypeError and stops nothing", async (t) => {
     const app = serve(t);
-    const stop = app.server.stop as ZocketServer["stop"] & ((signal: string) => Promise<void>);
-    await soon("stop", stop("SIGTERM"));
+    const client = await Client.open(t, app.url);
+    const stop = app.server.stop as (how: unknown) => unknown;
+    const callback = () => assert.fail("nobody calls it");
+    const list = [1, 0, 5_000, NaN, 1n, "x", "", "true", "sigterm", "SIG", null, Symbol("x")];
+    for (const how of [...list, callback, [], [true], new Map([["drain", 1]])]) {
+      assert.throws(
+        () => stop(how),
+        /^TypeError: server\.stop: expected true, false or an object \{ drain \}, got /,
+      );
+    }
+    await client.roundTrip();
+    assert.equal(app.server.clientCount(), 1);
   });
 });
 

@@ -131,11 +131,19 @@ export interface From {
   readonly isShared: boolean;
 }
 
-/** Reads the argument of `stop`. A value that is not `true` or an object is often an event's argument, and means nothing. */
+/** The names that Node gives to listeners of signals, as in `process.on("SIGTERM", server.stop)`. */
+const SIGNAL = /^SIG[A-Z\d]+$/;
+
+/** Reads the argument of `stop`. What an event hands to its listeners means nothing: the name of a signal, or an object of a class. */
 export function endingOf(how: unknown): { readonly how: How; readonly ofAll: boolean } {
   if (how === true) return { how: "cut", ofAll: false };
-  if (!isObject(how)) return { how: "close", ofAll: false };
-  // An object of a class is an event, whose properties are not options.
+  const isNothing = how === undefined || how === false;
+  if (isNothing || (typeof how === "string" && SIGNAL.test(how))) {
+    return { how: "close", ofAll: false };
+  }
+  if (!isOptions(how)) {
+    throw unexpected("server.stop", "true, false or an object { drain }", how);
+  }
   const { drain = 0, share = false } = how as {
     readonly drain?: unknown;
     readonly share?: unknown;

@@ -434,7 +434,9 @@ export interface AnyServer {
    * With `share` it ends the part of this thread: it closes its clients with 1012, and the others go on. The last one stops the server.
    * `stop({ share: true })` stops the server for all.
    *
-   * @throws `TypeError` for a wrong `drain` or an unknown option.
+   * You may also give the function to an event: the name of a signal and an event object mean `stop()`.
+   *
+   * @throws `TypeError` for a wrong `drain`, an unknown option or another argument.
    */
   stop(
     how?: boolean | { readonly drain?: number | undefined; readonly share?: boolean | undefined },
