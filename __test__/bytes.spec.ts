@@ -227,7 +227,26 @@ describe("bytes", () => {
     const client = connect(t, server.url);
     const result = await client.call.text(Uint8Array.of(1) as never).safe();
     assert.ok(!result.ok && result.error.code === "BAD_MESSAGE");
+    const why = "the payload of this route is JSON, not bytes";
+    assert.deepEqual([result.error.route, result.error.message], ["text", why]);
+    const told = new Promise((resolve) => client.onError(resolve));
+    client.send.text(Uint8Array.of(1) as never);
+    const expected = { code: "BAD_MESSAGE", route: "text", message: why };
+    assert.deepEqual(await within(told, "the $error"), expected);
     assert.equal(await client.call.text("still here"), "still here");
+  });
+
+  test("for a route of JSON do not leave a client that has the routes at hand", async (t) => {
+    const { server } = serve(t);
+    const client = createZocketClient(server.url, {
+      WebSocket: WebSocket as unknown as WebSocketClass,
+      routes,
+    });
+    t.after(() => client.close());
+    const refused = await client.call.text(Uint8Array.of(1)).safe();
+    assert.ok(!refused.ok && refused.error.code === "INVALID_PAYLOAD");
+    same(await client.call.file.echo(Uint8Array.of(1)), Uint8Array.of(1));
+    assert.equal((server.metrics() as { received: number }).received, 1);
   });
 
   test("keep their order among messages of JSON, to a room and to everybody", async (t) => {
@@ -319,25 +338,40 @@ describe("on the wire", () => {
 
   const python = process.env["ZOCKET_PYTHON"];
   const skip = python ? false : "ZOCKET_PYTHON names no Python that has websockets";
-  test("Python's websockets sends and receives bytes", { skip }, async (t) => {
-    const { server } = serve(t);
+  test("Python's websockets sends and receives bytes, and calls with them", { skip }, async (t) => {
+    const { server, got } = serve(t, { maxPayload: 2 << 20 });
     const program = `
 import asyncio, struct, websockets
 
 def message(name, id, payload):
     name = name.encode()
-    return struct.pack(">BBH", 0, 1, len(name)) + name + struct.pack(">Q", id) + payload
+    head = struct.pack(">BBH", 0, 0 if id is None else 1, len(name)) + name
+    return head + (b"" if id is None else struct.pack(">Q", id)) + payload
 
 async def main():
-    async with websockets.connect("${server.url}") as socket:
-        await socket.send(message("file.echo", 7, bytes(range(256))))
-        print(await socket.recv() == message("$reply", 7, bytes(range(256))))
+    async with websockets.connect("${server.url}", max_size=None) as socket:
+        for id, length in enumerate([0, 1, 125, 126, 65_536, 1 << 20]):
+            payload = bytes(range(256)) * (length // 256) + bytes(length % 256)
+            await socket.send(message("file.put", None, payload))
+            assert await socket.recv() == message("file.onPart", None, payload), length
+            await socket.send(message("file.echo", id, payload))
+            assert await socket.recv() == message("$reply", id, payload), length
+        await socket.send(message("text", 9, b"bytes"))
+        print(await socket.recv())
 
 asyncio.run(main())
 `;
     const child = new Child(t, python ?? "", ["-c", program]);
+    const lengths: number[] = [];
+    for (let n = 0; n < 6; n += 1) {
+      const payload = await got.next();
+      lengths.push(payload.length);
+      server.send.file.onPart(payload).broadcast();
+    }
     await child.endsWell();
-    assert.equal(child.out.trim(), "True");
+    assert.deepEqual(lengths, [0, 1, 125, 126, 65_536, 1 << 20]);
+    const { id, payload } = JSON.parse(child.out) as { id: number; payload: ErrorInfo };
+    assert.deepEqual([id, payload.code], [9, "BAD_MESSAGE"]);
   });
 });
 
@@ -396,6 +430,13 @@ describe("a client", () => {
 });
 
 describe("zo.bytes", () => {
+  test("stands at the message builder of the contract, too, and is an export of its own there", () => {
+    assert.equal(message.bytes, bytes);
+    assert.equal(message.withTransformer().bytes, bytes);
+    const { bytes: taken } = message;
+    assert.equal(taken({ max: 1 })["~standard"].vendor, "zocket");
+  });
+
   const validate = (schema: ReturnType<typeof bytes>, value: unknown) =>
     schema["~standard"].validate(value) as { value?: Uint8Array; issues?: unknown };
 

@@ -22,6 +22,10 @@ const routes = {
 type Own = Uint8Array<ArrayBuffer>;
 
 expectTypeOf(zo.bytes()).toEqualTypeOf<BytesSchema>();
+expectTypeOf(message.bytes({ max: 1 })).toEqualTypeOf<BytesSchema>();
+expectTypeOf(message.withTransformer().bytes).toEqualTypeOf(bytes);
+// @ts-expect-error an option that does not exist
+message.bytes({ size: 1 });
 expectTypeOf<ArrayBuffer | SharedArrayBuffer | DataView | Float32Array>().toExtend<BytesLike>();
 
 const app = zo.router(routes, {

@@ -63,6 +63,7 @@ function contract() {
       errors: { NO: z.object({ why: z.string() }) },
     }),
     hold: message.incoming({ payload: held.schema, reply: z.string() }),
+    ask: message.incoming({ payload: anything<unknown>(), reply: z.string() }),
   };
   return { routes, held };
 }
@@ -128,6 +129,23 @@ describe("with the routes at hand, what a client sends", () => {
     assert.deepEqual((await visit.messages.next()).payload, { text: "x" });
     await until("the refusal", () => errors.length === 1);
     assert.throws(() => say({ text: 1n }), TypeError);
+  });
+
+  test("is refused if it is bytes and the schema is not zo.bytes(), whatever the schema accepts", async (t) => {
+    const { client, visit, errors } = await meet(t);
+    const sent = Uint8Array.of(1);
+    client.send.chat.any(sent);
+    client.send.chat.any(sent.buffer);
+    const call = await client.call.ask(sent).safe();
+    assert.ok(!call.ok && call.error.code === "INVALID_PAYLOAD");
+    client.send.chat.any({ inside: [1] });
+    assert.deepEqual((await visit.messages.next()).payload, { inside: [1] });
+    const message = "expected JSON, got bytes: a payload of bytes needs zo.bytes()";
+    assert.deepEqual(call.error.issues, [{ message }]);
+    assert.deepEqual(
+      errors.map(({ code, route, issues }) => [code, route, issues]),
+      [1, 2].map(() => ["INVALID_PAYLOAD", "chat.any", [{ message }]]),
+    );
   });
 
   test("a call that does not fit rejects with INVALID_PAYLOAD and the issues, and onError hears nothing", async (t) => {
@@ -375,6 +393,14 @@ describe("the options", () => {
         /options\.routes\.a\.b\.payload: expected a Standard Schema/,
       ],
     ];
+    for (const key of ["", "a.b", "$", "$error"]) {
+      const text = new RegExp(
+        `options\\.routes(\\.chat)?: expected a key that .*, got ${JSON.stringify(key).replace("$", "\\$")}$`,
+      );
+      wrong.push([{ ...routes, [key]: routes.add }, text]);
+      wrong.push([{ ...routes, [key]: {} }, text]);
+      wrong.push([{ ...routes, chat: { ...routes.chat, [key]: routes.add } }, text]);
+    }
     const ring: Record<string, unknown> = { ...routes };
     ring["ring"] = ring;
     wrong.push([ring, /options\.routes\.ring\.ring/]);

@@ -301,9 +301,9 @@ describe("@zocket/core/contract", () => {
       const payload = { "~standard": { version: 1, vendor: "spec", validate: (value) => ({ value }) } };
       console.log(Object.keys(message).join(), message.incoming({ payload })._direction);`;
     const imported = `${guard} const { message } = await import("@zocket/core/contract"); ${use}`;
-    assert.equal(run(imported, "module"), "incoming,outgoing,withTransformer in");
+    assert.equal(run(imported, "module"), "incoming,outgoing,bytes,withTransformer in");
     const required = `${guard} const { message } = require("@zocket/core/contract"); ${use}`;
-    assert.equal(run(required, "commonjs"), "incoming,outgoing,withTransformer in");
+    assert.equal(run(required, "commonjs"), "incoming,outgoing,bytes,withTransformer in");
 
     const { message } = await import("@zocket/core/contract");
     const { zocket } = await import("@zocket/core");

@@ -3,9 +3,11 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 import { isFunction, isSchema, SCHEMA, unexpected } from "../faults/check.js";
 import type { MessageBuilder } from "../types/builder.js";
+import type { BytesOptions, BytesSchema } from "../types/bytes.js";
 import type { Mark } from "../types/transformed.js";
 import { refuseOtherNameOf, refuseUnknown } from "../unknown-options.js";
 import { ANSWER, answerOf } from "./answer.js";
+import { bytes } from "./bytes.js";
 import { bringing } from "./checks.js";
 import { readSending, refuseSending, SENDING } from "./outgoing.js";
 import { makeChecks } from "./validation.js";
@@ -81,11 +83,14 @@ export function builder<TTransformed extends boolean>(
 }
 
 /** The functions that need no server. */
-type Outside<TTransformed> = Pick<MessageBuilder<{}, {}, TTransformed>, "incoming" | "outgoing">;
+type Outside<TTransformed> = Pick<MessageBuilder<{}, {}, TTransformed>, "incoming" | "outgoing"> & {
+  /** Makes the schema of a payload that is bytes, as `zo.bytes` does. */
+  readonly bytes: (options?: BytesOptions) => BytesSchema;
+};
 
 function outside<TTransformed extends boolean>(isTransformed: TTransformed): Outside<TTransformed> {
   const { incoming, outgoing } = builder([], isTransformed);
-  return { incoming, outgoing };
+  return { incoming, outgoing, bytes };
 }
 
 /**

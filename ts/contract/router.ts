@@ -3,6 +3,7 @@ import { isFunction, isPlainObject, listed, quote, shorten, unexpected } from ".
 import type { IncomingRoute, OutgoingRoute } from "../types/routes.js";
 import type { Transformer } from "../types/transformer.js";
 import { partsOf } from "./guarded.js";
+import { checkKey } from "./key.js";
 import { readPlace } from "./route.js";
 
 /** How deep routes nest at most. A tree that a person writes is never so deep. One that contains itself always is. */
@@ -177,10 +178,7 @@ function entriesOf(place: string, group: object): [key: string, value: unknown][
 
 /** Checks a key and joins it to the path of its group: the wire name, if a message stands there. */
 function nameOf(argument: string, prefix: string, key: string): string {
-  if (key === "" || key.includes(".") || key.startsWith("$")) {
-    const expected = "expected a key that is not empty, has no dot and does not start with $";
-    throw new TypeError(`${placeOf(argument, prefix)}: ${expected}, got ${quote(key)}`);
-  }
+  checkKey(placeOf(argument, prefix), key);
   const name = join(prefix, key);
   const length = new TextEncoder().encode(name).length;
   if (length > MAX_NAME) {

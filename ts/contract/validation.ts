@@ -1,6 +1,7 @@
 // What the client's option `routes` is for: checks payloads against the schemas of the routes.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
+import { bytesIn } from "../bytes.js";
 import type { Issue } from "../envelope.js";
 import {
   isObject,
@@ -11,8 +12,10 @@ import {
   unexpected,
 } from "../faults/check.js";
 import { issuesOf } from "../faults/schema.js";
+import { isBytes } from "./bytes.js";
 import type { Checks, MakeChecks, Outgoing, Refusal, Verdict, Ways } from "./checks.js";
 import { Gate } from "./gate.js";
+import { checkKey } from "./key.js";
 
 /** Routes nest no deeper at the server. */
 const MAX_DEPTH = 64;
@@ -45,7 +48,7 @@ class Validation<TMessage extends Outgoing> implements Checks<TMessage> {
   enter(message: TMessage, payload: unknown): void {
     const definition = this.#definitions.get(message.route);
     const isKnown = definition?._direction === "in";
-    this.#gate.enter(message, isKnown ? verdict(definition.payload, payload) : undefined);
+    this.#gate.enter(message, isKnown ? verdictOnSent(definition.payload, payload) : undefined);
   }
 
   opened(first: () => void, then: () => void): void {
@@ -88,9 +91,16 @@ class Validation<TMessage extends Outgoing> implements Checks<TMessage> {
       return;
     }
     for (const [key, value] of Object.entries(routes)) {
+      checkKey(place, key);
       this.#walk(`${place}.${key}`, name === "" ? key : `${name}.${key}`, value, depth + 1);
     }
   }
+}
+
+/** The server takes a binary message for a route of `zo.bytes()` alone, even if another schema accepts bytes as well. */
+function verdictOnSent(schema: StandardSchemaV1, value: unknown): Verdict | Promise<Verdict> {
+  if (bytesIn(value) === undefined || isBytes(schema)) return verdict(schema, value);
+  return { issues: [{ message: "expected JSON, got bytes: a payload of bytes needs zo.bytes()" }] };
 }
 
 function verdict(schema: StandardSchemaV1, value: unknown): Verdict | Promise<Verdict> {
