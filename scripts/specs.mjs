@@ -23,6 +23,7 @@ const outsideStaysOutside = {
 
 /** Specs that need a browser. */
 export const PAGES = [
+  "bytes-page.spec.ts",
   "chat-page.spec.ts",
   "client-line-page.spec.ts",
   "compression-page.spec.ts",
