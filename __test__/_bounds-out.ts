@@ -198,6 +198,7 @@ const BUS: Record<string, Case> = {
   "publications that wait for the bus": engine(
     "src/bus/queue.rs",
     "every_publication_has_one_end_or_waits_and_memory_is_bounded",
+    "a_connection_that_answers_nothing_gets_no_more_than_it_may_hold",
   ),
   "what was received from the bus": engine(
     "src/bus/seen.rs",
@@ -211,6 +212,9 @@ const BUS: Record<string, Case> = {
   "rooms that are read on the bus": engine(
     "src/bus/subscriptions.rs",
     "the_empty_rooms_that_are_read_are_bounded",
+    "a_bus_that_confirms_nothing_is_asked_for_a_part_and_gets_the_rest_later",
+    "rooms_that_come_and_go_while_the_bus_does_not_answer_cost_nothing",
+    "who_waits_while_the_bus_is_away_is_forgotten_in_time",
   ),
   "ids of clients, with a bus": engine(
     "src/shard/ids.rs",

@@ -134,7 +134,8 @@ impl Books {
     }
 }
 
-/// Adds to one of the counters that stand alone.
+/// Adds to one of the counters that stand alone. A number that a stranger made up ends at the largest one.
 pub(crate) fn add(counter: &AtomicU64, count: u64) {
-    counter.fetch_add(count, Ordering::Relaxed);
+    let add = |old: u64| Some(old.saturating_add(count));
+    let _ = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
 }

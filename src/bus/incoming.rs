@@ -13,6 +13,9 @@ use crate::{
     message::protocol::Kind,
 };
 
+/// How much of an unknown name the owner gets to see. It may have megabytes.
+const MOST_SHOWN: usize = 64;
+
 /// What became of a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -20,13 +23,22 @@ pub(crate) enum Outcome {
     Taken { missed: u64 },
     /// It is ours, was here before, or is for nobody here.
     Ignored { missed: u64 },
-    /// It makes no sense, for this reason.
-    Malformed(String),
+    /// It makes no sense, for this reason. So many before it never came.
+    Malformed { why: String, missed: u64 },
+}
+
+impl Outcome {
+    fn malformed(why: impl Into<String>) -> Self {
+        let (why, missed) = (why.into(), 0);
+        Self::Malformed { why, missed }
+    }
 }
 
 /// Reads messages of other processes.
 pub(crate) struct Incoming {
     pub(crate) process: Process,
+    /// Whether it has clients that something can be for. A publisher has none, and no route is known to it.
+    pub(crate) delivers: bool,
     pub(crate) seen: Seen,
 }
 
@@ -43,14 +55,17 @@ impl Incoming {
         let publication = match format::read(bytes) {
             Ok(Some(publication)) => publication,
             Ok(None) => return Outcome::Ignored { missed: 0 },
-            Err(malformed) => return Outcome::Malformed(malformed.to_string()),
+            Err(malformed) => return Outcome::malformed(malformed.to_string()),
         };
+        if !self.delivers {
+            return Outcome::Ignored { missed: 0 };
+        }
         // Also what was under way when we stopped reading a channel.
         if publication.process == Some(self.process) || !subscriptions.reads(channel) {
             return Outcome::Ignored { missed: 0 };
         }
         if !belongs(&publication.to, channel, subscriptions) {
-            return Outcome::Malformed("its receivers do not belong to its channel".to_owned());
+            return Outcome::malformed("its receivers do not belong to its channel");
         }
         let missed = match self.novelty(&publication, channel, now) {
             Novelty::New { missed } => missed,
@@ -60,16 +75,17 @@ impl Incoming {
             return Outcome::Ignored { missed };
         }
         let Some((route, kind)) = number_of(publication.route) else {
-            let name = publication.route.escape_debug();
-            return Outcome::Malformed(format!("this process has no outgoing route {name}"));
+            let name = publication.route.escape_debug().take(MOST_SHOWN);
+            let name: String = name.collect();
+            let why = format!("this process has no outgoing route {name}");
+            return Outcome::Malformed { why, missed };
         };
         let payload = match (kind, publication.payload, publication.bytes) {
             (Kind::Json, payload, None) => payload.map(str::as_bytes),
             (Kind::Bytes, None, Some(bytes)) => Some(bytes),
             _ => {
-                return Outcome::Malformed(
-                    "its payload is of another kind than its route".to_owned(),
-                );
+                let why = "its payload is of another kind than its route".to_owned();
+                return Outcome::Malformed { why, missed };
             }
         };
         if !publication.except.is_empty() {
@@ -136,6 +152,7 @@ mod tests {
             Self {
                 incoming: Incoming {
                     process: Process([1; 6]),
+                    delivers: true,
                     seen: Seen::default(),
                 },
                 subscriptions,
@@ -177,7 +194,7 @@ mod tests {
                 ..publication(1, &rooms)
             };
             let outcome = test.take(Channel::of_room(b"a"), &publication);
-            assert!(matches!(outcome, Outcome::Malformed(_)), "{outcome:?}");
+            assert!(matches!(outcome, Outcome::Malformed { .. }), "{outcome:?}");
         }
     }
 
@@ -221,7 +238,7 @@ mod tests {
     #[test]
     fn what_does_not_belong_to_its_channel_or_has_no_route_is_malformed() {
         let mut here = Here::new();
-        let is_malformed = |outcome| matches!(outcome, Outcome::Malformed(_));
+        let is_malformed = |outcome| matches!(outcome, Outcome::Malformed { .. });
         let elsewhere = publication(1, &[b"b"]);
         assert!(is_malformed(here.take(Channel::of_room(b"a"), &elsewhere)));
         let everybody = Publication {
@@ -238,6 +255,34 @@ mod tests {
         // Many rooms may travel to everybody.
         let taken = here.take(Channel::Everybody, &publication(1, &[b"a", b"z"]));
         assert_eq!(taken, Outcome::Taken { missed: 0 });
+    }
+
+    #[test]
+    fn a_hole_before_a_message_that_cannot_be_delivered_counts() {
+        let mut here = Here::new();
+        let room = Channel::of_room(b"a");
+        here.take(room, &publication(1, &[b"a"]));
+        let long = "x".repeat(100_000);
+        let newer = Publication {
+            route: &long,
+            ..publication(4, &[b"a"])
+        };
+        let Outcome::Malformed { why, missed } = here.take(room, &newer) else {
+            panic!("there is no such route");
+        };
+        assert_eq!(missed, 2);
+        assert!(why.len() < 200);
+        let next = here.take(room, &publication(5, &[b"a"]));
+        assert_eq!(next, Outcome::Taken { missed: 0 });
+    }
+
+    #[test]
+    fn a_publisher_ignores_what_is_for_clients() {
+        let mut here = Here::new();
+        here.incoming.delivers = false;
+        let outcome = here.take(Channel::of_room(b"a"), &publication(1, &[b"a"]));
+        assert_eq!(outcome, Outcome::Ignored { missed: 0 });
+        assert!(here.out.bytes().is_empty());
     }
 
     #[test]

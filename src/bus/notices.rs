@@ -45,6 +45,11 @@ impl Troubles {
         *text = last;
     }
 
+    /// Whether there is nothing to tell.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What to tell, and begins anew.
     pub(crate) fn take(&mut self) -> Vec<String> {
         let troubles = mem::take(&mut self.0).into_iter();

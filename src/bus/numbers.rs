@@ -51,6 +51,11 @@ impl Numbers {
         row.number
     }
 
+    /// Whether no row is kept.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Frees the rows that are forgotten.
     pub(crate) fn tidy(&mut self, now: Instant) {
         (self.rows).retain(|_, row| now.duration_since(row.used) < FORGOTTEN);

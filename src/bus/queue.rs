@@ -32,13 +32,24 @@ pub(crate) struct Waiting {
     since: Instant,
 }
 
+/// What is known of the answer to a publication that was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// It may still come.
+    Awaited,
+    /// It took too long, and the publication is counted. The connection still holds the bytes.
+    Late,
+    /// It came.
+    Came,
+}
+
 /// One that was written.
 #[derive(Debug)]
 struct UnderWay {
     ticket: Ticket,
     size: usize,
     since: Instant,
-    is_done: bool,
+    answer: Answer,
 }
 
 /// What waits.
@@ -50,7 +61,12 @@ pub(crate) struct Queue {
     waiting_bytes: usize,
     /// In the order of their tickets.
     under_way: VecDeque<UnderWay>,
+    /// What the connection holds, also of those whose answer is late.
     under_way_bytes: usize,
+    /// How many of them await their answer.
+    awaited: usize,
+    /// All up to this one are not awaited any more.
+    given_up: Ticket,
 }
 
 impl Queue {
@@ -62,6 +78,8 @@ impl Queue {
             waiting_bytes: 0,
             under_way: VecDeque::new(),
             under_way_bytes: 0,
+            awaited: 0,
+            given_up: 0,
         }
     }
 
@@ -91,11 +109,12 @@ impl Queue {
         let taken = self.waiting.pop_front()?;
         self.waiting_bytes -= size;
         self.under_way_bytes += size;
+        self.awaited += 1;
         self.under_way.push_back(UnderWay {
             ticket: taken.ticket,
             size,
             since: now,
-            is_done: false,
+            answer: Answer::Awaited,
         });
         Some(taken)
     }
@@ -104,24 +123,27 @@ impl Queue {
     pub(crate) fn answered(&mut self, ticket: Ticket, fate: Fate) {
         let place = self.under_way.binary_search_by_key(&ticket, |it| it.ticket);
         let Some(one) = place.ok().and_then(|it| self.under_way.get_mut(it)) else {
-            // It took too long, and was counted.
             return;
         };
-        if std::mem::replace(&mut one.is_done, true) {
-            return;
+        if std::mem::replace(&mut one.answer, Answer::Came) == Answer::Awaited {
+            self.awaited -= 1;
+            self.books.end(fate, 1);
         }
-        self.books.end(fate, 1);
-        self.shift();
+        while (self.under_way.front()).is_some_and(|it| it.answer == Answer::Came) {
+            if let Some(done) = self.under_way.pop_front() {
+                self.under_way_bytes -= done.size;
+            }
+        }
     }
 
     /// The connection is gone, and with it the answers.
     pub(crate) fn lost(&mut self) {
         for one in std::mem::take(&mut self.under_way) {
-            if !one.is_done {
+            if one.answer == Answer::Awaited {
                 self.books.end(Fate::Unconfirmed, 1);
             }
         }
-        self.under_way_bytes = 0;
+        (self.under_way_bytes, self.awaited) = (0, 0);
     }
 
     /// Gives up those that took too long.
@@ -130,19 +152,35 @@ impl Queue {
         while self.waiting.front().is_some_and(|it| is_late(it.since)) {
             self.drop_first();
         }
-        for one in &mut self.under_way {
+        let from = self.first_not_given_up();
+        for one in self.under_way.range_mut(from..) {
             if !is_late(one.since) {
                 break;
             }
-            if !std::mem::replace(&mut one.is_done, true) {
+            self.given_up = one.ticket;
+            if one.answer == Answer::Awaited {
+                one.answer = Answer::Late;
+                self.awaited -= 1;
                 self.books.end(Fate::Unconfirmed, 1);
             }
         }
-        self.shift();
-        if self.is_empty() {
+        if self.waiting.is_empty() && self.under_way.is_empty() {
             self.waiting = VecDeque::new();
             self.under_way = VecDeque::new();
         }
+    }
+
+    /// When [`expire`](Self::expire) has something to do next.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let waiting = self.waiting.front().map(|it| it.since);
+        let under_way = self.under_way.get(self.first_not_given_up());
+        let oldest = waiting.into_iter().chain(under_way.map(|it| it.since));
+        oldest.min().map(|since| since + PATIENCE)
+    }
+
+    fn first_not_given_up(&self) -> usize {
+        let given_up = self.given_up;
+        (self.under_way).partition_point(|it| it.ticket <= given_up)
     }
 
     /// Gives up all that waits.
@@ -160,29 +198,22 @@ impl Queue {
 
     /// Whether all up to a number have their answers, or will never have one.
     pub(crate) fn is_settled(&self, last: Ticket) -> bool {
-        let under_way = self.under_way.front().map(|it| it.ticket);
-        let oldest = under_way.or(self.waiting.front().map(|it| it.ticket));
+        let under_way = self.under_way.range(self.first_not_given_up()..);
+        let mut awaited = under_way.filter(|it| it.answer == Answer::Awaited);
+        let oldest = awaited.next().map(|it| it.ticket);
+        let oldest = oldest.or(self.waiting.front().map(|it| it.ticket));
         oldest.is_none_or(|oldest| oldest > last)
     }
 
-    /// Whether nothing waits and nothing is under way.
+    /// Whether nothing waits, and nothing awaits its answer.
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.under_way.is_empty()
+        self.waiting.is_empty() && self.awaited == 0
     }
 
     fn drop_first(&mut self) {
         if let Some(first) = self.waiting.pop_front() {
             self.waiting_bytes -= first.bytes.len() + OVERHEAD;
             self.books.end(Fate::Dropped, 1);
-        }
-    }
-
-    /// Forgets the oldest ones that are done.
-    fn shift(&mut self) {
-        while self.under_way.front().is_some_and(|it| it.is_done) {
-            if let Some(done) = self.under_way.pop_front() {
-                self.under_way_bytes -= done.size;
-            }
         }
     }
 }
@@ -241,7 +272,11 @@ mod tests {
                         queue.expire(now);
                     }
                 }
-                let open = queue.under_way.iter().filter(|it| !it.is_done).count();
+                let awaits = |it: &&UnderWay| it.answer == Answer::Awaited;
+                let open = queue.under_way.iter().filter(awaits).count();
+                prop_assert_eq!(queue.awaited, open);
+                prop_assert!(open == 0 || queue.due().is_some());
+                prop_assert!(queue.due().is_none_or(|due| due > now));
                 let counted = books.snapshot();
                 prop_assert_eq!(counted.queued, (queue.waiting.len() + open) as u64);
                 let sizes = queue.waiting.iter().map(|it| it.bytes.len() + OVERHEAD);
@@ -271,9 +306,36 @@ mod tests {
         queue.expire(now + PATIENCE);
         let counted = books.snapshot();
         assert_eq!((counted.dropped, counted.unconfirmed), (1, 1));
-        // A late answer changes nothing.
+        assert!(queue.is_empty() && queue.due().is_none());
+        // The connection still holds it.
+        assert!(queue.under_way_bytes > 0);
+        // A late answer changes no counter.
         queue.answered(first.ticket, Fate::Confirmed);
         assert_eq!(books.snapshot(), counted);
-        assert!(queue.is_empty());
+        assert_eq!(queue.under_way_bytes, 0);
+    }
+
+    #[test]
+    fn a_connection_that_answers_nothing_gets_no_more_than_it_may_hold() {
+        let books = Arc::new(Books::default());
+        let mut queue = Queue::new(books.clone());
+        let mut now = Instant::now();
+        let mut taken: u64 = 0;
+        for _ in 0..40 {
+            books.publish();
+            queue.push(Channel::Everybody, vec![0; 100_000], now);
+            while queue.take(now).is_some() {
+                taken += 1;
+            }
+            now += PATIENCE / 4;
+            queue.expire(now);
+        }
+        assert!(
+            taken * 100_000 <= MOST_UNDER_WAY as u64,
+            "{taken} were written"
+        );
+        let counted = books.snapshot();
+        assert_eq!(counted.unconfirmed, taken);
+        assert!(counted.queued <= 4);
     }
 }

@@ -111,6 +111,18 @@ impl Seen {
         }
     }
 
+    /// The bus was away, and nobody knows who was silent and who was not heard.
+    pub(crate) fn returned(&mut self, now: Instant) {
+        for row in self.rows.values_mut().flat_map(HashMap::values_mut) {
+            row.at = now;
+        }
+    }
+
+    /// Whether nothing is kept.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.order.is_empty()
+    }
+
     /// Frees what is too old to matter.
     pub(crate) fn tidy(&mut self, now: Instant) {
         self.rows.retain(|_, rows| {
@@ -153,6 +165,17 @@ mod tests {
         assert_eq!(hear(number(1, 12)), Novelty::Old);
         assert_eq!(hear(number(2, 5)), Novelty::New { missed: 0 });
         assert_eq!(hear(number(2, 7)), Novelty::New { missed: 1 });
+    }
+
+    #[test]
+    fn a_hole_that_a_long_outage_left_is_counted() {
+        let (mut seen, now) = (Seen::default(), Instant::now());
+        seen.number(Channel::Everybody, PROCESS, number(1, 1), now);
+        let back = now + 2 * ROW_KEPT;
+        seen.returned(back);
+        seen.tidy(back + ROW_KEPT / 2);
+        let novelty = seen.number(Channel::Everybody, PROCESS, number(1, 9), back);
+        assert_eq!(novelty, Novelty::New { missed: 7 });
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    future::pending,
     mem,
     pin::pin,
     sync::Arc,
@@ -51,8 +52,8 @@ const SETTLING: Duration = Duration::from_millis(500);
 const BACKOFF: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
 /// A connection that held so long ends the series of attempts.
 const STABLE: Duration = Duration::from_secs(5);
-/// How often something is looked at: while publications wait, and otherwise.
-const TICKS: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
+/// How often the owner hears of troubles.
+const TOLD: Duration = Duration::from_secs(1);
 /// How often old rows are freed.
 const TIDY: Duration = Duration::from_secs(10);
 /// How long what waits may still leave when the server stops.
@@ -81,8 +82,8 @@ enum State {
     Away(Instant),
     /// An attempt is under way.
     Connecting,
-    /// The bus has not confirmed all subscriptions.
-    Subscribing,
+    /// The bus has not confirmed all subscriptions up to this place. Later ones keep nothing waiting, as rooms come all the time.
+    Subscribing(u64),
     /// Publications may leave from then on.
     Settling(Instant),
     /// Publications leave.
@@ -139,24 +140,25 @@ impl Bus {
     fn new(parts: Parts) -> Self {
         let now = Instant::now();
         let numbers = parts.routes.outgoing_names();
-        let numbers = (0..)
-            .zip(numbers)
-            .map(|(number, name)| (name.clone(), number));
+        let numbers = (0..).zip(numbers);
+        let numbers = numbers.map(|(number, name)| (name.clone(), number));
+        let numbers: HashMap<_, _> = numbers.collect();
         let mut subscriptions = Subscriptions::default();
         for channel in [Channel::Everybody, Channel::Process(parts.process)] {
             subscriptions.open(channel, None);
         }
         let process = parts.process;
         Self {
-            numbers: numbers.collect(),
+            incoming: Incoming {
+                process,
+                delivers: !numbers.is_empty(),
+                seen: Seen::default(),
+            },
+            numbers,
             outgoing: Outgoing {
                 process,
                 numbers: Numbers::default(),
                 except: Vec::new(),
-            },
-            incoming: Incoming {
-                process,
-                seen: Seen::default(),
             },
             queue: Queue::new(parts.books.clone()),
             subscriptions,
@@ -192,9 +194,16 @@ impl Bus {
             let came = async {
                 match &mut link {
                     Some(link) => link.reports.recv_many(&mut reports, REPORTS).await,
-                    None => std::future::pending().await,
+                    None => pending().await,
                 }
             };
+            let look = async {
+                match self.next_look() {
+                    Some(at) => sleep_until(at).await,
+                    None => pending().await,
+                }
+            };
+            let mut has_ended = false;
             tokio::select! {
                 () = mailbox.take(&mut mail) => {}
                 (rooms, marks) = changes.take() => {
@@ -203,12 +212,12 @@ impl Bus {
                         self.follow(&name);
                     }
                     for mark in marks {
-                        self.subscriptions.wait(mark);
+                        self.subscriptions.wait(mark, now);
                     }
                     continue;
                 }
-                _ = came => {}
-                () = sleep_until(self.next_look(now)) => {}
+                count = came => has_ended = count == 0,
+                () = look => {}
             }
             self.link = link;
             for mail in mail.drain(..) {
@@ -219,17 +228,26 @@ impl Bus {
             for report in reports.drain(..) {
                 self.hear(report);
             }
+            if has_ended {
+                // It panicked, and so reported nothing.
+                self.lost(&Failure::away("the connection broke"), Instant::now());
+            }
             self.deliver();
         }
     }
 
-    /// When to look at the time again.
-    fn next_look(&self, now: Instant) -> Instant {
-        let tick = now + TICKS[usize::from(self.queue.is_empty() && self.ending.is_none())];
-        match self.state {
-            State::Away(until) | State::Settling(until) => tick.min(until),
-            _ => tick,
-        }
+    /// When there is something to do if nothing comes before.
+    fn next_look(&self) -> Option<Instant> {
+        let state = match self.state {
+            State::Away(until) | State::Settling(until) => Some(until),
+            _ => None,
+        };
+        let troubles = (!self.troubles.is_empty()).then(|| self.told + TOLD);
+        let keeps = !(self.outgoing.numbers.is_empty() && self.incoming.seen.is_empty());
+        let tidy = keeps.then(|| self.tidied + TIDY);
+        let (queue, subscriptions) = (self.queue.due(), self.subscriptions.due());
+        let all = [state, queue, subscriptions, troubles, tidy, self.ending];
+        all.into_iter().flatten().min()
     }
 
     /// Does all that time brings.
@@ -237,14 +255,17 @@ impl Bus {
         match self.state {
             State::Away(until) if until <= now => self.connect(),
             State::Settling(until) if until <= now => self.state = State::Open,
-            State::Subscribing if self.subscriptions.are_confirmed() => self.connected(now),
+            State::Subscribing(last) if self.subscriptions.are_confirmed(last) => {
+                self.connected(now);
+            }
             _ => {}
         }
         self.queue.expire(now);
-        while let Some(change) = self.subscriptions.expire(now) {
-            self.change(change);
+        while let Some(closed) = self.subscriptions.expire(now) {
+            self.incoming.seen.left(closed);
         }
-        if self.state == State::Open || matches!(self.state, State::Settling(_)) {
+        self.subscribe();
+        if self.is_connected() {
             while let Some((owner, number)) = self.subscriptions.ready() {
                 self.tell_one(owner, &notices::done(number));
             }
@@ -258,7 +279,7 @@ impl Bus {
             }
         }
         self.answer_flushes();
-        if now.duration_since(self.told) >= TICKS[1] {
+        if now.duration_since(self.told) >= TOLD {
             self.told = now;
             for trouble in self.troubles.take() {
                 self.tell(&trouble);
@@ -267,20 +288,30 @@ impl Bus {
         if now.duration_since(self.tidied) >= TIDY {
             self.tidied = now;
             self.outgoing.numbers.tidy(now);
-            self.incoming.seen.tidy(now);
+            // While nothing can come, nothing gets old.
+            if self.is_connected() {
+                self.incoming.seen.tidy(now);
+            }
         }
         let rooms = self.subscriptions.rooms() as u64;
         self.parts.books.rooms.store(rooms, Ordering::Relaxed);
     }
 
+    /// Whether the bus reads our channels to us.
+    fn is_connected(&self) -> bool {
+        matches!(self.state, State::Open | State::Settling(_))
+    }
+
     fn is_over(&self, now: Instant) -> bool {
-        let is_away = matches!(self.state, State::Away(_) | State::Connecting);
+        // Somebody who publishes and goes may not be connected yet.
+        let is_away = self.outage.is_told() && !self.is_connected();
         (self.ending).is_some_and(|by| self.queue.is_empty() || is_away || by <= now)
     }
 
     // The connection.
 
     fn connect(&mut self) {
+        // Holds what the queue and the subscriptions let be under way.
         let (asks, asked) = unbounded_channel();
         let (reporting, reports) = channel(REPORTS);
         let line = Line {
@@ -308,6 +339,7 @@ impl Bus {
             books::add(&books.reconnects, 1);
         }
         self.since = now;
+        self.incoming.seen.returned(now);
         // Nobody has to come back where nothing was away.
         self.state = if self.outage.is_told() {
             State::Settling(now + SETTLING)
@@ -323,8 +355,7 @@ impl Bus {
         self.parts.books.connected.store(false, Ordering::Relaxed);
         self.queue.lost();
         self.subscriptions.lost();
-        let was_open = matches!(self.state, State::Open | State::Settling(_));
-        if was_open && now.duration_since(self.since) >= STABLE {
+        if self.is_connected() && now.duration_since(self.since) >= STABLE {
             self.attempts = 0;
         }
         self.state = State::Away(now + backoff(self.attempts));
@@ -344,34 +375,24 @@ impl Bus {
     /// Reads a room with members, and lets go of one without.
     fn follow(&mut self, name: &Arc<[u8]>) {
         let channel = Channel::of_room(name);
-        let change = if self.parts.directory.has(name) {
-            self.subscriptions.open(channel, Some(name))
-        } else {
-            self.subscriptions.emptied(channel, Instant::now())
-        };
-        if let Some(change) = change {
-            self.change(change);
+        if self.parts.directory.has(name) {
+            self.subscriptions.open(channel, Some(name));
+        } else if let Some(closed) = self.subscriptions.emptied(channel, Instant::now()) {
+            self.incoming.seen.left(closed);
         }
     }
 
-    fn change(&mut self, change: Change) {
-        if let Change::Unsubscribe(channel) = change {
-            self.incoming.seen.left(channel);
-        }
-        // A connection that comes later asks for all.
-        if matches!(self.state, State::Away(_) | State::Connecting) {
+    /// Asks the connection for what it may be asked for now.
+    fn subscribe(&mut self) {
+        let Some(link) = &self.link else {
             return;
-        }
-        self.ask(match change {
-            Change::Subscribe(channel) => Ask::Subscribe(channel),
-            Change::Unsubscribe(channel) => Ask::Unsubscribe(channel),
-        });
-    }
-
-    fn ask(&self, ask: Ask) {
-        if let Some(link) = &self.link {
+        };
+        while let Some(change) = self.subscriptions.next() {
             // A connection that has just ended reports that.
-            let _ = link.asks.send(ask);
+            let _ = link.asks.send(match change {
+                Change::Subscribe(channel) => Ask::Subscribe(channel),
+                Change::Unsubscribe(channel) => Ask::Unsubscribe(channel),
+            });
         }
     }
 
@@ -440,10 +461,8 @@ impl Bus {
     fn hear(&mut self, report: Report) {
         match report {
             Report::Connected => {
-                self.state = State::Subscribing;
-                for channel in self.subscriptions.all().collect::<Vec<_>>() {
-                    self.ask(Ask::Subscribe(channel));
-                }
+                self.state = State::Subscribing(self.subscriptions.last());
+                self.subscriptions.connected();
             }
             Report::Answered(ticket, fate) => self.queue.answered(ticket, fate),
             Report::Refused(ticket, why) => {
@@ -477,7 +496,10 @@ impl Bus {
                 books::add(&books.missed, missed);
             }
             Outcome::Ignored { missed } => books::add(&books.missed, missed),
-            Outcome::Malformed(why) => self.malformed(why),
+            Outcome::Malformed { why, missed } => {
+                books::add(&books.missed, missed);
+                self.malformed(why);
+            }
         }
         if self.deliveries.bytes().len() >= HAND_OVER {
             self.deliver();
