@@ -11,6 +11,7 @@ pub(crate) mod link;
 pub(crate) mod notices;
 pub(crate) mod numbers;
 pub(crate) mod outgoing;
+pub(crate) mod probe;
 pub(crate) mod queue;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;

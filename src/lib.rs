@@ -53,6 +53,9 @@ pub use border::writer::CommandWriter;
 #[cfg(feature = "bus")]
 pub use bus::books::BusSnapshot;
 #[cfg(feature = "bus")]
+#[doc(hidden)]
+pub use bus::probe::BusProbe;
+#[cfg(feature = "bus")]
 pub use config::bus::{BusConfig, BusTls, Place, Transport};
 #[cfg(feature = "redis")]
 pub use config::bus::{Redis, Sentinels};

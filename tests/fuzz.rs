@@ -118,6 +118,12 @@ fn heads_of_binary_messages() {
     replay("binary", 20_000, targets::binary::run);
 }
 
+#[cfg(feature = "bus")]
+#[test]
+fn messages_on_the_bus() {
+    replay("bus_format", 20_000, targets::bus_format::run);
+}
+
 #[test]
 fn handshakes() {
     replay("handshake", 10_000, targets::handshake::run);

@@ -8,6 +8,8 @@
 )]
 
 pub mod binary;
+#[cfg(feature = "bus")]
+pub mod bus_format;
 pub mod commands;
 pub mod deflate;
 pub mod envelope;
