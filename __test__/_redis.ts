@@ -1,4 +1,5 @@
 // A Redis of the tests' own, and a client that speaks its protocol and nothing else.
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { connect, createServer as createTcpServer, type AddressInfo, type Socket } from "node:net";
 import path from "node:path";
@@ -16,7 +17,9 @@ export function findProgram(name: string): string | undefined {
     .find((file) => existsSync(file));
 }
 
-export const REDIS = findProgram("redis-server") ?? findProgram("valkey-server");
+/** Debian's, unless `ZOCKET_REDIS` names another one. */
+export const REDIS =
+  process.env["ZOCKET_REDIS"] ?? findProgram("redis-server") ?? findProgram("valkey-server");
 /** For tests that need one. */
 export const needsRedis = { skip: REDIS ? false : "there is no redis-server" };
 
@@ -92,6 +95,37 @@ export class Redis {
     }
   }
 
+  /** The same as a user with a password. */
+  async as(password: string, ...parts: (string | Uint8Array)[]): Promise<string> {
+    const socket = connect(this.port, "127.0.0.1");
+    try {
+      await ask(socket, ["AUTH", password]);
+      return await ask(socket, parts);
+    } finally {
+      socket.destroy();
+    }
+  }
+
+  /** What a script returns that returns a number. */
+  async script(text: string): Promise<number> {
+    const answer = await this.command("EVAL", text, "0");
+    return Number(/^:(\d+)/.exec(answer)?.[1]);
+  }
+
+  /** Publishes many messages at once, and resolves when Redis has taken all. */
+  async publish(channel: string, messages: readonly Uint8Array[]): Promise<void> {
+    const socket = connect(this.port, "127.0.0.1");
+    try {
+      for (const message of messages) {
+        const hasRoom = socket.write(commandOf(["PUBLISH", channel, message]));
+        if (!hasRoom) await once(socket, "drain");
+      }
+      await ask(socket, ["ECHO", "done"], (answer) => answer.endsWith("$4\r\ndone\r\n"));
+    } finally {
+      socket.destroy();
+    }
+  }
+
   /** How often a command was called so far. */
   async calls(name: string): Promise<number> {
     const stats = await this.command("INFO", "commandstats");
@@ -99,17 +133,28 @@ export class Redis {
   }
 }
 
-/** Writes one command, and returns the first bytes of the answer until they end a line and no more come. */
-async function ask(socket: Socket, parts: (string | Uint8Array)[]): Promise<string> {
-  let answer = "";
-  socket.on("data", (bytes) => (answer += bytes.toString("latin1")));
-  socket.on("error", () => {});
-  socket.write(`*${parts.length}\r\n`);
+function commandOf(parts: readonly (string | Uint8Array)[]): Buffer {
+  const all = [Buffer.from(`*${parts.length}\r\n`)];
   for (const part of parts) {
     const bytes = Buffer.from(part as string);
-    socket.write(Buffer.concat([Buffer.from(`$${bytes.length}\r\n`), bytes, Buffer.from("\r\n")]));
+    all.push(Buffer.from(`$${bytes.length}\r\n`), bytes, Buffer.from("\r\n"));
   }
-  await until("an answer of Redis", () => isWhole(answer));
+  return Buffer.concat(all);
+}
+
+/** Writes one command, and returns the first bytes of the answer until they end a line and no more come. */
+async function ask(
+  socket: Socket,
+  parts: readonly (string | Uint8Array)[],
+  isAll = isWhole,
+): Promise<string> {
+  let answer = "";
+  const keep = (bytes: Buffer) => (answer += bytes.toString("latin1"));
+  socket.on("data", keep);
+  socket.on("error", () => {});
+  socket.write(commandOf(parts));
+  await until("an answer of Redis", () => isAll(answer));
+  socket.off("data", keep);
   return answer;
 }
 

@@ -1,44 +1,16 @@
 // Several servers that share a Redis: sends reach clients wherever they are connected, and the counters add up.
 import assert from "node:assert/strict";
-import { describe, test, type TestContext } from "node:test";
+import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { createPublisher, redis, type RedisOptions } from "@zocket/core/bus";
 
+import { counters, heard, join, PREFIX, saidTo } from "./_bus.ts";
 import { Child, portOf } from "./_child.ts";
 import { blocksOf, readPage } from "./_pages.ts";
 import { findProgram, needsRedis, REDIS, Redis } from "./_redis.ts";
-import { Client, serve, type App, type Given } from "./_support.ts";
+import { Client, serve, type App } from "./_support.ts";
 import { soon, until } from "./_wait.ts";
-
-const PREFIX = "spec";
-
-/** A server on the bus, connected. */
-async function join(
-  t: TestContext,
-  bus: Redis,
-  { options, ...given }: Given = {},
-  more: Partial<RedisOptions> = {},
-): Promise<App> {
-  const on = redis({ url: bus.url, prefix: PREFIX, required: true, ...more });
-  const app = serve(t, { ...given, options: { ...options, bus: on } });
-  await app.server.ready();
-  return app;
-}
-
-/** The payloads of `said` that a client got so far, without what tells of joins. */
-const saidTo = (client: Client): unknown[] =>
-  client.received.filter(({ type }) => type === "said").map(({ payload }) => payload);
-
-const heard = (client: Client, payload: unknown) =>
-  saidTo(client).filter((it) => it === payload).length;
-
-function counters(app: App) {
-  const { bus } = app.server.metrics();
-  assert.ok(bus);
-  assert.equal(bus.published, bus.confirmed + bus.unconfirmed + bus.dropped + bus.queued);
-  return bus;
-}
 
 describe("two servers on one Redis", needsRedis, () => {
   test("a broadcast reaches the clients of both, once each", async (t) => {

@@ -1,0 +1,148 @@
+// What the specs of the bus share: servers on it, what their clients have heard, and messages as the bus carries them.
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import type { TestContext } from "node:test";
+
+import { redis, type BusMetrics, type RedisOptions } from "@zocket/core/bus";
+
+import { serve, type App, type Client, type Given } from "./_support.ts";
+import { until } from "./_wait.ts";
+
+export const PREFIX = "spec";
+
+/** A server on the bus, which may not be connected yet. */
+export function begin(
+  t: TestContext,
+  url: string,
+  { options, ...given }: Given = {},
+  more: Partial<RedisOptions> = {},
+): App {
+  const on = redis({ url, prefix: PREFIX, required: true, ...more });
+  return serve(t, { ...given, options: { ...options, bus: on } });
+}
+
+/** A server on the bus, connected. */
+export async function join(
+  t: TestContext,
+  { url }: { readonly url: string },
+  given: Given = {},
+  more: Partial<RedisOptions> = {},
+): Promise<App> {
+  const app = begin(t, url, given, more);
+  await app.server.ready();
+  return app;
+}
+
+/** The payloads of `said` that a client got so far. */
+export const saidTo = (client: Client): unknown[] =>
+  client.received.filter(({ type }) => type === "said").map(({ payload }) => payload);
+
+export const heard = (client: Client, payload: unknown) =>
+  saidTo(client).filter((it) => it === payload).length;
+
+export function counters({ server }: App): BusMetrics {
+  const { bus } = server.metrics();
+  assert.ok(bus);
+  assert.equal(bus.published, bus.confirmed + bus.unconfirmed + bus.dropped + bus.queued);
+  return bus;
+}
+
+/** What `onError` heard of the bus: whether it is there, and why not. */
+export const toldOf = (app: App) =>
+  app.errors
+    .filter(({ code }) => code === "BUS")
+    .map((it) => ({
+      connected: (it as { connected?: boolean }).connected,
+      text: (it.error as Error).message,
+    }));
+
+/** Looks at the counters all the time until the test ends: they add up, and none goes back. */
+export function watch(t: TestContext, ...apps: readonly App[]): void {
+  const last = new Map(apps.map((app) => [app, counters(app)]));
+  let broken: unknown;
+  const look = () => {
+    try {
+      for (const [app, before] of last) {
+        const now = counters(app);
+        for (const name of ["published", "confirmed", "unconfirmed", "dropped"] as const) {
+          assert.ok(now[name] >= before[name], `${name} went back`);
+        }
+        for (const name of ["received", "missed", "malformed", "reconnects"] as const) {
+          assert.ok(now[name] >= before[name], `${name} went back`);
+        }
+        last.set(app, now);
+      }
+    } catch (error) {
+      broken ??= error;
+    }
+  };
+  const timer = setInterval(look, 20);
+  t.after(() => {
+    clearInterval(timer);
+    look();
+    if (broken !== undefined) throw broken as Error;
+  });
+}
+
+/** Waits until nothing is on its way from one server, and the other has found all holes. */
+export async function settle(from: App, to: App): Promise<void> {
+  await until("the last confirmation", () => counters(from).queued === 0);
+  const before = counters(to).received;
+  from.shout("mark");
+  await until("the mark", () => counters(to).received > before);
+  await until("its confirmation", () => counters(from).queued === 0);
+}
+
+/** A field of a message on the bus. */
+export function field(tag: number, value: Uint8Array | string): Buffer {
+  const bytes = Buffer.from(value as string);
+  const head = Buffer.alloc(5);
+  head[0] = tag;
+  head.writeUInt32LE(bytes.length, 1);
+  return Buffer.concat([head, bytes]);
+}
+
+const long = (value: bigint) => {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(value);
+  return bytes;
+};
+
+/** A publication of `said` as another program writes it. */
+export function publication({
+  head = [0x7a, 1, 1],
+  id = randomBytes(16),
+  process,
+  epoch = 1n,
+  number,
+  route = "said",
+  rooms,
+  payload = '"hi"',
+  more = [],
+}: {
+  head?: number[];
+  id?: Buffer;
+  process?: Buffer;
+  epoch?: bigint;
+  number?: bigint;
+  route?: string;
+  rooms?: string[];
+  payload?: string;
+  more?: Buffer[];
+} = {}): Buffer {
+  return Buffer.concat([
+    Buffer.from(head),
+    field(1, id),
+    ...(process ? [field(2, process)] : []),
+    ...(number === undefined ? [] : [field(3, long(epoch)), field(4, long(number))]),
+    field(5, route),
+    ...(rooms?.map((room) => field(7, room)) ?? [field(6, "")]),
+    field(10, payload),
+    ...more,
+  ]);
+}
+
+/** The name of the channel for everybody, and of that of a room. */
+export const EVERYBODY = `${PREFIX}:all`;
+export const channelOf = (room: string) =>
+  `${PREFIX}:r:${createHash("sha256").update(room).digest("hex").slice(0, 32)}`;
