@@ -98,6 +98,8 @@ export declare class NativeServer {
   metrics(): Record<string, number | Record<string, number>>
   /** The counters of the bus; `null` if there is none. `connected` is 1 or 0. */
   bus(): Record<string, number> | null
+  /** Why the bus was away last; `null` if it never was. */
+  busTrouble(): string | null
   /** Publishes what waits for the bus and lets go of it. An event tells when that is done. */
   stopBus(): void
   /** Whether other threads may share it. */
@@ -275,6 +277,11 @@ export declare namespace head {
   export const MORE: number
   export const WEIGHT: number
   export const WORDS: number
+}
+
+export declare namespace kind {
+  export const BYTES: number
+  export const JSON: number
 }
 
 export declare namespace limit {

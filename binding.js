@@ -844,6 +844,7 @@ module.exports.bad = nativeBinding.bad
 module.exports.ended = nativeBinding.ended
 module.exports.event = nativeBinding.event
 module.exports.head = nativeBinding.head
+module.exports.kind = nativeBinding.kind
 module.exports.limit = nativeBinding.limit
 module.exports.members = nativeBinding.members
 module.exports.message = nativeBinding.message

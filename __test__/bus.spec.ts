@@ -280,18 +280,6 @@ describe("a publisher", needsRedis, () => {
     }
   });
 
-  test("refuses bytes, which servers would not take from it", async (t) => {
-    const publisher = publisherOn(await Redis.start(t));
-    t.after(() => publisher.close());
-    const message =
-      /^send\.said\(…\): expected a payload that JSON can hold, from a publisher, got/;
-    for (const bytes of [new Uint8Array(3), new ArrayBuffer(3), Buffer.from("abc")]) {
-      const send = publisher.send.said as (payload: unknown) => unknown;
-      assert.throws(() => send(bytes), { name: "TypeError", message });
-    }
-    assert.equal(publisher.metrics().published, 0);
-  });
-
   test("is told by flush what the bus does not have, once", async (t) => {
     const bus = await Redis.start(t);
     const publisher = publisherOn(bus, { maxMessage: 1_024 });

@@ -61,6 +61,7 @@ function play(t: TestContext, callbacks: Callbacks = {}, options: object = {}) {
     isShared: false,
     workers: () => [],
     orphaned: () => 0,
+    busTrouble: () => null,
     take(shard: number, heads: Buffer) {
       const batch = inboxes[shard]?.shift();
       const words = new Int32Array(heads.buffer);

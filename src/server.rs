@@ -503,6 +503,14 @@ impl ServerHandle {
         self.engine.shared.bus.as_ref().map(Bus::snapshot)
     }
 
+    /// Why the bus was away last, for those who wait for it; nothing if it never was.
+    #[cfg(feature = "bus")]
+    #[must_use]
+    pub fn bus_trouble(&self) -> Option<String> {
+        let bus = self.engine.shared.bus.as_ref()?;
+        Some(bus.books.why()).filter(|why| !why.is_empty())
+    }
+
     /// Publishes what waits for the bus, for two seconds at most, and lets go of it, unless other owners need it. An event tells
     /// when that is done.
     #[cfg(feature = "bus")]

@@ -104,7 +104,7 @@ fn write(writer: &mut CommandWriter, command: &Command<'_>) {
             writer.to_ids(route, payload, &clients.collect::<Vec<_>>())
         }
         Command::ExceptIds(clients) => writer.except_ids(&clients.collect::<Vec<_>>()),
-        Command::Route(number, name) => writer.route(number, name),
+        Command::Route(number, kind, name) => writer.route(number, kind, name),
         Command::Flush(number) => writer.flush(number),
         Command::Mark(number) => writer.mark(number),
         Command::Rooms {

@@ -114,6 +114,17 @@ pub(crate) fn stop(server: &ServerHandle) {
     let _ = server;
 }
 
+/// Why a server's bus was away last.
+pub(crate) fn trouble(server: &ServerHandle) -> Option<String> {
+    #[cfg(feature = "bus")]
+    return server.bus_trouble();
+    #[cfg(not(feature = "bus"))]
+    {
+        let _ = server;
+        None
+    }
+}
+
 /// The counters of a server's bus as an object.
 pub(crate) fn counters<'env>(
     env: &'env Env,

@@ -409,6 +409,12 @@ impl NativeServer {
         bus::counters(env, &self.server)
     }
 
+    /// Why the bus was away last; `null` if it never was.
+    #[napi(catch_unwind)]
+    pub fn bus_trouble(&self) -> Option<String> {
+        bus::trouble(&self.server)
+    }
+
     /// Publishes what waits for the bus and lets go of it. An event tells when that is done.
     #[napi(catch_unwind)]
     pub fn stop_bus(&self) {

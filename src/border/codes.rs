@@ -116,6 +116,13 @@ macro_rules! border_codes {
                 /// Bytes, as they are.
                 BYTES = 4,
             }
+            /// What the payload of a route is.
+            kind: u32 {
+                /// JSON.
+                JSON = 0,
+                /// Bytes.
+                BYTES = 1,
+            }
             /// The codes of events that are not messages; see [`event`](crate::border::event).
             event: i32 {
                 /// An upgrade waits for an answer.

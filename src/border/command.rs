@@ -23,7 +23,7 @@
 //! | 24 to ids | payload bytes, route, count, ids of 16 bytes, payload |
 //! | 25 mark | number |
 //! | 26 except ids | count, ids of 16 bytes |
-//! | 27 route | number, name bytes, name |
+//! | 27 route | number, kind, name bytes, name |
 //! | 28 flush | number |
 //!
 //! A payload length of [`NO_PAYLOAD`](super::codes::word::NO_PAYLOAD) means that the envelope has none. An owner may hand over the payloads beside the
@@ -32,7 +32,7 @@
 use crate::{
     border::{
         codes::{
-            answer,
+            answer, kind,
             limit::MAX_REASON,
             members, opcode,
             word::{self, NO_NUMBER_HIGH},
@@ -153,8 +153,8 @@ pub enum Command<'a> {
     Announce(Handle),
     /// Leave these clients out of the next command, a send to rooms or to everybody. The owner has no handle for them.
     ExceptIds(ClientIds<'a>),
-    /// Publish to this route under this number from now on. The shards do not know it.
-    Route(u32, &'a [u8]),
+    /// Publish to this route, whose payloads are of this kind, under this number from now on. The shards do not know it.
+    Route(u32, Kind, &'a [u8]),
     /// Tell when the bus has all that was published before.
     Flush(u32),
     /// Tell when the bus has confirmed all rooms that were joined before.
@@ -463,8 +463,13 @@ fn decode(opcode: u32, mut words: Words<'_>) -> Option<Command<'_>> {
         opcode::EXCEPT_IDS => Command::ExceptIds(ClientIds::read(&mut words)?),
         opcode::ROUTE => {
             let number = words.word()?;
+            let kind = match words.word()? {
+                kind::JSON => Kind::Json,
+                kind::BYTES => Kind::Bytes,
+                _ => return None,
+            };
             let length = words.word()? as usize;
-            Command::Route(number, words.padded(length)?)
+            Command::Route(number, kind, words.padded(length)?)
         }
         opcode::FLUSH => Command::Flush(words.word()?),
         opcode::MARK => Command::Mark(words.word()?),
@@ -643,7 +648,7 @@ mod tests {
         To(u32, Option<Vec<u8>>, Vec<u32>),
         ToIds(u32, Option<Vec<u8>>, Vec<[u8; 16]>),
         ExceptIds(Vec<[u8; 16]>),
-        Route(u32, Vec<u8>),
+        Route(u32, bool, Vec<u8>),
         Flush(u32),
         Mark(u32),
         Rooms(u32, Option<Vec<u8>>, Vec<Vec<u8>>, Vec<u32>),
@@ -687,7 +692,8 @@ mod tests {
             )
                 .prop_map(|(route, payload, clients)| Said::ToIds(route, payload, clients)),
             prop::collection::vec(any::<[u8; 16]>(), 0..5).prop_map(Said::ExceptIds),
-            (any::<u32>(), bytes()).prop_map(|(number, name)| Said::Route(number, name)),
+            (any::<u32>(), any::<bool>(), bytes())
+                .prop_map(|(number, is_bytes, name)| Said::Route(number, is_bytes, name)),
             any::<u32>().prop_map(Said::Flush),
             any::<u32>().prop_map(Said::Mark),
             (
@@ -726,6 +732,10 @@ mod tests {
         ]
     }
 
+    fn kind(is_bytes: bool) -> Kind {
+        if is_bytes { Kind::Bytes } else { Kind::Json }
+    }
+
     fn handles(numbers: &[u32]) -> Vec<Handle> {
         numbers.iter().copied().map(Handle).collect()
     }
@@ -758,7 +768,7 @@ mod tests {
                 writer.to_ids(*route, payload.as_deref(), &ids(clients))
             }
             Said::ExceptIds(clients) => writer.except_ids(&ids(clients)),
-            Said::Route(number, name) => writer.route(*number, name),
+            Said::Route(number, is_bytes, name) => writer.route(*number, kind(*is_bytes), name),
             Said::Flush(number) => writer.flush(*number),
             Said::Mark(number) => writer.mark(*number),
             Said::Rooms(route, payload, rooms, except) => {
@@ -775,7 +785,7 @@ mod tests {
             }
             Said::Answer(how, handle, number, is_bytes, payload) => {
                 let how = Answer::from_code(*how).unwrap();
-                let kind = if *is_bytes { Kind::Bytes } else { Kind::Json };
+                let kind = kind(*is_bytes);
                 writer.answer(how, Handle(*handle), *number, kind, payload.as_deref())
             }
             Said::Settle(handle, number) => writer.settle(Handle(*handle), *number),
@@ -821,7 +831,9 @@ mod tests {
             Command::ExceptIds(clients) => {
                 Said::ExceptIds(clients.map(ClientId::to_bytes).collect())
             }
-            Command::Route(number, name) => Said::Route(number, name.to_vec()),
+            Command::Route(number, kind, name) => {
+                Said::Route(number, kind == Kind::Bytes, name.to_vec())
+            }
             Command::Flush(number) => Said::Flush(number),
             Command::Mark(number) => Said::Mark(number),
             Command::Rooms {

@@ -4,7 +4,7 @@ use crate::{
     border::{
         codes::{
             answer::BYTES,
-            opcode,
+            kind, opcode,
             word::{self, NO_NUMBER_HIGH},
         },
         command::{Answer, Asks, ErrorCode},
@@ -111,9 +111,14 @@ impl CommandWriter {
     }
 
     /// See [`Command::Route`](super::command::Command::Route).
-    pub fn route(&mut self, number: u32, name: &[u8]) -> &mut Self {
+    pub fn route(&mut self, number: u32, kind: Kind, name: &[u8]) -> &mut Self {
+        let kind = match kind {
+            Kind::Json => kind::JSON,
+            Kind::Bytes => kind::BYTES,
+        };
         self.command(opcode::ROUTE, |out| {
             push(out, number);
+            push(out, kind);
             push_text(out, name);
         })
     }

@@ -22,6 +22,8 @@ pub(crate) struct Books {
     /// Under one lock, as their sum has to be right.
     sent: Mutex<Sent>,
     pub(crate) connected: AtomicBool,
+    /// Why the bus was away last, as users are told.
+    why: Mutex<String>,
     pub(crate) received: AtomicU64,
     pub(crate) missed: AtomicU64,
     pub(crate) malformed: AtomicU64,
@@ -103,6 +105,16 @@ impl Books {
     pub(crate) fn failed(&self) -> u64 {
         let sent = self.lock();
         sent.unconfirmed + sent.dropped
+    }
+
+    /// Notes why the bus is away.
+    pub(crate) fn is_away(&self, why: &str) {
+        why.clone_into(&mut self.why.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Why the bus was away last; nothing if it never was.
+    pub(crate) fn why(&self) -> String {
+        (self.why.lock().unwrap_or_else(PoisonError::into_inner)).clone()
     }
 
     /// The counters now.

@@ -68,7 +68,7 @@ pub(crate) struct Outage {
 }
 
 impl Outage {
-    /// There is no connection. Returns what the owner has to hear.
+    /// There is no connection. Returns why, if the owner has to hear of it.
     pub(crate) fn lost(&mut self, place: &str, failure: &Failure) -> Option<String> {
         let is_news = match (self.heard, failure.cause) {
             (None, _) => true,
@@ -79,8 +79,7 @@ impl Outage {
             return None;
         }
         self.heard = Some(failure.cause);
-        let message = format!("the bus at {place} is away: {}", failure.text);
-        Some(json!({ "connected": false, "message": message }).to_string())
+        Some(format!("the bus at {place} is away: {}", failure.text))
     }
 
     /// There is a connection. Returns what the owner has to hear; it is no news for users if there was no outage.
@@ -108,6 +107,11 @@ pub(crate) fn flushed(number: u32, failed: u64) -> String {
     }
     let error = format!("the bus has not confirmed {failed} publications");
     json!({ "done": number, "error": error }).to_string()
+}
+
+/// There is no connection.
+pub(crate) fn away(why: &str) -> String {
+    json!({ "connected": false, "message": why }).to_string()
 }
 
 /// There is a connection; said to those who do not report it.

@@ -111,8 +111,8 @@ pub(crate) struct Bus {
     /// When the thread ends at the latest.
     ending: Option<Instant>,
     deliveries: CommandWriter,
-    /// Numbers of routes that are not in the table.
-    routes: HashMap<u32, String>,
+    /// Routes that are not in the table, by their numbers.
+    routes: HashMap<u32, (String, Kind)>,
     flushes: Flushes,
 }
 
@@ -360,9 +360,10 @@ impl Bus {
         }
         self.state = State::Away(now + backoff(self.attempts));
         self.attempts += 1;
-        let news = self.outage.lost(&self.place(), failure);
-        if let Some(news) = news {
-            self.tell(&news);
+        let why = self.outage.lost(&self.place(), failure);
+        if let Some(why) = why {
+            self.parts.books.is_away(&why);
+            self.tell(&notices::away(&why));
         }
     }
 
@@ -428,8 +429,9 @@ impl Bus {
         let now = Instant::now();
         for command in Commands::new(commands) {
             match command {
-                Command::Route(number, name) => {
-                    routes.insert(number, String::from_utf8_lossy(name).into_owned());
+                Command::Route(number, kind, name) => {
+                    let name = String::from_utf8_lossy(name).into_owned();
+                    routes.insert(number, (name, kind));
                     continue;
                 }
                 Command::Flush(number) => {
@@ -440,9 +442,8 @@ impl Bus {
             }
             let name = |route: u32| {
                 let known = parts.routes.outgoing_names().get(route as usize);
-                let kind = known.map_or(Kind::Json, |_| parts.routes.outgoing_kind(route));
-                let name = known.or_else(|| routes.get(&route)).cloned();
-                name.map(|name| (name, kind))
+                let known = known.map(|name| (name.clone(), parts.routes.outgoing_kind(route)));
+                known.or_else(|| routes.get(&route).cloned())
             };
             outgoing.each(&command, now, name, |channel, bytes| {
                 parts.books.publish();

@@ -15,6 +15,9 @@ export const MESSAGE = Object.freeze({ ...codes.message });
 /** The ways to answer a message with an `id`. `BYTES` is a bit: the payload is bytes. */
 export const ANSWER = Object.freeze({ ...codes.answer });
 
+/** What the payload of a route is. */
+export const KIND = Object.freeze({ ...codes.kind });
+
 /** What a question about the members of a room asks for. */
 export const MEMBERS = Object.freeze({ ...codes.members });
 

@@ -120,11 +120,12 @@ export class Commands {
     this.#handOver.endWith(payload);
   }
 
-  /** Gives a route that the engine does not know a number. */
-  route(number: number, name: string): void {
+  /** Gives a route that the engine does not know a number. `kind` is one of `KIND`. */
+  route(number: number, kind: number, name: string): void {
     const words = this.#words;
-    this.#handOver.start(OPCODE.ROUTE, 4 + roomForText(name));
+    this.#handOver.start(OPCODE.ROUTE, 8 + roomForText(name));
     words.word(number);
+    words.word(kind);
     words.text(name);
     this.#handOver.end();
   }

@@ -17,6 +17,7 @@ export const codes: Pick<
   | "ended"
   | "event"
   | "head"
+  | "kind"
   | "limit"
   | "members"
   | "message"
@@ -100,6 +101,8 @@ export interface Native {
   metrics(): NativeMetrics;
   /** The counters of the bus; `connected` is 1 or 0. `null` if there is none. */
   bus(): Readonly<Record<string, number>> | null;
+  /** Why the bus was away last, as errors tell; `null` if it never was. */
+  busTrouble(): string | null;
   /** Publishes what waits for the bus and lets go of it; the event BUS tells when that is done. */
   stopBus(): void;
   /** Whether other threads may share it. */

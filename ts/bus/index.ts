@@ -1,6 +1,6 @@
 // What `@zocket/core/bus` exports.
 export { redis, type RedisOptions, type RedisPlace } from "./redis.js";
-export { createPublisher, type Publisher } from "./publisher.js";
+export { createPublisher, type Publisher, type PublisherOptions } from "./publisher.js";
 export type { BusMetrics } from "./metrics.js";
 export type { BusOptions, BusTlsOptions } from "./options.js";
 export type { Bus } from "./settings.js";

@@ -1,6 +1,7 @@
 // What a server knows of its bus: whether there is a connection, and who waits for something.
 import type { Commands } from "../border/commands.js";
 import type { HandOver } from "../border/hand-over.js";
+import type { Native } from "../border/native.js";
 import type { Faults } from "../faults/report.js";
 import type { KnownBus } from "./settings.js";
 
@@ -24,6 +25,9 @@ interface News {
   readonly ended?: boolean;
 }
 
+/** What the engine is asked. */
+type Asked = Pick<Native, "bus" | "busTrouble">;
+
 /** Somebody who waits. */
 interface Waiter {
   readonly resolve: () => void;
@@ -37,10 +41,8 @@ export class Joined {
   readonly #commands: Commands;
   readonly #handOver: HandOver;
   readonly #faults: Faults;
-  #isConnected: () => boolean = () => false;
+  #engine: Asked | undefined;
   #isOver = false;
-  /** Why there is no connection. */
-  #why = "";
   /** Who waits for the first connection. */
   readonly #connecting = new Set<Waiter>();
   /** Who waits for subscriptions, by number. */
@@ -55,15 +57,23 @@ export class Joined {
     this.#faults = faults;
   }
 
-  /** Sets how to ask the engine whether the bus is connected. */
-  attach(isConnected: () => boolean): void {
-    this.#isConnected = isConnected;
+  /** Sets the engine, which is asked about the bus. It may have a bus for longer than this thread knows. */
+  attach(engine: Asked): void {
+    this.#engine = engine;
+  }
+
+  get #isConnected(): boolean {
+    return this.#engine?.bus()?.["connected"] === 1;
+  }
+
+  /** Why there is no connection. */
+  get #why(): string {
+    return this.#engine?.busTrouble() ?? "";
   }
 
   /** Takes the value of a BUS event. */
   hear({ connected, wasAway, message = "", trouble, done, error, ended }: News): void {
     if (connected !== undefined) {
-      this.#why = message;
       if (connected) settle(this.#connecting, this.#connecting);
       if (!connected || wasAway === true) this.#faults.reportBus(busError(message), connected);
     }
@@ -82,7 +92,7 @@ export class Joined {
 
   /** Resolves once the bus is connected, if it is required. */
   ready(): Promise<void> {
-    if (this.#bus?.required !== true || this.#isConnected()) return Promise.resolve();
+    if (this.#bus?.required !== true || this.#isConnected) return Promise.resolve();
     return this.#wait(
       "server.ready",
       () => this.#why,
@@ -107,7 +117,7 @@ export class Joined {
   }
 
   #ask(place: string, why: string, ask: (number: number) => void): Promise<void> {
-    const reason = () => (this.#isConnected() ? why : this.#why);
+    const reason = () => (this.#isConnected ? why : this.#why);
     return this.#wait(place, reason, (waiter) => {
       // The number wraps long after its waiter has gone.
       const number = (this.#last = (this.#last + 1) >>> 0);

@@ -1,17 +1,23 @@
 // `createPublisher`: sends to the clients of all servers on a bus, from a process that serves nobody.
-import { isAnyArrayBuffer } from "node:util/types";
 
 import { Commands } from "../border/commands.js";
-import { BATCH_EVENTS, EVENT, HEAD } from "../border/codes.js";
+import { BATCH_EVENTS, EVENT, HEAD, KIND } from "../border/codes.js";
+import { copyOf } from "../border/copy.js";
 import { HandOver } from "../border/hand-over.js";
 import { startNative, type Native } from "../border/native.js";
+import { bytesIn } from "../bytes.js";
 import { routes } from "../client/routes.js";
+import type { NoRouter } from "../client/types.js";
 import { Clients } from "../context/clients.js";
+import { serialiserOf } from "../context/outgoing-payload.js";
 import { Outlet } from "../context/send.js";
+import { isTransformer } from "../contract/transform.js";
 import { isOptions } from "../faults/check.js";
 import { Faults, type OnError } from "../faults/report.js";
 import type { Sender } from "../types/context.js";
-import type { RoutesOf } from "../types/routes.js";
+import type { AnyRouter, RoutesOf } from "../types/routes.js";
+import type { PlainRouter } from "../types/transformed.js";
+import type { Transformer } from "../types/transformer.js";
 import { refuseUnknown } from "../unknown-options.js";
 import { Scope } from "../user-code/scope.js";
 import { Turn } from "../user-code/turn.js";
@@ -23,10 +29,31 @@ import { knownBus, nativeBusOf, type Bus } from "./settings.js";
 /** How many routes a publisher may use. Their names are texts of the application, and each is kept. */
 const MOST_ROUTES = 10_000;
 
+/** What stands for the sender without the type of a router, so that the compiler says it. */
+type RouterIsMissing =
+  "the type of the router is missing: createPublisher<AppRouter>(redis({ … }))";
+
+/** Options of {@link createPublisher}. */
+export interface PublisherOptions {
+  /**
+   * Called for what went wrong and no caller saw, such as an outage of the bus.
+   * @default logs
+   */
+  readonly onError?: OnError | undefined;
+  /**
+   * The transformer that `zocket.create` was given. A router with a transformer requires it.
+   * @default none
+   */
+  readonly transformer?: Transformer | undefined;
+}
+
 /** Sends to the clients of all servers on a bus. */
 export interface Publisher<TRouter> {
-  /** The typed sender, as in `ctx.send`. The servers check neither the route nor the payload for you. */
-  readonly send: Sender<RoutesOf<TRouter>>;
+  /**
+   * The typed sender, as in `ctx.send`. The servers check neither the route nor the payload for you. A payload that is bytes is for
+   * routes of bytes alone. A server discards any other payload for such a route, and counts it as malformed.
+   */
+  readonly send: [TRouter] extends [NoRouter] ? RouterIsMissing : Sender<RoutesOf<TRouter>>;
   /**
    * Resolves once the bus has all that was published before.
    *
@@ -66,7 +93,7 @@ class Engine {
     const options = { noServer: true, ioThreads: 1 };
     running = startNative(options, [], [], ring, [], nativeBusOf(known));
     this.native = running;
-    this.joined.attach(() => running?.bus()?.["connected"] === 1);
+    this.joined.attach(running);
   }
 
   close(): Promise<void> {
@@ -104,6 +131,11 @@ class Engine {
   }
 }
 
+/** Makes a publisher for a router that has a transformer. The publisher needs the same one. */
+export function createPublisher<TRouter extends AnyRouter = NoRouter>(
+  bus: Bus,
+  options: PublisherOptions & { readonly transformer: Transformer },
+): Publisher<TRouter>;
 /**
  * Makes a publisher. Give it the type of your router: `createPublisher<typeof app>(…)`. It connects at once.
  *
@@ -116,43 +148,69 @@ class Engine {
  * ```
  * @throws `TypeError` if `bus` is not a bus, or an option is wrong.
  */
-export function createPublisher<TRouter>(
+export function createPublisher<TRouter extends PlainRouter = NoRouter>(
   bus: Bus,
-  options: { readonly onError?: OnError | undefined } = {},
+  options?: PublisherOptions,
+): Publisher<TRouter>;
+export function createPublisher<TRouter extends AnyRouter>(
+  bus: Bus,
+  options: PublisherOptions = {},
 ): Publisher<TRouter> {
-  if (!isOptions(options)) throw wrong("createPublisher: options", "an object", options);
-  refuseUnknown("createPublisher: options.", options, ["onError"]);
-  const { onError } = options;
-  if (onError !== undefined && typeof onError !== "function") {
-    throw wrong("createPublisher: options.onError", "a function", onError);
-  }
+  const { onError, transformer } = checked(options);
   const engine = new Engine(bus, onError);
   const { commands, joined, native } = engine;
   const outlet = new Outlet(commands, new Clients(), [], () => {
     throw new Error("there are no routes");
   });
   outlet.hasOthers = true;
-  const numbers = new Map<string, number>();
+  const numberOf = numbersOf(commands);
+  const serialise = serialiserOf(transformer);
   const send = (name: string, payload?: unknown) => {
-    // As JSON it would be an object of numbers, which every server refuses for a route of bytes.
-    if (ArrayBuffer.isView(payload) || isAnyArrayBuffer(payload)) {
-      throw wrong(`send.${name}(…)`, "a payload that JSON can hold, from a publisher", payload);
-    }
-    let number = numbers.get(name);
-    if (number === undefined) {
-      number = numbers.size;
-      if (number === MOST_ROUTES) throw new Error(`send: more than ${MOST_ROUTES} routes`);
-      numbers.set(name, number);
-      commands.route(number, name);
-    }
-    return outlet.message(number, name, payload);
+    const place = `send.${name}(…)`;
+    const isBytes = bytesIn(payload) !== undefined;
+    const content = isBytes ? copyOf(payload, place) : serialise(payload, place);
+    return outlet.message(numberOf(name, isBytes), place, content);
   };
   return {
-    send: routes(send as (route: string, ...args: unknown[]) => unknown) as Sender<
-      RoutesOf<TRouter>
-    >,
+    send: routes(
+      send as (route: string, ...args: unknown[]) => unknown,
+    ) as Publisher<TRouter>["send"],
     flush: () => joined.flush("publisher.flush"),
     metrics: () => busMetricsOf(native) as BusMetrics,
     close: () => engine.close(),
+  };
+}
+
+function checked(options: unknown): PublisherOptions {
+  const place = "createPublisher: options";
+  if (!isOptions(options)) throw wrong(place, "an object", options);
+  refuseUnknown(`${place}.`, options, ["onError", "transformer"]);
+  const { onError, transformer } = options as {
+    readonly [name in keyof PublisherOptions]: unknown;
+  };
+  if (onError !== undefined && typeof onError !== "function") {
+    throw wrong(`${place}.onError`, "a function", onError);
+  }
+  if (transformer !== undefined && !isTransformer(transformer)) {
+    const expected = "an object with serialize() and deserialize()";
+    throw wrong(`${place}.transformer`, expected, transformer);
+  }
+  return { onError: onError as OnError | undefined, transformer };
+}
+
+/** Numbers the routes that are used. A name that is used for bytes and for JSON has two. */
+function numbersOf(commands: Commands): (name: string, isBytes: boolean) => number {
+  const known = { bytes: new Map<string, number>(), json: new Map<string, number>() };
+  return (name, isBytes) => {
+    const { bytes, json } = known;
+    const numbers = isBytes ? bytes : json;
+    let number = numbers.get(name);
+    if (number === undefined) {
+      number = bytes.size + json.size;
+      if (number === MOST_ROUTES) throw new Error(`send: more than ${MOST_ROUTES} routes`);
+      numbers.set(name, number);
+      commands.route(number, isBytes ? KIND.BYTES : KIND.JSON, name);
+    }
+    return number;
   };
 }

@@ -1,6 +1,6 @@
 // `send.a.b(payload)`, then `to`, `toRoom` or `broadcast`: built once from the outgoing routes, shared by all contexts.
 import type { Commands, Excepted } from "../border/commands.js";
-import { serialise, type Payload } from "../border/payload.js";
+import type { Payload } from "../border/payload.js";
 import { isObject, unexpected } from "../faults/check.js";
 import type { FluentSender, UntypedSender } from "../types/context.js";
 import type { OutgoingRoute } from "../types/routes.js";
@@ -15,11 +15,15 @@ import type { UnsentWatch } from "./unsent.js";
 
 const NOBODY: Excepted = Object.freeze({ handles: [], ids: [] });
 
-/** One outgoing route. */
+/** A route as its messages need it. */
 interface NumberedRoute {
   readonly number: number;
   /** The name of its messages in errors. */
   readonly place: string;
+}
+
+/** One outgoing route. */
+interface KnownRoute extends NumberedRoute {
   readonly toPayload: ToPayload;
 }
 
@@ -32,7 +36,7 @@ export interface Hints {
 
 /** Sends messages. All ways of sending share it. */
 export class Outlet {
-  readonly #routes = new Map<string, NumberedRoute>();
+  readonly #routes = new Map<string, KnownRoute>();
   /** The sender that all contexts share. */
   readonly send: UntypedSender;
   /** Ends connections. */
@@ -76,10 +80,9 @@ export class Outlet {
     this.send = freeze(send) as unknown as UntypedSender;
   }
 
-  /** Begins a message of a route that is not in the table. */
-  message(number: number, name: string, payload: unknown): FluentSender {
-    const route = { number, place: `send.${name}(…)`, toPayload: serialise };
-    return new Message(this, route, serialise(payload));
+  /** Begins a message of a route that is not in the table. `place` is the name of its messages in errors. */
+  message(number: number, place: string, payload: Payload): FluentSender {
+    return new Message(this, { number, place }, payload);
   }
 
   /** The client with this id. An unknown id is not an error, except for a client whose `onConnect` is pending. */

@@ -124,7 +124,7 @@ export function serve(
   running = native;
   stop.attach(native);
   held.attach(native);
-  bus.attach(() => native.bus()?.["connected"] === 1);
+  bus.attach(native);
   outlet.hasOthers = joins !== undefined || native.isShared;
   outlet.maxRooms = native.maxRoomsPerClient;
   outlet.questions.attach(native.shards);
