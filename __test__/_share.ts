@@ -3,12 +3,15 @@ import { once } from "node:events";
 import type { TestContext } from "node:test";
 import { Worker } from "node:worker_threads";
 
+import type { RedisOptions } from "@zocket/core/bus";
+
 import { soon } from "./_wait.ts";
 
 /** Runs in the worker. `text` is the body of an async function of `server`, `seen` and `app`. */
-const PROGRAM = `
+export const PROGRAM = `
 const { parentPort, workerData } = require("node:worker_threads");
 const { createServer, zocket } = require("@zocket/core");
+const { redis } = require("@zocket/core/bus");
 const anything = { "~standard": { version: 1, vendor: "specs", validate: (value) => ({ value }) } };
 const seen = [];
 const zo = zocket.create({
@@ -31,7 +34,8 @@ const app = zo.router(routes, {
 const onError = (error, info) => void seen.push("error " + info.code);
 let server;
 try {
-  server = createServer(app, zo, { hostname: "127.0.0.1", port: 0, ioThreads: 2, share: workerData.share, onError, ...workerData.options });
+  const bus = workerData.bus && redis(workerData.bus);
+  server = createServer(app, zo, { hostname: "127.0.0.1", port: 0, ioThreads: 2, share: workerData.share, onError, bus, ...workerData.options });
   parentPort.postMessage({ url: server.url });
 } catch (error) {
   parentPort.postMessage({ code: error.code, message: error.message });
@@ -65,9 +69,9 @@ export class Sharing {
     share: string,
     name: string,
     options: object = {},
-    more = false,
+    { more = false, bus }: { more?: boolean; bus?: RedisOptions } = {},
   ): Promise<Sharing> {
-    const workerData = { share, name, options, more };
+    const workerData = { share, name, options, more, bus };
     const worker = new Worker(PROGRAM, { eval: true, workerData });
     t.after(() => worker.terminate());
     const sharing = new Sharing(worker);
@@ -78,6 +82,15 @@ export class Sharing {
 
   get url(): string {
     return this.started.url ?? "";
+  }
+
+  get port(): number {
+    return Number(new URL(this.url).port);
+  }
+
+  /** Has the worker run an async function's body, and does not wait for it. */
+  tell(text: string): void {
+    this.worker.postMessage({ number: 0, text });
   }
 
   /** Runs an async function's body in the worker. */

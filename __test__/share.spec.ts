@@ -1,78 +1,12 @@
 // Several JavaScript threads over one engine: the option `share`.
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { describe, test, type TestContext } from "node:test";
+import { describe, test } from "node:test";
 
-import WebSocket from "ws";
-
+import { Raw } from "./_raw.ts";
+import { freePort } from "./_redis.ts";
+import { Client, codeOf, name, two } from "./_share-clients.ts";
 import { Sharing } from "./_share.ts";
 import { soon, until } from "./_wait.ts";
-
-interface Envelope {
-  readonly type: string;
-  readonly id?: number;
-  readonly payload?: unknown;
-}
-
-/** A client nobody here wrote. */
-class Client {
-  readonly got: Envelope[] = [];
-  code: number | undefined;
-  readonly #socket: WebSocket;
-  #number = 0;
-
-  private constructor(socket: WebSocket) {
-    this.#socket = socket;
-    socket.on("message", (data: Buffer) => this.got.push(JSON.parse(String(data)) as Envelope));
-    socket.on("close", (code) => (this.code = code));
-    socket.on("error", () => {});
-  }
-
-  static async open(t: TestContext, url: string): Promise<Client> {
-    const socket = new WebSocket(url);
-    t.after(() => socket.terminate());
-    const client = new Client(socket);
-    await soon("the 101", once(socket, "open"));
-    return client;
-  }
-
-  send(type: string, payload: unknown): void {
-    this.#socket.send(JSON.stringify({ type, payload }));
-  }
-
-  async call<T>(type: string, payload: unknown): Promise<T> {
-    const id = ++this.#number;
-    this.#socket.send(JSON.stringify({ id, type, payload }));
-    await until(`the reply of ${type}`, () => this.got.some((it) => it.id === id));
-    return this.got.find((it) => it.id === id)?.payload as T;
-  }
-
-  who(): Promise<{ worker: string; id: string }> {
-    return this.call("who", 0);
-  }
-
-  close(): void {
-    this.#socket.close();
-  }
-}
-
-let shares = 0;
-const name = () => `share ${++shares}`;
-
-/** Two workers of one server. */
-async function two(t: TestContext, options: object = {}) {
-  const share = name();
-  const a = await Sharing.start(t, share, "a", options);
-  const b = await Sharing.start(t, share, "b", options);
-  assert.equal(a.started.message ?? b.started.message, undefined);
-  assert.equal(a.url, b.url);
-  return { a, b, share };
-}
-
-const codeOf = async (client: Client) => {
-  await until("the close", () => client.code !== undefined);
-  return client.code;
-};
 
 describe("A server that threads share", () => {
   test("gives each client to the worker with the fewest, where its callbacks and handlers run", async (t) => {
@@ -218,6 +152,72 @@ describe("A server that threads share", () => {
     assert.equal(await b.ask("return server.clientCount()"), 15);
   });
 
+  test("counts the clients whose onDisconnect a worker that stopped did not live to call", async (t) => {
+    const { a, b } = await two(t);
+    const clients = [];
+    for (let n = 0; n < 6; n++) clients.push(await Client.open(t, a.url));
+    const whose = await Promise.all(clients.map((client) => client.who()));
+    const ofA = clients.filter((_, at) => whose[at]?.worker === "a");
+    assert.equal(ofA.length, 3);
+    a.tell("void server.stop(); const end = Date.now() + 60_000; while (Date.now() < end);");
+    for (const client of ofA) assert.equal(await codeOf(client), 1012);
+    const read = "return server.metrics()";
+    type Counted = { orphaned: number; workers: unknown[] };
+    await until("its end", async () => (await b.ask<Counted>(read)).workers.length === 1);
+    assert.equal((await b.ask<Counted>(read)).orphaned, 0);
+    await a.worker.terminate();
+    await until("the count", async () => (await b.ask<Counted>(read)).orphaned === 3);
+  });
+
+  test("counts the clients that left while their worker blocked, if it is terminated before it hears", async (t) => {
+    const { a, b } = await two(t);
+    const clients = [];
+    for (let n = 0; n < 6; n++) clients.push(await Client.open(t, a.url));
+    const whose = await Promise.all(clients.map((client) => client.who()));
+    a.tell("const end = Date.now() + 60_000; while (Date.now() < end);");
+    const [first, second] = clients.filter((_, at) => whose[at]?.worker === "a");
+    for (const client of [first, second]) client?.close();
+    for (const client of [first, second]) assert.equal(await codeOf(client as Client), 1005);
+    await a.worker.terminate();
+    const orphaned = () => b.ask<number>("return server.metrics().orphaned");
+    await until("the count", async () => (await orphaned()) === 3);
+  });
+
+  test("counts nobody of a worker that has stopped in peace before it is terminated", async (t) => {
+    const { a, b, share } = await two(t);
+    for (let n = 0; n < 6; n++) await Client.open(t, a.url);
+    await a.ask("await server.stop()");
+    assert.equal((await a.ask<string[]>("return seen")).length, 6);
+    await a.worker.terminate();
+    const third = await Sharing.start(t, share, "third");
+    assert.equal(third.url, b.url);
+    assert.equal(await b.ask<number>("return server.metrics().orphaned"), 0);
+  });
+
+  test("closes the clients of the last worker that is terminated with 1012 too, and frees the port", async (t) => {
+    const port = await freePort();
+    const { a, b, share } = await two(t, { port });
+    const clients = [];
+    for (let n = 0; n < 20; n++) clients.push(await Client.open(t, a.url));
+    await Promise.all([a.worker.terminate(), b.worker.terminate()]);
+    assert.deepEqual(
+      await Promise.all(clients.map(codeOf)),
+      clients.map(() => 1012),
+    );
+    const again = await Sharing.start(t, share, "again", { port });
+    assert.equal((await (await Client.open(t, again.url)).who()).worker, "again");
+  });
+
+  test("waits a second at most for clients that do not answer the last worker's end", async (t) => {
+    const a = await Sharing.start(t, name(), "a");
+    // It reads, and says nothing.
+    const client = await Raw.open(t, a.port);
+    const began = performance.now();
+    await soon("the end of the worker", a.worker.terminate());
+    t.diagnostic(`the worker ended after ${Math.round(performance.now() - began)} ms`);
+    assert.equal(await client.closeCode(), 1012);
+  });
+
   test("lets workers come and go, many times", async (t) => {
     const share = name();
     const stays = await Sharing.start(t, share, "stays");
@@ -260,7 +260,7 @@ describe("A server that threads share", () => {
     const share = name();
     const first = await Sharing.start(t, share, "first", { maxPayload: 1024 });
     const differs = (options: object, more = false) =>
-      Sharing.start(t, share, "other", options, more).then(({ started }) => started);
+      Sharing.start(t, share, "other", options, { more }).then(({ started }) => started);
     const { code, message } = await differs({ maxPayload: 2048 });
     assert.equal(code, "SHARE");
     assert.match(message ?? "", /options\.maxPayload: 1024 there, and 2048 here/);

@@ -99,7 +99,7 @@ counters! {
         bad: BadCode,
     }
     apart {
-        /// Open connections that were closed because their owner was gone.
+        /// Connections that had been open, and whose owner was gone before it heard of their end.
         orphaned,
         /// How often a message was compressed: one for many is once for each I/O thread and window.
         compressions,

@@ -7,10 +7,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        mpsc::{SyncSender, sync_channel},
+        mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
     },
     thread::{self, JoinHandle},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
@@ -59,6 +59,9 @@ use crate::{
 /// orchestrator that the server is well.
 const PROBE_PLACES: usize = 256;
 
+/// How long the clients of a shared engine's last owner may take to answer its close frame, if that owner is gone.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// So many owners of one engine keep to the bound of its memory. With more, their inboxes can go beyond it.
 const USUAL_OWNERS: usize = 8;
 
@@ -84,6 +87,8 @@ struct Engine {
     inbox: usize,
     /// Held only to join; nobody else waits for it.
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Disconnected when all of them have ended. Held to wait for that.
+    ended: Mutex<Receiver<()>>,
     /// The thread of the bus, for the same.
     #[cfg(feature = "bus")]
     bus: Mutex<Option<JoinHandle<()>>>,
@@ -205,9 +210,16 @@ impl Server {
         let owner = owner.ok_or_else(|| Error::Thread(io::ErrorKind::Other.into()))?;
         let mut listener = listener;
         let mut threads = Vec::with_capacity(shards);
+        let (alive, ended) = channel();
         for index in 0..shards {
             // An error drops the threads that are ready, which ends them.
-            threads.push(Ready::start(index, &shared, &owner, listener.take())?);
+            threads.push(Ready::start(
+                index,
+                &shared,
+                &owner,
+                &alive,
+                listener.take(),
+            )?);
         }
         #[cfg(feature = "bus")]
         let bus = start_bus(&shared)?;
@@ -217,6 +229,7 @@ impl Server {
             address,
             shared,
             inbox: limit,
+            ended: Mutex::new(ended),
             threads: Mutex::new(threads.into_iter().map(Ready::run).collect()),
             dealer: Mutex::default(),
         });
@@ -276,10 +289,11 @@ impl Ready {
         index: usize,
         shared: &Arc<Shared>,
         owner: &Arc<Owner>,
+        alive: &Sender<()>,
         listener: Option<Bound>,
     ) -> Result<Self> {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
-        let (shared, owner) = (shared.clone(), owner.clone());
+        let (shared, owner, alive) = (shared.clone(), owner.clone(), alive.clone());
         let (go, going) = sync_channel(1);
         let (started, starting) = sync_channel(1);
         let thread = thread::Builder::new()
@@ -296,6 +310,7 @@ impl Ready {
                 if going.recv().is_ok() {
                     serve(index, &shared, owner, &runtime, listener);
                 }
+                drop(alive);
             })
             .map_err(Error::Thread)?;
         let this = Self {
@@ -576,29 +591,38 @@ impl ServerHandle {
     /// Ends the part of this owner: its connections are closed with 1012, bit by bit or at once, or cut off; also after an earlier,
     /// milder call. Each shard ends with [`Event::Stopped`]. The last owner [stops](Self::stop) the engine.
     pub fn leave(&self, mode: StopMode) {
-        self.part(mode, |owner| Mail::Leave(owner, mode));
+        match self.parts() {
+            Left::Nobody => self.stop(mode),
+            Left::Others => self.post_to_all(|owner| Mail::Leave(owner, mode)),
+        }
     }
 
-    /// This owner is gone: its connections are closed with 1012, and nobody is told. The last owner ends the engine, which
-    /// waits for the threads.
+    /// This owner is gone: its connections are closed with 1012, and nobody is told. The last owner ends the engine, and that waits for
+    /// the threads. If the engine could be shared, it also waits for the clients to answer, for a second at most. Otherwise
+    /// they are cut off.
     pub fn abandon(&self) {
-        if self.part(StopMode::Terminate, Mail::Abandon) == Left::Nobody {
+        let left = self.parts();
+        if left == Left::Others || self.config().is_shared {
+            self.post_to_all(Mail::Abandon);
+        }
+        if left == Left::Nobody {
+            if self.config().is_shared {
+                self.stop(StopMode::Close);
+                self.engine.wait(FAREWELL);
+            }
+            self.stop(StopMode::Terminate);
             self.join();
         }
     }
 
-    fn part(&self, mode: StopMode, mail: impl Fn(Arc<Owner>) -> Mail) -> Left {
-        let mailboxes = self.mailboxes();
-        let left = (self.engine.shared.owners).leave(&self.owner, mailboxes.len());
-        match left {
-            Left::Nobody => self.stop(mode),
-            Left::Others => {
-                for mailbox in mailboxes {
-                    mailbox.post(mail(self.owner.clone()));
-                }
-            }
+    fn parts(&self) -> Left {
+        (self.engine.shared.owners).leave(&self.owner, self.mailboxes().len())
+    }
+
+    fn post_to_all(&self, mail: impl Fn(Arc<Owner>) -> Mail) {
+        for mailbox in self.mailboxes() {
+            mailbox.post(mail(self.owner.clone()));
         }
-        left
     }
 
     /// Refuses what is new and closes what is open, bit by bit or at once, or cuts it off; also after an
@@ -723,6 +747,13 @@ impl Engine {
 
     fn dealer(&self) -> MutexGuard<'_, Dealer> {
         self.dealer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the threads to end, but not longer than that.
+    fn wait(&self, limit: Duration) {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody sends anything.
+        let _ = ended.recv_timeout(limit);
     }
 
     fn join(&self) {

@@ -168,6 +168,74 @@ async fn the_clients_of_an_owner_that_is_gone_are_closed_and_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_clients_of_the_last_owner_that_is_gone_are_closed_too_and_one_that_is_silent_is_cut_off()
+ {
+    let mut owner = Owner::start(shared(2));
+    let engine = owner.server.engine();
+    let mut sockets = Vec::new();
+    for _ in 0..4 {
+        sockets.push(owner.client().await.0);
+    }
+    // It never answers the close frame.
+    let (_silent, _) = owner.client().await;
+    let address = owner.server.address();
+    let gone = std::thread::spawn(move || owner.server.abandon());
+    for mut socket in sockets {
+        assert_eq!(closed(&mut socket).await, Some(1012));
+    }
+    gone.join().unwrap();
+    assert!(!engine.is_running());
+    // The port is free.
+    drop(std::net::TcpListener::bind(address).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clients_whose_end_a_gone_owner_has_not_heard_of_are_counted_once() {
+    for leaves in [false, true] {
+        let mut first = Owner::start(shared(2));
+        let mut second = first.share();
+        let mut clients = Vec::new();
+        let mut others = Vec::new();
+        for _ in 0..4 {
+            clients.push(first.client().await);
+            others.push(second.client().await);
+        }
+        let handles: Vec<_> = clients.iter().map(|(_, handle)| *handle).collect();
+        for (socket, handle) in &mut clients[..2] {
+            socket.close(None).await.unwrap();
+            closed(socket).await;
+            assert_eq!(first.next_of(CLOSED).handle, *handle);
+        }
+        let release = |owner: &Owner, handle| {
+            owner.submit(|it| {
+                it.release(handle);
+            });
+        };
+        release(&first, handles[0]);
+        if leaves {
+            first.server.leave(StopMode::Close);
+            for (socket, _) in &mut clients[2..] {
+                assert_eq!(closed(socket).await, Some(1012));
+            }
+            while second.server.owners().len() > 1 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            // It is late, and has heard of this one.
+            release(&first, handles[2]);
+        }
+        first.server.abandon();
+        for (socket, _) in &mut clients[2..] {
+            closed(socket).await;
+        }
+        let expected = if leaves { 2 } else { 3 };
+        wait_for(&second.server, |it| it.orphaned == expected);
+        drop(first);
+        let (_one_more, _) = second.client().await;
+        assert_eq!(second.server.metrics().orphaned, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_of_a_gone_owner_that_does_not_close_is_cut_off() {
     let mut first = Owner::start(Config {
         close_timeout: Duration::from_millis(100),

@@ -508,7 +508,8 @@ fn kind(is_bytes: bool) -> Kind {
 /// A worker that is terminated, or a process that exits, leaves no thread that could ring it.
 fn end(server: &Weak<ServerHandle>, bell: &Bell) {
     if let Some(server) = server.upgrade() {
-        if server.has_others() {
+        // The threads go on for a moment, or for others.
+        if server.config().is_shared {
             bell.release();
         }
         server.abandon();

@@ -5,8 +5,10 @@ use std::{
     time::Duration,
 };
 
+use rustc_hash::FxHashSet;
+
 use crate::{
-    border::{bell::Bell, event::EventSink, inbox::Inbox},
+    border::{bell::Bell, event::EventSink, handle::Handle, inbox::Inbox},
     sync::{AtomicUsize, Mutex, MutexGuard},
 };
 
@@ -44,6 +46,8 @@ pub(crate) struct Owner {
     connections: AtomicUsize,
     /// Those of them that are open.
     open: AtomicUsize,
+    /// Those whose end it had not answered when the shard let go of it. Held once for each, and never for a message.
+    unanswered: Mutex<FxHashSet<Handle>>,
 }
 
 impl Owner {
@@ -75,6 +79,28 @@ impl Owner {
         if was_open {
             self.open.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// A shard lets go of it, and the events about the ends of these connections are still on their way.
+    pub(crate) fn leave_unanswered(&self, handles: impl Iterator<Item = Handle>) {
+        self.unanswered().extend(handles);
+    }
+
+    /// It has heard of one of these ends.
+    pub(crate) fn answered(&self, handle: Handle) {
+        self.unanswered().remove(&handle);
+    }
+
+    /// It will hear of nothing any more: returns how many of these ends it has not heard of.
+    pub(crate) fn take_unanswered(&self, is_one: impl Fn(Handle) -> bool) -> usize {
+        let mut unanswered = self.unanswered();
+        let before = unanswered.len();
+        unanswered.retain(|handle| !is_one(*handle));
+        before - unanswered.len()
+    }
+
+    fn unanswered(&self) -> MutexGuard<'_, FxHashSet<Handle>> {
+        (self.unanswered.lock()).unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -135,6 +161,7 @@ impl Owners {
             inboxes,
             connections: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
+            unanswered: Mutex::default(),
         });
         members.push(Member {
             number,
@@ -146,9 +173,13 @@ impl Owners {
         Some(owner)
     }
 
-    /// Notes that an owner leaves. If others stay, each of so many shards says when it has nothing of it any more.
+    /// Notes that an owner leaves. If others stay, each of so many shards says when it has nothing of it any more. One that has left
+    /// may come again.
     pub(crate) fn leave(&self, owner: &Arc<Owner>, shards: usize) -> Left {
         let members = &mut self.lock().members;
+        if !members.iter().any(|it| it.is(owner)) {
+            return Left::Others;
+        }
         let stays = |it: &Member| it.owner.is_some() && it.leaving.is_none() && !it.is(owner);
         if !members.iter().any(stays) {
             return Left::Nobody;
@@ -169,6 +200,13 @@ impl Owners {
                 member.owner = None;
             }
         }
+    }
+
+    /// The owner with a number, also after all shards have let go of it.
+    pub(crate) fn held(&self, number: OwnerNumber) -> Option<Arc<Owner>> {
+        let state = self.lock();
+        let member = state.members.iter().find(|it| it.number == number);
+        member.and_then(|it| it.held.upgrade())
     }
 
     /// Those of whom a shard may have something, oldest first.
@@ -220,6 +258,18 @@ mod tests {
         let second = enter(&owners).unwrap();
         assert_eq!(owners.leave(&second, 2), Left::Others);
         assert_eq!(owners.leave(&first, 2), Left::Nobody);
+    }
+
+    #[test]
+    fn one_that_has_left_does_not_stop_the_engine_for_another_one_that_is_leaving() {
+        let owners = Owners::default();
+        let first = enter(&owners).unwrap();
+        let second = enter(&owners).unwrap();
+        assert_eq!(owners.leave(&first, 1), Left::Others);
+        owners.left(&first);
+        assert_eq!(owners.leave(&second, 1), Left::Nobody);
+        assert_eq!(owners.leave(&first, 1), Left::Others);
+        assert!(owners.held(first.number).is_some());
     }
 
     #[test]

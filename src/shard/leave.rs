@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     border::{
+        command::{Command, Commands},
         ending::{EndedBy, Ending},
         event::{Event, FaultCode},
         handle::Handle,
@@ -63,11 +64,17 @@ pub(crate) fn leave(shard: &Shard, owner: &Arc<Owner>, mode: StopMode) {
     shard.parted.notify_one();
 }
 
-/// Takes the connections of an owner that is gone: they are closed, and nobody hears of it.
+/// Takes the connections of an owner that is gone: they are closed, and nobody hears of it. Those are counted whose end the owner
+/// has not heard of.
 pub(crate) fn abandon(shard: &Shard, owner: &Arc<Owner>) {
+    let orphaned = &shard.metrics().orphaned;
     {
         let mut parts = shard.parts.borrow_mut();
         if !parts.of(owner.number).is_some_and(|it| it.is_of(owner)) {
+            // The other shards have to read its commands first, and count their own.
+            let shards = shard.shared.shards();
+            let count = owner.take_unanswered(|it| it.shard(shards) == shard.index);
+            orphaned.add(count as u64);
             return;
         }
         parts.remove(owner.number);
@@ -77,8 +84,13 @@ pub(crate) fn abandon(shard: &Shard, owner: &Arc<Owner>) {
         match connection.state() {
             State::Pending => refuse(shard, &connection),
             State::Open | State::Closing => close_for_good(&connection, RESTART),
-            // Nobody else would do it.
-            State::Ended => life::release(shard, connection.handle()),
+            State::Ended => {
+                if connection.is_welcomed() {
+                    orphaned.add(1);
+                }
+                // Nobody else would do it.
+                life::release(shard, connection.handle());
+            }
         }
     }
     let deadline = Instant::now() + shard.config().close_timeout;
@@ -148,11 +160,29 @@ fn part(shard: &Shard, owner: &Arc<Owner>) {
         part.writer.publish();
     }
     // It takes its last events, and its commands are not obeyed any more.
-    for connection in connections_of(shard, owner.number) {
+    let connections = connections_of(shard, owner.number);
+    let opened = connections.iter().filter(|it| it.is_welcomed());
+    owner.leave_unanswered(opened.map(|it| it.handle()));
+    for connection in connections {
         connection.set_owner(OwnerNumber::NOBODY);
         life::release(shard, connection.handle());
     }
     shard.shared.owners.left(owner);
+}
+
+/// Reads commands of an owner that has left. They say of which ends it has heard.
+pub(crate) fn hear(shard: &Shard, owner: OwnerNumber, commands: &[u8]) {
+    let Some(owner) = shard.shared.owners.held(owner) else {
+        return;
+    };
+    let shards = shard.shared.shards();
+    for command in Commands::new(commands) {
+        if let Command::Release(handle) = command
+            && handle.shard(shards) == shard.index
+        {
+            owner.answered(handle);
+        }
+    }
 }
 
 /// Ends an upgrade that nobody will decide on.

@@ -15,7 +15,7 @@ use crate::{
     shard::{
         Shard, answer,
         fan_out::{self, Audience, Run, To},
-        flush, life, questions,
+        flush, leave, life, questions,
     },
 };
 
@@ -23,7 +23,7 @@ use crate::{
 pub(crate) fn apply(shard: &Shard, owner: OwnerNumber, bytes: &[u8]) {
     let has_left = shard.parts.borrow().of(owner).is_none();
     if has_left && owner != OwnerNumber::NOBODY {
-        return;
+        return leave::hear(shard, owner, bytes);
     }
     let mut commands = Commands::new(bytes);
     let mut run: Option<Run<'_>> = None;
