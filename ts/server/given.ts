@@ -14,7 +14,8 @@ const SECRET = new Set(["bus", "tls"]);
 /** The options and routes as they are compared. Functions are each thread's own. */
 export function givenOf(options: object, { incoming, outgoing }: RouteTable): NativeGiven[] {
   const given: NativeGiven[] = [];
-  for (const [name, value] of Object.entries(options)) {
+  for (const name of namesOf(options)) {
+    const value = (options as Readonly<Record<string, unknown>>)[name];
     if (OWN.has(name) || value === undefined || typeof value === "function") continue;
     // The settings of a bus are out of sight, and hold secrets.
     const text = name === "bus" ? hashOf(textOf(knownBus("bus", value))) : textOf(value);
@@ -28,6 +29,19 @@ export function givenOf(options: object, { incoming, outgoing }: RouteTable): Na
     given.push({ name: `the ${direction} routes`, value, shown: shorten(value) });
   }
   return given;
+}
+
+/** The names of the options. A class may have getters for them. */
+function namesOf(options: object): Set<string> {
+  const names = new Set<string>();
+  for (let level: object | null = options; level !== null;) {
+    const next: object | null = Object.getPrototypeOf(level) as object | null;
+    // `Object.prototype` has none.
+    if (next === null && level !== options) break;
+    for (const name of Object.getOwnPropertyNames(level)) names.add(name);
+    level = next;
+  }
+  return names;
 }
 
 function hashOf(text: string): string {
