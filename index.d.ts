@@ -96,6 +96,7 @@ export type {
   RouteTable,
   Transformed,
   UntypedSender,
+  WorkerMetrics,
 } from "./dist/public.js";
 
 // The wire

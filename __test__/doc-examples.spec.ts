@@ -34,12 +34,12 @@ const codeOf = (blocks: typeof readme, language: string) =>
   blocks.filter(({ info }) => info[0] === language).map(({ code }) => code);
 
 /**
- * Whether a block is a file of its own that uses frameworks. `npm run test:frameworks` and `npm run test:react` compile these and
- * run them.
+ * Whether a block is a file of its own: it uses frameworks, or several processes. `npm run test:frameworks`, `npm run test:react` and
+ * share-processes.spec.ts compile these and run them.
  */
 const isFile = (code: string) => /^\/\/ \S+\.m?ts\n/.test(code);
 /** The pages with such files. */
-const WITH_FILES = ["existing-server.md", "react.md"];
+const WITH_FILES = ["existing-server.md", "react.md", "scaling.md"];
 
 /** Pages with a program, and its file. Readers save it under such a name, as README.md does; TypeScript takes a little less there. */
 const programs = pages

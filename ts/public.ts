@@ -30,6 +30,7 @@ export type {
   ServerOptions,
   TlsIdentity,
   TlsOptions,
+  WorkerMetrics,
   ZocketServer,
 } from "./server/types.js";
 export type { MessageBuilder, MiddlewareFn, MiddlewareResult } from "./types/builder.js";

@@ -338,12 +338,23 @@ export interface ServerMetrics {
    * not taken yet, and messages that wait for clients. `maxBufferedBytes` limits it.
    */
   readonly buffered: number;
-  /** With `share`: the threads that share the server, oldest first, with their clients. */
-  readonly workers?: readonly { connections: number; isThis: boolean }[];
-  /** With `share`: clients that the server closed with 1012 because their worker was terminated. Their `onDisconnect` did not run. */
+  /** With `share`: the threads that share the server, oldest first. */
+  readonly workers?: readonly WorkerMetrics[];
+  /**
+   * With `share`: clients of workers that were terminated, and whose `onDisconnect` was not called. The server closed them with 1012
+   * if they were still there.
+   */
   readonly orphaned?: number;
   /** The counters of the bus, if the server has one. */
   readonly bus?: BusMetrics;
+}
+
+/** One of the threads that share a server. */
+export interface WorkerMetrics {
+  /** Its open clients. */
+  readonly connections: number;
+  /** Whether it is the thread that asks. */
+  readonly isThis: boolean;
 }
 
 /** A running server. Without its routes, the type stands for any server, and lacks `send` and `publish`. */
