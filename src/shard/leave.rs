@@ -155,10 +155,7 @@ pub(crate) fn go_on(shard: &Shard) {
 
 /// Lets go of an owner that has no connection here any more.
 fn part(shard: &Shard, owner: &Arc<Owner>) {
-    if let Some(mut part) = shard.parts.borrow_mut().remove(owner.number) {
-        part.writer.push(Handle(shard.index), &Event::Stopped);
-        part.writer.publish();
-    }
+    let parted = shard.parts.borrow_mut().remove(owner.number);
     // It takes its last events, and its commands are not obeyed any more.
     let connections = connections_of(shard, owner.number);
     let opened = connections.iter().filter(|it| it.is_welcomed());
@@ -168,6 +165,11 @@ fn part(shard: &Shard, owner: &Arc<Owner>) {
         life::release(shard, connection.handle());
     }
     shard.shared.owners.left(owner);
+    // Last, because it may look at once whether it is in the list still.
+    if let Some(mut part) = parted {
+        part.writer.push(Handle(shard.index), &Event::Stopped);
+        part.writer.publish();
+    }
 }
 
 /// Reads commands of an owner that has left. They say of which ends it has heard.
