@@ -41,6 +41,15 @@ const SCHEMAS: Record<string, StandardSchemaV1<unknown, { token: string }>> = {
   "a schema written by hand, asynchronous": byHand(async (result) => result),
 };
 
+/** An object that cannot be asked whether it is a promise. */
+function trap(): object {
+  return Object.defineProperty({}, "then", {
+    get() {
+      throw new Error("secret");
+    },
+  });
+}
+
 function byHand(
   wrap: (
     result: StandardSchemaV1.Result<{ token: string }>,
@@ -98,6 +107,7 @@ describe("the headers schema", () => {
     "throws what is no Error": () => {
       throw "secret";
     },
+    "returns an object whose `then` throws": () => trap() as never,
   };
   for (const [what, validate] of Object.entries(THROWING)) {
     test(`that ${what} refuses with 500 and tells onError, not the client`, async (t) => {
@@ -248,6 +258,23 @@ describe("onConnect", () => {
       }
     });
   }
+
+  test("that returns an object whose `then` throws refuses with 403, as the origin function does", async (t) => {
+    for (const [code, given] of [
+      ["CONNECT", { onConnect: trap }],
+      ["ORIGIN", { options: { allowedOrigins: trap as never } }],
+    ] as const) {
+      const app = serve(t, given);
+      const { status, body } = await ask(t, app.port, request({ Origin: "http://a.test" }));
+      assert.equal(status, 403);
+      assert.doesNotMatch(body, /secret/);
+      assert.deepEqual(
+        app.errors.map((it) => [it.code, String(it.error)]),
+        [[code, "Error: secret"]],
+      );
+      assert.deepEqual(app.server.metrics().refused, { [code]: 1 });
+    }
+  });
 
   test("that returns nothing gives the context {}", async (t) => {
     for (const onConnect of [() => undefined, async () => undefined]) {

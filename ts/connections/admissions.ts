@@ -74,12 +74,13 @@ export class Admissions {
     let allowed: unknown = true;
     try {
       if (origin !== null && allowedOrigins) allowed = allowedOrigins(origin);
+      // Inside, as a getter may be what is asked for.
+      if (isThenable(allowed)) return void this.#later(client, request, "ORIGIN", allowed);
     } catch (error) {
       this.#failed(client, "ORIGIN", error);
       return;
     }
-    if (isThenable(allowed)) void this.#later(client, request, "ORIGIN", allowed);
-    else this.#originDecided(client, request, allowed);
+    this.#originDecided(client, request, allowed);
   }
 
   /** Once: from then on the owner knows. */
@@ -97,12 +98,12 @@ export class Admissions {
     let result: unknown;
     try {
       result = this.#schema.validate(request.headers);
+      if (isThenable(result)) return void this.#later(client, request, "HEADERS", result);
     } catch (error) {
       this.#failed(client, "HEADERS", error);
       return;
     }
-    if (isThenable(result)) void this.#later(client, request, "HEADERS", result);
-    else this.#validated(client, request, result);
+    this.#validated(client, request, result);
   }
 
   #validated(client: Client, request: Upgrade, result: unknown): void {
@@ -118,12 +119,12 @@ export class Admissions {
       const { value } = result as StandardSchemaV1.SuccessResult<unknown>;
       reason = "CONNECT";
       context = this.#gate.onConnect?.(value, client.id, requestOf(request));
+      if (isThenable(context)) return void this.#later(client, undefined, "CONNECT", context);
     } catch (error) {
       this.#failed(client, reason, error);
       return;
     }
-    if (isThenable(context)) void this.#later(client, undefined, "CONNECT", context);
-    else this.#connected(client, context);
+    this.#connected(client, context);
   }
 
   #connected(client: Client, context: unknown): void {

@@ -38,24 +38,23 @@ type Returned<TReply> = TReply extends StandardSchemaV1
  */
 export type Fail<TErrors> = <TCode extends keyof TErrors & string>(
   code: TCode,
-  ...data: PayloadArguments<DataInput<TErrors, TCode>>
-) => ZocketError<TCode, DataInput<TErrors, TCode>>;
+  ...data: PayloadArguments<FailData<TErrors>[TCode]>
+) => ZocketError<TCode, FailData<TErrors>[TCode]>;
 
-type DataInput<TErrors, TCode extends keyof TErrors> = TErrors[TCode] extends StandardSchemaV1
-  ? StandardSchemaV1.InferInput<TErrors[TCode]>
-  : never;
+// Looked up by the code. To work it out for a code that is still inferred would cost each call of `fail` several times as much.
+type FailData<TErrors> = { [TCode in keyof TErrors]: Input<TErrors[TCode]> };
+
+type Input<TSchema> = TSchema extends { readonly "~standard": { readonly types?: { readonly input: infer TInput } | undefined } } ? TInput : never;
 
 /** The errors that a call rejects with: the declared ones with their data, and those of the library. */
 export type CallError<TErrors, TTransformed = false> =
   | {
-      [TCode in keyof TErrors & string]: ZocketError<
-        TCode,
-        TErrors[TCode] extends StandardSchemaV1
-          ? Received<StandardSchemaV1.InferOutput<TErrors[TCode]>, TTransformed>
-          : never
-      >;
+      [TCode in keyof TErrors & string]: ZocketError<TCode, Data<TErrors[TCode], TTransformed>>;
     }[keyof TErrors & string]
   | ZocketError<CallErrorCode, undefined>;
+
+type Data<TSchema, TTransformed> =
+  TSchema extends { readonly "~standard": { readonly types?: { readonly output: infer TOutput } | undefined } } ? Received<TOutput, TTransformed> : never;
 
 /** What `safe()` resolves to. */
 export type CallResult<TReply, TError> =
@@ -119,11 +118,9 @@ export type Declared<TErrors> = TErrors extends ErrorSchemas ? TErrors : {};
 type CallKey<TKey, TRoute> = true extends HasCall<TRoute> ? KeyOf<TKey, TRoute, "in"> : never;
 
 type HasCall<TRoute> = TRoute extends { readonly _direction: "in" }
-  ? TRoute extends { readonly _answer?: readonly [infer TReply, infer TStream, unknown] }
-    ? [TReply, TStream] extends [undefined, undefined]
-      ? false
-      : true
-    : false
+  ? TRoute extends { readonly _answer?: readonly [undefined, undefined, unknown] }
+    ? false
+    : true
   : TRoute extends { readonly _direction: "out" }
     ? false
     : string extends keyof TRoute
@@ -135,11 +132,9 @@ export type SendKey<TKey, TRoute> =
   true extends HasSend<TRoute> ? KeyOf<TKey, TRoute, "in"> : never;
 
 type HasSend<TRoute> = TRoute extends { readonly _direction: "in" }
-  ? TRoute extends { readonly _answer?: readonly [unknown, infer TStream, unknown] }
-    ? [TStream] extends [undefined]
-      ? true
-      : false
-    : true
+  ? TRoute extends { readonly _answer?: readonly [unknown, undefined, unknown] }
+    ? true
+    : false
   : TRoute extends { readonly _direction: "out" }
     ? false
     : string extends keyof TRoute
