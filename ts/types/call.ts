@@ -44,17 +44,24 @@ export type Fail<TErrors> = <TCode extends keyof TErrors & string>(
 // Looked up by the code. To work it out for a code that is still inferred would cost each call of `fail` several times as much.
 type FailData<TErrors> = { [TCode in keyof TErrors]: Input<TErrors[TCode]> };
 
-type Input<TSchema> = TSchema extends { readonly "~standard": { readonly types?: { readonly input: infer TInput } | undefined } } ? TInput : never;
+type Input<TSchema> = TSchema extends {
+  readonly "~standard": { readonly types?: { readonly input: infer TInput } | undefined };
+}
+  ? TInput
+  : never;
 
 /** The errors that a call rejects with: the declared ones with their data, and those of the library. */
 export type CallError<TErrors, TTransformed = false> =
   | {
-      [TCode in keyof TErrors & string]: ZocketError<TCode, Data<TErrors[TCode], TTransformed>>;
-    }[keyof TErrors & string]
+      [TCode in keyof TErrors]: ZocketError<TCode & string, Data<TErrors[TCode], TTransformed>>;
+    }[keyof TErrors]
   | ZocketError<CallErrorCode, undefined>;
 
-type Data<TSchema, TTransformed> =
-  TSchema extends { readonly "~standard": { readonly types?: { readonly output: infer TOutput } | undefined } } ? Received<TOutput, TTransformed> : never;
+type Data<TSchema, TTransformed> = TSchema extends {
+  readonly "~standard": { readonly types?: { readonly output: infer TOutput } | undefined };
+}
+  ? Received<TOutput, TTransformed>
+  : never;
 
 /** What `safe()` resolves to. */
 export type CallResult<TReply, TError> =
@@ -84,14 +91,16 @@ export interface CallOptions {
 /** The calls among the incoming routes as functions. */
 export type CallsAt<TRoute, TUnroutable> =
   TRoute extends IncomingMessage<infer TSchema, unknown, infer TReply, infer TStream, infer TErrors>
-    ? (
-        ...args: CallArguments<Accepted<TSchema, IsTransformed<TRoute>>>
-      ) => CallOf<TReply, TStream, Declared<TErrors>, IsTransformed<TRoute>>
+    ? CallFunction<TSchema, TReply, TStream, TErrors, IsTransformed<TRoute>>
     : {
         readonly [
           TKey in keyof TRoute as Exclude<CallKey<TKey, TRoute[TKey]>, TUnroutable>
         ]: CallsAt<TRoute[TKey], TUnroutable>;
       };
+
+type CallFunction<TSchema extends StandardSchemaV1, TReply, TStream, TErrors, TTransformed> = (
+  ...args: CallArguments<Accepted<TSchema, TTransformed>>
+) => CallOf<TReply, TStream, Declared<TErrors>, TTransformed>;
 
 type CallOf<TReply, TStream, TErrors, TTransformed> = TStream extends StandardSchemaV1
   ? StreamCall<

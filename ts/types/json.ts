@@ -66,7 +66,7 @@ type JsonError<TValue> = "stack" extends keyof TValue
 
 // Most objects have nothing to leave out, and one mapped type is a third of the work.
 type JsonObject<TValue> =
-  Lossy<TValue> extends never
+  Gaps<TValue> extends never
     ? { [TKey in keyof TValue]: Jsonify<TValue[TKey]> }
     : Simplify<
         {
@@ -84,14 +84,18 @@ type JsonObject<TValue> =
         }
       >;
 
-/** The keys that not every value still has as JSON. */
-type Lossy<TValue> = {
-  [TKey in keyof TValue]-?: TKey extends symbol
-    ? TKey
-    : Presence<TValue[TKey]> extends "always"
+/** Something for an object of which JSON leaves out properties, or may leave them out. */
+type Gaps<TValue> =
+  Extract<keyof TValue, symbol> | { [TKey in keyof TValue]-?: Gap<TValue[TKey]> }[keyof TValue];
+
+/** `never` for what JSON always has. Most properties are text or numbers, so these come first. */
+type Gap<TValue> = unknown extends TValue
+  ? true
+  : [TValue] extends [string | number | boolean | null]
+    ? never
+    : [Extract<TValue, NotJson>] extends [never]
       ? never
-      : TKey;
-}[keyof TValue];
+      : true;
 
 /** Whether a property survives. It is asked of its type as sent, so that recursive types end. */
 type Presence<TValue> = [TValue] extends [never]

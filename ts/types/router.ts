@@ -25,21 +25,24 @@ export interface AppRouter<
  * Handles one incoming message. The server does not wait for its promise before it handles the next message. If it throws or
  * rejects, `onError` gets the error, and the client gets a `$error` with `HANDLER_ERROR`.
  */
-export type HandlerFn<
+// An interface, because a compiler works out what stands in the brackets once. For a function type it would do so twice.
+export interface HandlerFn<
   TPayload = unknown,
   TContext = ZocketContext,
   TResult = void | Promise<void>,
   TErrors = {},
-> = (message: {
-  /** The payload, as the schema returned it. */
-  readonly payload: TPayload;
-  /** The client's context. Each message gets a fresh copy. */
-  readonly ctx: TContext;
-  /** Fires when the caller aborts the call, or the connection ends, before the handler has settled. */
-  readonly signal: Signal;
-  /** Makes one of the declared errors, to be thrown. */
-  readonly fail: Fail<TErrors>;
-}) => TResult;
+> {
+  (message: {
+    /** The payload, as the schema returned it. */
+    readonly payload: TPayload;
+    /** The client's context. Each message gets a fresh copy. */
+    readonly ctx: TContext;
+    /** Fires when the caller aborts the call, or the connection ends, before the handler has settled. */
+    readonly signal: Signal;
+    /** Makes one of the declared errors, to be thrown. */
+    readonly fail: Fail<TErrors>;
+  }): TResult;
+}
 
 /** The handlers of the incoming routes, in the shape of the routes. You may leave some out. */
 export type Handlers<TRoutes, TUserContext = {}> = string extends keyof TRoutes
