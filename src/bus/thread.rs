@@ -52,6 +52,8 @@ const SETTLING: Duration = Duration::from_millis(500);
 const BACKOFF: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
 /// A connection that held so long ends the series of attempts.
 const STABLE: Duration = Duration::from_secs(5);
+/// How long the bus may take to confirm one more subscription of a new connection.
+const CONFIRMING: Duration = Duration::from_secs(10);
 /// How often the owner hears of troubles.
 const TOLD: Duration = Duration::from_secs(1);
 /// How often old rows are freed.
@@ -103,6 +105,8 @@ pub(crate) struct Bus {
     link: Option<Link>,
     attempts: u32,
     since: Instant,
+    /// When the bus has confirmed a subscription, or a connection was made.
+    confirmed: Instant,
     has_been_connected: bool,
     outage: Outage,
     troubles: Troubles,
@@ -166,6 +170,7 @@ impl Bus {
             link: None,
             attempts: 0,
             since: now,
+            confirmed: now,
             has_been_connected: false,
             outage: Outage::default(),
             troubles: Troubles::default(),
@@ -240,6 +245,7 @@ impl Bus {
     fn next_look(&self) -> Option<Instant> {
         let state = match self.state {
             State::Away(until) | State::Settling(until) => Some(until),
+            State::Subscribing(_) => Some(self.confirmed + CONFIRMING),
             _ => None,
         };
         let troubles = (!self.troubles.is_empty()).then(|| self.told + TOLD);
@@ -257,6 +263,11 @@ impl Bus {
             State::Settling(until) if until <= now => self.state = State::Open,
             State::Subscribing(last) if self.subscriptions.are_confirmed(last) => {
                 self.connected(now);
+            }
+            State::Subscribing(_) if now.duration_since(self.confirmed) >= CONFIRMING => {
+                let seconds = CONFIRMING.as_secs();
+                let text = format_args!("it has not confirmed our channels for {seconds} s");
+                self.lost(&Failure::away(text), now);
             }
             _ => {}
         }
@@ -463,6 +474,7 @@ impl Bus {
         match report {
             Report::Connected => {
                 self.state = State::Subscribing(self.subscriptions.last());
+                self.confirmed = Instant::now();
                 self.subscriptions.connected();
             }
             Report::Answered(ticket, fate) => self.queue.answered(ticket, fate),
@@ -470,7 +482,10 @@ impl Bus {
                 self.queue.answered(ticket, Fate::Dropped);
                 self.troubles.note(Trouble::Refused, why);
             }
-            Report::Subscribed(channel) => self.subscriptions.confirmed(channel),
+            Report::Subscribed(channel) => {
+                self.confirmed = Instant::now();
+                self.subscriptions.confirmed(channel);
+            }
             Report::Received(channel, bytes) => self.receive(channel, &bytes),
             Report::Foreign => self.malformed("its channel is not one of ours".to_owned()),
             Report::Lost(failure) => self.lost(&failure, Instant::now()),
