@@ -86,6 +86,12 @@ export function redis(options: RedisOptions & RedisPlace): Bus {
   refuseUnknown(PLACE, given, NAMES, ALIASES);
   const { prefix, required, maxMessage, ...who } = commonOf(PLACE, given);
   const { secure, ...where } = whereIs(given, who);
+  for (const { username, password } of [where, ...where.places]) {
+    // Redis would take us for its default user, and nobody would be told.
+    if (username !== undefined && password === undefined) {
+      throw new TypeError(`${PLACE}username: needs a password`);
+    }
+  }
   const material = tlsOf(`${PLACE}tls`, given.tls, secure, "rediss://host:6380");
   const settings = { kind: "redis", prefix, maxMessage, ...where, ...material } as const;
   return busOf({ settings, required });
