@@ -84,12 +84,12 @@ export function watch(t: TestContext, ...apps: readonly App[]): void {
   });
 }
 
-/** Waits until nothing is on its way from one server, and the other has found all holes. */
-export async function settle(from: App, to: App): Promise<void> {
+/** Waits until nothing is on its way from one server, and the server of this client has found all holes. */
+export async function settle(from: App, client: Client): Promise<void> {
   await until("the last confirmation", () => counters(from).queued === 0);
-  const before = counters(to).received;
-  from.shout("mark");
-  await until("the mark", () => counters(to).received > before);
+  const mark = randomBytes(8).toString("hex");
+  from.shout(mark);
+  await until("the mark", () => heard(client, mark) === 1);
   await until("its confirmation", () => counters(from).queued === 0);
 }
 

@@ -186,6 +186,25 @@ describe("a secret", () => {
     }
   });
 
+  test("cannot be left out beside a user, as Redis would take us for its default one", () => {
+    const sentinel = { sentinels: [`redis://host`], name: "main" };
+    for (const given of [
+      { url: `redis://${encodeURIComponent(USER)}@host` },
+      { url: "redis://host", username: USER },
+      { ...sentinel, username: USER },
+      { ...sentinel, sentinels: [`redis://${encodeURIComponent(USER)}@host`] },
+      { cluster: ["redis://host"], username: USER },
+    ]) {
+      const message = "redis: options.username: needs a password";
+      assert.throws(() => redis({ prefix: PREFIX, ...given } as never), {
+        name: "TypeError",
+        message,
+      });
+    }
+    redis({ url: `redis://${encodeURIComponent(USER)}@host`, prefix: PREFIX, password: SECRET });
+    redis({ url: `redis://:${encodeURIComponent(SECRET)}@host`, prefix: PREFIX, username: USER });
+  });
+
   test("is in no form of the bus", () => {
     const bus = redis({ url: `redis://${auth}@host`, prefix: PREFIX });
     const forms = [inspect(bus, { depth: 9, showHidden: true }), JSON.stringify(bus), String(bus)];
@@ -205,10 +224,11 @@ describe("a secret", () => {
         (asked) => `-ERR unknown command, args: ${asked.replaceAll("\r\n", " ")}\r\n`,
       ),
       await parrot(t, (asked) => `-${asked.replaceAll("\r\n", " ")}\r\n`),
+      await parrot(t, (asked) => asked),
       await parrot(t, (asked) => `+OK\r\n+OK\r\n+OK\r\n-ERR ${asked.replaceAll("\r\n", " ")}\r\n`),
       await parrot(t, () => "HTTP/1.1 400 Bad Request\r\n\r\n"),
     ];
-    for (const port of ports) {
+    const meet = async (port: number) => {
       const app = begin(t, `redis://${auth}@127.0.0.1:${port}`);
       await until("the report", () => toldOf(app).length > 0);
       const told = inspect(app.errors, { depth: 9 });
@@ -217,7 +237,8 @@ describe("a secret", () => {
       assert.ok(!shows(inspect(app.server, { depth: 9 })));
       assert.ok(!shows(inspect(app.server.metrics())));
       await app.server.stop(true);
-    }
+    };
+    await Promise.all(ports.map(meet));
   });
 
   test("is in nothing that a program prints by itself", needsRedis, async (t) => {
