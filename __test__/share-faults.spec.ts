@@ -209,6 +209,44 @@ describe("A thread with other options", () => {
     });
   }
 
+  test("is told that routes differ in what the engine knows of them", async (t) => {
+    const { incoming, outgoing } = zo.message;
+    const payload = anything<unknown>();
+    const [any, bytes] = [{ payload }, { payload: zo.bytes() }];
+    const PAIRS = [
+      [{ a: outgoing(any) }, { b: outgoing(any) }, 'outgoing routes: ["a"] there, and ["b"] here'],
+      [{ a: outgoing(any) }, { a: outgoing(bytes) }, '["a"] there, and ["a (bytes)"] here'],
+      [
+        { a: outgoing({ payload, slowClient: "drop" }), b: outgoing(any) },
+        { a: outgoing(any), b: outgoing({ payload, compress: false }) },
+        '["a (slowClient drop)","b"] there, and ["a","b (compress false)"] here',
+      ],
+      [
+        { a: incoming({ payload, reply: payload, errors: { FULL: payload } }) },
+        { a: incoming({ payload, stream: payload, reply: payload }) },
+        'incoming routes: ["a (reply, errors FULL)"] there, and ["a (reply, stream)"] here',
+      ],
+      [{ a: incoming(any) }, { a: incoming(bytes) }, '["a"] there, and ["a (bytes)"] here'],
+    ] as const;
+    for (const [there, here, text] of PAIRS) {
+      const options = { port: 0, hostname: "127.0.0.1", share: name() };
+      const app = (routes: typeof there | typeof here) => {
+        const isIncoming = "a" in routes && routes.a._direction === "in";
+        return zo.router(routes as {}, (isIncoming ? { a() {} } : {}) as {});
+      };
+      const first = createServer(app(there), zo, options);
+      t.after(() => soon("the server's end", first.stop(true)));
+      assert.throws(
+        () => createServer(app(here), zo, options),
+        (error: Error & { code?: string }) => {
+          assert.equal(error.code, "SHARE");
+          assert.ok(error.message.includes(text), error.message);
+          return true;
+        },
+      );
+    }
+  });
+
   test("is compared by every option that there is", () => {
     const unknown = { port: 0, nothing: 1 } as ServerOptions;
     assert.throws(

@@ -18,7 +18,7 @@ const onLinux = process.platform === "linux";
 const needsBoth = { skip: needsRedis.skip || (onLinux ? false : "reusePort balances on Linux") };
 
 const PREFIX = "spec";
-const onBus = ({ url }: Redis): RedisOptions => ({ url, prefix: PREFIX, required: true });
+const onBus = ({ url }: Redis) => ({ url, prefix: PREFIX, required: true });
 
 /** What a client got of the route `said`. */
 const said = ({ got }: Client) =>

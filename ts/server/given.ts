@@ -3,8 +3,9 @@ import { createHash } from "node:crypto";
 
 import { knownBus } from "../bus/settings.js";
 import type { NativeGiven } from "../border/native.js";
+import { isBytes } from "../contract/bytes.js";
 import { shorten } from "../faults/check.js";
-import type { RouteTable } from "../types/routes.js";
+import type { IncomingRoute, OutgoingRoute, RouteTable } from "../types/routes.js";
 
 /** Each thread has its own, or they name the server itself. */
 const OWN = new Set(["onError", "server", "share", "validateOutgoing"]);
@@ -22,13 +23,37 @@ export function givenOf(options: object, { incoming, outgoing }: RouteTable): Na
     const shown = SECRET.has(name) ? undefined : shorten(text);
     given.push({ name: `options.${name}`, value: text, ...(shown !== undefined && { shown }) });
   }
-  for (const [direction, routes] of Object.entries({ incoming, outgoing })) {
-    const names = routes.map(({ name }) => name);
-    // The engine calls them by their numbers.
-    const value = JSON.stringify(names);
+  const routes = { incoming: incoming.map(textOfIncoming), outgoing: outgoing.map(textOfOutgoing) };
+  for (const [direction, texts] of Object.entries(routes)) {
+    // In their order, as the engine calls them by their numbers.
+    const value = JSON.stringify(texts);
     given.push({ name: `the ${direction} routes`, value, shown: shorten(value) });
   }
   return given;
+}
+
+/** A route with what the engine knows of it, which is the same for all threads. */
+function textOfIncoming({ name, schema, reply, stream, errors }: IncomingRoute): string {
+  const codes = Object.keys(errors ?? {});
+  return textWith(name, {
+    bytes: isBytes(schema),
+    reply: reply !== undefined,
+    stream: stream !== undefined,
+    [`errors ${codes.join(" ")}`]: codes.length > 0,
+  });
+}
+
+function textOfOutgoing({ name, bytes, slowClient, compress }: OutgoingRoute): string {
+  return textWith(name, {
+    bytes: bytes === true,
+    [`slowClient ${slowClient}`]: slowClient !== undefined,
+    "compress false": compress === false,
+  });
+}
+
+function textWith(name: string, marks: Readonly<Record<string, boolean>>): string {
+  const those = Object.keys(marks).filter((mark) => marks[mark] === true);
+  return those.length === 0 ? name : `${name} (${those.join(", ")})`;
 }
 
 /** The names of the options. A class may have getters for them. */
