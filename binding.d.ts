@@ -92,6 +92,13 @@ export declare class NativeServer {
   enter(door: NativeDoor, port: number, arrival: NativeArrival): NativeLink | null
   /** Counts a refusal that JavaScript sends itself, and returns the whole answer: 404 for another path, or 503. */
   refuse(status: number): Buffer
+  /**
+   * Has something done with clients of other threads and processes: one of `order`, and its rooms, or its close code and reason.
+   * What was submitted before is obeyed before. An event with this number tells when it is done.
+   */
+  order(number: number, act: NativeAct, ids: Array<string>): void
+  /** Tells that an order of a shard has been carried out, as far as that was submitted: who was refused, and why. */
+  ordered(shard: number, order: number, refused: Array<string>, why?: string | undefined | null): void
   /** How many upgrades have been answered with 101 so far. */
   opened(): number
   /** The counters now; of those that have one for each of several names, the ones that are not 0. */
@@ -123,6 +130,18 @@ export declare class NativeServer {
 /** What the sender of a message is told that is refused for this reason. */
 export declare function badText(code: number): string
 
+/** Something that is to be done with clients. */
+export interface NativeAct {
+  /** One of `order`. */
+  act: number
+  /** The names of the rooms, as commands have them. */
+  rooms: Array<Buffer>
+  /** The close code. */
+  code: number
+  /** The reason in the close frame. */
+  reason: string
+}
+
 /** Where a client comes from, and what has been read from it: the head of its request, and what came behind it. */
 export interface NativeArrival {
   /** Its address; left out for the client of a Unix-domain socket. */
@@ -147,6 +166,8 @@ export interface NativeBus {
   prefix: string
   /** Bytes of the longest publication. */
   maxMessage: number
+  /** Whether the process serves nobody. */
+  isPublisher: boolean
   /** Where it is. */
   places: Array<NativePlace>
   /** What sentinels call the server. */
@@ -260,10 +281,13 @@ export declare namespace event {
   export const BUS: number
   export const CLOSED: number
   export const DIED: number
+  export const ELSEWHERE: number
   export const FAULT: number
   export const MEMBERS: number
   export const MORE: number
   export const OPENED: number
+  export const ORDER: number
+  export const ORDERED: number
   export const STOPPED: number
   export const UPGRADE: number
 }
@@ -295,6 +319,8 @@ export declare namespace limit {
 }
 
 export declare namespace members {
+  export const BUS: number
+  export const CLIENTS: number
   export const IDS: number
   export const SIZE: number
 }
@@ -330,6 +356,12 @@ export declare namespace opcode {
   export const TERMINATE: number
   export const TO: number
   export const TO_IDS: number
+}
+
+export declare namespace order {
+  export const DISCONNECT: number
+  export const JOIN: number
+  export const LEAVE: number
 }
 
 export declare namespace piece {

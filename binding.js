@@ -849,6 +849,7 @@ module.exports.limit = nativeBinding.limit
 module.exports.members = nativeBinding.members
 module.exports.message = nativeBinding.message
 module.exports.opcode = nativeBinding.opcode
+module.exports.order = nativeBinding.order
 module.exports.piece = nativeBinding.piece
 module.exports.refusal = nativeBinding.refusal
 module.exports.word = nativeBinding.word

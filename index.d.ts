@@ -43,6 +43,7 @@ export type {
 export type {
   ErrorCode,
   ErrorInfo,
+  PartialError,
   RefusalReason,
   ServerMetrics,
   ServerOptions,

@@ -216,6 +216,26 @@ const BUS: Record<string, Case> = {
     "rooms_that_come_and_go_while_the_bus_does_not_answer_cost_nothing",
     "who_waits_while_the_bus_is_away_is_forgotten_in_time",
   ),
+  "questions of and to other processes": engine(
+    "src/bus/questions.rs",
+    "ids_that_are_held_are_bounded_and_those_of_owners_that_are_gone_are_freed",
+    "a_flood_of_questions_of_others_is_bounded_and_passes",
+  ),
+  "orders for clients of others": engine(
+    "src/border/orders.rs",
+    "too_many_orders_fail_at_once",
+    "those_that_are_gone_hold_up_no_order",
+  ),
+  "orders from and to other processes": engine(
+    "src/bus/orders.rs",
+    "a_flood_of_orders_of_others_is_refused_and_passes",
+    "an_order_without_an_answer_fails_after_five_seconds",
+  ),
+  "other processes on the bus": engine(
+    "src/bus/processes.rs",
+    "the_processes_that_are_known_are_bounded",
+    "a_process_is_forgotten_after_five_of_its_own_intervals",
+  ),
   "ids of clients, with a bus": engine(
     "src/shard/ids.rs",
     "ids_are_kept_if_somebody_needs_them_and_go",

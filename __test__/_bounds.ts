@@ -61,11 +61,14 @@ const filesOf = (cell = "") => [...cell.matchAll(/\]\(([^)]+)\)/g)].map(([, file
 
 /** Files with fields that may grow, and why no client is in them. */
 const NOTHING_OF_A_CLIENT: Record<string, string> = {
+  "src/border/order.rs": "what one call makes",
+  "src/bus/control.rs": "what one message makes",
   "src/bus/format.rs": "what one message makes",
   "src/bus/link.rs": "what one report makes",
   "src/bus/numbers.rs": "channels that the application publishes to",
   "src/bus/outgoing.rs": "what one message makes",
   "src/bus/redis/connect.rs": "what a server says of itself",
+  "src/bus/parts.rs": "I/O threads",
   "src/bus/thread.rs": "the router; what it holds of clients is in rows",
   "src/config.rs": "options",
   "src/config/bus.rs": "options",
@@ -81,6 +84,7 @@ const NOTHING_OF_A_CLIENT: Record<string, string> = {
   "src/transport/tls/options.rs": "options",
   "napi/src/bus.rs": "options",
   "napi/src/fields.rs": "options",
+  "napi/src/orders.rs": "what one call makes",
   "napi/src/server.rs": "options and counters",
   "napi/src/shares.rs": "options",
   "ts/server/given.ts": "options",

@@ -1,10 +1,12 @@
 // docs/errors.md: errors with a code that are thrown, and what the client's `onError` gets, each row provoked for real.
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer as createTcpServer, type AddressInfo } from "node:net";
 import { describe, test, type TestContext } from "node:test";
 
 import { createServer, createZocketClient, zocket, type ClientError } from "@zocket/core";
+import { redis } from "@zocket/core/bus";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { message } from "@zocket/core/contract";
 import { WebSocket } from "ws";
@@ -177,7 +179,31 @@ eachRow("Thrown with a code", ["code", "Thrown by"], {
     const [refused] = (await Promise.allSettled(asked)).filter((it) => it.status === "rejected");
     hasCode(refused?.reason, code);
   },
+  "TOO_MANY_ORDERS, server.join": async (t, { code }) => {
+    const { server } = serve(t, { options: { bus: redis(NOBODY) } });
+    const orders = Array.from({ length: 10_000 }, () => server.join(randomUUID(), "room"));
+    for (const order of orders) order.catch(() => {});
+    hasCode(await refusal(server.join(randomUUID(), "room")), code);
+  },
+  "PARTIAL, server.members": async (t, { code }) => {
+    const { server } = serve(t, { options: { bus: redis(NOBODY) } });
+    hasCode(await refusal(server.members("room")), code);
+  },
+  "BUS, server.join": async (t, { code }) => {
+    const { server } = serve(t, { options: { bus: redis(NOBODY) } });
+    hasCode(await refusal(server.join(randomUUID(), "room")), code);
+  },
 });
+
+/** Where no bus is. */
+const NOBODY = { url: "redis://127.0.0.1:1", prefix: "errors" };
+
+/** What a promise is rejected with. */
+const refusal = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    () => assert.fail("it resolved"),
+    (error: unknown) => error,
+  );
 
 type Sends = (payload: unknown) => void;
 
@@ -328,11 +354,17 @@ describe("nothing that the code can throw is missing in docs/errors.md:", () => 
         /"(E[A-Z]+|SHARE)"/g,
       ).flat(),
       ...inSources(
-        ["ts/context/questions.ts", "ts/context/rooms.ts", "ts/server/attach/reception.ts"],
+        [
+          "ts/context/orders.ts",
+          "ts/context/questions.ts",
+          "ts/context/rooms.ts",
+          "ts/server/attach/reception.ts",
+        ],
         /code: "([A-Z_]+)"/g,
       ).flat(),
     ];
-    assert.deepEqual(valuesOf("Thrown with a code", "code"), codes.toSorted());
+    const all = [...new Set(codes)].toSorted();
+    assert.deepEqual(valuesOf("Thrown with a code", "code"), all);
   });
 
   test("codes of the client", () => {

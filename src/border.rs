@@ -1,5 +1,6 @@
 //! The border with the owner: what goes out, what comes in, and where it waits.
 
+pub mod act;
 pub(crate) mod bell;
 pub(crate) mod buffers;
 pub mod codes;
@@ -11,6 +12,8 @@ pub(crate) mod inbox;
 pub(crate) mod mailbox;
 #[cfg(all(test, zocket_loom))]
 mod models;
+pub(crate) mod order;
+pub(crate) mod orders;
 pub(crate) mod owner;
 pub mod payloads;
 pub(crate) mod weight;

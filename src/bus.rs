@@ -5,18 +5,24 @@
 
 pub(crate) mod books;
 pub(crate) mod channels;
+pub(crate) mod control;
 pub(crate) mod format;
 pub(crate) mod incoming;
 pub(crate) mod link;
 pub(crate) mod notices;
 pub(crate) mod numbers;
+pub(crate) mod orders;
 pub(crate) mod outgoing;
+pub(crate) mod parts;
 pub(crate) mod probe;
+pub(crate) mod processes;
+pub(crate) mod questions;
 pub(crate) mod queue;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 pub(crate) mod seen;
 pub(crate) mod subscriptions;
+pub(crate) mod talk;
 pub(crate) mod thread;
 
 use std::{
@@ -40,7 +46,7 @@ use crate::{
 
 use self::{
     books::{Books, BusSnapshot},
-    thread::Parts,
+    parts::Parts,
 };
 
 /// What a server knows of its bus.
@@ -88,6 +94,7 @@ impl Bus {
 pub(crate) fn start(parts: Parts) -> io::Result<JoinHandle<()>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let (mailbox, owners) = (parts.mailbox.clone(), parts.owners.clone());
+    let orders = parts.orders.clone();
     Threads::new().name("zocket-bus".into()).spawn(move || {
         let running = AssertUnwindSafe(|| runtime.block_on(thread::run(parts)));
         if catch_unwind(running).is_err() {
@@ -108,6 +115,7 @@ pub(crate) fn start(parts: Parts) -> io::Result<JoinHandle<()>> {
             }
         }
         mailbox.close();
+        orders.bus_ended();
         // The system may still look a name up, and nobody waits for it.
         runtime.shutdown_background();
     })

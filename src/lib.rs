@@ -43,6 +43,7 @@ mod sync;
 mod tasks;
 mod transport;
 
+pub use border::act::{Act, Outcome};
 pub use border::command::{Answer, Asks, Command, ErrorCode};
 pub use border::ending::{EndedBy, Ending};
 pub use border::event::{Event, EventSink, Head};

@@ -16,17 +16,20 @@ use std::{
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
 #[cfg(feature = "bus")]
-use crate::bus::{self, Bus, books::BusSnapshot, thread::Parts};
+use crate::bus::{self, Bus, books::BusSnapshot, parts::Parts};
 #[cfg(unix)]
 use crate::transport::unix;
 #[cfg(feature = "tls")]
 use crate::{Tls, transport::tls::material::Current};
 use crate::{
     border::{
+        act::{Act, Outcome},
         event::{Event, EventSink},
-        handle::Handle,
+        handle::{ClientId, Handle},
         inbox::{Batch, Drained},
         mailbox::{Accepted, Arrival, Link, Mail, Mailbox, StopMode},
+        order::Asker,
+        orders::Orders,
         owner::{Left, Owner},
         payloads::write_with_payloads,
     },
@@ -185,6 +188,11 @@ impl Server {
         let rooms = RoomDirectory::new(bus.as_ref().map(|bus| bus.changes.clone()));
         #[cfg(not(feature = "bus"))]
         let rooms = RoomDirectory::default();
+        let orders = Orders::new(
+            u32::try_from(shards).unwrap_or(u32::MAX),
+            #[cfg(feature = "bus")]
+            bus.as_ref().map(|bus| bus.mailbox.clone()),
+        );
         let shared = Arc::new(Shared {
             #[cfg(feature = "tls")]
             tls,
@@ -203,6 +211,7 @@ impl Server {
             mailboxes: (0..shards).map(|_| Arc::default()).collect(),
             // One more for the owner, who can refuse too.
             metrics: (0..=shards).map(|_| Metrics::default()).collect(),
+            orders: Arc::new(orders),
             owners: Arc::default(),
         });
         let is_watched = is_watched || shared.config.is_shared;
@@ -253,6 +262,7 @@ fn start_bus(shared: &Arc<Shared>) -> Result<Option<JoinHandle<()>>> {
         shards: shared.mailboxes.clone(),
         buffers: shared.buffers.clone(),
         routes: shared.routes.clone(),
+        orders: shared.orders.clone(),
         owners: shared.owners.clone(),
     };
     bus::start(parts).map(Some).map_err(Error::Thread)
@@ -372,6 +382,7 @@ fn serve(
             (accepted.stream).answer(&Refusal::new(503, Reason::Stop).to_response());
         }
     }
+    shared.orders.shard_ended(index);
     if let Err(panic) = outcome {
         let message = panic_text(&*panic);
         for owner in shared.owners.all() {
@@ -486,6 +497,31 @@ impl ServerHandle {
         }
         for mailbox in &self.engine.shared.mailboxes {
             mailbox.commands(self.owner.number, commands.clone());
+        }
+    }
+
+    /// Has something done with clients of other owners and processes, as far as the ids are theirs. What was submitted before is
+    /// obeyed before. [`Event::Ordered`] with this number tells when it is done. It must not be the number of another
+    /// order that is under way.
+    pub fn order(&self, number: u32, act: Act, clients: Vec<ClientId>) {
+        let shared = &self.engine.shared;
+        let asker = Asker::Owner(Arc::downgrade(&self.owner), number);
+        let Some(order) = shared.orders.begin(asker, act, clients) else {
+            return;
+        };
+        #[cfg(feature = "bus")]
+        if let Some(bus) = &shared.bus {
+            bus.mailbox.post(Mail::Order(order.clone()));
+        }
+        for mailbox in &shared.mailboxes {
+            mailbox.post(Mail::Order(order.clone()));
+        }
+    }
+
+    /// The owner has done what an [`Event::Order`] of this shard told it, as far as it has submitted that.
+    pub fn ordered(&self, shard: u32, order: u32, outcome: Outcome) {
+        if let Some(mailbox) = self.engine.shared.mailboxes.get(shard as usize) {
+            mailbox.post(Mail::Ordered(self.owner.number, order, outcome));
         }
     }
 

@@ -14,6 +14,7 @@ pub(crate) mod ids;
 pub(crate) mod leave;
 pub(crate) mod life;
 pub(crate) mod obey;
+pub(crate) mod orders;
 pub(crate) mod parts;
 pub(crate) mod questions;
 pub(crate) mod relief;

@@ -50,6 +50,7 @@ export type {
   ZocketContext,
 } from "./types/context.js";
 export type { DisconnectInfo, DisconnectOptions } from "./types/disconnect.js";
+export type { PartialError } from "./types/partial.js";
 export type { HandlerBuilder } from "./types/guarded.js";
 export type { Jsonify } from "./types/json.js";
 export type {

@@ -41,6 +41,8 @@ pub struct NativeBus {
     pub prefix: String,
     /// Bytes of the longest publication.
     pub max_message: u32,
+    /// Whether the process serves nobody.
+    pub is_publisher: bool,
     /// Where it is.
     pub places: Vec<NativePlace>,
     /// What sentinels call the server.
@@ -102,6 +104,7 @@ fn configured(bus: NativeBus) -> Option<zocket::BusConfig> {
     Some(zocket::BusConfig {
         prefix: bus.prefix,
         max_message: bus.max_message as usize,
+        is_publisher: bus.is_publisher,
         transport,
     })
 }

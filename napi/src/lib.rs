@@ -13,6 +13,7 @@ mod memory;
 mod metrics;
 mod object;
 mod options;
+mod orders;
 mod policy;
 mod server;
 mod shares;

@@ -13,8 +13,8 @@ use napi::{
 };
 use napi_derive::napi;
 use zocket::{
-    Answers, Bytes, EnvelopeProtocol, Kind, OwnerStatus, Reason, RouteAnswers, Routes, Server,
-    ServerHandle, StopMode,
+    Answers, Bytes, EnvelopeProtocol, Kind, Outcome, OwnerStatus, Reason, RouteAnswers, Routes,
+    Server, ServerHandle, StopMode,
     border::codes::{head, limit::BATCH_EVENTS},
 };
 
@@ -25,7 +25,9 @@ use crate::{
     check::type_error,
     error,
     events::{Bell, Sink},
-    memory, metrics, options, policy,
+    memory, metrics, options,
+    orders::{self, NativeAct},
+    policy,
     shares::{self, NativeGiven, Refused},
     sockets::{self, NativeArrival, NativeDoor, NativeLink},
 };
@@ -386,6 +388,24 @@ impl NativeServer {
             self.server.refuse(503, Reason::MaxConnections)
         };
         answer.into()
+    }
+
+    /// Has something done with clients of other threads and processes: one of `order`, and its rooms, or its close code and reason.
+    /// What was submitted before is obeyed before. An event with this number tells when it is done.
+    #[napi(catch_unwind)]
+    pub fn order(&self, number: u32, act: NativeAct, ids: Vec<String>) {
+        self.server.order(number, act.into_act(), orders::ids(ids));
+    }
+
+    /// Tells that an order of a shard has been carried out, as far as that was submitted: who was refused, and why.
+    #[napi(catch_unwind)]
+    pub fn ordered(&self, shard: u32, order: u32, refused: Vec<String>, why: Option<String>) {
+        let outcome = Outcome {
+            refused: orders::ids(refused),
+            why,
+            ..Outcome::default()
+        };
+        self.server.ordered(shard, order, outcome);
     }
 
     /// How many upgrades have been answered with 101 so far.

@@ -76,6 +76,19 @@ macro_rules! border_codes {
                 SIZE = 0,
                 /// Their ids, too.
                 IDS = 1,
+                /// How many clients other processes have. The room does not matter.
+                CLIENTS = 2,
+                /// Stands for the bus where more of an answer is asked for.
+                BUS = u32::MAX,
+            }
+            /// What is to be done with clients that somebody else owns.
+            order: u32 {
+                /// Put them into rooms.
+                JOIN = 0,
+                /// Take them out of rooms.
+                LEAVE = 1,
+                /// Close their connections.
+                DISCONNECT = 2,
             }
             /// What the code of a message holds beside its route: bits.
             message: u32 {
@@ -143,6 +156,12 @@ macro_rules! border_codes {
                 MORE = -8,
                 /// Members of a room.
                 MEMBERS = -9,
+                /// Somebody else wants something done with some of the owner's clients.
+                ORDER = -11,
+                /// An order of the owner has been carried out.
+                ORDERED = -12,
+                /// What other processes have answered to a question about members.
+                ELSEWHERE = -13,
                 /// Something about the bus.
                 BUS = -16,
                 /// A client is open, as its owner wanted to know.
@@ -248,7 +267,7 @@ mod tests {
     #[test]
     fn no_two_opcodes_events_or_refusals_have_the_same_number() {
         for (group, mut numbers) in border_codes!(groups) {
-            if ["opcode", "event", "ended", "refusal", "bad"].contains(&group) {
+            if ["opcode", "event", "order", "ended", "refusal", "bad"].contains(&group) {
                 let count = numbers.len();
                 numbers.sort_unstable();
                 numbers.dedup();

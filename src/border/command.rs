@@ -184,6 +184,8 @@ pub enum Asks {
     Size,
     /// Their ids, too.
     Ids,
+    /// How many clients other processes have, in whatever rooms. Only the bus knows.
+    Clients,
 }
 
 impl Asks {
@@ -191,6 +193,7 @@ impl Asks {
         Some(match code {
             members::SIZE => Self::Size,
             members::IDS => Self::Ids,
+            members::CLIENTS => Self::Clients,
             _ => return None,
         })
     }
@@ -199,6 +202,7 @@ impl Asks {
         match self {
             Self::Size => members::SIZE,
             Self::Ids => members::IDS,
+            Self::Clients => members::CLIENTS,
         }
     }
 }

@@ -17,6 +17,9 @@
 //! | −7 | number | the client aborted this call |
 //! | −8 | `[number,items]` | the client took so many items of this call |
 //! | −10 | `null` | the connection is open; told once, if the owner has asked for it |
+//! | −11 | `{"order","act","ids"}` with `"rooms"`, or with `"code"` and `"reason"` | somebody else wants something done with these clients; the handle is the shard's number, which goes into the answer |
+//! | −12 | `{"number","refused","why"?,"failure"?}` | an order of the owner has ended |
+//! | −13 | `[question,missing,size,id,…]` | a part of what other processes have answered: how many of them have not, how many members or clients they have, and ids of some |
 //! | −16 | an object | the bus: see `bus/notices.rs` |
 //! | −6 | text | the shard's thread panicked; the handle is its number |
 //! | −9 | `[question,size,id,…]` | a part of an answer about the members of a room: how many the shard has, and ids of some; the handle is its number |
@@ -25,6 +28,7 @@ use std::{fmt::Display, io::Write as _};
 
 use crate::{
     border::{
+        act::{self, Act, Outcome},
         codes::{event, head, message},
         ending::Ending,
         handle::{ClientId, Handle},
@@ -171,6 +175,33 @@ pub enum Event<'a> {
         /// The next ones of their ids.
         ids: &'a [ClientId],
     },
+    /// A part of the answer of other processes to a question about members.
+    Elsewhere {
+        /// The number of the question.
+        question: u32,
+        /// How many processes have not answered.
+        missing: usize,
+        /// How many members or clients the others have.
+        size: u64,
+        /// The next ones of their ids.
+        ids: &'a [ClientId],
+    },
+    /// Somebody else wants something done with clients of this owner.
+    Order {
+        /// The number for the answer.
+        order: u32,
+        /// What is to be done.
+        act: &'a Act,
+        /// With whom.
+        ids: &'a [ClientId],
+    },
+    /// An order of this owner has ended.
+    Ordered {
+        /// The owner's number for it.
+        number: u32,
+        /// How it ended.
+        outcome: &'a Outcome,
+    },
     /// The shard has no connection left and takes no more commands.
     Stopped,
     /// The shard's thread panicked.
@@ -193,8 +224,10 @@ impl Event<'_> {
             Self::Bad { payload } => 1 + payload.len(),
             // A control character becomes six.
             Self::Closed { ending, .. } => 32 + 6 * ending.reason.len(),
-            // Two numbers of at most 20 digits; an id has quotes and a comma.
-            Self::Members { ids, .. } => 64 + (ClientId::LENGTH + 3) * ids.len(),
+            // Up to three numbers of at most 20 digits; an id has quotes and a comma.
+            Self::Members { ids, .. } | Self::Elsewhere { ids, .. } => {
+                96 + (ClientId::LENGTH + 3) * ids.len()
+            }
             // The names of the fields stand there twice, and each pair has some punctuation.
             Self::Upgrade { request, .. } => {
                 512 + request.headers.bytes()
@@ -206,6 +239,8 @@ impl Event<'_> {
                     + request.certificate.as_deref().map_or(0, str::len)
             }
             Self::Bus { value } => 1 + value.len(),
+            Self::Order { act, ids, .. } => act::size_of_order(act, ids),
+            Self::Ordered { outcome, .. } => act::size_of_outcome(outcome),
             _ => 256,
         }
     }
@@ -235,6 +270,9 @@ impl Event<'_> {
             Self::Fault { .. } => event::FAULT,
             Self::Bus { .. } => event::BUS,
             Self::Members { .. } => event::MEMBERS,
+            Self::Elsewhere { .. } => event::ELSEWHERE,
+            Self::Order { .. } => event::ORDER,
+            Self::Ordered { .. } => event::ORDERED,
             Self::Stopped => event::STOPPED,
             Self::Died { .. } => event::DIED,
         }
@@ -310,17 +348,38 @@ impl Event<'_> {
                 out.extend_from_slice(itoa::Buffer::new().format(*question).as_bytes());
                 out.push(b',');
                 out.extend_from_slice(itoa::Buffer::new().format(*size).as_bytes());
-                for id in *ids {
-                    out.extend_from_slice(b",\"");
-                    id.push(out);
-                    out.push(b'"');
-                }
-                out.push(b']');
+                push_ids(out, ids);
             }
+            Self::Elsewhere {
+                question,
+                missing,
+                size,
+                ids,
+            } => {
+                out.push(b'[');
+                push_shown(out, question);
+                out.push(b',');
+                push_shown(out, missing);
+                out.push(b',');
+                push_shown(out, size);
+                push_ids(out, ids);
+            }
+            Self::Order { order, act, ids } => act::write_order(out, *order, act, ids),
+            Self::Ordered { number, outcome } => act::write_outcome(out, *number, outcome),
             Self::Opened | Self::Stopped => out.extend_from_slice(b"null"),
             Self::Died { message } => push_json_string(out, message),
         }
     }
+}
+
+/// Appends ids to a list that has begun, and ends the list.
+fn push_ids(out: &mut Vec<u8>, ids: &[ClientId]) {
+    for id in ids {
+        out.extend_from_slice(b",\"");
+        id.push(out);
+        out.push(b'"');
+    }
+    out.push(b']');
 }
 
 fn write_ending(out: &mut Vec<u8>, opened: bool, ending: &Ending) {

@@ -38,6 +38,12 @@ impl ClientId {
         Self(Uuid::from_bytes(bytes))
     }
 
+    /// The id that is written so, if it is one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Uuid::try_parse(text).ok().map(Self)
+    }
+
     /// Its bytes, in the order in which it is written.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 16] {

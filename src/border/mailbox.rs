@@ -9,8 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(feature = "bus")]
+use crate::border::{command::Asks, handle::ClientId};
 use crate::{
-    border::owner::{Owner, OwnerNumber},
+    border::{
+        act::Outcome,
+        order::Order,
+        owner::{Owner, OwnerNumber},
+    },
     handshake::caller::Caller,
     limits::pending::PendingPlace,
     sync::{Condvar, Mutex, MutexGuard, Notify, bound},
@@ -35,6 +41,23 @@ pub(crate) enum Mail {
     Abandon(Arc<Owner>),
     /// An accepted socket.
     Socket(Accepted),
+    /// Clients that their owners are to do something with.
+    Order(Arc<Order>),
+    /// An owner has carried out its part of the order with this number.
+    Ordered(OwnerNumber, u32, Outcome),
+    /// A question of another process about members, under a number of the bus. The answer is a [`Counted`](Self::Counted).
+    #[cfg(feature = "bus")]
+    Question(u32, Asks, Arc<[u8]>),
+    /// A shard's answer to that. Only the bus gets this.
+    #[cfg(feature = "bus")]
+    Counted {
+        question: u32,
+        size: usize,
+        ids: Vec<ClientId>,
+    },
+    /// The order with this number has been carried out. Only the bus gets this.
+    #[cfg(feature = "bus")]
+    Obeyed(u32, Outcome),
     /// The inbox has room again.
     Drained,
     /// The server holds more than it may.
@@ -141,7 +164,7 @@ impl Mailbox {
         }
     }
 
-    fn take_now(&self, into: &mut Vec<Mail>) -> bool {
+    pub(crate) fn take_now(&self, into: &mut Vec<Mail>) -> bool {
         let mut state = self.lock();
         if state.mail.is_empty() {
             return false;

@@ -16,7 +16,7 @@ use crate::{
 const DEAF: Duration = Duration::from_secs(1);
 
 /// The number of an owner, as connections and commands carry it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct OwnerNumber(u8);
 
 impl OwnerNumber {

@@ -23,18 +23,29 @@ pub(crate) const PUBLICATION: u8 = 1;
 pub(crate) const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
 /// The tags of fields.
-mod tag {
-    pub(super) const ID: u8 = 1;
-    pub(super) const PROCESS: u8 = 2;
-    pub(super) const EPOCH: u8 = 3;
-    pub(super) const NUMBER: u8 = 4;
-    pub(super) const ROUTE: u8 = 5;
-    pub(super) const EVERYBODY: u8 = 6;
-    pub(super) const ROOM: u8 = 7;
-    pub(super) const CLIENTS: u8 = 8;
-    pub(super) const EXCEPT: u8 = 9;
-    pub(super) const PAYLOAD: u8 = 10;
-    pub(super) const BYTES: u8 = 11;
+pub(crate) mod tag {
+    pub(crate) const ID: u8 = 1;
+    pub(crate) const PROCESS: u8 = 2;
+    pub(crate) const EPOCH: u8 = 3;
+    pub(crate) const NUMBER: u8 = 4;
+    pub(crate) const ROUTE: u8 = 5;
+    pub(crate) const EVERYBODY: u8 = 6;
+    pub(crate) const ROOM: u8 = 7;
+    pub(crate) const CLIENTS: u8 = 8;
+    pub(crate) const EXCEPT: u8 = 9;
+    pub(crate) const PAYLOAD: u8 = 10;
+    pub(crate) const BYTES: u8 = 11;
+    // Those from here on are in messages that clients never see.
+    pub(crate) const INTERVAL: u8 = 12;
+    pub(crate) const ASKS: u8 = 13;
+    pub(crate) const ENDS: u8 = 14;
+    pub(crate) const WHAT: u8 = 15;
+    pub(crate) const PLACE: u8 = 16;
+    pub(crate) const SIZE: u8 = 17;
+    pub(crate) const CODE: u8 = 18;
+    pub(crate) const REASON: u8 = 19;
+    pub(crate) const WHY: u8 = 20;
+    pub(crate) const FAILURE: u8 = 21;
 }
 
 /// The id of a publication. All messages that carry the publication have the same.
@@ -95,6 +106,8 @@ pub(crate) enum Malformed {
     Incomplete,
     #[error("its payload is not JSON")]
     Payload,
+    #[error("a field of it is missing, or has a value that makes no sense")]
+    Control,
 }
 
 /// Appends a publication.
@@ -129,14 +142,14 @@ pub(crate) fn write(out: &mut Vec<u8>, publication: &Publication<'_>) {
     }
 }
 
-fn field(out: &mut Vec<u8>, tag: u8, value: &[u8]) {
+pub(crate) fn field(out: &mut Vec<u8>, tag: u8, value: &[u8]) {
     let length = u32::try_from(value.len()).expect("a field is a part of a command of under 4 GiB");
     out.push(tag);
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(value);
 }
 
-fn ids(out: &mut Vec<u8>, tag: u8, ids: &[ClientId]) {
+pub(crate) fn ids(out: &mut Vec<u8>, tag: u8, ids: &[ClientId]) {
     let bytes: Vec<_> = ids.iter().flat_map(|id| id.to_bytes()).collect();
     field(out, tag, &bytes);
 }
@@ -206,7 +219,7 @@ fn read_publication(mut rest: &[u8]) -> Result<Publication<'_>, Malformed> {
 }
 
 /// The next field.
-fn take<'a>(rest: &mut &'a [u8]) -> Result<Option<(u8, &'a [u8])>, Malformed> {
+pub(crate) fn take<'a>(rest: &mut &'a [u8]) -> Result<Option<(u8, &'a [u8])>, Malformed> {
     let Some((tag, after)) = rest.split_first() else {
         return Ok(None);
     };
@@ -217,15 +230,15 @@ fn take<'a>(rest: &mut &'a [u8]) -> Result<Option<(u8, &'a [u8])>, Malformed> {
     Ok(Some((*tag, value)))
 }
 
-fn exactly<const LENGTH: usize>(value: &[u8]) -> Result<[u8; LENGTH], Malformed> {
+pub(crate) fn exactly<const LENGTH: usize>(value: &[u8]) -> Result<[u8; LENGTH], Malformed> {
     value.try_into().map_err(|_| Malformed::Field)
 }
 
-fn text(value: &[u8]) -> Result<&str, Malformed> {
+pub(crate) fn text(value: &[u8]) -> Result<&str, Malformed> {
     str::from_utf8(value).map_err(|_| Malformed::Field)
 }
 
-fn read_ids(value: &[u8]) -> Result<impl Iterator<Item = ClientId>, Malformed> {
+pub(crate) fn read_ids(value: &[u8]) -> Result<impl Iterator<Item = ClientId>, Malformed> {
     let (ids, rest) = value.as_chunks::<16>();
     if rest.is_empty() {
         Ok(ids.iter().map(|id| ClientId::from_bytes(*id)))

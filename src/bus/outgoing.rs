@@ -31,6 +31,8 @@ pub(crate) fn concerns(commands: &[u8]) -> bool {
                 | Command::ExceptIds(_)
                 | Command::Route(..)
                 | Command::Flush(_)
+                | Command::Members { .. }
+                | Command::MoreMembers { .. }
         )
     })
 }

@@ -30,6 +30,8 @@ pub(crate) struct Waiting {
     pub(crate) channel: Channel,
     pub(crate) bytes: Vec<u8>,
     since: Instant,
+    /// Whether it is in the books.
+    is_counted: bool,
 }
 
 /// What is known of the answer to a publication that was written.
@@ -49,6 +51,7 @@ struct UnderWay {
     ticket: Ticket,
     size: usize,
     since: Instant,
+    is_counted: bool,
     answer: Answer,
 }
 
@@ -85,10 +88,25 @@ impl Queue {
 
     /// Adds a publication that was counted; drops it if there is no room.
     pub(crate) fn push(&mut self, channel: Channel, bytes: Vec<u8>, now: Instant) {
+        if !self.add(channel, bytes, now, true) {
+            self.end(Fate::Dropped, true);
+        }
+    }
+
+    /// Adds what processes tell each other, which is in no counter. False if there is no room.
+    pub(crate) fn push_uncounted(
+        &mut self,
+        channel: Channel,
+        bytes: Vec<u8>,
+        now: Instant,
+    ) -> bool {
+        self.add(channel, bytes, now, false)
+    }
+
+    fn add(&mut self, channel: Channel, bytes: Vec<u8>, now: Instant, is_counted: bool) -> bool {
         let size = bytes.len() + OVERHEAD;
         if self.waiting_bytes + size > MOST {
-            self.books.end(Fate::Dropped, 1);
-            return;
+            return false;
         }
         self.waiting_bytes += size;
         self.next += 1;
@@ -97,7 +115,20 @@ impl Queue {
             channel,
             bytes,
             since: now,
+            is_counted,
         });
+        true
+    }
+
+    /// Whether so little waits that long answers to other processes may be added.
+    pub(crate) fn has_room(&self) -> bool {
+        self.waiting_bytes < MOST / 4
+    }
+
+    fn end(&self, fate: Fate, is_counted: bool) {
+        if is_counted {
+            self.books.end(fate, 1);
+        }
     }
 
     /// The next one to write, if another one may be under way. Whoever takes it writes it.
@@ -114,33 +145,36 @@ impl Queue {
             ticket: taken.ticket,
             size,
             since: now,
+            is_counted: taken.is_counted,
             answer: Answer::Awaited,
         });
         Some(taken)
     }
 
-    /// The bus has answered.
-    pub(crate) fn answered(&mut self, ticket: Ticket, fate: Fate) {
+    /// The bus has answered; whether that was about a publication of the application.
+    pub(crate) fn answered(&mut self, ticket: Ticket, fate: Fate) -> bool {
         let place = self.under_way.binary_search_by_key(&ticket, |it| it.ticket);
         let Some(one) = place.ok().and_then(|it| self.under_way.get_mut(it)) else {
-            return;
+            return false;
         };
+        let is_counted = one.is_counted;
         if std::mem::replace(&mut one.answer, Answer::Came) == Answer::Awaited {
             self.awaited -= 1;
-            self.books.end(fate, 1);
+            self.end(fate, is_counted);
         }
         while (self.under_way.front()).is_some_and(|it| it.answer == Answer::Came) {
             if let Some(done) = self.under_way.pop_front() {
                 self.under_way_bytes -= done.size;
             }
         }
+        is_counted
     }
 
     /// The connection is gone, and with it the answers.
     pub(crate) fn lost(&mut self) {
         for one in std::mem::take(&mut self.under_way) {
             if one.answer == Answer::Awaited {
-                self.books.end(Fate::Unconfirmed, 1);
+                self.end(Fate::Unconfirmed, one.is_counted);
             }
         }
         (self.under_way_bytes, self.awaited) = (0, 0);
@@ -161,6 +195,9 @@ impl Queue {
             if one.answer == Answer::Awaited {
                 one.answer = Answer::Late;
                 self.awaited -= 1;
+                if !one.is_counted {
+                    continue;
+                }
                 self.books.end(Fate::Unconfirmed, 1);
             }
         }
@@ -213,7 +250,7 @@ impl Queue {
     fn drop_first(&mut self) {
         if let Some(first) = self.waiting.pop_front() {
             self.waiting_bytes -= first.bytes.len() + OVERHEAD;
-            self.books.end(Fate::Dropped, 1);
+            self.end(Fate::Dropped, first.is_counted);
         }
     }
 }
@@ -226,7 +263,7 @@ mod tests {
 
     #[derive(Debug, Clone)]
     enum Step {
-        Push(usize),
+        Push(usize, bool),
         Take,
         Answer(u64, Fate),
         Lost,
@@ -236,7 +273,7 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         let fate = prop_oneof![Just(Fate::Confirmed), Just(Fate::Dropped)];
         prop_oneof![
-            4 => (0..600_000_usize).prop_map(Step::Push),
+            4 => (0..600_000_usize, any::<bool>()).prop_map(|(size, counted)| Step::Push(size, counted)),
             4 => Just(Step::Take),
             3 => (0..40_u64, fate).prop_map(|(ticket, fate)| Step::Answer(ticket, fate)),
             1 => Just(Step::Lost),
@@ -255,9 +292,12 @@ mod tests {
             let mut last = 0;
             for step in steps {
                 match step {
-                    Step::Push(size) => {
+                    Step::Push(size, true) => {
                         books.publish();
                         queue.push(Channel::Everybody, vec![0; size], now);
+                    }
+                    Step::Push(size, false) => {
+                        queue.push_uncounted(Channel::Everybody, vec![0; size], now);
                     }
                     Step::Take => {
                         if let Some(taken) = queue.take(now) {
@@ -265,7 +305,9 @@ mod tests {
                             last = taken.ticket;
                         }
                     }
-                    Step::Answer(ticket, fate) => queue.answered(ticket, fate),
+                    Step::Answer(ticket, fate) => {
+                        queue.answered(ticket, fate);
+                    }
                     Step::Lost => queue.lost(),
                     Step::Wait(milliseconds) => {
                         now += Duration::from_millis(milliseconds);
@@ -277,8 +319,10 @@ mod tests {
                 prop_assert_eq!(queue.awaited, open);
                 prop_assert!(open == 0 || queue.due().is_some());
                 prop_assert!(queue.due().is_none_or(|due| due > now));
+                let open = queue.under_way.iter().filter(awaits).filter(|it| it.is_counted);
+                let waiting = queue.waiting.iter().filter(|it| it.is_counted);
                 let counted = books.snapshot();
-                prop_assert_eq!(counted.queued, (queue.waiting.len() + open) as u64);
+                prop_assert_eq!(counted.queued, (waiting.count() + open.count()) as u64);
                 let sizes = queue.waiting.iter().map(|it| it.bytes.len() + OVERHEAD);
                 prop_assert_eq!(queue.waiting_bytes, sizes.sum::<usize>());
                 prop_assert!(queue.waiting_bytes <= MOST);

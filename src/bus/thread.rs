@@ -3,7 +3,7 @@
 //! It waits for no client and for no owner. It waits for a shard only as the owner does, when the shard's mailbox is full.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     future::pending,
     mem,
     pin::pin,
@@ -19,29 +19,32 @@ use tokio::{
 
 use crate::{
     border::{
-        buffers::Buffers,
+        codes::members,
         command::{Command, Commands},
         event::Event,
-        handle::Process,
-        mailbox::{Mail, Mailbox, StopMode},
-        owner::{OwnerNumber, Owners},
+        mailbox::{Mail, StopMode},
+        owner::OwnerNumber,
         writer::CommandWriter,
     },
     bus::{
-        books::{self, Books, Fate},
+        books::{self, Fate},
         channels::Channel,
+        control,
         incoming::{Incoming, Outcome},
         link::{Ask, Failure, Line, Link, REPORTS, Report},
         notices::{self, Outage, Trouble, Troubles},
         numbers::{self, Numbers},
+        orders::Rest,
         outgoing::Outgoing,
+        parts::{Hands, Parts},
         queue::{Queue, Ticket},
         seen::Seen,
         subscriptions::{Change, Subscriptions},
+        talk::Talk,
     },
-    config::bus::{BusConfig, Transport},
-    message::{protocol::Kind, routes::Routes},
-    rooms::{changes::RoomChanges, directory::RoomDirectory},
+    config::bus::Transport,
+    message::protocol::Kind,
+    rooms::{RoomName, changes::Mark},
 };
 
 /// Commands for the shards are handed over when they have so many bytes.
@@ -60,22 +63,6 @@ const TOLD: Duration = Duration::from_secs(1);
 const TIDY: Duration = Duration::from_secs(10);
 /// How long what waits may still leave when the server stops.
 const PARTING: Duration = Duration::from_secs(2);
-
-/// What the thread shares with others.
-pub(crate) struct Parts {
-    pub(crate) config: BusConfig,
-    pub(crate) process: Process,
-    /// Commands of the owner, as the shards get them.
-    pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) changes: Arc<RoomChanges>,
-    pub(crate) books: Arc<Books>,
-    pub(crate) directory: Arc<RoomDirectory>,
-    pub(crate) shards: Vec<Arc<Mailbox>>,
-    pub(crate) buffers: Arc<Buffers>,
-    pub(crate) routes: Arc<Routes>,
-    /// Those who hear of it.
-    pub(crate) owners: Arc<Owners>,
-}
 
 /// Where the connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +105,7 @@ pub(crate) struct Bus {
     /// Routes that are not in the table, by their numbers.
     routes: HashMap<u32, (String, Kind)>,
     flushes: Flushes,
+    talk: Talk,
 }
 
 /// Those who wait until the bus has what was published.
@@ -180,6 +168,7 @@ impl Bus {
             deliveries: CommandWriter::new(),
             routes: HashMap::new(),
             flushes: Flushes::default(),
+            talk: Talk::new(!parts.config.is_publisher, now),
             parts,
         }
     }
@@ -213,12 +202,7 @@ impl Bus {
                 () = mailbox.take(&mut mail) => {}
                 (rooms, marks) = changes.take() => {
                     self.link = link;
-                    for name in rooms {
-                        self.follow(&name);
-                    }
-                    for mark in marks {
-                        self.subscriptions.wait(mark, now);
-                    }
+                    self.follow_changes((rooms, marks), now);
                     continue;
                 }
                 count = came => has_ended = count == 0,
@@ -249,10 +233,21 @@ impl Bus {
             _ => None,
         };
         let troubles = (!self.troubles.is_empty()).then(|| self.told + TOLD);
-        let keeps = !(self.outgoing.numbers.is_empty() && self.incoming.seen.is_empty());
+        let keeps = !(self.outgoing.numbers.is_empty()
+            && self.incoming.seen.is_empty()
+            && self.talk.questions.is_empty());
         let tidy = keeps.then(|| self.tidied + TIDY);
         let (queue, subscriptions) = (self.queue.due(), self.subscriptions.due());
-        let all = [state, queue, subscriptions, troubles, tidy, self.ending];
+        let talk = self.talk.due(Instant::now());
+        let all = [
+            state,
+            queue,
+            subscriptions,
+            troubles,
+            tidy,
+            talk,
+            self.ending,
+        ];
         all.into_iter().flatten().min()
     }
 
@@ -278,9 +273,15 @@ impl Bus {
         self.subscribe();
         if self.is_connected() {
             while let Some((owner, number)) = self.subscriptions.ready() {
-                self.tell_one(owner, &notices::done(number));
+                if owner == OwnerNumber::NOBODY.raw() {
+                    self.with_hands(|talk, hands| talk.orders.answer(number, hands));
+                } else {
+                    self.tell_one(owner, &notices::done(number));
+                }
             }
         }
+        let is_away = self.outage.is_told();
+        self.with_hands(|talk, hands| talk.advance(is_away, hands));
         if self.state == State::Open
             && let Some(link) = &self.link
         {
@@ -303,6 +304,7 @@ impl Bus {
             if self.is_connected() {
                 self.incoming.seen.tidy(now);
             }
+            self.with_hands(|talk, hands| talk.questions.tidy(hands));
         }
         let rooms = self.subscriptions.rooms() as u64;
         self.parts.books.rooms.store(rooms, Ordering::Relaxed);
@@ -357,6 +359,11 @@ impl Bus {
         } else {
             State::Open
         };
+        let from = match self.state {
+            State::Settling(until) => until,
+            _ => now,
+        };
+        self.with_hands(|talk, hands| talk.processes.connected(from, hands));
         let news = self.outage.over(&self.place());
         self.tell_all(&news, &notices::connected());
     }
@@ -366,6 +373,7 @@ impl Bus {
         self.parts.books.connected.store(false, Ordering::Relaxed);
         self.queue.lost();
         self.subscriptions.lost();
+        self.talk.processes.lost();
         if self.is_connected() && now.duration_since(self.since) >= STABLE {
             self.attempts = 0;
         }
@@ -383,6 +391,15 @@ impl Bus {
     }
 
     // Rooms.
+
+    fn follow_changes(&mut self, (rooms, marks): (HashSet<RoomName>, Vec<Mark>), now: Instant) {
+        for name in rooms {
+            self.follow(&name);
+        }
+        for mark in marks {
+            self.subscriptions.wait(mark, now);
+        }
+    }
 
     /// Reads a room with members, and lets go of one without.
     fn follow(&mut self, name: &Arc<[u8]>) {
@@ -418,9 +435,32 @@ impl Bus {
                 self.parts.buffers.give_back(commands);
             }
             Mail::Stop(mode) => {
+                if self.ending.is_none() {
+                    self.with_hands(|talk, hands| talk.processes.end(hands));
+                }
                 (self.ending).get_or_insert_with(|| Instant::now() + PARTING);
                 return Some(mode);
             }
+            Mail::Order(order) => {
+                self.with_hands(|talk, hands| {
+                    talk.orders.give(&order, &talk.processes, hands);
+                });
+            }
+            Mail::Obeyed(key, outcome) => {
+                let rest = self.with_hands(|talk, hands| talk.orders.obeyed(key, outcome, hands));
+                if rest == Rest::Confirm {
+                    // The shards have noted the rooms before.
+                    let now = Instant::now();
+                    self.follow_changes(self.parts.changes.take_now(), now);
+                    self.subscriptions
+                        .wait((OwnerNumber::NOBODY.raw(), key), now);
+                }
+            }
+            Mail::Counted {
+                question,
+                size,
+                ids,
+            } => self.with_hands(|talk, hands| talk.questions.counted(question, size, ids, hands)),
             // Nobody sends these here.
             _ => {}
         }
@@ -435,6 +475,7 @@ impl Bus {
             troubles,
             routes,
             flushes,
+            talk,
             ..
         } = self;
         let now = Instant::now();
@@ -443,6 +484,20 @@ impl Bus {
                 Command::Route(number, kind, name) => {
                     let name = String::from_utf8_lossy(name).into_owned();
                     routes.insert(number, (name, kind));
+                    continue;
+                }
+                Command::Members {
+                    question,
+                    asks,
+                    room,
+                } => {
+                    let hands = Hands { parts, queue, now };
+                    talk.questions.ask((owner, question), asks, room, &hands);
+                    continue;
+                }
+                Command::MoreMembers { question, shard } if shard == members::BUS => {
+                    let hands = Hands { parts, queue, now };
+                    talk.questions.more(owner, question, &hands);
                     continue;
                 }
                 Command::Flush(number) => {
@@ -477,10 +532,13 @@ impl Bus {
                 self.confirmed = Instant::now();
                 self.subscriptions.connected();
             }
-            Report::Answered(ticket, fate) => self.queue.answered(ticket, fate),
+            Report::Answered(ticket, fate) => {
+                self.queue.answered(ticket, fate);
+            }
             Report::Refused(ticket, why) => {
-                self.queue.answered(ticket, Fate::Dropped);
-                self.troubles.note(Trouble::Refused, why);
+                if self.queue.answered(ticket, Fate::Dropped) {
+                    self.troubles.note(Trouble::Refused, why);
+                }
             }
             Report::Subscribed(channel) => {
                 self.confirmed = Instant::now();
@@ -493,6 +551,13 @@ impl Bus {
     }
 
     fn receive(&mut self, channel: Channel, bytes: &[u8]) {
+        if control::is_control(bytes) {
+            let heard = self.with_hands(|talk, hands| talk.hear(channel, bytes, hands));
+            if let Err(malformed) = heard {
+                self.malformed(malformed.to_string());
+            }
+            return;
+        }
         let routes = &self.parts.routes;
         let number_of = |name: &str| {
             let number = self.numbers.get(name).copied();
@@ -525,6 +590,16 @@ impl Bus {
     fn malformed(&mut self, why: String) {
         books::add(&self.parts.books.malformed, 1);
         self.troubles.note(Trouble::Malformed, why);
+    }
+
+    /// Lets the processes talk.
+    fn with_hands<T>(&mut self, act: impl FnOnce(&mut Talk, &mut Hands<'_>) -> T) -> T {
+        let mut hands = Hands {
+            parts: &self.parts,
+            queue: &mut self.queue,
+            now: Instant::now(),
+        };
+        act(&mut self.talk, &mut hands)
     }
 
     /// Hands over what came, as if the owner had sent it.

@@ -9,6 +9,8 @@ pub struct BusConfig {
     pub prefix: String,
     /// Bytes of the longest publication. A longer one stays in this process.
     pub max_message: usize,
+    /// Whether the process serves nobody, and has no clients that others could ask about.
+    pub is_publisher: bool,
     /// What carries the messages.
     pub transport: Transport,
 }

@@ -66,7 +66,8 @@ impl RoomChanges {
         }
     }
 
-    fn take_now(&self) -> (HashSet<RoomName>, Vec<Mark>) {
+    /// Takes what there is.
+    pub(crate) fn take_now(&self) -> (HashSet<RoomName>, Vec<Mark>) {
         let mut state = self.lock();
         (mem::take(&mut state.rooms), mem::take(&mut state.reached))
     }

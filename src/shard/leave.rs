@@ -95,6 +95,7 @@ pub(crate) fn abandon(shard: &Shard, owner: &Arc<Owner>) {
     }
     let deadline = Instant::now() + shard.config().close_timeout;
     shard.orphans_by.set(Some(deadline));
+    shard.shared.orders.owner_left(shard.index, owner.number);
     shard.shared.owners.left(owner);
 }
 
@@ -164,6 +165,7 @@ fn part(shard: &Shard, owner: &Arc<Owner>) {
         connection.set_owner(OwnerNumber::NOBODY);
         life::release(shard, connection.handle());
     }
+    shard.shared.orders.owner_left(shard.index, owner.number);
     shard.shared.owners.left(owner);
     // Last, because it may look at once whether it is in the list still.
     if let Some(mut part) = parted {

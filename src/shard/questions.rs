@@ -3,6 +3,8 @@
 //! An answer is of the moment of its question. A long one goes to the owner in parts, each when the owner asks for it. So neither of the
 //! two works on a large room for long at once, and the inbox does not fill up with ids.
 
+#[cfg(feature = "bus")]
+use crate::border::mailbox::Mail;
 use crate::{
     border::{
         codes::limit::MAX_QUESTIONS,
@@ -19,15 +21,15 @@ const PART: usize = 1_024;
 
 /// Begins to answer a question.
 pub(crate) fn answer(shard: &Shard, owner: OwnerNumber, question: u32, asks: Asks, room: &[u8]) {
-    let registry = shard.registry.borrow();
-    let members = registry.members(room);
-    if asks == Asks::Size {
-        tell(shard, owner, question, members.len(), &[]);
-        return;
-    }
-    let slots = shard.slots.borrow();
-    let connections = members.iter().filter_map(|&slot| slots.in_slot(slot));
-    let ids: Vec<_> = connections.map(|connection| connection.id()).collect();
+    let ids = match asks {
+        Asks::Size => {
+            tell(shard, owner, question, size_of(shard, room), &[]);
+            return;
+        }
+        Asks::Ids => ids_in(shard, room),
+        // The owner knows its own.
+        Asks::Clients => return,
+    };
     if ids.len() > PART && open(shard, owner) >= MAX_QUESTIONS {
         shard.fault(
             FaultCode::Internal,
@@ -38,6 +40,38 @@ pub(crate) fn answer(shard: &Shard, owner: OwnerNumber, question: u32, asks: Ask
         return;
     }
     tell_part(shard, owner, question, LongAnswer { ids, told: 0 });
+}
+
+/// Answers a question of another process, to the bus.
+#[cfg(feature = "bus")]
+pub(crate) fn answer_bus(shard: &Shard, question: u32, asks: Asks, room: &[u8]) {
+    let Some(bus) = &shard.shared.bus else {
+        return;
+    };
+    let (size, ids) = match asks {
+        Asks::Size => (size_of(shard, room), Vec::new()),
+        Asks::Ids => {
+            let ids = ids_in(shard, room);
+            (ids.len(), ids)
+        }
+        Asks::Clients => (shard.registry.borrow().open().len(), Vec::new()),
+    };
+    bus.mailbox.post(Mail::Counted {
+        question,
+        size,
+        ids,
+    });
+}
+
+fn size_of(shard: &Shard, room: &[u8]) -> usize {
+    shard.registry.borrow().members(room).len()
+}
+
+fn ids_in(shard: &Shard, room: &[u8]) -> Vec<ClientId> {
+    let (registry, slots) = (shard.registry.borrow(), shard.slots.borrow());
+    let members = registry.members(room).iter();
+    let connections = members.filter_map(|&slot| slots.in_slot(slot));
+    connections.map(|connection| connection.id()).collect()
 }
 
 /// Tells the next part of an answer, if the shard with this number is to do so.

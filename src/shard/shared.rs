@@ -11,6 +11,7 @@ use crate::{
         buffers::Buffers,
         handle::ClientId,
         mailbox::Mailbox,
+        orders::Orders,
         owner::{OwnerNumber, Owners},
     },
     config::Config,
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     /// One a shard; the listener deals sockets into them.
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
     pub(crate) metrics: Vec<Metrics>,
+    /// Orders about clients of other owners and processes.
+    pub(crate) orders: Arc<Orders>,
     /// Who takes the events.
     pub(crate) owners: Arc<Owners>,
 }

@@ -7,9 +7,11 @@ use tokio::{
     time::{Instant, interval, sleep, sleep_until},
 };
 
+#[cfg(feature = "bus")]
+use crate::shard::questions;
 use crate::{
     border::mailbox::{Accepted, Mail, StopMode},
-    shard::{Shard, drain::Drain, flush, leave, obey, relief, stop},
+    shard::{Shard, drain::Drain, flush, leave, obey, orders, relief, stop},
     tasks::{heartbeat, listener, relief as relieving, serve},
     transport::{listener::Listener, stream::Stream},
 };
@@ -150,6 +152,15 @@ fn read_mail(shard: &Rc<Shard>, mail: Mail, close_deadline: &mut Option<Instant>
         Mail::Owner(owner) => shard.add_owner(owner),
         Mail::Leave(owner, mode) => leave::leave(shard, &owner, mode),
         Mail::Abandon(owner) => leave::abandon(shard, &owner),
+        Mail::Order(order) => orders::carry_out(shard, &order),
+        Mail::Ordered(owner, order, outcome) => {
+            orders::carried_out(shard, owner, order, outcome);
+        }
+        #[cfg(feature = "bus")]
+        Mail::Question(number, asks, room) => questions::answer_bus(shard, number, asks, &room),
+        // Only the bus gets these.
+        #[cfg(feature = "bus")]
+        Mail::Obeyed(..) | Mail::Counted { .. } => {}
         Mail::Drained => shard.wake_waiting(),
         // Seen after every batch.
         Mail::Full => {}

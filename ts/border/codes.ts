@@ -18,6 +18,9 @@ export const ANSWER = Object.freeze({ ...codes.answer });
 /** What the payload of a route is. */
 export const KIND = Object.freeze({ ...codes.kind });
 
+/** What is to be done with clients that another thread or process owns. */
+export const ORDER = Object.freeze({ ...codes.order });
+
 /** What a question about the members of a room asks for. */
 export const MEMBERS = Object.freeze({ ...codes.members });
 

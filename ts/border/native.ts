@@ -22,6 +22,7 @@ export const codes: Pick<
   | "members"
   | "message"
   | "opcode"
+  | "order"
   | "piece"
   | "refusal"
   | "word"
@@ -96,6 +97,10 @@ export interface Native {
   weigh(): void;
   /** Copies the first `length` bytes of commands, and their payloads, the first `size` bytes of text; obeys them in order. */
   submit(commands: Uint8Array, length: number, text: Uint8Array, size: number): void;
+  /** Has something done with clients of other threads and processes; the event ORDERED tells when it is done. */
+  order(number: number, act: Binding.NativeAct, ids: string[]): void;
+  /** Tells that the commands of an order that a shard has told are submitted: who was refused, and why. */
+  ordered(shard: number, order: number, refused: string[], why?: string): void;
   /** How many 101s have been sent. */
   opened(): number;
   metrics(): NativeMetrics;

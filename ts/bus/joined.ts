@@ -57,6 +57,11 @@ export class Joined {
     this.#faults = faults;
   }
 
+  /** Whether the bus is gone for good. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   /** Sets the engine, which is asked about the bus. It may have a bus for longer than this thread knows. */
   attach(engine: Asked): void {
     this.#engine = engine;

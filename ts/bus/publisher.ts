@@ -9,7 +9,9 @@ import { bytesIn } from "../bytes.js";
 import { routes } from "../client/routes.js";
 import type { NoRouter } from "../client/types.js";
 import { Clients } from "../context/clients.js";
+import type { Ordered } from "../context/orders.js";
 import { serialiserOf } from "../context/outgoing-payload.js";
+import type { Part, PartElsewhere } from "../context/questions.js";
 import { Outlet } from "../context/send.js";
 import { isTransformer } from "../contract/transform.js";
 import { isOptions } from "../faults/check.js";
@@ -24,6 +26,7 @@ import { Turn } from "../user-code/turn.js";
 import { Joined } from "./joined.js";
 import { busMetricsOf, type BusMetrics } from "./metrics.js";
 import { wrong } from "./options.js";
+import { peopleOf, type People } from "./people.js";
 import { knownBus, nativeBusOf, type Bus } from "./settings.js";
 
 /** How many routes a publisher may use. Their names are texts of the application, and each is kept. */
@@ -48,7 +51,7 @@ export interface PublisherOptions {
 }
 
 /** Sends to the clients of all servers on a bus. */
-export interface Publisher<TRouter> {
+export interface Publisher<TRouter> extends People {
   /**
    * The typed sender, as in `ctx.send`. The servers check neither the route nor the payload for you. A payload that is bytes is for
    * routes of bytes alone. A server discards any other payload for such a route, and counts it as malformed.
@@ -71,6 +74,7 @@ class Engine {
   readonly native: Native;
   readonly joined: Joined;
   readonly commands: Commands;
+  readonly outlet: Outlet;
   readonly #handOver: HandOver;
   readonly #faults: Faults;
   readonly #heads = Buffer.allocUnsafeSlow(4 * (HEAD.FIRST + HEAD.WORDS * BATCH_EVENTS));
@@ -88,11 +92,18 @@ class Engine {
       (error) => this.#faults.report(error, "INTERNAL"),
     );
     this.commands = new Commands(this.#handOver);
+    this.outlet = new Outlet(this.commands, new Clients(), [], () => {
+      throw new Error("there are no routes");
+    });
+    this.outlet.hasOthers = true;
     this.joined = new Joined(known, this.commands, this.#handOver, this.#faults);
     const ring = () => this.#scope.run(this.#take, this);
     const options = { noServer: true, ioThreads: 1 };
-    running = startNative(options, [], [], ring, [], nativeBusOf(known));
+    const onBus = nativeBusOf(known, true);
+    running = startNative(options, [], [], ring, [], onBus);
     this.native = running;
+    this.outlet.questions.attach(running.shards, true);
+    this.outlet.orders.attach(running, () => this.#handOver.flush());
     this.joined.attach(running);
   }
 
@@ -107,6 +118,8 @@ class Engine {
       this.#stopped = resolve;
       this.native.stop(true, true);
     });
+    this.outlet.questions.stopped(0);
+    this.outlet.orders.close();
     this.#handOver.close();
     this.native.dispose();
     this.#faults.close();
@@ -121,7 +134,12 @@ class Engine {
       const values = JSON.parse(text) as unknown[];
       for (const [index, value] of values.entries()) {
         const code = this.#words[HEAD.FIRST + HEAD.WORDS * index + HEAD.CODE];
-        if (code === EVENT.BUS) this.joined.hear(value as Parameters<Joined["hear"]>[0]);
+        if (code === EVENT.BUS) {
+          this.joined.hear(value as Parameters<Joined["hear"]>[0]);
+          if (this.joined.isOver) this.outlet.questions.busEnded();
+        } else if (code === EVENT.MEMBERS) this.outlet.questions.part(0, value as Part);
+        else if (code === EVENT.ELSEWHERE) this.outlet.questions.elsewhere(value as PartElsewhere);
+        else if (code === EVENT.ORDERED) this.outlet.orders.ended(value as Ordered);
         else if (code === EVENT.STOPPED) this.#stopped();
         else if (code === EVENT.FAULT) {
           this.#faults.report(new Error((value as { message: string }).message), "INTERNAL");
@@ -158,11 +176,7 @@ export function createPublisher<TRouter extends AnyRouter>(
 ): Publisher<TRouter> {
   const { onError, transformer } = checked(options);
   const engine = new Engine(bus, onError);
-  const { commands, joined, native } = engine;
-  const outlet = new Outlet(commands, new Clients(), [], () => {
-    throw new Error("there are no routes");
-  });
-  outlet.hasOthers = true;
+  const { commands, joined, native, outlet } = engine;
   const numberOf = numbersOf(commands);
   const serialise = serialiserOf(transformer);
   const send = (name: string, payload?: unknown) => {
@@ -175,6 +189,7 @@ export function createPublisher<TRouter extends AnyRouter>(
     send: routes(
       send as (route: string, ...args: unknown[]) => unknown,
     ) as Publisher<TRouter>["send"],
+    ...peopleOf(outlet),
     flush: () => joined.flush("publisher.flush"),
     metrics: () => busMetricsOf(native) as BusMetrics,
     close: () => engine.close(),

@@ -86,6 +86,6 @@ export function knownBus(place: string, bus: unknown): KnownBus {
 }
 
 /** The settings of a bus as the engine takes them. */
-export function nativeBusOf(bus: KnownBus | undefined) {
-  return bus && { ...bus.settings, places: [...bus.settings.places] };
+export function nativeBusOf(bus: KnownBus | undefined, isPublisher = false) {
+  return bus && { ...bus.settings, isPublisher, places: [...bus.settings.places] };
 }

@@ -4,7 +4,6 @@ import type { Commands } from "../border/commands.js";
 import { isObject, isPlainObject, quote, unexpected } from "../faults/check.js";
 import type { DisconnectOptions } from "../types/disconnect.js";
 import { refuseUnknown } from "../unknown-options.js";
-import { clientIds } from "./client-ids.js";
 import type { Client, Clients } from "./clients.js";
 
 /** The code that says that a client is not wanted. Our client then does not connect again. */
@@ -31,18 +30,6 @@ export class Closing {
     this.#clients = clients;
   }
 
-  /** `server.disconnect`. Throws at once for a wrong argument. Resolves when the connections of all the clients are closing. */
-  disconnect(ids: unknown, options: unknown): Promise<void> {
-    const place = "server.disconnect";
-    const known = clientIds(ids, place);
-    const frame = closeFrame(options, place);
-    for (const id of known) {
-      const client = this.#clients.find(id);
-      if (client) this.close(client, frame);
-    }
-    return Promise.resolve();
-  }
-
   /** The `ctx.disconnect` of a client. */
   of(client: Client): (options?: DisconnectOptions) => void {
     return (options) => this.close(client, closeFrame(options, "ctx.disconnect"));
@@ -58,7 +45,7 @@ export class Closing {
 }
 
 /** The close frame that the options describe. */
-function closeFrame(options: unknown, place: string): CloseFrame {
+export function closeFrame(options: unknown, place: string): CloseFrame {
   if (options === undefined) return { code: POLICY_VIOLATION, reason: "" };
   if (!isObject(options) || !isPlainObject(options)) {
     throw unexpected(`${place}: options`, "an object { code?, reason? }", options);

@@ -1,44 +1,128 @@
-// `server.join` and `server.leave`: rooms of clients, changed from outside their handlers.
+// `server.join`, `server.leave` and `server.disconnect`: what is done with clients from outside their handlers. Clients of this thread
+// are dealt with at once. For the others it is an order, which their owner carries out here, too.
+import { ORDER } from "../border/codes.js";
+import { provokedBy } from "../faults/client-fault.js";
 import { clientIds } from "./client-ids.js";
 import type { Client } from "./clients.js";
+import { closeFrame, type CloseFrame } from "./closing.js";
 import { operationsOf } from "./operations.js";
+import { tooManyRooms, type Act, type Order } from "./orders.js";
 import { roomNames } from "./room-name.js";
 import { ClientRooms } from "./rooms.js";
 import type { Outlet } from "./send.js";
 
-const PLACE = "server";
+/** Clients that may not be in another room, and the rule of the first. */
+interface Refused {
+  readonly clientIds: string[];
+  rule: string | undefined;
+}
 
 /** Puts clients into rooms. A client that may not be in another room keeps nobody else out. */
-export function joinRooms(outlet: Outlet, ids: unknown, rooms: unknown): Promise<void> {
-  const [clients, names] = [clientIds(ids, `${PLACE}.join`), roomNames(rooms, PLACE, "join")];
-  let error: Error | undefined;
-  const refused: string[] = [];
-  for (const id of clients) {
-    const client = outlet.find(id, PLACE, "join", "it joins no room");
-    if (client === undefined) continue;
-    const own = roomsOf(client, outlet);
-    for (const name of names) {
-      const full = ClientRooms.join(own, name, PLACE);
-      if (full === undefined) continue;
-      error ??= full;
-      refused.push(id);
-      break;
-    }
-  }
-  if (error) throw Object.assign(error, { clientIds: refused });
-  return Promise.resolve();
+export function joinRooms(
+  outlet: Outlet,
+  ids: unknown,
+  rooms: unknown,
+  place = "server",
+): Promise<void> {
+  const method = `${place}.join`;
+  const [clients, names] = [clientIds(ids, method), roomNames(rooms, place, "join")];
+  const here = clients.map((id) => outlet.find(id, place, "join", "it joins no room"));
+  const refused = join(outlet, here, names);
+  const done = order(outlet, method, { act: ORDER.JOIN, rooms: names }, clients);
+  if (refused.rule === undefined) return done;
+  // The caller hears of what happened here. It cannot wait for the rest then.
+  done.catch(() => {});
+  throw provokedBy(tooManyRooms(method, refused.rule, refused.clientIds));
 }
 
 /** Takes clients out of rooms. */
-export function leaveRooms(outlet: Outlet, ids: unknown, rooms: unknown): Promise<void> {
-  const [clients, names] = [clientIds(ids, `${PLACE}.leave`), roomNames(rooms, PLACE, "leave")];
-  for (const id of clients) {
-    const client = outlet.clients.find(id);
+export function leaveRooms(
+  outlet: Outlet,
+  ids: unknown,
+  rooms: unknown,
+  place = "server",
+): Promise<void> {
+  const method = `${place}.leave`;
+  const [clients, names] = [clientIds(ids, method), roomNames(rooms, place, "leave")];
+  leave(outlet, found(outlet, clients), names);
+  return order(outlet, method, { act: ORDER.LEAVE, rooms: names }, clients);
+}
+
+/** Closes the connections of clients. Throws at once for a wrong argument. Resolves when all of them are closing. */
+export function disconnect(
+  outlet: Outlet,
+  ids: unknown,
+  options: unknown,
+  place = "server",
+): Promise<void> {
+  const method = `${place}.disconnect`;
+  const clients = clientIds(ids, method);
+  const frame = closeFrame(options, method);
+  close(outlet, found(outlet, clients), frame);
+  return order(outlet, method, { act: ORDER.DISCONNECT, ...frame }, clients);
+}
+
+/** Does what somebody else wants with clients of this thread, and answers. */
+export function carryOut(outlet: Outlet, shard: number, given: Order): void {
+  const { order: number, act, ids, rooms = [], code = 0, reason = "" } = given;
+  const clients = found(outlet, ids);
+  let refused: Refused = { clientIds: [], rule: undefined };
+  try {
+    if (act === ORDER.JOIN) refused = join(outlet, clients, rooms);
+    else if (act === ORDER.LEAVE) leave(outlet, clients, rooms);
+    else close(outlet, clients, { code, reason });
+  } finally {
+    outlet.orders.answer(shard, number, refused.clientIds, refused.rule);
+  }
+}
+
+function join(
+  outlet: Outlet,
+  clients: readonly (Client | undefined)[],
+  names: readonly string[],
+): Refused {
+  const refused: Refused = { clientIds: [], rule: undefined };
+  for (const client of clients) {
+    if (client === undefined) continue;
+    const own = roomsOf(client, outlet);
+    for (const name of names) {
+      const rule = ClientRooms.join(own, name);
+      if (rule === undefined) continue;
+      refused.rule ??= rule;
+      refused.clientIds.push(client.id);
+      break;
+    }
+  }
+  return refused;
+}
+
+function leave(
+  outlet: Outlet,
+  clients: readonly (Client | undefined)[],
+  names: readonly string[],
+): void {
+  for (const client of clients) {
     if (client === undefined) continue;
     const own = roomsOf(client, outlet);
     for (const name of names) ClientRooms.leave(own, name);
   }
-  return Promise.resolve();
+}
+
+function close(outlet: Outlet, clients: readonly (Client | undefined)[], frame: CloseFrame): void {
+  for (const client of clients) if (client) outlet.closing.close(client, frame);
+}
+
+/** Gives an order about those of these clients that may be elsewhere. */
+function order(outlet: Outlet, place: string, act: Act, ids: readonly string[]): Promise<void> {
+  const elsewhere = ids.filter(
+    (id) => outlet.clients.find(id) === undefined && outlet.isElsewhere(id),
+  );
+  if (elsewhere.length === 0) return Promise.resolve();
+  return outlet.orders.give(place, act, [...new Set(elsewhere)]);
+}
+
+function found(outlet: Outlet, ids: readonly string[]): (Client | undefined)[] {
+  return ids.map((id) => outlet.clients.find(id));
 }
 
 function roomsOf(client: Client, outlet: Outlet): ClientRooms {

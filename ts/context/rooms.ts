@@ -32,8 +32,8 @@ export class ClientRooms implements RoomOperations {
 
   get join(): (roomId: string) => void {
     return (roomId) => {
-      const error = this.#join(roomName(roomId, PLACE, "join"), PLACE);
-      if (error) throw error;
+      const rule = this.#join(roomName(roomId, PLACE, "join"));
+      if (rule !== undefined) throw tooManyRooms(rule);
     };
   }
 
@@ -71,9 +71,9 @@ export class ClientRooms implements RoomOperations {
     return (roomId) => this.#outlet.questions.members(roomName(roomId, PLACE, "members"));
   }
 
-  /** Puts the client into a room. Returns the error for a client that may not be in another one. */
-  static join(rooms: ClientRooms, name: string, place: string): Error | undefined {
-    return rooms.#join(name, place);
+  /** Puts the client into a room. Returns the rule because of which the client may not be in another one. */
+  static join(rooms: ClientRooms, name: string): string | undefined {
+    return rooms.#join(name);
   }
 
   /** Takes the client out of a room. */
@@ -81,19 +81,16 @@ export class ClientRooms implements RoomOperations {
     rooms.#leave(name);
   }
 
-  #join(name: string, place: string): Error | undefined {
+  #join(name: string): string | undefined {
     const client = this.#client;
     if (client.phase !== "open") return undefined;
     const rooms = (client.rooms ??= new Set());
     if (rooms.has(name)) return undefined;
     const { maxRooms } = this.#outlet;
-    if (rooms.size >= maxRooms) {
-      return tooManyRooms(place, `a client may be in at most ${maxRooms} rooms`);
-    }
+    if (rooms.size >= maxRooms) return `a client may be in at most ${maxRooms} rooms`;
     const bytes = this.#bytes + byteLength(name);
     if (bytes > MAX_NAMES) {
-      const rule = `the names of a client's rooms may have at most ${MAX_NAMES} bytes together`;
-      return tooManyRooms(place, rule);
+      return `the names of a client's rooms may have at most ${MAX_NAMES} bytes together`;
     }
     this.#bytes = bytes;
     separate(name);
@@ -110,7 +107,7 @@ export class ClientRooms implements RoomOperations {
   }
 }
 
-function tooManyRooms(place: string, rule: string): Error {
-  const error = new Error(`${place}.join: ${rule}`);
+function tooManyRooms(rule: string): Error {
+  const error = new Error(`${PLACE}.join: ${rule}`);
   return provokedBy(Object.assign(error, { code: "TOO_MANY_ROOMS" }));
 }

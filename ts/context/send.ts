@@ -9,6 +9,7 @@ import type { Client, Clients } from "./clients.js";
 import { Closing } from "./closing.js";
 import { exceptedIds } from "./except.js";
 import type { ToPayload } from "./outgoing-payload.js";
+import { Orders } from "./orders.js";
 import { Questions } from "./questions.js";
 import { roomName, roomNames } from "./room-name.js";
 import type { UnsentWatch } from "./unsent.js";
@@ -48,6 +49,8 @@ export class Outlet {
   maxRooms = 0;
   /** Who is in a room. */
   readonly questions: Questions;
+  /** What is to be done with clients of other threads and processes. */
+  readonly orders = new Orders();
 
   constructor(
     readonly commands: Commands,

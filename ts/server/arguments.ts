@@ -165,6 +165,19 @@ export function endingOf(how: unknown): { readonly how: How; readonly ofAll: boo
   return { how: milliseconds === 0 ? "close" : milliseconds, ofAll: share };
 }
 
+/** Reads the argument of `clientCount`: whether the clients of all processes are meant. */
+export function isEverywhere(options: unknown): boolean {
+  if (options === undefined) return false;
+  const place = "server.clientCount: options";
+  if (!isObject(options) || !isPlainObject(options)) {
+    throw unexpected(place, "an object { everywhere? }", options);
+  }
+  refuseUnknown(`${place}.`, options, ["everywhere"]);
+  const { everywhere = false } = options as { readonly everywhere?: unknown };
+  if (typeof everywhere === "boolean") return everywhere;
+  throw unexpected(`${place}.everywhere`, "true or false", everywhere);
+}
+
 function isOptionalFunction(value: unknown): boolean {
   return value === undefined || isFunction(value);
 }

@@ -11,7 +11,10 @@ import { brokenInfo, infoOf, type Ending } from "../connections/ending.js";
 import type { Openings } from "../connections/openings.js";
 import type { Upgrade } from "../connections/upgrade.js";
 import type { Client, Clients } from "../context/clients.js";
-import type { Part, Questions } from "../context/questions.js";
+import { carryOut } from "../context/from-outside.js";
+import type { Order, Ordered } from "../context/orders.js";
+import type { Part, PartElsewhere } from "../context/questions.js";
+import type { Outlet } from "../context/send.js";
 import type { ErrorCode } from "../faults/codes.js";
 import { ClientFault, type Faults } from "../faults/report.js";
 import type { Calls } from "../messages/calls.js";
@@ -30,7 +33,7 @@ export interface Parts {
   readonly handOver: HandOver;
   readonly clients: Clients;
   readonly calls: Calls;
-  readonly questions: Questions;
+  readonly outlet: Outlet;
   readonly commands: Commands;
   readonly admissions: Admissions;
   readonly messages: Messages;
@@ -182,18 +185,8 @@ export class Dispatch {
 
   /** Everything but messages. */
   #rare(handle: number, code: number, value: unknown, shards: number): void {
-    const {
-      clients,
-      admissions,
-      calls,
-      commands,
-      faults,
-      messages,
-      openings,
-      questions,
-      stop,
-      turn,
-    } = this.#parts;
+    const { clients, admissions, calls, commands, faults, messages, openings, outlet, stop, turn } =
+      this.#parts;
     switch (code) {
       case EVENT.UPGRADE: {
         const request = value as Upgrade;
@@ -235,13 +228,23 @@ export class Dispatch {
         break;
       case EVENT.BUS:
         this.#parts.bus.hear(value as Parameters<Joined["hear"]>[0]);
+        if (this.#parts.bus.isOver) outlet.questions.busEnded();
         break;
       case EVENT.MEMBERS:
         // Whoever waits for the answer goes on in a promise callback.
-        if (questions.part(handle, value as Part)) turn.count();
+        if (outlet.questions.part(handle, value as Part)) turn.count();
+        break;
+      case EVENT.ELSEWHERE:
+        if (outlet.questions.elsewhere(value as PartElsewhere)) turn.count();
+        break;
+      case EVENT.ORDER:
+        carryOut(outlet, handle, value as Order);
+        break;
+      case EVENT.ORDERED:
+        if (outlet.orders.ended(value as Ordered)) turn.count();
         break;
       case EVENT.STOPPED:
-        questions.stopped(handle);
+        outlet.questions.stopped(handle);
         stop.shardStopped(handle, shards);
         break;
       case EVENT.DIED:
@@ -249,7 +252,7 @@ export class Dispatch {
         for (const client of clients.ofShard(handle, shards)) {
           this.#end(client, client.phase !== "deciding", brokenInfo());
         }
-        questions.stopped(handle);
+        outlet.questions.stopped(handle);
         stop.shardStopped(handle, shards);
         break;
       default:

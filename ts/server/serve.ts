@@ -9,7 +9,7 @@ import { Admissions } from "../connections/admissions.js";
 import { Disconnects } from "../connections/disconnects.js";
 import { Openings } from "../connections/openings.js";
 import { Clients } from "../context/clients.js";
-import { joinRooms, leaveRooms } from "../context/from-outside.js";
+import { disconnect, joinRooms, leaveRooms } from "../context/from-outside.js";
 import { serialiserOf, toPayloadOf } from "../context/outgoing-payload.js";
 import { roomName } from "../context/room-name.js";
 import { Outlet } from "../context/send.js";
@@ -29,6 +29,7 @@ import { Turn } from "../user-code/turn.js";
 import {
   callbacksOf,
   endingOf,
+  isEverywhere,
   ownOptions,
   tableOf,
   transformerOf,
@@ -43,7 +44,7 @@ import { Hold } from "./hold.js";
 import { tellMissing } from "./missing-handlers.js";
 import { givenOf } from "./given.js";
 import { NOWHERE, placeOf, placeOfPath, type Place } from "./place.js";
-import type { ServerMetrics, ZocketServer } from "./types.js";
+import type { AnyServer, ServerMetrics, ZocketServer } from "./types.js";
 
 /** Starts to listen at once, and returns the server. The engine is an argument, so that a test can play it. */
 export function serve(
@@ -105,7 +106,7 @@ export function serve(
     handOver,
     clients,
     calls,
-    questions: outlet.questions,
+    outlet,
     commands,
     faults,
     held,
@@ -123,11 +124,13 @@ export function serve(
   const native = start(options as object, numbered, [...outgoing], bell, given, onBus);
   running = native;
   stop.attach(native);
+  stop.onOver = () => outlet.orders.close();
   held.attach(native);
   bus.attach(native);
   outlet.hasOthers = joins !== undefined || native.isShared;
   outlet.maxRooms = native.maxRoomsPerClient;
-  outlet.questions.attach(native.shards);
+  outlet.questions.attach(native.shards, joins !== undefined);
+  outlet.orders.attach(native, () => handOver.flush());
   openings.timeout = native.handshakeTimeout;
   inFlight.maxCalls = native.maxHandlersInFlight;
   inFlight.maxBytes = native.maxPayload;
@@ -164,10 +167,13 @@ export function serve(
     leave: (clientIds, roomIds) => leaveRooms(outlet, clientIds, roomIds),
     members: (roomId) => outlet.questions.members(roomName(roomId, "server", "members")),
     roomSize: (roomId) => outlet.questions.size(roomName(roomId, "server", "roomSize")),
-    clientCount,
+    clientCount: ((options?: unknown) =>
+      isEverywhere(options)
+        ? outlet.questions.clients(clientCount)
+        : clientCount()) as AnyServer["clientCount"],
     ready: () => bus.ready(),
     synced: () => bus.synced(),
-    disconnect: (clientIds, how) => outlet.closing.disconnect(clientIds, how),
+    disconnect: (clientIds, how) => disconnect(outlet, clientIds, how),
     metrics: () => ({ ...metricsOf(native, clientCount()), ...sharedOf(native) }),
     setTls: (material) => setTls(native, material),
     stop(how) {

@@ -46,6 +46,8 @@ export class Stop {
   #native: Native | undefined;
   #ending: Ending | undefined;
   #isOver = false;
+  /** Called when the engine is gone. */
+  onOver = (): void => {};
   /** Ends the handling of messages, and when. */
   #handling: NodeJS.Timeout | undefined;
   #handledBy = Infinity;
@@ -163,6 +165,7 @@ export class Stop {
     this.#faults.close();
     this.#handOver.close();
     this.#isOver = true;
+    this.onOver();
     try {
       this.#native?.dispose();
     } catch (error) {

@@ -374,10 +374,20 @@ export interface AnyServer {
    */
   readonly url: string;
   /** How many clients are connected. A client counts from its admission until its `onDisconnect` begins. */
-  clientCount(): number;
+  clientCount(options?: { readonly everywhere?: false | undefined }): number;
+  /**
+   * How many clients are connected to this process and to all others on the bus. Without a bus, it is the same as `clientCount()`.
+   *
+   * @throws Rejects with a `PartialError` if another process has not answered within a second.
+   */
+  clientCount(options: { readonly everywhere: true }): Promise<number>;
   /**
    * Puts clients into rooms at once: a `toRoom` on the next line reaches them. Unknown ids are not an error. The promise resolves when
-   * all of them have joined.
+   * all of them have joined. Clients of another process or worker join a little later. Once the promise has resolved, a `toRoom` of
+   * any process reaches them.
+   *
+   * The promise rejects with the code `BUS` if another process has not answered within 5 s. Its clients may still join. It rejects with
+   * `TOO_MANY_ROOMS` if such a client may not be in another room, and with `TOO_MANY_ORDERS` if more than 10,000 such calls are pending.
    *
    * @throws `TypeError` for a wrong id or name. `Error` with the code `TOO_MANY_ROOMS` if a client may not be in another room; see
    *   `ctx.rooms.join`. The other clients join all the same, and `clientIds` of the error has those that could not.
@@ -385,15 +395,16 @@ export interface AnyServer {
   join(clientIds: string | readonly string[], roomIds: string | readonly string[]): Promise<void>;
   /**
    * Takes clients out of rooms at once. Does nothing for unknown ids, and for clients that are not in the room. The promise resolves
-   * when all of them have left.
+   * when all of them have left. For clients of another process or worker it rejects as that of `join` does.
    *
    * @throws `TypeError` for a wrong id or name.
    */
   leave(clientIds: string | readonly string[], roomIds: string | readonly string[]): Promise<void>;
   /**
    * The ids of the clients in a room, in no particular order. They are of a moment between the call and the answer. Joins and
-   * leaves before the call are in it. After the end of the server nobody is in a room.
+   * leaves before the call are in it. After the end of the server nobody is in a room. With a bus, they are of all processes.
    *
+   * It rejects with a `PartialError`, which has the answer so far, if another process has not answered within a second.
    * It rejects with the code `TOO_MANY_QUESTIONS` if more than 10,000 such questions are pending.
    *
    * @throws `TypeError` for a wrong name.
@@ -419,7 +430,9 @@ export interface AnyServer {
   metrics(): ServerMetrics;
   /**
    * Closes the connections of these clients. Messages that were sent to them before arrive first. No message of theirs that has
-   * not reached its handler yet is handled any more. Unknown ids are not an error. `onDisconnect` runs as for every client.
+   * not reached its handler yet is handled any more. Unknown ids are not an error. `onDisconnect` runs as for every client. The promise
+   * resolves when the connections of all the clients are closing. For clients of another process or worker it rejects as that of
+   * `join` does.
    *
    * @throws `TypeError` for a code that a server may not send, a reason longer than 123 bytes, or another wrong argument.
    */

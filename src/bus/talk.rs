@@ -1,0 +1,103 @@
+//! What processes tell each other, beside messages for clients: who is there, questions and orders.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::bus::{
+    channels::Channel,
+    control::{self, Control, Note},
+    format::Malformed,
+    orders::Orders,
+    parts::Hands,
+    processes::Processes,
+    questions::Questions,
+};
+
+/// The talk of one process with the others.
+pub(crate) struct Talk {
+    /// Whether others may ask it and give it orders.
+    serves: bool,
+    pub(crate) processes: Processes,
+    pub(crate) questions: Questions,
+    pub(crate) orders: Orders,
+}
+
+impl Talk {
+    pub(crate) fn new(serves: bool, now: Instant) -> Self {
+        Self {
+            serves,
+            processes: Processes::new(serves, now),
+            questions: Questions::default(),
+            orders: Orders::default(),
+        }
+    }
+
+    /// Takes a message that came on a channel.
+    pub(crate) fn hear(
+        &mut self,
+        channel: Channel,
+        bytes: &[u8],
+        hands: &mut Hands<'_>,
+    ) -> Result<(), Malformed> {
+        let Control { process, note } = control::read(bytes)?;
+        if process == hands.parts.process {
+            return Ok(());
+        }
+        let is_for_all = matches!(note, Note::Announcement { .. } | Note::Question { .. });
+        match channel {
+            Channel::Everybody if is_for_all => {}
+            Channel::Process(_) => {}
+            _ => return Err(Malformed::Control),
+        }
+        match note {
+            Note::Announcement { ends: true, .. } => {
+                self.processes.ended(process);
+                self.questions.ended(process, hands);
+                self.orders.ended(process, hands);
+            }
+            Note::Announcement { interval, asks, .. } => {
+                self.processes.hear(process, interval, asks, hands.now);
+            }
+            Note::Answer {
+                number,
+                place,
+                size,
+                clients,
+            } => {
+                let part = (place, size);
+                (self.questions).hear(process, number, part, &clients, hands);
+            }
+            Note::Done { number, outcome } => self.orders.done(process, number, outcome, hands),
+            Note::Question { .. } | Note::Order { .. } if !self.serves => {}
+            Note::Question { number, asks, room } => {
+                self.questions.take(process, number, asks, room, hands);
+            }
+            Note::Order {
+                number,
+                act,
+                clients,
+            } => self.orders.take(process, number, act, clients, hands),
+        }
+        Ok(())
+    }
+
+    /// Does what is due. `is_away` is whether the bus has been found to be away.
+    pub(crate) fn advance(&mut self, is_away: bool, hands: &mut Hands<'_>) {
+        self.processes.advance(hands);
+        self.questions.advance(&self.processes, is_away, hands);
+        self.orders.advance(&self.processes, hands);
+    }
+
+    /// When something is due.
+    pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
+        let all = [
+            self.processes.due(now),
+            self.questions.due(),
+            self.orders.due(),
+        ];
+        // Never at once, so that nothing that is late keeps the thread busy.
+        let soon = now + Duration::from_millis(1);
+        all.into_iter().flatten().min().map(|it| it.max(soon))
+    }
+}

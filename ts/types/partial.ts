@@ -1,0 +1,7 @@
+// The error of a question that concerns several processes.
+
+/** The error of a question that some other process has not answered. `partial` is what this process and the others have answered. */
+export interface PartialError<TAnswer = unknown> extends Error {
+  readonly code: "PARTIAL";
+  readonly partial: TAnswer;
+}
