@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { zocket } from "@zocket/core";
-import { redis } from "@zocket/core/bus";
+import { nats, redis } from "@zocket/core/bus";
 import { z } from "zod";
 
 /** More than eight: a message for all of them travels on the channel for everybody. */
@@ -30,8 +30,12 @@ export const routerOf = (handlers) =>
   );
 
 /** The option `bus`. */
-export const busAt = (port) =>
-  redis({ url: `redis://127.0.0.1:${port}`, prefix: "soak", required: true });
+export function busAt(kind, port) {
+  const common = { prefix: "soak", required: true };
+  return kind === "nats"
+    ? nats({ ...common, servers: [`nats://127.0.0.1:${port}`] })
+    : redis({ ...common, url: `redis://127.0.0.1:${port}` });
+}
 
 /** Sends numbered messages. Each row has numbers without a hole, so a client that sees one has missed something. */
 export class Speaker {

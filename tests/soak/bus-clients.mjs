@@ -132,7 +132,10 @@ class Listener {
     if (!rows.some(([row]) => this.#mayGet(row))) {
       problems.push(`a message for others: ${JSON.stringify(payload)}`);
     }
-    for (const [row, number] of rows) if (this.#gets(row)) this.#note(from, row, number);
+    for (const [row, number] of rows) {
+      const isOneOfMany = row.startsWith("in ") && rows.length > 1;
+      if (this.#gets(row)) this.#note(from, row, number, isOneOfMany);
+    }
   }
 
   #mayGet(row) {
@@ -147,9 +150,11 @@ class Listener {
       : row === `client ${this.id}`;
   }
 
-  #note(from, row, number) {
+  #note(from, row, number, isOneOfMany) {
     const key = `${from} ${row}`;
     const before = this.#numbers.get(key);
+    // A message for several rooms may come on the channel of another one, which says nothing of what its own channel brings.
+    if (before === undefined && isOneOfMany) return;
     this.#numbers.set(key, number);
     if (before === undefined || number === before + 1) return;
     if (number <= before) {

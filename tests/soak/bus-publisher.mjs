@@ -9,9 +9,9 @@ import { memory, startThreads } from "./memory.mjs";
 let publisher;
 let speaker;
 
-export async function start(bus) {
+export async function start(kind, bus) {
   await startThreads();
-  publisher = createPublisher(busAt(bus), { onError: () => {} });
+  publisher = createPublisher(busAt(kind, bus), { onError: () => {} });
   speaker = new Speaker((payload) => publisher.send.said(payload), randomUUID());
   return { name: speaker.name };
 }

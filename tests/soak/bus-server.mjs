@@ -13,11 +13,12 @@ const faults = {};
 let connected = true;
 const problems = [];
 
-export async function start(bus, port) {
+export async function start(kind, bus, port) {
   await startThreads();
   const router = routerOf({
-    join: ({ payload, ctx }) => {
+    join: async ({ payload, ctx }) => {
       ctx.rooms.join(payload.room);
+      await reads();
       return { id: ctx.clientId, server: speaker.name };
     },
     leave: ({ payload, ctx }) => {
@@ -30,7 +31,7 @@ export async function start(bus, port) {
     port,
     hostname: "127.0.0.1",
     ioThreads: 2,
-    bus: busAt(bus),
+    bus: busAt(kind, bus),
     onError(error, info) {
       faults[info.code] = (faults[info.code] ?? 0) + 1;
       if (info.code !== "BUS") return problems.push(`onError: ${info.code}: ${error.message}`);
@@ -42,6 +43,17 @@ export async function start(bus, port) {
   speaker = new Speaker((payload) => server.send.said(payload), randomUUID());
   await server.ready();
   return { port: server.port, name: speaker.name };
+}
+
+/** Resolves once the bus has confirmed all rooms, however long it is away. */
+async function reads() {
+  for (;;) {
+    try {
+      return await server.synced();
+    } catch (error) {
+      if (error.code !== "BUS") throw error;
+    }
+  }
 }
 
 export const speak = (perSecond) => speaker.speak(perSecond);

@@ -17,8 +17,7 @@ const SHORT = ["server", "bus", "pause", "cut", "server", "long"];
 
 export const title = "several servers on a bus, while servers and the bus are killed";
 
-export async function run(report, { short, minutes, isAlone }) {
-  const kind = "redis";
+export async function run(report, { short, minutes, bus: kind, isAlone }) {
   if (!BUSES[kind].installed()) {
     report.figure("skipped", `there is no server of ${kind}`);
     return;
@@ -70,7 +69,7 @@ class Soak {
     await this.bus.start();
     this.clients = await Actor.start("./bus-clients.mjs");
     this.publisher = await Actor.start("./bus-publisher.mjs", "--expose-gc");
-    this.publisherName = (await this.publisher.call("start", this.bus.port)).name;
+    this.publisherName = (await this.publisher.call("start", kind, this.bus.port)).name;
     for (let slot = 0; slot < SERVERS; slot++) await this.#startServer(slot);
     await this.clients.call("open", this.short ? 30 : 60);
     await this.publisher.call("speak", 40);
@@ -81,7 +80,7 @@ class Soak {
   async #startServer(slot) {
     const port = this.#servers[slot]?.port ?? (await freePort());
     const actor = await Actor.start("./bus-server.mjs", "--expose-gc");
-    const { name } = await actor.call("start", this.bus.port, port);
+    const { name } = await actor.call("start", this.kind, this.bus.port, port);
     this.#servers[slot] = { actor, port, name, slot };
     await this.clients.call("setPort", slot, port);
     await actor.call("speak", 40);

@@ -4,12 +4,13 @@ import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 
+import { BUSES } from "../../scripts/buses.mjs";
 import { prepare } from "../../scripts/prepare.mjs";
 import { StepError, helpOr, main, paint } from "../../scripts/steps.mjs";
 import { failed, names, soak } from "./scenarios.mjs";
 import { table } from "./report.mjs";
 
-const HELP = `Usage: npm run test:soak [-- [--minutes N] [--only NAME,...] [--short] [--json FILE] [--help]]
+const HELP = `Usage: npm run test:soak [-- [--minutes N] [--only NAME,...] [--bus KIND] [--short] [--json FILE] [--help]]
 
 Starts a server in a process of its own and does to it what servers are done to; checks what it promises and prints
 figures as a table in Markdown. Exit: 0 every check holds, 1 one does not.
@@ -22,6 +23,7 @@ Options:
                 and "hostile" as long again with other limits. The others take two to four minutes together: with
                 --minutes 60 all are done after about 105. A "bus" alone takes all of it: npm run soak:bus -- --minutes 30
   --only NAMES  these scenarios alone, separated by commas
+  --bus KIND    the bus of "bus": redis (default) or nats
   --short       the small form that is part of "npm test": two minutes
   --json FILE   write the figures there, too`;
 
@@ -31,12 +33,14 @@ const options = helpOr(() => {
       help: { type: "boolean", short: "h" },
       minutes: { type: "string", default: "10" },
       only: { type: "string" },
+      bus: { type: "string", default: "redis" },
       short: { type: "boolean", default: false },
       json: { type: "string" },
     },
   });
   const minutes = Number(values.minutes);
   if (!(minutes > 0)) throw new Error("--minutes takes a number.");
+  if (!Object.hasOwn(BUSES, values.bus)) throw new Error("--bus takes redis or nats.");
   const only = values.only?.split(",");
   const unknown = only?.find((name) => !names().includes(`  ${name} `));
   if (unknown !== undefined) throw new Error(`There is no scenario called "${unknown}".`);

@@ -29,8 +29,8 @@ export const names = () =>
     .join("\n");
 
 /** Runs them; what they found. One that fails does not keep the others from being run. */
-export async function soak({ only = Object.keys(SCENARIOS), short, minutes }) {
-  const settings = { short, minutes, files: maxFiles(), isAlone: only.length === 1 };
+export async function soak({ only = Object.keys(SCENARIOS), short, minutes, bus: kind }) {
+  const settings = { short, minutes, bus: kind, files: maxFiles(), isAlone: only.length === 1 };
   const reports = [];
   for (const name of only) {
     const { title, run } = SCENARIOS[name];
