@@ -158,7 +158,7 @@ export interface NativeArrival {
 
 /** The settings of a bus. */
 export interface NativeBus {
-  /** What carries the messages: `redis`. */
+  /** What carries the messages: `nats` or `redis`. */
   kind: string
   /** How a Redis is run: `single`, `sentinel` or `cluster`. */
   way?: string

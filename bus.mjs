@@ -1,4 +1,4 @@
 // The same names for ECMAScript modules.
 import bus from "./bus.js";
 
-export const { createPublisher, redis } = bus;
+export const { createPublisher, nats, redis } = bus;

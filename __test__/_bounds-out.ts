@@ -209,6 +209,15 @@ const BUS: Record<string, Case> = {
     "src/bus/redis/pushes.rs",
     "the_queue_is_bounded_and_takes_more_once_it_was_read",
   ),
+  "messages of NATS that wait": engine(
+    "src/bus/nats/reports.rs",
+    "sixteen_megabytes_of_messages_wait_and_further_ones_are_counted",
+    "many_small_ones_cost_what_they_hold_and_give_their_memory_back",
+  ),
+  "what NATS may still refuse": engine(
+    "src/bus/nats/progress.rs",
+    "a_hundred_asks_are_ahead_of_the_last_mark_at_most",
+  ),
   "rooms that are read on the bus": engine(
     "src/bus/subscriptions.rs",
     "the_empty_rooms_that_are_read_are_bounded",

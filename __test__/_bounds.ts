@@ -65,6 +65,7 @@ const NOTHING_OF_A_CLIENT: Record<string, string> = {
   "src/bus/control.rs": "what one message makes",
   "src/bus/format.rs": "what one message makes",
   "src/bus/link.rs": "what one report makes",
+  "src/bus/nats/connect.rs": "options",
   "src/bus/numbers.rs": "channels that the application publishes to",
   "src/bus/outgoing.rs": "what one message makes",
   "src/bus/redis/connect.rs": "what a server says of itself",

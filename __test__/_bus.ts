@@ -3,32 +3,46 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import type { TestContext } from "node:test";
 
-import { redis, type BusMetrics, type RedisOptions } from "@zocket/core/bus";
+import {
+  redis,
+  type Bus,
+  type BusMetrics,
+  type NatsOptions,
+  type RedisOptions,
+} from "@zocket/core/bus";
 
 import { serve, type App, type Client, type Given } from "./_support.ts";
 import { until } from "./_wait.ts";
 
 export const PREFIX = "spec";
 
+/** Options of any bus. */
+export type MoreOptions = Partial<RedisOptions & NatsOptions>;
+
+/** A running bus: a Redis by its URL, or something that knows how it is reached. */
+export type Running = { readonly url: string } | { on(more: MoreOptions): Bus };
+
 /** A server on the bus, which may not be connected yet. */
 export function begin(
   t: TestContext,
-  url: string,
+  bus: string | Running,
   { options, ...given }: Given = {},
-  more: Partial<RedisOptions> = {},
+  more: MoreOptions = {},
 ): App {
-  const on = redis({ url, prefix: PREFIX, required: true, ...more });
+  const all = { prefix: PREFIX, required: true, ...more };
+  const at: Running = typeof bus === "string" ? { url: bus } : bus;
+  const on = "on" in at ? at.on(all) : redis({ url: at.url, ...all });
   return serve(t, { ...given, options: { ...options, bus: on } });
 }
 
 /** A server on the bus, connected. */
 export async function join(
   t: TestContext,
-  { url }: { readonly url: string },
+  bus: Running,
   given: Given = {},
-  more: Partial<RedisOptions> = {},
+  more: MoreOptions = {},
 ): Promise<App> {
-  const app = begin(t, url, given, more);
+  const app = begin(t, bus, given, more);
   await app.server.ready();
   return app;
 }

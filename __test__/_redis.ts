@@ -5,6 +5,9 @@ import { connect, createServer as createTcpServer, type AddressInfo, type Socket
 import path from "node:path";
 import type { TestContext } from "node:test";
 
+import { redis, type Bus } from "@zocket/core/bus";
+
+import type { MoreOptions } from "./_bus.ts";
 import { Child } from "./_child.ts";
 import { soon, until } from "./_wait.ts";
 
@@ -83,6 +86,21 @@ export class Redis {
 
   resume(): void {
     this.#child?.process.kill("SIGCONT");
+  }
+
+  /** The bus for a server of ours. */
+  on(more: MoreOptions = {}): Bus {
+    return redis({ url: this.url, prefix: "spec", ...more });
+  }
+
+  /** The same, as the text of a program. */
+  get code(): string {
+    return `redis({ url: "${this.url}", prefix: "spec", required: true })`;
+  }
+
+  /** Publishes on a channel, named without the prefix. */
+  async say(channel: string, bytes: string | Uint8Array): Promise<void> {
+    await this.command("PUBLISH", `spec:${channel}`, bytes);
   }
 
   /** Sends one command, and returns what it answers. */

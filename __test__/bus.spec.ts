@@ -1,20 +1,21 @@
-// Several servers that share a Redis: sends reach clients wherever they are connected, and the counters add up.
+// Several servers that share a bus: sends reach clients wherever they are connected, and the counters add up.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { createPublisher, redis, type RedisOptions } from "@zocket/core/bus";
+import { createPublisher, redis } from "@zocket/core/bus";
 
-import { counters, heard, join, PREFIX, saidTo } from "./_bus.ts";
+import { counters, heard, join, PREFIX, saidTo, type MoreOptions } from "./_bus.ts";
+import { onEachBus, type AnyBus } from "./_buses.ts";
 import { Child, portOf } from "./_child.ts";
 import { blocksOf, readPage } from "./_pages.ts";
 import { findProgram, needsRedis, REDIS, Redis } from "./_redis.ts";
 import { Client, serve, type App } from "./_support.ts";
 import { soon, until } from "./_wait.ts";
 
-describe("two servers on one Redis", needsRedis, () => {
+onEachBus("two servers", (Bus) => {
   test("a broadcast reaches the clients of both, once each", async (t) => {
-    const bus = await Redis.start(t);
+    const bus = await Bus.start(t);
     const [one, two] = [await join(t, bus), await join(t, bus)];
     const [here, there] = [await Client.open(t, one.url), await Client.open(t, two.url)];
     one.shout("hello");
@@ -26,7 +27,7 @@ describe("two servers on one Redis", needsRedis, () => {
   });
 
   test("a room has members in both, and a member of two rooms gets one copy", async (t) => {
-    const bus = await Redis.start(t);
+    const bus = await Bus.start(t);
     const [one, two] = [await join(t, bus), await join(t, bus)];
     const here = await Client.open(t, one.url);
     const both = await Client.open(t, two.url);
@@ -48,7 +49,7 @@ describe("two servers on one Redis", needsRedis, () => {
   });
 
   test("ids of clients lead to their process, and several ids of one client give one copy", async (t) => {
-    const bus = await Redis.start(t);
+    const bus = await Bus.start(t);
     const [one, two] = [await join(t, bus), await join(t, bus)];
     const here = await Client.open(t, one.url);
     const there = await Client.open(t, two.url);
@@ -67,7 +68,7 @@ describe("two servers on one Redis", needsRedis, () => {
   });
 
   test("clients that a send leaves out do not get it, wherever they are", async (t) => {
-    const bus = await Redis.start(t);
+    const bus = await Bus.start(t);
     const [one, two] = [await join(t, bus), await join(t, bus)];
     const here = await Client.open(t, one.url);
     const there = await Client.open(t, two.url);
@@ -87,7 +88,7 @@ describe("two servers on one Redis", needsRedis, () => {
   });
 
   test("messages of one sender to one room arrive in order, whatever their number", async (t) => {
-    const bus = await Redis.start(t);
+    const bus = await Bus.start(t);
     const [one, two] = [await join(t, bus), await join(t, bus)];
     const there = await Client.open(t, two.url);
     await there.join("a");
@@ -101,7 +102,7 @@ describe("two servers on one Redis", needsRedis, () => {
   });
 
   test("a room that nobody here is in does not reach this process", async (t) => {
-    const bus = await Redis.start(t);
+    const bus = await Bus.start(t);
     const [one, two] = [await join(t, bus), await join(t, bus)];
     await Client.open(t, two.url);
     one.server.send.said("x").toRoom("elsewhere");
@@ -111,7 +112,7 @@ describe("two servers on one Redis", needsRedis, () => {
   });
 
   test("servers with another prefix hear nothing", async (t) => {
-    const bus = await Redis.start(t);
+    const bus = await Bus.start(t);
     const one = await join(t, bus);
     const other = await join(t, bus, {}, { prefix: "spec-2" });
     const third = await join(t, bus);
@@ -120,7 +121,22 @@ describe("two servers on one Redis", needsRedis, () => {
     assert.equal(counters(other).received, 0);
   });
 
-  test("joins and leaves of one room a thousand times do not change what Redis is asked for", async (t) => {
+  test("what onDisconnect sends while the server stops still leaves", async (t) => {
+    const bus = await Bus.start(t);
+    const one: App = await join(t, bus, { onDisconnect: () => one.shout("gone") });
+    const two = await join(t, bus);
+    await Client.open(t, one.url);
+    const there = await Client.open(t, two.url);
+    await one.server.stop();
+    await until("the farewell", () => heard(there, "gone") === 1);
+    assert.deepEqual([counters(one).confirmed, counters(one).connected], [1, false]);
+  });
+});
+
+test(
+  "joins and leaves of one room a thousand times do not change what Redis is asked for",
+  needsRedis,
+  async (t) => {
     const bus = await Redis.start(t);
     const app = await join(t, bus, {
       say: (_, ctx) => {
@@ -144,23 +160,12 @@ describe("two servers on one Redis", needsRedis, () => {
       (await bus.command("PUBSUB", "NUMSUB", name)).endsWith(":0\r\n"),
     );
     assert.equal(counters(app).rooms, 0);
-  });
+  },
+);
 
-  test("what onDisconnect sends while the server stops still leaves", async (t) => {
-    const bus = await Redis.start(t);
-    const one: App = await join(t, bus, { onDisconnect: () => one.shout("gone") });
-    const two = await join(t, bus);
-    await Client.open(t, one.url);
-    const there = await Client.open(t, two.url);
-    await one.server.stop();
-    await until("the farewell", () => heard(there, "gone") === 1);
-    assert.deepEqual([counters(one).confirmed, counters(one).connected], [1, false]);
-  });
-});
-
-describe("a bus that goes away", needsRedis, () => {
+onEachBus("a bus that goes away", (Bus) => {
   test("local members hear at once, the rest is accounted for, and onError hears of it once each way", async (t) => {
-    const bus = await Redis.start(t);
+    const bus = await Bus.start(t);
     const [one, two] = [await join(t, bus), await join(t, bus)];
     const [here, there] = [await Client.open(t, one.url), await Client.open(t, two.url)];
     await Promise.all([here.join("a"), there.join("a")]);
@@ -193,8 +198,8 @@ describe("a bus that goes away", needsRedis, () => {
     assert.equal(counters(one).reconnects, 1);
   });
 
-  test("a Redis that answers nothing is away within seconds, and back when it goes on", async (t) => {
-    const bus = await Redis.start(t);
+  test("a bus that answers nothing is away within seconds, and back when it goes on", async (t) => {
+    const bus = await Bus.start(t);
     const [one, two] = [await join(t, bus), await join(t, bus)];
     const there = await Client.open(t, two.url);
     bus.pause();
@@ -210,7 +215,7 @@ describe("a bus that goes away", needsRedis, () => {
   });
 
   test("four megabytes wait, and what is more is dropped and counted", async (t) => {
-    const bus = await Redis.start(t);
+    const bus = await Bus.start(t);
     const one = await join(t, bus);
     await bus.kill();
     await until("the outage", () => !counters(one).connected);
@@ -223,7 +228,7 @@ describe("a bus that goes away", needsRedis, () => {
   });
 
   test("two thousand rooms that were joined meanwhile are read after its return", async (t) => {
-    const bus = await Redis.start(t);
+    const bus = await Bus.start(t);
     const [one, two] = [
       await join(t, bus),
       await join(t, bus, { options: { maxRoomsPerClient: 2_000 } }),
@@ -242,12 +247,12 @@ describe("a bus that goes away", needsRedis, () => {
   });
 });
 
-describe("a publisher", needsRedis, () => {
-  const publisherOn = (bus: Redis, more: Partial<RedisOptions> = {}) =>
-    createPublisher<App["router"]>(redis({ url: bus.url, prefix: PREFIX, ...more }));
+onEachBus("a publisher", (Bus) => {
+  const publisherOn = (bus: AnyBus, more: MoreOptions = {}) =>
+    createPublisher<App["router"]>(bus.on(more));
 
   test("reaches rooms, clients and everybody, and knows what the bus has", async (t) => {
-    const bus = await Redis.start(t);
+    const bus = await Bus.start(t);
     const app = await join(t, bus);
     const [first, second] = [await Client.open(t, app.url), await Client.open(t, app.url)];
     const [one, two] = app.connects.map(({ clientId }) => clientId) as [string, string];
@@ -281,7 +286,7 @@ describe("a publisher", needsRedis, () => {
   });
 
   test("is told by flush what the bus does not have, once", async (t) => {
-    const bus = await Redis.start(t);
+    const bus = await Bus.start(t);
     const publisher = publisherOn(bus, { maxMessage: 1_024 });
     t.after(() => publisher.close());
     publisher.send.said("x".repeat(2_000)).broadcast();
@@ -291,11 +296,10 @@ describe("a publisher", needsRedis, () => {
   });
 
   test("lets a program end that closes it, also while the bus is away", async (t) => {
-    const bus = await Redis.start(t);
+    const bus = await Bus.start(t);
     const program = (end: string) => `
-      const { createPublisher, redis } = await import("@zocket/core/bus");
-      const bus = redis({ url: "${bus.url}", prefix: "${PREFIX}" });
-      const publisher = createPublisher(bus, { onError() {} });
+      const { createPublisher, nats, redis } = await import("@zocket/core/bus");
+      const publisher = createPublisher(${bus.code}, { onError() {} });
       publisher.send.said(1).broadcast();
       ${end}
       await publisher.close();`;
@@ -326,45 +330,47 @@ test(
   },
 );
 
-test(
-  "a server process that is killed leaves the others as they are, and its clients out",
-  needsRedis,
-  async (t) => {
-    const bus = await Redis.start(t);
-    const child = Child.node(
-      t,
-      `const { redis } = await import("@zocket/core/bus");
-      const bus = redis({ url: "${bus.url}", prefix: "${PREFIX}", required: true });
+onEachBus("three server processes", (Bus) => {
+  test("one that is killed leaves the others as they are, and its clients out", async (t) => {
+    const bus = await Bus.start(t);
+    const program = `
+      const { nats, redis } = await import("@zocket/core/bus");
+      const bus = ${bus.code};
       hooks.say = (payload, ctx) => ctx.send.said(payload).broadcast();
       const server = createServer(router, zo, { ...local, bus });
       await server.ready();
-      tell(server);`,
-    );
-    const there = await Client.open(t, `ws://127.0.0.1:${await portOf(child)}`);
+      tell(server);`;
+    const [first, second] = [Child.node(t, program), Child.node(t, program)];
+    const open = async (child: Child) => Client.open(t, `ws://127.0.0.1:${await portOf(child)}`);
+    const [gone, there] = [await open(first), await open(second)];
     const one = await join(t, bus);
     const here = await Client.open(t, one.url);
-    there.say("from the child");
-    await until("its message", () => heard(here, "from the child") === 1);
-    one.shout("to both");
-    await until("the answer", () => heard(there, "to both") === 1);
-    child.process.kill("SIGKILL");
-    await soon("the child's end", child.exit);
+    const hear = (what: string, clients: readonly Client[]) =>
+      until(what, () => clients.every((client) => heard(client, what) === 1));
+    gone.say("from the first");
+    await hear("from the first", [gone, there, here]);
+    one.shout("to all");
+    await hear("to all", [gone, there, here]);
+    first.process.kill("SIGKILL");
+    await soon("the child's end", first.exit);
     one.shout("to the rest");
-    await until("the rest", () => heard(here, "to the rest") === 1);
+    there.say("from the second");
+    await hear("to the rest", [there, here]);
+    await hear("from the second", [there, here]);
     await until("the confirmation", () => counters(one).confirmed === 2);
     assert.deepEqual([counters(one).missed, one.errors.length], [0, 0]);
-  },
-);
+  });
+});
 
-describe("what is wrong on the bus", needsRedis, () => {
+onEachBus("what is wrong on the bus", (Bus) => {
   test("garbage on the channels is counted, told once a second, and harms nobody", async (t) => {
-    const bus = await Redis.start(t);
+    const bus = await Bus.start(t);
     const [one, two] = [await join(t, bus), await join(t, bus)];
     const there = await Client.open(t, two.url);
     const garbage = ["", "z", "{}", "z\x02\x01", '{"type":"said","payload":1}', "z\x01\x01\x01"];
-    for (const bytes of garbage) await bus.command("PUBLISH", `${PREFIX}:all`, bytes);
+    for (const bytes of garbage) await bus.say("all", bytes);
     // Another kind of message, of a version to come.
-    await bus.command("PUBLISH", `${PREFIX}:all`, "z\x01\xc8x");
+    await bus.say("all", "z\x01\xc8x");
     await until("the count", () => counters(two).malformed === garbage.length);
     await until("the report", () => two.errors.some(({ code }) => code === "BUS"));
     one.shout("after");
@@ -374,7 +380,7 @@ describe("what is wrong on the bus", needsRedis, () => {
   });
 
   test("a publication that is too long stays here, is dropped, and told", async (t) => {
-    const bus = await Redis.start(t);
+    const bus = await Bus.start(t);
     const one = await join(t, bus, {}, { maxMessage: 2_000 });
     const two = await join(t, bus);
     const [here, there] = [await Client.open(t, one.url), await Client.open(t, two.url)];
@@ -391,7 +397,9 @@ describe("what is wrong on the bus", needsRedis, () => {
     await until("the report", () => one.errors.length === 1);
     assert.match(String(one.errors[0]?.error), /longer than maxMessage/);
   });
+});
 
+describe("what is wrong with a user of Redis", needsRedis, () => {
   test("a wrong password is told as such, without the password, and the server serves", async (t) => {
     const bus = await Redis.start(t, ["--requirepass", "right"]);
     const url = `redis://:very-secret@127.0.0.1:${bus.port}`;

@@ -7,7 +7,7 @@ import { assertCompiled, blocksOf, COMPILERS, PAGES, Project, readPage } from ".
 
 /** proxies.spec.ts runs these. */
 const PROXIES = ["nginx", "haproxy"];
-/** What a page may hold. bus.spec.ts runs Python. Another language would be code that nobody compiles; an image is not built here. */
+/** What a page may hold. bus.spec.ts runs Python, and bus-nats.spec.ts starts NATS. Another language would be code that nobody compiles; an image is not built here. */
 const LANGUAGES = [
   "ts",
   "tsx",
@@ -19,6 +19,7 @@ const LANGUAGES = [
   "yaml",
   "caddyfile",
   "python",
+  "nats",
   ...PROXIES,
 ];
 /** reference-page.spec.ts compiles and runs the code of this page. */

@@ -23,7 +23,7 @@ describe("options", () => {
     ["port", -1, 65_536, 1.5, NaN, "3000", null, true],
     ["hostname", "", 1, null, {}],
     ["tls", "cert", 1, null, [], {}],
-    ["bus", {}, "what redis(…) of @zocket/core/bus returned", null, {}],
+    ["bus", {}, "what redis(…) or nats(…) of @zocket/core/bus returned", null, {}],
     ["reusePort", 1, "true", null, {}],
     ["socketPath", "", 1, null, {}, "a\0b", "x".repeat(108)],
     ["server", 1, "http", null, {}, new NetServer(), createHttp2Server()],

@@ -9,6 +9,8 @@ pub(crate) mod control;
 pub(crate) mod format;
 pub(crate) mod incoming;
 pub(crate) mod link;
+#[cfg(feature = "nats")]
+pub(crate) mod nats;
 pub(crate) mod notices;
 pub(crate) mod numbers;
 pub(crate) mod orders;

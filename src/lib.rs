@@ -8,7 +8,7 @@
 //! | [`server`] | the public face: [`Server`] starts, [`ServerHandle`] takes events and hands in commands |
 //! | `tasks` | everything that awaits: accepts, upgrades, reads, closes |
 //! | `shard` | the state of one I/O thread, and all changes of it |
-//! | `bus` | the messages between processes, over Redis or another bus |
+//! | `bus` | the messages between processes, over Redis or NATS |
 //! | `connection` | the state of one socket: its outbox, its heartbeat, and whether the engine reads it |
 //! | [`border`] | the border with the owner: events, commands, and the queues of both |
 //! | `metrics` | counters |

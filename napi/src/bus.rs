@@ -1,6 +1,6 @@
 //! The bus of a server: its settings, which JavaScript has checked, and its counters.
 
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "nats", feature = "redis"))]
 use std::sync::Arc;
 
 #[cfg(feature = "bus")]
@@ -33,7 +33,7 @@ pub struct NativePlace {
 /// The settings of a bus.
 #[napi(object, object_to_js = false)]
 pub struct NativeBus {
-    /// What carries the messages: `redis`.
+    /// What carries the messages: `nats` or `redis`.
     pub kind: String,
     /// How a Redis is run: `single`, `sentinel` or `cluster`.
     pub way: Option<String>,
@@ -61,19 +61,21 @@ pub struct NativeBus {
 
 /// Puts a bus into the configuration of a server, which has only this one.
 #[cfg_attr(
-    not(feature = "redis"),
+    not(any(feature = "nats", feature = "redis")),
     expect(unused_variables, reason = "without it there is no bus")
 )]
 pub(crate) fn set(config: &mut Config, bus: Option<NativeBus>) {
-    #[cfg(feature = "redis")]
+    #[cfg(any(feature = "nats", feature = "redis"))]
     if let Some(bus) = bus {
         config.bus = configured(bus);
     }
 }
 
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "nats", feature = "redis"))]
 fn configured(bus: NativeBus) -> Option<zocket::BusConfig> {
-    use zocket::{BusTls, Place, Redis, Sentinels, Transport};
+    use zocket::{BusTls, Place, Transport};
+    #[cfg(feature = "redis")]
+    use zocket::{Redis, Sentinels};
 
     let tls = Arc::new(BusTls {
         ca: bus.ca.map(String::into_bytes),
@@ -99,6 +101,8 @@ fn configured(bus: NativeBus) -> Option<zocket::BusConfig> {
             }),
             _ => Redis::Single(places.next()?),
         }),
+        #[cfg(feature = "nats")]
+        "nats" => Transport::Nats(places.collect()),
         _ => return None,
     };
     Some(zocket::BusConfig {

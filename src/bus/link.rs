@@ -41,6 +41,8 @@ pub(crate) enum Report {
     Received(Channel, Vec<u8>),
     /// Something else came.
     Foreign,
+    /// So many messages were discarded, because this process does not take them fast enough.
+    Discarded(u64),
     /// The connection is over. It is the last report.
     Lost(Failure),
 }

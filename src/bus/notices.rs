@@ -18,6 +18,8 @@ pub(crate) enum Trouble {
     Refused,
     /// A message makes no sense.
     Malformed,
+    /// Messages came faster than this process takes them.
+    Discarded,
 }
 
 impl Trouble {
@@ -30,6 +32,7 @@ impl Trouble {
             Self::Malformed => {
                 format!("{count} messages on the bus made no sense; the last one: {last}")
             }
+            Self::Discarded => format!("{count} messages of other processes were lost, {last}"),
         }
     }
 }
@@ -40,8 +43,12 @@ pub(crate) struct Troubles(BTreeMap<Trouble, (u64, String)>);
 
 impl Troubles {
     pub(crate) fn note(&mut self, trouble: Trouble, last: String) {
+        self.note_many(trouble, 1, last);
+    }
+
+    pub(crate) fn note_many(&mut self, trouble: Trouble, more: u64, last: String) {
         let (count, text) = self.0.entry(trouble).or_default();
-        *count += 1;
+        *count += more;
         *text = last;
     }
 

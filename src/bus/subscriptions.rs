@@ -19,7 +19,7 @@ use crate::{
 
 /// How long an empty room is read.
 const LINGER: Duration = Duration::from_secs(5);
-/// How many empty rooms are read. Past that, the one that has been empty for the longest is given up.
+/// How many empty rooms are read where nothing else is said. Past that, the one that has been empty for the longest is given up.
 const MOST_EMPTY: usize = 65_536;
 /// How many subscriptions the bus is asked for before it has confirmed the first of them.
 const MOST_ASKED: usize = 1_024;
@@ -65,8 +65,10 @@ pub(crate) enum Change {
 ///
 /// A connection gets changes one by one from [`next`](Self::next), and few at a time. So a bus that is slow makes no list longer than
 /// the number of rooms, whatever their members do meanwhile.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Subscriptions {
+    /// How many empty rooms are read.
+    most_empty: usize,
     channels: HashMap<Channel, Reading>,
     /// When rooms became empty, oldest first. A room that has members again stands here until its turn.
     empty: VecDeque<(Instant, Channel)>,
@@ -87,7 +89,30 @@ pub(crate) struct Subscriptions {
     waiting: VecDeque<(Instant, Mark, u64)>,
 }
 
+impl Default for Subscriptions {
+    fn default() -> Self {
+        Self::new(MOST_EMPTY)
+    }
+}
+
 impl Subscriptions {
+    /// Reads so many empty rooms at most.
+    pub(crate) fn new(most_empty: usize) -> Self {
+        Self {
+            most_empty,
+            channels: HashMap::new(),
+            empty: VecDeque::new(),
+            is_connected: false,
+            turns: BTreeMap::new(),
+            last_turn: 0,
+            asked: 0,
+            unconfirmed: BTreeSet::new(),
+            last: 0,
+            rooms: 0,
+            waiting: VecDeque::new(),
+        }
+    }
+
     /// Reads a channel, which may be that of a room.
     pub(crate) fn open(&mut self, channel: Channel, room: Option<&RoomName>) {
         let reading = self.channels.entry(channel).or_insert_with(|| Reading {
@@ -120,7 +145,7 @@ impl Subscriptions {
         }
         reading.empty_since = Some(now);
         self.empty.push_back((now, channel));
-        if self.empty.len() > MOST_EMPTY {
+        if self.empty.len() > self.most_empty {
             return self.close_oldest();
         }
         None

@@ -135,7 +135,12 @@ impl Bus {
         let numbers = (0..).zip(numbers);
         let numbers = numbers.map(|(number, name)| (name.clone(), number));
         let numbers: HashMap<_, _> = numbers.collect();
-        let mut subscriptions = Subscriptions::default();
+        let mut subscriptions = match parts.config.transport {
+            #[cfg(feature = "redis")]
+            Transport::Redis(_) => Subscriptions::default(),
+            #[cfg(feature = "nats")]
+            Transport::Nats(_) => Subscriptions::new(crate::bus::nats::MOST_EMPTY),
+        };
         for channel in [Channel::Everybody, Channel::Process(parts.process)] {
             subscriptions.open(channel, None);
         }
@@ -339,6 +344,13 @@ impl Bus {
             Transport::Redis(redis) => {
                 tokio::spawn(async move {
                     pin!(crate::bus::redis::run(&redis, &prefix, line)).await;
+                });
+            }
+            #[cfg(feature = "nats")]
+            Transport::Nats(places) => {
+                let own = Channel::Process(self.parts.process);
+                tokio::spawn(async move {
+                    pin!(crate::bus::nats::run(&places, &prefix, own, line)).await;
                 });
             }
         }
@@ -546,6 +558,10 @@ impl Bus {
             }
             Report::Received(channel, bytes) => self.receive(channel, &bytes),
             Report::Foreign => self.malformed("its channel is not one of ours".to_owned()),
+            Report::Discarded(count) => {
+                let why = "as they come faster than this process takes them".to_owned();
+                (self.troubles).note_many(Trouble::Discarded, count, why);
+            }
             Report::Lost(failure) => self.lost(&failure, Instant::now()),
         }
     }

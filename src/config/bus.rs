@@ -22,6 +22,9 @@ pub enum Transport {
     /// Redis or Valkey.
     #[cfg(feature = "redis")]
     Redis(Redis),
+    /// NATS: servers of one cluster, or a single one.
+    #[cfg(feature = "nats")]
+    Nats(Arc<[Place]>),
 }
 
 /// How a Redis is run.
@@ -83,6 +86,8 @@ impl fmt::Display for Transport {
             Self::Redis(Redis::Sentinel(sentinels)) => write!(f, "{sentinels:?}"),
             #[cfg(feature = "redis")]
             Self::Redis(Redis::Cluster(places)) => write_all(f, places),
+            #[cfg(feature = "nats")]
+            Self::Nats(places) => write_all(f, places),
         }
     }
 }
@@ -95,7 +100,7 @@ impl fmt::Debug for Sentinels {
     }
 }
 
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "nats", feature = "redis"))]
 fn write_all(f: &mut fmt::Formatter<'_>, places: &[Place]) -> fmt::Result {
     for (index, place) in places.iter().enumerate() {
         let between = if index == 0 { "" } else { ", " };

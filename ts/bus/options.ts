@@ -46,7 +46,8 @@ export interface BusOptions {
    */
   readonly required?: boolean | undefined;
   /**
-   * The longest publication in bytes, 1,024 to 2,097,152. A longer one reaches the clients of its own process alone.
+   * The longest publication in bytes, 1,024 to 2,097,152; with NATS, at most 1,048,576. A longer one reaches the clients of its
+   * own process alone.
    * @default 524_288
    */
   readonly maxMessage?: number | undefined;
@@ -73,15 +74,15 @@ export function wrong(place: string, expected: string, got: unknown): TypeError 
 }
 
 /** The common options, checked. */
-export function commonOf(place: string, options: Unchecked) {
+export function commonOf(place: string, options: Unchecked, mostMaxMessage = MOST_MAX_MESSAGE) {
   const { prefix, required = false, maxMessage = DEFAULT_MAX_MESSAGE } = options;
   if (typeof prefix !== "string" || !/^[\w-]{1,64}$/.test(prefix)) {
     throw wrong(`${place}prefix`, "1 to 64 letters, digits, _ or -", prefix);
   }
   if (typeof required !== "boolean") throw wrong(`${place}required`, "true or false", required);
   const isSize = typeof maxMessage === "number" && Number.isInteger(maxMessage);
-  if (!isSize || maxMessage < LEAST_MAX_MESSAGE || maxMessage > MOST_MAX_MESSAGE) {
-    const expected = `a whole number of bytes from ${LEAST_MAX_MESSAGE} to ${MOST_MAX_MESSAGE}`;
+  if (!isSize || maxMessage < LEAST_MAX_MESSAGE || maxMessage > mostMaxMessage) {
+    const expected = `a whole number of bytes from ${LEAST_MAX_MESSAGE} to ${mostMaxMessage}`;
     throw wrong(`${place}maxMessage`, expected, maxMessage);
   }
   const [username, password] = (["username", "password"] as const).map((name) => {

@@ -1,4 +1,4 @@
-// What `redis()` returns: the settings of a bus, checked, and out of sight because they hold secrets.
+// What `redis()` and `nats()` return: the settings of a bus, checked, and out of sight because they hold secrets.
 import { unexpected } from "../faults/check.js";
 
 /** A server of a bus, and who we are there. */
@@ -39,10 +39,10 @@ export interface KnownBus {
 /** Kept apart from the objects, so that no log and no `JSON.stringify` of one shows a secret. */
 const known = new WeakMap<object, KnownBus>();
 
-/** What joins servers of several processes. {@link redis} makes one, for the option `bus` of `createServer`. */
+/** What joins servers of several processes. `redis` and `nats` make one, for the option `bus` of `createServer`. */
 export interface Bus {
   /** What carries the messages. */
-  readonly kind: "redis";
+  readonly kind: "redis" | "nats";
 }
 
 /** Who we are. */
@@ -82,7 +82,7 @@ export function busOf(bus: KnownBus): Bus {
 export function knownBus(place: string, bus: unknown): KnownBus {
   const found = typeof bus === "object" && bus !== null ? known.get(bus) : undefined;
   if (found) return found;
-  throw unexpected(place, "what redis(…) of @zocket/core/bus returned", bus);
+  throw unexpected(place, "what redis(…) or nats(…) of @zocket/core/bus returned", bus);
 }
 
 /** The settings of a bus as the engine takes them. */

@@ -82,8 +82,8 @@ export interface ServerOptions {
    */
   readonly reusePort?: boolean | undefined;
   /**
-   * Joins the server with servers of other processes: `redis(…)` of `@zocket/core/bus`. Sends then reach clients wherever they
-   * are connected.
+   * Joins the server with servers of other processes: `redis(…)` or `nats(…)` of `@zocket/core/bus`. Sends then reach clients
+   * wherever they are connected.
    * @default none
    */
   readonly bus?: Bus | undefined;
