@@ -57,8 +57,11 @@ function assertRemote(client: Client): number {
 }
 
 /** Each publication of one server came to the other or is missed. */
-function assertBooks(from: App, to: App): void {
+function assertBooks(t: TestContext, from: App, to: App): void {
   const [sent, got] = [counters(from), counters(to)];
+  t.diagnostic(
+    `${sent.published} published = ${sent.confirmed} confirmed + ${sent.unconfirmed} unconfirmed + ${sent.dropped} dropped = ${got.received} received + ${got.missed} missed`,
+  );
   assert.equal(sent.queued, 0);
   assert.equal(got.received + got.missed, sent.published, JSON.stringify({ sent, got }));
   assert.ok(got.received <= sent.confirmed + sent.unconfirmed, JSON.stringify({ sent, got }));
@@ -85,7 +88,7 @@ describe("an outage", needsRedis, () => {
     await settle(one, there);
     assertLocal(here, count);
     assertRemote(there);
-    assertBooks(one, two);
+    assertBooks(t, one, two);
     for (const app of [one, two]) {
       assert.deepEqual(
         toldOf(app).map((it) => it.connected),
@@ -124,8 +127,8 @@ describe("an outage", needsRedis, () => {
       await until("all confirmed", () => counters(one).queued + counters(two).queued === 0);
       await settle(one, there);
       await settle(two, here);
-      assertBooks(one, two);
-      assertBooks(two, one);
+      assertBooks(t, one, two);
+      assertBooks(t, two, one);
       assert.deepEqual(
         toldOf(one).map((it) => it.connected),
         [false, true],
@@ -180,7 +183,7 @@ describe("an outage", needsRedis, () => {
     }
     await settle(one, there);
     await settle(two, here);
-    assertBooks(one, two);
+    assertBooks(t, one, two);
     await until("the descriptors", () => kept()[0] <= before[0]);
     await until("the threads", () => kept()[1] <= before[1]);
     assert.ok(counters(one).reconnects >= 6 && counters(two).reconnects >= 6);
@@ -330,7 +333,9 @@ describe("a process", needsRedis, () => {
         )?.[1],
       );
     await until("the cut", async () => {
-      for (; counters(one).queued < 10; sent += 1) one.shout(payload);
+      for (let turn = 0; turn < 20 && counters(one).queued < 10; turn += 1, sent += 1) {
+        one.shout(payload);
+      }
       return (await readers()) === 1;
     });
     t.diagnostic(`Redis cut it off after ${sent} messages`);

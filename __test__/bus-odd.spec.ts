@@ -39,6 +39,25 @@ describe("methods in odd orders", needsRedis, () => {
     for (const wait of waits) await assert.rejects(wait, { ...BUS, message: /has stopped/ });
   });
 
+  test("stop and close end while the bus answers nothing, and what waits is dropped", async (t) => {
+    const bus = await Redis.start(t);
+    const app = await join(t, bus);
+    const publisher = publisherOn(bus.url);
+    publisher.send.said("before").broadcast();
+    await publisher.flush();
+    bus.pause();
+    t.after(() => bus.resume());
+    app.shout("under way");
+    publisher.send.said("under way").broadcast();
+    const flushed = publisher.flush();
+    flushed.catch(() => {});
+    await soon("both ends", Promise.all([app.server.stop(), publisher.close()]));
+    await assert.rejects(flushed, BUS);
+    for (const { queued, unconfirmed } of [counters(app), publisher.metrics()]) {
+      assert.deepEqual([queued, unconfirmed], [0, 1]);
+    }
+  });
+
   test("a thousand calls of synced during an outage are all answered after it", async (t) => {
     const bus = await Redis.start(t);
     const app = await join(t, bus);

@@ -151,6 +151,7 @@ describe("poison on the channels", needsRedis, () => {
     }
     await until("all of it", () => counters(app).received > 0);
     t.diagnostic(`${(most / MIB).toFixed(0)} MiB more at the most`);
+    assert.ok(most < 150 * MIB, "it piled up");
   });
 });
 
