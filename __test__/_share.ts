@@ -7,21 +7,28 @@ import type { RedisOptions } from "@zocket/core/bus";
 
 import { soon } from "./_wait.ts";
 
-/** Runs in the worker. `text` is the body of an async function of `server`, `seen` and `app`. */
+/**
+ * Runs in the worker. `text` is the body of an async function of `server`, `seen` and `app`. `ends` is global: how each client went.
+ */
 export const PROGRAM = `
 const { parentPort, workerData } = require("node:worker_threads");
 const { createServer, zocket } = require("@zocket/core");
 const { redis } = require("@zocket/core/bus");
 const anything = { "~standard": { version: 1, vendor: "specs", validate: (value) => ({ value }) } };
 const seen = [];
+const ends = (globalThis.ends = []);
 const zo = zocket.create({
   headers: anything,
   onConnect: (headers, id) => (seen.push("connect " + id), { worker: workerData.name }),
-  onDisconnect: (ctx, id) => void seen.push("disconnect " + id),
+  onDisconnect: (ctx, id, info) => {
+    seen.push("disconnect " + id);
+    ends.push({ id, ...info, rooms: [...ctx.rooms] });
+  },
 });
 const routes = {
   who: zo.message.incoming({ payload: anything, reply: anything }),
   join: zo.message.incoming({ payload: anything, reply: anything }),
+  rooms: zo.message.incoming({ payload: anything, reply: anything }),
   say: zo.message.incoming({ payload: anything }),
   said: zo.message.outgoing({ payload: anything }),
   ...(workerData.more ? { more: zo.message.outgoing({ payload: anything }) } : {}),
@@ -29,6 +36,7 @@ const routes = {
 const app = zo.router(routes, {
   who: ({ ctx }) => ({ worker: ctx.worker, id: ctx.clientId }),
   join: ({ ctx, payload }) => { ctx.rooms.join(payload); return null; },
+  rooms: ({ ctx }) => [...ctx.rooms.current],
   say: ({ ctx, payload }) => { ctx.send.said(payload).toRoom("lobby"); },
 });
 const onError = (error, info) => void seen.push("error " + info.code);
@@ -69,10 +77,15 @@ export class Sharing {
     share: string,
     name: string,
     options: object = {},
-    { more = false, bus }: { more?: boolean; bus?: RedisOptions } = {},
+    {
+      more = false,
+      bus,
+      megabytes,
+    }: { more?: boolean; bus?: RedisOptions; megabytes?: number } = {},
   ): Promise<Sharing> {
     const workerData = { share, name, options, more, bus };
-    const worker = new Worker(PROGRAM, { eval: true, workerData });
+    const limits = megabytes === undefined ? {} : { maxOldGenerationSizeMb: megabytes };
+    const worker = new Worker(PROGRAM, { eval: true, workerData, resourceLimits: limits });
     t.after(() => worker.terminate());
     const sharing = new Sharing(worker);
     const [started] = (await soon("the start of a worker", once(worker, "message"))) as [Started];

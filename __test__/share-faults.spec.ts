@@ -108,6 +108,21 @@ describe("A server that threads share, when a worker", () => {
     await until("the count", async () => (await orphaned()) === 3);
   });
 
+  test("has no memory left, closes its clients with 1012, and does not disturb the others", async (t) => {
+    const share = name();
+    const a = await Sharing.start(t, share, "a", {}, { megabytes: 64 });
+    const b = await Sharing.start(t, share, "b");
+    const clientsOf = await lobby(t, a.url, 4);
+    const died = once(a.worker, "error");
+    a.tell("const all = []; for (;;) all.push(Array.from({ length: 1_000 }, (_, n) => `${n}`));");
+    const [error] = (await soon("the error", died)) as [Error & { code?: string }];
+    assert.equal(error.code, "ERR_WORKER_OUT_OF_MEMORY");
+    for (const client of clientsOf("a")) assert.equal(await codeOf(client), 1012);
+    for (const client of clientsOf("b")) assert.equal((await client.who()).worker, "b");
+    const orphaned = () => b.ask<number>("return server.metrics().orphaned");
+    await until("the count", async () => (await orphaned()) === 2);
+  });
+
   test("blocks for 5 s, answers the clients of others meanwhile, and delivers to its own", async (t) => {
     const { a, b } = await two(t);
     const clientsOf = await lobby(t, a.url, 4);
