@@ -121,6 +121,33 @@ describe("several threads in each of several processes", needsRedis, () => {
     }
   });
 
+  test("a client is put into a room and disconnected from any thread of another process, in its own thread", async (t) => {
+    const bus = onBus(await Redis.start(t));
+    const here = await start(t, bus, 2);
+    const there = await start(t, bus, 2);
+    const clients = await visit(t, there[0]?.url as string, 2);
+    const ids = await Promise.all(clients.map((client) => client.who().then(({ id }) => id)));
+    const all = JSON.stringify(ids);
+    await here[1]?.ask(`await server.join(${all}, "room"); server.send.said("in").toRoom("room");`);
+    for (const client of clients) {
+      await until("the message", () => said(client).length === 1);
+      assert.deepEqual(await client.call("rooms", 0), ["lobby", "room"]);
+    }
+    assert.equal(await here[0]?.ask(`return server.roomSize("room")`), 2);
+    await here[0]?.ask(`await server.leave(${all}, "room")`);
+    assert.equal(await here[1]?.ask(`return server.roomSize("room")`), 0);
+    await here[1]?.ask(`await server.disconnect(${all}, { code: 4002 })`);
+    for (const client of clients) assert.equal(await codeOf(client), 4002);
+    for (const thread of there) {
+      const ends = () => thread.ask<{ by: string; code: number }[]>("return ends");
+      await until("its end", async () => (await ends()).length === 1);
+      assert.deepEqual(
+        (await ends()).map(({ by, code }) => [by, code]),
+        [["server", 4002]],
+      );
+    }
+  });
+
   test("a thread that stops leaves the bus to the others, of which the oldest hears about it", async (t) => {
     const running = await Redis.start(t);
     const bus = onBus(running);
