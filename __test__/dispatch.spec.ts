@@ -99,6 +99,8 @@ function play(t: TestContext, callbacks: Callbacks = {}, options: object = {}) {
       }
     },
     opened: () => 0,
+    order() {},
+    ordered() {},
     bus: () => null,
     stopBus: t.mock.fn(),
     metrics: () => ({}) as never,

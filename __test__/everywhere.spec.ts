@@ -473,7 +473,7 @@ describe("messages between processes that make no sense", needsRedis, () => {
     await publishAll(bus, flood);
     await client.roundTrip();
     await until("an answer", async () =>
-      (await app.server.members("room 1").catch(() => [])).includes(id),
+      (await app.server.members("room 1").catch((): string[] => [])).includes(id),
     );
     assert.equal(app.server.metrics().bus?.malformed, 0);
     assert.equal(app.errors.filter(({ code }) => code !== "BUS").length, 0);

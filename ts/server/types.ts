@@ -373,14 +373,14 @@ export interface AnyServer {
    * the path for a Unix-domain socket. `""` if clients cannot reach it.
    */
   readonly url: string;
-  /** How many clients are connected. A client counts from its admission until its `onDisconnect` begins. */
-  clientCount(options?: { readonly everywhere?: false | undefined }): number;
   /**
    * How many clients are connected to this process and to all others on the bus. Without a bus, it is the same as `clientCount()`.
    *
    * @throws Rejects with a `PartialError` if another process has not answered within a second.
    */
   clientCount(options: { readonly everywhere: true }): Promise<number>;
+  /** How many clients are connected. A client counts from its admission until its `onDisconnect` begins. */
+  clientCount(options?: { readonly everywhere?: false | undefined }): number;
   /**
    * Puts clients into rooms at once: a `toRoom` on the next line reaches them. Unknown ids are not an error. The promise resolves when
    * all of them have joined. Clients of another process or worker join a little later. Once the promise has resolved, a `toRoom` of
