@@ -1,43 +1,13 @@
-// Servers on one bus, in this process or each in its own.
+// Clients with their ids, and servers on a bus that are processes of their own.
 import { readdirSync, readFileSync } from "node:fs";
-import { connect } from "node:net";
 import path from "node:path";
 import type { TestContext } from "node:test";
 
-import { redis, type RedisOptions } from "@zocket/core/bus";
-
+import { PREFIX } from "./_bus.ts";
 import { Child, portOf } from "./_child.ts";
-import { Client, serve, type App, type Given } from "./_support.ts";
+import { Client, type App } from "./_support.ts";
 import type { Redis } from "./_redis.ts";
 import { until } from "./_wait.ts";
-
-export const PREFIX = "everywhere";
-
-/** A server on the bus, connected. */
-export async function onBus(
-  t: TestContext,
-  bus: Redis,
-  { options, ...given }: Given = {},
-  more: Partial<RedisOptions> = {},
-): Promise<App> {
-  const on = redis({ url: bus.url, prefix: PREFIX, required: true, ...more });
-  const app = serve(t, { ...given, options: { ...options, bus: on } });
-  await app.server.ready();
-  return app;
-}
-
-/** Publishes many messages over one connection. */
-export async function publishAll(bus: Redis, messages: readonly [string, Buffer][]): Promise<void> {
-  const socket = connect(bus.port, "127.0.0.1");
-  let answers = 0;
-  socket.on("data", (bytes) => (answers += bytes.toString().split("\r\n").length - 1));
-  for (const [channel, message] of messages) {
-    const head = `*3\r\n$7\r\nPUBLISH\r\n$${channel.length}\r\n${channel}\r\n$${message.length}\r\n`;
-    socket.write(Buffer.concat([Buffer.from(head), message, Buffer.from("\r\n")]));
-  }
-  await until("all to be published", () => answers >= messages.length);
-  socket.destroy();
-}
 
 /** A client, and its id. */
 export async function meet(t: TestContext, app: App, ...rooms: string[]) {

@@ -89,7 +89,8 @@ describe("methods in odd orders", needsRedis, () => {
     await publisher.close();
     await assert.rejects(publisher.flush(), BUS);
     publisher.send.said("too late").broadcast();
-    publisher.send.never("a route of no kind").toRoom("a");
+    const { never } = publisher.send as unknown as { never: typeof publisher.send.said };
+    never("a route of no kind").toRoom("a");
     assert.equal(publisher.metrics().published, 1);
     assert.equal(publisher.metrics().queued, 0);
     assert.deepEqual(errors, []);

@@ -1,18 +1,16 @@
 // Servers on one bus as one: who is in a room, how many clients there are, and joins, leaves and disconnects by id.
 import assert from "node:assert/strict";
-import { createHash, randomBytes, randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { createPublisher, redis } from "@zocket/core/bus";
 
-import { Elsewhere, meet, onBus, PREFIX, publishAll } from "./_everywhere.ts";
+import { channelOf, EVERYBODY, field, heard, join, PREFIX } from "./_bus.ts";
+import { Elsewhere, meet } from "./_everywhere.ts";
 import { needsRedis, Redis } from "./_redis.ts";
 import { Client, serve, type App } from "./_support.ts";
 import { isSettled, until } from "./_wait.ts";
-
-const heard = (client: Client, payload: unknown) =>
-  client.received.filter((it) => it.type === "said" && it.payload === payload).length;
 
 /** What a promise is rejected with. */
 const refusal = (promise: Promise<unknown>): Promise<Error & Record<string, unknown>> =>
@@ -32,7 +30,7 @@ function assertUncounted(...apps: App[]): void {
 describe("members, roomSize and clientCount with a bus", needsRedis, () => {
   test("are about the clients of all processes, whoever asks", async (t) => {
     const bus = await Redis.start(t);
-    const apps = [await onBus(t, bus), await onBus(t, bus), await onBus(t, bus)] as const;
+    const apps = [await join(t, bus), await join(t, bus), await join(t, bus)] as const;
     const ids = [];
     for (const app of apps)
       ids.push((await meet(t, app, "a")).id, (await meet(t, app, "a", "b")).id);
@@ -54,13 +52,13 @@ describe("members, roomSize and clientCount with a bus", needsRedis, () => {
 
   test("answer a handler through ctx.rooms.members", async (t) => {
     const bus = await Redis.start(t);
-    const one = await onBus(t, bus, {
+    const one = await join(t, bus, {
       say: async (_, ctx) => {
         const { members } = ctx.rooms as unknown as { members(room: string): Promise<string[]> };
         ctx.send.said(await members("a")).to(ctx.clientId);
       },
     });
-    const two = await onBus(t, bus);
+    const two = await join(t, bus);
     const there = await meet(t, two, "a");
     const { client } = await meet(t, one);
     client.say("?");
@@ -69,7 +67,7 @@ describe("members, roomSize and clientCount with a bus", needsRedis, () => {
 
   test("know names that are no well-formed text", async (t) => {
     const bus = await Redis.start(t);
-    const [one, two] = [await onBus(t, bus), await onBus(t, bus)];
+    const [one, two] = [await join(t, bus), await join(t, bus)];
     const { id } = await meet(t, two);
     const rooms = ["\ud800", "\ud801", 'é\u0000"\\', "x".repeat(4_096)];
     await one.server.join(id, rooms);
@@ -82,8 +80,8 @@ describe("members, roomSize and clientCount with a bus", needsRedis, () => {
   test("come in parts when they are many, and hold up nobody", async (t) => {
     const bus = await Redis.start(t);
     // A part has 56 ids with the shortest messages.
-    const one = await onBus(t, bus);
-    const two = await onBus(t, bus, {}, { maxMessage: 1_024 });
+    const one = await join(t, bus);
+    const two = await join(t, bus, {}, { maxMessage: 1_024 });
     const clients = await Promise.all(Array.from({ length: 1_500 }, () => Client.open(t, two.url)));
     const ids = two.connects.map(({ clientId }) => clientId);
     await one.server.join(ids, "a");
@@ -98,7 +96,7 @@ describe("members, roomSize and clientCount with a bus", needsRedis, () => {
 
   test("a hundred questions at once all get their answers", async (t) => {
     const bus = await Redis.start(t);
-    const [one, two] = [await onBus(t, bus), await onBus(t, bus)];
+    const [one, two] = [await join(t, bus), await join(t, bus)];
     const [here, there] = [await meet(t, one, "a"), await meet(t, two, "a")];
     const ids = [here.id, there.id].toSorted();
     const asked = Array.from({ length: 100 }, (_, turn) =>
@@ -109,7 +107,7 @@ describe("members, roomSize and clientCount with a bus", needsRedis, () => {
 
   test("a process that starts is answered by all before its first question is", async (t) => {
     const bus = await Redis.start(t);
-    const old = [await onBus(t, bus), await onBus(t, bus)] as const;
+    const old = [await join(t, bus), await join(t, bus)] as const;
     for (const app of old) await meet(t, app, "a");
     const on = redis({ url: bus.url, prefix: PREFIX });
     // Asked before there is a connection.
@@ -121,7 +119,7 @@ describe("members, roomSize and clientCount with a bus", needsRedis, () => {
 
   test("a process that stops is not asked any more", async (t) => {
     const bus = await Redis.start(t);
-    const [one, two] = [await onBus(t, bus), await onBus(t, bus)];
+    const [one, two] = [await join(t, bus), await join(t, bus)];
     await meet(t, one, "a");
     await meet(t, two, "a");
     assert.equal(await one.server.roomSize("a"), 2);
@@ -133,7 +131,7 @@ describe("members, roomSize and clientCount with a bus", needsRedis, () => {
 
   test("while the bus is away the own part comes at once, as PARTIAL", async (t) => {
     const bus = await Redis.start(t);
-    const [one, two] = [await onBus(t, bus), await onBus(t, bus)];
+    const [one, two] = [await join(t, bus), await join(t, bus)];
     const { id } = await meet(t, one, "a");
     await meet(t, two, "a");
     assert.equal(await one.server.roomSize("a"), 2);
@@ -180,7 +178,7 @@ describe("members, roomSize and clientCount with a bus", needsRedis, () => {
 describe("join, leave and disconnect by id with a bus", needsRedis, () => {
   test("a send to the room reaches the client once its join has resolved", async (t) => {
     const bus = await Redis.start(t);
-    const [one, two] = [await onBus(t, bus), await onBus(t, bus)];
+    const [one, two] = [await join(t, bus), await join(t, bus)];
     const { client, id } = await meet(t, two);
     for (let turn = 0; turn < 30; turn += 1) {
       const room = `room ${turn}`;
@@ -199,7 +197,7 @@ describe("join, leave and disconnect by id with a bus", needsRedis, () => {
 
   test("a client is disconnected with code and reason, and its own process hears of it", async (t) => {
     const bus = await Redis.start(t);
-    const [one, two] = [await onBus(t, bus), await onBus(t, bus)];
+    const [one, two] = [await join(t, bus), await join(t, bus)];
     const [there, here] = [await meet(t, two), await meet(t, one)];
     two.server.send.said("before").to(there.id);
     await one.server.disconnect([there.id, here.id], { code: 4_001, reason: "bye é" });
@@ -216,7 +214,7 @@ describe("join, leave and disconnect by id with a bus", needsRedis, () => {
 
   test("ids that nobody has are no error, in whatever form", async (t) => {
     const bus = await Redis.start(t);
-    const [one, two] = [await onBus(t, bus), await onBus(t, bus)];
+    const [one, two] = [await join(t, bus), await join(t, bus)];
     const { id } = await meet(t, two);
     // Those of the own process, of another one, and of none.
     const own = (await meet(t, one)).id;
@@ -237,8 +235,8 @@ describe("join, leave and disconnect by id with a bus", needsRedis, () => {
 
   test("a client that may not be in another room is named, and the others join", async (t) => {
     const bus = await Redis.start(t);
-    const one = await onBus(t, bus);
-    const two = await onBus(t, bus, { options: { maxRoomsPerClient: 2 } });
+    const one = await join(t, bus);
+    const two = await join(t, bus, { options: { maxRoomsPerClient: 2 } });
     const [full, free] = [await meet(t, two, "x", "y"), await meet(t, two, "x")];
     const error = await refusal(one.server.join([full.id, free.id], "a"));
     assert.equal(error.code, "TOO_MANY_ROOMS");
@@ -249,8 +247,8 @@ describe("join, leave and disconnect by id with a bus", needsRedis, () => {
 
   test("many clients and rooms at once are several orders, and all are carried out", async (t) => {
     const bus = await Redis.start(t);
-    const one = await onBus(t, bus);
-    const two = await onBus(t, bus, { options: { maxRoomsPerClient: 100 } });
+    const one = await join(t, bus);
+    const two = await join(t, bus, { options: { maxRoomsPerClient: 100 } });
     const { id } = await meet(t, two);
     const rooms = Array.from({ length: 50 }, (_, room) => `${room} ${"x".repeat(2_000)}`);
     await one.server.join(id, rooms);
@@ -262,7 +260,7 @@ describe("join, leave and disconnect by id with a bus", needsRedis, () => {
 
   test("what is local stays local while the bus is away, and the rest rejects after 5 s", async (t) => {
     const bus = await Redis.start(t);
-    const [one, two] = [await onBus(t, bus), await onBus(t, bus)];
+    const [one, two] = [await join(t, bus), await join(t, bus)];
     const [here, there] = [await meet(t, one), await meet(t, two)];
     await bus.kill();
     await until("the outage", () => one.server.metrics().bus?.connected === false);
@@ -282,8 +280,8 @@ describe("join, leave and disconnect by id with a bus", needsRedis, () => {
 
   test("an order that is longer than maxMessage rejects with BUS", async (t) => {
     const bus = await Redis.start(t);
-    const one = await onBus(t, bus, {}, { maxMessage: 1_024 });
-    const two = await onBus(t, bus);
+    const one = await join(t, bus, {}, { maxMessage: 1_024 });
+    const two = await join(t, bus);
     const { id } = await meet(t, two);
     const error = await refusal(one.server.join(id, "x".repeat(2_000)));
     assert.equal(error.code, "BUS");
@@ -293,7 +291,7 @@ describe("join, leave and disconnect by id with a bus", needsRedis, () => {
 
   test("a pending order rejects when its server stops", async (t) => {
     const bus = await Redis.start(t);
-    const one = await onBus(t, bus);
+    const one = await join(t, bus);
     const two = await Elsewhere.start(t, bus);
     const { id } = await two.meet(t);
     await one.server.join(id, "a");
@@ -338,9 +336,9 @@ describe("three processes", needsRedis, () => {
 
   test("one that stands still is missed, its orders reject with BUS, and it carries them out when it goes on", async (t) => {
     const bus = await Redis.start(t);
-    const here = await onBus(t, bus);
+    const here = await join(t, bus);
     const there = await Elsewhere.start(t, bus);
-    const other = await onBus(t, bus);
+    const other = await join(t, bus);
     const { id, client } = await there.meet(t, "a");
     const mine = await meet(t, here, "a");
     const another = await meet(t, other);
@@ -369,12 +367,12 @@ describe("three processes", needsRedis, () => {
 describe("a publisher among them", needsRedis, () => {
   test("asks all servers, and has clients join, leave and be disconnected", async (t) => {
     const bus = await Redis.start(t);
-    const [one, two] = [await onBus(t, bus), await onBus(t, bus)];
+    const [one, two] = [await join(t, bus), await join(t, bus)];
     const [first, second] = [await meet(t, one, "a"), await meet(t, two, "a")];
     const publisher = createPublisher<App["router"]>(redis({ url: bus.url, prefix: PREFIX }));
-    const { members, roomSize, join, leave, disconnect } = publisher;
+    const { members, roomSize, leave, disconnect } = publisher;
     assert.deepEqual((await members("a")).toSorted(), [first.id, second.id].toSorted());
-    await join([first.id, second.id], "b");
+    await publisher.join([first.id, second.id], "b");
     publisher.send.said("b").toRoom("b");
     await until("both", () => heard(first.client, "b") === 1 && heard(second.client, "b") === 1);
     await leave(first.id, "b");
@@ -382,7 +380,7 @@ describe("a publisher among them", needsRedis, () => {
     await disconnect(second.id, { reason: "by cron" });
     assert.deepEqual(await second.client.closed, { code: 1_008, reason: "by cron" });
     await until("onDisconnect", () => two.disconnects[0]?.info.by === "server");
-    assert.throws(() => join(1 as never, "a"), {
+    assert.throws(() => publisher.join(1 as never, "a"), {
       message: /^publisher\.join: expected a client id/,
     });
     assert.throws(() => members(""), { message: /^publisher\.members: / });
@@ -393,17 +391,11 @@ describe("a publisher among them", needsRedis, () => {
     assert.equal(published, 1);
     await publisher.close();
     assert.equal((await refusal(members("a"))).code, "PARTIAL");
-    assert.equal((await refusal(join(first.id, "a"))).code, "BUS");
+    assert.equal((await refusal(publisher.join(first.id, "a"))).code, "BUS");
   });
 });
 
 describe("messages between processes that make no sense", needsRedis, () => {
-  const field = (tag: number, value: Uint8Array) => {
-    const head = Buffer.alloc(5);
-    head.writeUInt8(tag, 0);
-    head.writeUInt32LE(value.length, 1);
-    return Buffer.concat([head, value]);
-  };
   const number = (value: number) => {
     const bytes = Buffer.alloc(8);
     bytes.writeUInt32LE(value, 0);
@@ -412,13 +404,14 @@ describe("messages between processes that make no sense", needsRedis, () => {
   const bytesOf = (id: string) => Buffer.from(id.replaceAll("-", ""), "hex");
   const message = (kind: number, ...fields: Uint8Array[]) =>
     Buffer.concat([Buffer.from([0x7a, 1, kind]), field(2, randomBytes(6)), ...fields]);
-  const channelOf = (id: string) => `${PREFIX}:p:${id.slice(0, 13).replace("-", "")}`;
+  /** The channel of the process that a client is connected to. */
+  const ownerOf = (id: string) => `${PREFIX}:p:${id.slice(0, 13).replace("-", "")}`;
 
   test("are counted, and what another program orders well is done", async (t) => {
     const bus = await Redis.start(t);
-    const app = await onBus(t, bus);
+    const app = await join(t, bus);
     const { id, client } = await meet(t, app, "a");
-    const channel = channelOf(id);
+    const channel = ownerOf(id);
     const room = field(7, Buffer.from("b"));
     const order = (...fields: Uint8Array[]) => message(5, field(4, number(1)), ...fields);
     const what = (code: number) => field(15, Buffer.of(code));
@@ -431,13 +424,13 @@ describe("messages between processes that make no sense", needsRedis, () => {
       [channel, order(what(2), field(18, Buffer.from([0xee, 0x03])), to)],
       [channel, order(what(2), to)],
       [channel, order(what(0), room, field(8, Buffer.alloc(15)))],
-      [`${PREFIX}:all`, order(what(0), room, to)],
+      [EVERYBODY, order(what(0), room, to)],
       [channel, message(5, what(0), room, to)],
       [channel, Buffer.from([0x7a, 1, 5])],
       [channel, Buffer.from([0x7a, 1, 4, 2, 255, 255, 255, 255])],
-      [`${PREFIX}:all`, message(3, field(4, number(1)))],
-      [`${PREFIX}:all`, message(6, field(4, number(1)))],
-      [`${PREFIX}:r:${createHash("sha256").update("a").digest("hex").slice(0, 32)}`, message(2)],
+      [EVERYBODY, message(3, field(4, number(1)))],
+      [EVERYBODY, message(6, field(4, number(1)))],
+      [channelOf("a"), message(2)],
     ];
     await app.server.synced();
     for (const [on, bytes] of wrong) await bus.command("PUBLISH", on, bytes);
@@ -453,24 +446,24 @@ describe("messages between processes that make no sense", needsRedis, () => {
 
   test("floods of announcements, questions, answers and orders leave the server at work", async (t) => {
     const bus = await Redis.start(t);
-    const app = await onBus(t, bus);
+    const app = await join(t, bus);
     const { id, client } = await meet(t, app, "a");
-    const channel = channelOf(id);
+    const channel = ownerOf(id);
     const to = field(8, bytesOf(id));
     const what = field(15, Buffer.of(0));
-    const flood: [string, Buffer][] = [];
+    const [toAll, toOne]: [Buffer[], Buffer[]] = [[], []];
     for (let turn = 0; turn < 4_000; turn += 1) {
       const one = field(4, number(turn));
       const room = field(7, Buffer.from(`room ${turn % 10}`));
       const part = [field(16, Buffer.alloc(4)), field(17, number(9))];
-      flood.push(
-        [`${PREFIX}:all`, message(2, field(13, Buffer.alloc(0)))],
-        [channel, message(3, one, field(15, Buffer.of(1)), room)],
-        [channel, message(4, one, ...part, to)],
-        [channel, message(5, one, what, room, to)],
+      toAll.push(message(2, field(13, "")));
+      toOne.push(
+        message(3, one, field(15, Buffer.of(1)), room),
+        message(4, one, ...part, to),
+        message(5, one, what, room, to),
       );
     }
-    await publishAll(bus, flood);
+    await Promise.all([bus.publish(EVERYBODY, toAll), bus.publish(channel, toOne)]);
     await client.roundTrip();
     await until("an answer", async () =>
       (await app.server.members("room 1").catch((): string[] => [])).includes(id),
