@@ -92,16 +92,10 @@ pub(crate) fn send_to_rooms(
     let number = leave_out(shard, except);
     let sending = sending(shard, route, payload);
     let registry = shard.registry.borrow();
-    let members = rooms.flat_map(|room| registry.members(room));
-    let to = members.filter_map(|&slot| shard.in_slot(slot));
-    let slow = queue(
-        shard,
-        sending,
-        to.filter(|connection| connection.output.mark(number)),
-    );
+    let slots = rooms.flat_map(|room| registry.members(room));
+    let slow = queue_unmarked(shard, sending, slots, number);
     drop(registry);
-    delivery::cut_slow(shard, slow);
-    flush::write_much(shard);
+    end(shard, slow);
 }
 
 /// Sends to every client but these.
@@ -114,18 +108,9 @@ pub(crate) fn send_to_others(
     let number = leave_out(shard, except);
     let sending = sending(shard, route, payload);
     let registry = shard.registry.borrow();
-    let to = registry
-        .open()
-        .iter()
-        .filter_map(|&slot| shard.in_slot(slot));
-    let slow = queue(
-        shard,
-        sending,
-        to.filter(|connection| connection.output.mark(number)),
-    );
+    let slow = queue_unmarked(shard, sending, registry.open().iter(), number);
     drop(registry);
-    delivery::cut_slow(shard, slow);
-    flush::write_much(shard);
+    end(shard, slow);
 }
 
 fn next_fan_out(shard: &Shard) -> u32 {
@@ -198,18 +183,31 @@ pub(crate) fn finish(shard: &Shard, run: Option<Run<'_>>) {
         To::Room(name) => registry.members(name),
         To::Everybody => registry.open(),
     };
-    let to = members.iter().filter_map(|&slot| shard.in_slot(slot));
     let slow = if audience.except.is_empty() {
+        let to = members.iter().filter_map(|&slot| shard.in_slot(slot));
         queue(shard, sending, to)
     } else {
         let number = leave_out(shard, audience.except);
-        queue(
-            shard,
-            sending,
-            to.filter(|connection| connection.output.mark(number)),
-        )
+        queue_unmarked(shard, sending, members.iter(), number)
     };
     drop(registry);
+    end(shard, slow);
+}
+
+/// Queues messages for the clients in these slots that this fan-out has not marked yet.
+fn queue_unmarked<'a>(
+    shard: &Shard,
+    sending: Sending,
+    slots: impl Iterator<Item = &'a u32>,
+    number: u32,
+) -> Vec<Rc<Connection>> {
+    let to = slots.filter_map(|&slot| shard.in_slot(slot));
+    let unmarked = to.filter(|connection| connection.output.mark(number));
+    queue(shard, sending, unmarked)
+}
+
+/// Ends a fan-out to many clients, once the registry is free.
+fn end(shard: &Shard, slow: Vec<Rc<Connection>>) {
     delivery::cut_slow(shard, slow);
     flush::write_much(shard);
 }
