@@ -8,7 +8,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use zocket::{
     Command, CommandWriter, Handle,
-    border::{command::Commands, payloads::write_with_payloads},
+    border::{payloads::write_with_payloads, reader::Commands},
 };
 
 const HAND_OVER: usize = 64 * 1024;

@@ -16,6 +16,7 @@ pub(crate) mod order;
 pub(crate) mod orders;
 pub(crate) mod owner;
 pub mod payloads;
+pub mod reader;
 pub(crate) mod weight;
 pub(crate) mod words;
 pub mod writer;

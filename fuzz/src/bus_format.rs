@@ -2,7 +2,7 @@
 //! memory than they may, and what is understood is written and read back the same.
 
 use serde_json::value::RawValue;
-use zocket::{BusProbe, Command, MAX_ROOM_NAME, border::command::Commands};
+use zocket::{BusProbe, Command, MAX_ROOM_NAME, border::reader::Commands};
 
 use super::memory;
 

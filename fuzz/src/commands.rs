@@ -3,7 +3,7 @@
 
 use zocket::{
     Command, CommandWriter, MAX_ROOM_NAME,
-    border::{codes::word::NO_PAYLOAD, command::Commands, payloads::write_with_payloads},
+    border::{codes::word::NO_PAYLOAD, payloads::write_with_payloads, reader::Commands},
 };
 
 use super::memory;

@@ -34,7 +34,7 @@ const CHUNK: usize = 32;
 ///
 /// The texts and bytes of all commands stand in `text`, in order. Numbers become what JavaScript makes of them.
 ///
-/// Ends early, like [`Commands`](super::command::Commands), at the first command that makes no sense.
+/// Ends early, like [`Commands`](super::reader::Commands), at the first command that makes no sense.
 pub fn write_with_payloads(out: &mut Vec<u8>, commands: &[u8], text: &[u8]) {
     // Lengths take the room that padding may need.
     out.reserve(commands.len() + text.len());

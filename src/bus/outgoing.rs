@@ -6,8 +6,9 @@ use tokio::time::Instant;
 
 use crate::{
     border::{
-        command::{Command, Commands},
+        command::Command,
         handle::{ClientId, Process},
+        reader::Commands,
     },
     bus::{
         channels::Channel,

@@ -20,10 +20,11 @@ use tokio::{
 use crate::{
     border::{
         codes::members,
-        command::{Command, Commands},
+        command::Command,
         event::Event,
         mailbox::{Mail, StopMode},
         owner::OwnerNumber,
+        reader::Commands,
         writer::CommandWriter,
     },
     bus::{

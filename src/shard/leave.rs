@@ -6,12 +6,13 @@ use tokio::time::Instant;
 
 use crate::{
     border::{
-        command::{Command, Commands},
+        command::Command,
         ending::{EndedBy, Ending},
         event::{Event, FaultCode},
         handle::Handle,
         mailbox::StopMode,
         owner::{Owner, OwnerNumber},
+        reader::Commands,
     },
     connection::{Connection, Order, State},
     handshake::refusal::{Reason, Refusal},

@@ -4,11 +4,12 @@ use std::{rc::Rc, time::Duration};
 
 use crate::{
     border::{
-        command::{Command, Commands},
+        command::Command,
         ending::{EndedBy, Ending},
         event::FaultCode,
         handle::Handle,
         owner::OwnerNumber,
+        reader::Commands,
     },
     connection::{Connection, Order, State},
     handshake::refusal::{Reason, Refusal},
