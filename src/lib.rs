@@ -71,7 +71,8 @@ pub use message::protocol::{Bytes, Kind, Payload, Protocol};
 pub use message::routes::{Answers, RouteAnswers, RoutePolicy, Routes};
 pub use metrics::{Count, Snapshot};
 pub use rooms::MAX_ROOM_NAME;
-pub use server::{EngineRef, Handed, OwnerStatus, Server, ServerHandle};
+pub use server::Server;
+pub use server::handle::{EngineRef, Handed, OwnerStatus, ServerHandle};
 #[cfg(unix)]
 pub use transport::pair::pair;
 #[cfg(feature = "tls")]
