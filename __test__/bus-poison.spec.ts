@@ -10,6 +10,7 @@ import {
   field,
   heard,
   join,
+  PREFIX,
   publication,
   saidTo,
   toldOf,
@@ -117,6 +118,39 @@ describe("poison on the channels", needsRedis, () => {
     assert.deepEqual(saidTo(client), [1, "last"]);
   });
 
+  test("of messages between processes is counted or ignored, and nobody is disconnected", async (t) => {
+    const bus = await Redis.start(t);
+    const [one, two] = [await join(t, bus), await join(t, bus)];
+    const there = await Client.open(t, two.url);
+    const own = (two.connects[0]?.clientId ?? "").replaceAll("-", "").slice(0, 12);
+    const roll = dice(11);
+    const poison = Array.from({ length: 4_000 }, () => {
+      const fields = Array.from({ length: roll(9) }, () =>
+        field(1 + roll(22), randomBytes([0, 1, 2, 4, 6, 8, 16, 32, roll(400)][roll(9)] as number)),
+      );
+      return Buffer.concat([Buffer.from([0x7a, 1, 2 + roll(5)]), ...fields]);
+    });
+    await bus.publish(EVERYBODY, poison);
+    await bus.publish(`${PREFIX}:p:${own}`, poison);
+    // Processes that nobody knows, and that ask who is there.
+    const strangers = Array.from({ length: 20_000 }, () =>
+      Buffer.concat([
+        Buffer.from([0x7a, 1, 2]),
+        field(2, randomBytes(6)),
+        field(12, Buffer.from([0xe8, 3, 0, 0])),
+        field(13, ""),
+      ]),
+    );
+    await bus.publish(EVERYBODY, strangers);
+    one.shout("after");
+    await until("what was sent after", () => heard(there, "after") === 1);
+    await there.roundTrip();
+    assert.ok(counters(two).malformed > 0);
+    assert.deepEqual([counters(two).missed, counters(two).reconnects], [0, 0]);
+    assert.equal(two.disconnects.length, 0);
+    assert.deepEqual(await two.server.members("nowhere").catch(() => []), []);
+  });
+
   test("of 30 MiB costs at most a reconnect", async (t) => {
     const bus = await Redis.start(t);
     const [one, two] = [await join(t, bus), await join(t, bus)];
@@ -171,6 +205,7 @@ describe("two versions side by side", needsRedis, () => {
       publication({ head: [0x7a, 2, 1], number: 6n, process }),
     ]);
     await until("all", () => counters(app).malformed === 2);
+    await until("the last one", () => heard(client, 3) === 1);
     assert.deepEqual(saidTo(client), [1, 3]);
     assert.deepEqual([counters(app).received, counters(app).missed], [2, 2]);
   });

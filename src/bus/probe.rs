@@ -6,7 +6,7 @@ use crate::{
     border::{handle::Process, writer::CommandWriter},
     bus::{
         channels::Channel,
-        format,
+        control, format,
         incoming::{Incoming, Outcome},
         seen::Seen,
         subscriptions::Subscriptions,
@@ -81,9 +81,12 @@ impl BusProbe {
         }
     }
 
-    /// A publication as this version would write it; `None` if it is not one.
+    /// A message as this version would write it; `None` if it makes no sense or is of an unknown kind.
     #[must_use]
     pub fn rewritten(bytes: &[u8]) -> Option<Vec<u8>> {
+        if control::is_control(bytes) {
+            return Some(control::write(&control::read(bytes).ok()?));
+        }
         let publication = format::read(bytes).ok()??;
         let mut out = Vec::new();
         format::write(&mut out, &publication);
