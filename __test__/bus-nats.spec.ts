@@ -326,7 +326,7 @@ describe("what is strange on NATS", needsNats, () => {
     for (const channel of ["all", `p.${process}`, `p.${process}.mark`]) {
       for (const bytes of ["", "garbage", "\r\nPING\r\n"]) await bus.say(channel, bytes);
     }
-    // Headers are not ours, and what is below them is read.
+    // Headers have no meaning here, and what is below them is read.
     await bus.write("HPUB spec.all 22 29\r\nNATS/1.0\r\nfoo: bar\r\n\r\ngarbage\r\n");
     await until("the count", () => counters(two).malformed === 10);
     one.shout("after");
@@ -435,6 +435,44 @@ describe("what is strange on NATS", needsNats, () => {
     const texts = saidTo(there).filter((it) => typeof it === "string");
     assert.equal(texts.length, received);
     assert.equal(publisher.metrics().confirmed, published + 1);
+  });
+
+  test("the memory for many rooms goes back to the system after their members have left", async (t) => {
+    const bus = await Nats.start(t);
+    const child = Child.node(
+      t,
+      `const { nats } = await import("@zocket/core/bus");
+      hooks.say = async (many, ctx) => {
+        for (let room = 0; room < many; room += 1) ctx.rooms.join("room " + room);
+        await server.synced();
+        gc();
+        const { rooms } = server.metrics().bus;
+        ctx.send.said({ rooms, resident: process.memoryUsage.rss() }).to(ctx.clientId);
+      };
+      const options = { ...local, bus: ${bus.code}, maxRoomsPerClient: 100_000 };
+      const server = createServer(router, zo, options);
+      await server.ready();
+      tell(server);`,
+      ["--expose-gc"],
+    );
+    const url = `ws://127.0.0.1:${await portOf(child)}`;
+    const here = await Client.open(t, url);
+    const look = async (many = 0) => {
+      const before = here.received.length;
+      here.say(many);
+      await until("an answer", () => here.received.length > before);
+      return here.received.at(-1)?.payload as { rooms: number; resident: number };
+    };
+    const before = await look();
+    const crowd = await Client.open(t, url);
+    crowd.say(20_000);
+    await until("all rooms", async () => (await look()).rooms === 20_000);
+    const full = await look();
+    crowd.drop();
+    await until("the end of all rooms", async () => (await look()).rooms === 0);
+    const limit = before.resident + 16 * 1024 * 1024;
+    await until("the memory", async () => (await look()).resident < limit);
+    t.diagnostic(`${Math.round((full.resident - before.resident) / 20_000)} bytes a room`);
   });
 
   test("joins and leaves of one room a thousand times are one subscription", async (t) => {

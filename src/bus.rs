@@ -25,6 +25,7 @@ pub(crate) mod redis;
 pub(crate) mod seen;
 pub(crate) mod subscriptions;
 pub(crate) mod talk;
+pub(crate) mod thinning;
 pub(crate) mod thread;
 
 use std::{

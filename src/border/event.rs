@@ -46,8 +46,8 @@ pub trait EventSink: Send + Sync + 'static {
     /// [`ServerHandle::answer`](crate::ServerHandle::answer). It must not block.
     fn ring(&self);
 
-    /// Tells the owner that many connections have ended and left free memory, which it can now return to the system. I/O threads
-    /// call it twice within ten seconds. It must not block.
+    /// Tells the owner that many connections or rooms have gone and left free memory, which it can now return to the system. The
+    /// threads of the engine call it twice within ten seconds. It must not block.
     fn thinned(&self) {}
 }
 

@@ -42,6 +42,10 @@ pub(crate) enum Report {
     /// Something else came.
     Foreign,
     /// So many messages were discarded, because this process does not take them fast enough.
+    #[cfg_attr(
+        not(feature = "nats"),
+        expect(dead_code, reason = "Redis ends the connection instead")
+    )]
     Discarded(u64),
     /// The connection is over. It is the last report.
     Lost(Failure),

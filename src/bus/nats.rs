@@ -39,7 +39,7 @@ use crate::{
 const SEPARATOR: char = '.';
 /// The other servers of a cluster learn of a subscription later than ours, by this much at most.
 const SPREADING: Duration = Duration::from_millis(100);
-/// How many empty rooms are read. `async_nats` keeps about 7 KiB for each subscription.
+/// How many empty rooms are read. `async_nats` keeps about 5 KB for each subscription.
 pub(crate) const MOST_EMPTY: usize = 4_096;
 
 /// Connects and works until the connection is lost.

@@ -42,6 +42,7 @@ use crate::{
         seen::Seen,
         subscriptions::{Change, Subscriptions},
         talk::Talk,
+        thinning::Thinning,
     },
     config::bus::Transport,
     message::protocol::Kind,
@@ -107,6 +108,7 @@ pub(crate) struct Bus {
     routes: HashMap<u32, (String, Kind)>,
     flushes: Flushes,
     talk: Talk,
+    thinning: Thinning,
 }
 
 /// Those who wait until the bus has what was published.
@@ -175,6 +177,7 @@ impl Bus {
             routes: HashMap::new(),
             flushes: Flushes::default(),
             talk: Talk::new(!parts.config.is_publisher, now),
+            thinning: Thinning::default(),
             parts,
         }
     }
@@ -252,6 +255,7 @@ impl Bus {
             troubles,
             tidy,
             talk,
+            self.thinning.due(),
             self.ending,
         ];
         all.into_iter().flatten().min()
@@ -312,8 +316,16 @@ impl Bus {
             }
             self.with_hands(|talk, hands| talk.questions.tidy(hands));
         }
-        let rooms = self.subscriptions.rooms() as u64;
-        self.parts.books.rooms.store(rooms, Ordering::Relaxed);
+        let rooms = self.subscriptions.rooms();
+        self.parts
+            .books
+            .rooms
+            .store(rooms as u64, Ordering::Relaxed);
+        if self.thinning.count(rooms, now)
+            && let Some(owner) = self.parts.owners.all().first()
+        {
+            owner.bell.thinned();
+        }
     }
 
     /// Whether the bus reads our channels to us.
