@@ -21,9 +21,21 @@ describe("the options of nats", () => {
 
   for (const [what, options, message] of [
     ["no options", undefined, /^nats: expected an object of options, got undefined$/],
-    ["no servers", { prefix: PREFIX }, /servers: expected an array of URLs .*, got undefined$/],
-    ["an empty list", { ...given, servers: [] }, /servers: expected an array of URLs .* an array$/],
-    ["one URL", { ...given, servers: "nats://localhost" }, /array of URLs .*, got another string$/],
+    [
+      "no servers",
+      { prefix: PREFIX },
+      /servers: expected an array of 1 to 100 URLs, got undefined$/,
+    ],
+    [
+      "an empty list",
+      { ...given, servers: [] },
+      /servers: expected an array of 1 to 100 URLs, got an array$/,
+    ],
+    [
+      "one URL",
+      { ...given, servers: "nats://localhost" },
+      /array of 1 to 100 URLs, got another string$/,
+    ],
     [
       "another scheme",
       { ...given, servers: ["redis://a"] },

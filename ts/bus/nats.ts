@@ -1,6 +1,7 @@
 // `nats()`: a bus over NATS.
 import { refuseUnknown } from "../unknown-options.js";
-import { commonOf, optionsOf, placeOf, tlsOf, wrong, type BusOptions } from "./options.js";
+import { COMMON_NAMES, commonOf, listOf, optionsOf, placeOf, tlsOf } from "./options.js";
+import type { BusOptions } from "./options.js";
 import { busOf, busPlaceOf, type Bus } from "./settings.js";
 
 /** Options of {@link nats}. */
@@ -16,15 +17,7 @@ const SCHEMES = { nats: "plain", tls: "secure" } as const;
 const PORT = 4222;
 /** What a server of NATS takes unless it is told otherwise: its `max_payload`. */
 const MOST_MAX_MESSAGE = 1024 * 1024;
-const NAMES = [
-  "servers",
-  "prefix",
-  "username",
-  "password",
-  "required",
-  "maxMessage",
-  "tls",
-] as const;
+const NAMES = ["servers", ...COMMON_NAMES] as const;
 const ALIASES = {
   url: "servers",
   urls: "servers",
@@ -52,11 +45,7 @@ export function nats(options: NatsOptions): Bus {
   const place = "nats: options.";
   const { prefix, required, maxMessage, ...who } = commonOf(place, given, MOST_MAX_MESSAGE);
   const { servers, tls } = given as { readonly [name in "servers" | "tls"]?: unknown };
-  if (!Array.isArray(servers) || servers.length === 0) {
-    throw wrong(`${place}servers`, "an array of URLs such as nats://host:4222", servers);
-  }
-  const places = servers.map((url: unknown, index) => {
-    const name = `${place}servers[${index}]`;
+  const places = listOf(`${place}servers`, servers, (name, url) => {
     const { path, ...at } = placeOf(name, url, SCHEMES, PORT);
     if (path !== "" && path !== "/") {
       throw new TypeError(`${name}: expected nothing behind the port`);
@@ -68,9 +57,6 @@ export function nats(options: NatsOptions): Bus {
     return where;
   });
   const isSecure = places[0]?.secure === true;
-  if (places.some(({ secure }) => secure !== isSecure)) {
-    throw new TypeError(`${place}servers: expected all of them with TLS, or none`);
-  }
   const material = tlsOf(`${place}tls`, tls, isSecure, "tls://host:4222");
   return busOf({ settings: { kind: "nats", prefix, maxMessage, places, ...material }, required });
 }

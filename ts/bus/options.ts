@@ -58,6 +58,16 @@ export interface BusOptions {
   readonly tls?: BusTlsOptions | undefined;
 }
 
+/** Their names. */
+export const COMMON_NAMES = [
+  "prefix",
+  "username",
+  "password",
+  "required",
+  "maxMessage",
+  "tls",
+] as const satisfies readonly (keyof BusOptions)[];
+
 /** Any options, not checked. */
 export type Unchecked = { readonly [name in keyof BusOptions]?: unknown } & object;
 
@@ -65,6 +75,8 @@ const DEFAULT_MAX_MESSAGE = 512 * 1024;
 const LEAST_MAX_MESSAGE = 1024;
 const MOST_MAX_MESSAGE = 2 * 1024 * 1024;
 const MAX_PORT = 65_535;
+/** How many URLs a list may have. */
+const MOST_URLS = 100;
 
 /** The `TypeError` for a wrong option. It tells the kind of value alone. */
 export function wrong(place: string, expected: string, got: unknown): TypeError {
@@ -123,6 +135,22 @@ export function placeOf(
     username: decode(parsed.username),
     password: decode(parsed.password),
   };
+}
+
+/** The servers of a list of URLs, each parsed. All speak TLS, or none does. */
+export function listOf<TServer extends { readonly secure: boolean }>(
+  place: string,
+  urls: unknown,
+  parse: (place: string, url: unknown) => TServer,
+): TServer[] {
+  if (!Array.isArray(urls) || urls.length === 0 || urls.length > MOST_URLS) {
+    throw wrong(place, `an array of 1 to ${MOST_URLS} URLs`, urls);
+  }
+  const all = Array.from(urls, (url: unknown, index) => parse(`${place}[${index}]`, url));
+  if (all.some(({ secure }) => secure !== all[0]?.secure)) {
+    throw new TypeError(`${place}: expected all of them with TLS, or none`);
+  }
+  return all;
 }
 
 /** The option `tls`, checked: PEM texts. `url` is an example of a URL with TLS. */

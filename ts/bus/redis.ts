@@ -1,6 +1,15 @@
 // `redis()`: a bus over Redis or Valkey.
 import { refuseUnknown } from "../unknown-options.js";
-import { commonOf, optionsOf, placeOf, tlsOf, wrong, type BusOptions } from "./options.js";
+import {
+  COMMON_NAMES,
+  commonOf,
+  listOf,
+  optionsOf,
+  placeOf,
+  tlsOf,
+  wrong,
+  type BusOptions,
+} from "./options.js";
 import { busOf, busPlaceOf, whoOf, type Bus, type BusSettings, type Who } from "./settings.js";
 
 /** Options of {@link redis}: exactly one of `url`, `cluster`, and `sentinels` with `name`. */
@@ -33,19 +42,8 @@ export type RedisPlace =
 const SCHEMES = { redis: "plain", rediss: "secure", valkey: "plain", valkeys: "secure" } as const;
 const PORT = 6379;
 const SENTINEL_PORT = 26_379;
-/** How many URLs a list may have. */
-const MOST_URLS = 100;
 const WAYS = ["url", "cluster", "sentinels"] as const;
-const NAMES = [
-  ...WAYS,
-  "name",
-  "prefix",
-  "username",
-  "password",
-  "required",
-  "maxMessage",
-  "tls",
-] as const;
+const NAMES = [...WAYS, "name", ...COMMON_NAMES] as const;
 const ALIASES = {
   host: "url",
   port: "url",
@@ -111,11 +109,9 @@ function whereIs(given: Given, who: Who): Where & { secure: boolean } {
     const at = parsed(`${PLACE}url`, given.url, PORT);
     return { way: "single", secure: at.secure, places: [busPlaceOf(at, who)] };
   }
-  const all = listOf(`${PLACE}${way}`, given[way], way === "cluster" ? PORT : SENTINEL_PORT);
+  const port = way === "cluster" ? PORT : SENTINEL_PORT;
+  const all = listOf(`${PLACE}${way}`, given[way], (place, url) => parsed(place, url, port));
   const secure = all[0]?.secure === true;
-  if (all.some((at) => at.secure !== secure)) {
-    throw new TypeError(`${PLACE}${way}: expected all of them with TLS, or none`);
-  }
   if (way === "sentinels") {
     const { name } = given;
     if (typeof name !== "string" || !/^[\w.-]{1,255}$/.test(name)) {
@@ -139,11 +135,4 @@ function parsed(place: string, url: unknown, port: number): Parsed {
     throw new TypeError(`${place}: expected nothing behind the port but a database number`);
   }
   return at;
-}
-
-function listOf(place: string, urls: unknown, port: number): Parsed[] {
-  if (!Array.isArray(urls) || urls.length === 0 || urls.length > MOST_URLS) {
-    throw wrong(place, `an array of 1 to ${MOST_URLS} URLs`, urls);
-  }
-  return Array.from(urls, (url: unknown, index) => parsed(`${place}[${index}]`, url, port));
 }
