@@ -142,6 +142,17 @@ pub(crate) fn write(out: &mut Vec<u8>, publication: &Publication<'_>) {
     }
 }
 
+/// Who published, and the id, which grows with each publication of that process. Only for messages with both where [`write`] puts them.
+pub(crate) fn place_of(bytes: &[u8]) -> Option<(Process, PublicationId)> {
+    let rest = bytes.strip_prefix(&[MAGIC, VERSION, PUBLICATION])?;
+    let rest = rest.strip_prefix(&[tag::ID, 16, 0, 0, 0])?;
+    let (id, rest) = rest.split_first_chunk()?;
+    let (process, _) = rest
+        .strip_prefix(&[tag::PROCESS, 6, 0, 0, 0])?
+        .split_first_chunk()?;
+    Some((Process(*process), *id))
+}
+
 pub(crate) fn field(out: &mut Vec<u8>, tag: u8, value: &[u8]) {
     let length = u32::try_from(value.len()).expect("a field is a part of a command of under 4 GiB");
     out.push(tag);

@@ -15,6 +15,7 @@ use std::{
 };
 
 use async_nats::{Client, Event, Message, PublishErrorKind, ServerError, Subscriber};
+use futures_util::FutureExt as _;
 use futures_util::stream::{AbortHandle, Abortable, SelectAll, Stream, StreamExt as _, abortable};
 use tokio::{
     sync::mpsc::Receiver,
@@ -151,6 +152,11 @@ impl<'a> Session<'a> {
                 event = events.recv() => self.hear(event.ok_or_else(closed)?)?,
                 Some((channel, message)) = self.readings.next(), if !self.readings.is_empty() => {
                     self.receive(channel, message);
+                    // Each subscription has a queue of its own. What is in them came together, before all that comes later.
+                    while let Some(Some((channel, message))) = self.readings.next().now_or_never() {
+                        self.receive(channel, message);
+                    }
+                    self.reports.settle();
                 }
                 count = asks.recv_many(&mut asked, room), if room > 0 => {
                     if count == 0 {
@@ -280,7 +286,7 @@ impl<'a> Session<'a> {
                 _ => Report::Foreign,
             },
         };
-        self.reports.push(report);
+        self.reports.arrived(report);
     }
 
     /// A mark has come back; false if it is not the one that is under way.

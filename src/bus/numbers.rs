@@ -1,11 +1,14 @@
-//! Numbers the publications of this process, one row of numbers for each channel.
+//! Numbers the publications of this process: one row of numbers for each channel, and one in the ids, for all of them.
 
 use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 
 use crate::{
-    bus::{channels::Channel, format::Number},
+    bus::{
+        channels::Channel,
+        format::{Number, PublicationId},
+    },
     shrink::shrink_map,
 };
 
@@ -60,6 +63,34 @@ impl Numbers {
     pub(crate) fn tidy(&mut self, now: Instant) {
         (self.rows).retain(|_, row| now.duration_since(row.used) < FORGOTTEN);
         shrink_map(&mut self.rows);
+    }
+}
+
+/// Makes the ids of publications. They tell which of two was published first, whatever their channels.
+#[derive(Debug)]
+pub(crate) struct Ids {
+    /// Random, and so different from that of any other process.
+    random: u64,
+    last: u64,
+}
+
+impl Default for Ids {
+    fn default() -> Self {
+        Self {
+            random: random(),
+            last: 0,
+        }
+    }
+}
+
+impl Ids {
+    /// The next id.
+    pub(crate) fn next(&mut self) -> PublicationId {
+        self.last += 1;
+        let mut id = PublicationId::default();
+        id[..8].copy_from_slice(&self.random.to_be_bytes());
+        id[8..].copy_from_slice(&self.last.to_be_bytes());
+        id
     }
 }
 

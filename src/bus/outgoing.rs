@@ -12,8 +12,8 @@ use crate::{
     },
     bus::{
         channels::Channel,
-        format::{self, Publication, PublicationId, Receivers},
-        numbers::Numbers,
+        format::{self, Publication, Receivers},
+        numbers::{Ids, Numbers},
     },
     message::protocol::Kind,
 };
@@ -42,6 +42,7 @@ pub(crate) fn concerns(commands: &[u8]) -> bool {
 pub(crate) struct Outgoing {
     pub(crate) process: Process,
     pub(crate) numbers: Numbers,
+    pub(crate) ids: Ids,
     /// Clients that the next command leaves out.
     pub(crate) except: Vec<ClientId>,
 }
@@ -91,7 +92,7 @@ impl Outgoing {
         let Ok(json) = json.map(str::from_utf8).transpose() else {
             return;
         };
-        let id = new_id();
+        let id = self.ids.next();
         for (channel, to) in targets {
             let number = self.numbers.next(channel, now);
             let mut bytes = Vec::with_capacity(128 + payload.map_or(0, <[u8]>::len));
@@ -143,10 +144,6 @@ fn for_rooms(mut rooms: Vec<&[u8]>) -> Vec<(Channel, Receivers<'_>)> {
     channels.into_iter().map(target).collect()
 }
 
-fn new_id() -> PublicationId {
-    uuid::Uuid::new_v4().into_bytes()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,6 +158,7 @@ mod tests {
         let mut outgoing = Outgoing {
             process: OWN,
             numbers: Numbers::default(),
+            ids: Ids::default(),
             except: Vec::new(),
         };
         let mut all = Vec::new();

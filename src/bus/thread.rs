@@ -34,7 +34,7 @@ use crate::{
         incoming::{Incoming, Outcome},
         link::{Ask, Failure, Line, Link, REPORTS, Report},
         notices::{self, Outage, Trouble, Troubles},
-        numbers::{self, Numbers},
+        numbers::{self, Ids, Numbers},
         orders::Rest,
         outgoing::Outgoing,
         parts::{Hands, Parts},
@@ -158,6 +158,7 @@ impl Bus {
             outgoing: Outgoing {
                 process,
                 numbers: Numbers::default(),
+                ids: Ids::default(),
                 except: Vec::new(),
             },
             queue: Queue::new(parts.books.clone()),

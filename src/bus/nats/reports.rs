@@ -3,9 +3,12 @@
 //! `async_nats` discards messages when the queue of a subscription is full. That limits their number and not their bytes. So all
 //! messages move on to this queue at once, which limits the bytes of all of them together.
 
-use std::{collections::VecDeque, mem};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    mem,
+};
 
-use crate::bus::link::Report;
+use crate::bus::{format, link::Report};
 
 /// Bytes of messages that may wait. Past that, they are discarded.
 const MOST: usize = 16 * 1024 * 1024;
@@ -18,6 +21,8 @@ const KEPT: usize = 1_024;
 #[derive(Debug, Default)]
 pub(super) struct Reports {
     waiting: VecDeque<Report>,
+    /// Messages that have just come. Those of different subscriptions are in no order yet.
+    arrived: Vec<Report>,
     /// Bytes of the messages in it.
     bytes: usize,
     /// Messages that were discarded since the last report of some.
@@ -33,6 +38,25 @@ impl Reports {
         } else {
             self.bytes += size;
             self.waiting.push_back(report);
+        }
+    }
+
+    /// Adds a message that has just come, until [`settle`](Self::settle).
+    pub(super) fn arrived(&mut self, message: Report) {
+        self.arrived.push(message);
+    }
+
+    /// All that came together has arrived: messages of one process follow each other as it sent them.
+    pub(super) fn settle(&mut self) {
+        let mut arrived = mem::take(&mut self.arrived);
+        if arrived.len() > 1 {
+            sort(&mut arrived);
+        }
+        for message in arrived.drain(..) {
+            self.push(message);
+        }
+        if arrived.capacity() <= KEPT {
+            self.arrived = arrived;
         }
     }
 
@@ -59,6 +83,31 @@ impl Reports {
     }
 }
 
+/// Sorts the publications of each process by their ids. All else stays where it is.
+fn sort(messages: &mut [Report]) {
+    let mut processes = BTreeMap::<_, Vec<_>>::new();
+    for (place, message) in messages.iter().enumerate() {
+        if let Report::Received(_, bytes) = message
+            && let Some((process, id)) = format::place_of(bytes)
+        {
+            processes.entry(process.0).or_default().push((id, place));
+        }
+    }
+    for mut found in processes.into_values() {
+        if found.is_sorted_by_key(|(id, _)| *id) {
+            continue;
+        }
+        let places: Vec<_> = found.iter().map(|(_, place)| *place).collect();
+        found.sort_by_key(|(id, _)| *id);
+        let sorted: Vec<_> = (found.iter())
+            .map(|(_, place)| mem::replace(&mut messages[*place], Report::Foreign))
+            .collect();
+        for (place, message) in places.into_iter().zip(sorted) {
+            messages[place] = message;
+        }
+    }
+}
+
 fn size_of(report: &Report) -> usize {
     match report {
         Report::Received(_, bytes) => bytes.len() + OVERHEAD,
@@ -70,7 +119,14 @@ fn size_of(report: &Report) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::{books::Fate, channels::Channel};
+    use crate::{
+        border::handle::Process,
+        bus::{
+            books::Fate,
+            channels::Channel,
+            format::{Publication, Receivers},
+        },
+    };
 
     #[test]
     fn sixteen_megabytes_of_messages_wait_and_further_ones_are_counted() {
@@ -88,6 +144,70 @@ mod tests {
         assert!(matches!(reports.take(), Some(Report::Answered(..))));
         assert!(reports.is_empty() && reports.take().is_none());
         assert_eq!((reports.bytes, reports.waiting.len()), (0, 0));
+    }
+
+    /// What one process publishes as its nth, on some channel.
+    fn nth(process: u8, n: u8, room: &[u8]) -> Report {
+        let mut id = [process; 16];
+        id[15] = n;
+        let mut bytes = Vec::new();
+        let publication = Publication {
+            id,
+            process: Some(Process([process; 6])),
+            number: None,
+            route: "on",
+            to: Receivers::Rooms(vec![room]),
+            except: Vec::new(),
+            payload: None,
+            bytes: None,
+        };
+        format::write(&mut bytes, &publication);
+        Report::Received(Channel::of_room(room), bytes)
+    }
+
+    #[test]
+    fn what_came_together_is_in_the_order_of_each_sender_and_all_else_stays() {
+        let mut reports = Reports::default();
+        // Two queues, taken by turns.
+        let came = [
+            (1, 1),
+            (1, 4),
+            (2, 9),
+            (1, 2),
+            (0, 0),
+            (1, 4),
+            (2, 7),
+            (1, 3),
+        ];
+        for (process, n) in came {
+            reports.arrived(match process {
+                0 => Report::Foreign,
+                _ => nth(process, n, if n == 4 { b"a" } else { b"b" }),
+            });
+        }
+        assert!(reports.is_empty());
+        reports.settle();
+        let mut found = Vec::new();
+        while let Some(report) = reports.take() {
+            found.push(match report {
+                Report::Received(_, bytes) => {
+                    let (process, id) = format::place_of(&bytes).unwrap();
+                    (process.0[0], id[15])
+                }
+                _ => (0, 0),
+            });
+        }
+        let expected = [
+            (1, 1),
+            (1, 2),
+            (2, 7),
+            (1, 3),
+            (0, 0),
+            (1, 4),
+            (2, 9),
+            (1, 4),
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]
