@@ -2,9 +2,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { zocket } from "@zocket/core";
+import { nats, redis } from "@zocket/core/bus";
 import { z } from "zod";
-
-const buses = await import("@zocket/core/bus");
 
 /** More than eight: a message for all of them travels on the channel for everybody. */
 export const ROOMS = Array.from({ length: 12 }, (_, number) => `room ${number}`);
@@ -34,8 +33,8 @@ export const routerOf = (handlers) =>
 export function busAt(kind, port) {
   const common = { prefix: "soak", required: true };
   return kind === "nats"
-    ? buses.nats({ ...common, servers: [`nats://127.0.0.1:${port}`] })
-    : buses.redis({ ...common, url: `redis://127.0.0.1:${port}` });
+    ? nats({ ...common, servers: [`nats://127.0.0.1:${port}`] })
+    : redis({ ...common, url: `redis://127.0.0.1:${port}` });
 }
 
 /** Sends numbered messages. Each row has numbers without a hole, so a client that sees one has missed something. */

@@ -235,6 +235,11 @@ export const isSettled = () =>
   listeners.every(({ isOpen, id, socket }) => {
     return isOpen && id !== "" && socket.readyState === WebSocket.OPEN;
   });
+/** What servers have to know of them. */
+export const people = () => ({
+  all: listeners.length,
+  rooms: ROOMS.map((room) => listeners.filter(({ rooms }) => rooms.has(room)).length),
+});
 export const ids = () => listeners.map(({ id }) => id);
 
 /** Sets the last numbers of all senders by their names. */

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 
 import { createServer } from "@zocket/core";
 
-import { Speaker, busAt, routerOf, zo } from "./bus-application.mjs";
+import { ROOMS, Speaker, busAt, routerOf, zo } from "./bus-application.mjs";
 import { memory, startThreads } from "./memory.mjs";
 
 let server;
@@ -61,6 +61,19 @@ export const burst = () => speaker.burst();
 export const sayLast = (ids) => speaker.sayLast(ids);
 export const synced = () => server.synced();
 export const stop = () => server.stop();
+
+/** How many clients all servers have, and how many are in each room; the code of the error if that cannot be told. */
+export async function ask() {
+  try {
+    const [all, ...rooms] = await Promise.all([
+      server.clientCount({ everywhere: true }),
+      ...ROOMS.map((room) => server.roomSize(room)),
+    ]);
+    return { all, rooms };
+  } catch (error) {
+    return { code: error.code ?? String(error) };
+  }
+}
 
 /** The counters; `at` is when none of them was read yet. */
 export function sample() {

@@ -25,7 +25,9 @@ export async function run(report, { short, minutes, bus: kind, isAlone }) {
   const seconds = 60 * (isAlone ? minutes : Math.min(minutes, 10));
   const soak = new Soak(report, kind, short);
   await soak.start();
-  const faults = short ? SHORT : faultsFor(seconds, soak.every, kind);
+  const faults = (short ? SHORT : faultsFor(seconds, soak.every)).map((fault) => {
+    return fault === "cut" && kind !== "redis" ? "pause" : fault;
+  });
   for (const [n, fault] of faults.entries()) {
     await soak.watch(soak.every);
     // In the second half the first server is spared, so that its memory can be looked at.
@@ -38,9 +40,8 @@ export async function run(report, { short, minutes, bus: kind, isAlone }) {
 }
 
 /** Mostly kills; those of a server and of the bus as often. After a `long` absence of the bus, publications were dropped. */
-function faultsFor(seconds, every, kind) {
-  const kinds = ["server", "server", "server", "bus", "bus", "long", "pause"];
-  if (kind === "redis") kinds.push("cut");
+function faultsFor(seconds, every) {
+  const kinds = ["server", "server", "server", "bus", "bus", "long", "pause", "cut"];
   return Array.from({ length: Math.floor((seconds * 1000) / every) }, () => pick(kinds));
 }
 
@@ -54,6 +55,8 @@ class Soak {
   /** When the bus was away, and until when. */
   #outages = [];
   #kills = { server: 0, bus: 0, long: 0, pause: 0, cut: 0 };
+  /** What questions to all servers came to: `answered`, or a code. */
+  #answers = {};
   #weights;
 
   constructor(report, kind, short) {
@@ -101,6 +104,16 @@ class Soak {
     this.#note(this.publisherName, this.publisher, await this.publisher.call("sample"));
     const { problems } = await this.clients.call("found");
     report.none("what clients saw", problems);
+    void this.#ask(pick(this.#servers).actor);
+  }
+
+  /** A question to all servers. While some are gone, or the bus is, it may fail. */
+  async #ask(actor) {
+    // Its process may be killed meanwhile.
+    const { code = "answered" } = await actor.call("ask").catch(() => ({ code: "killed" }));
+    this.#answers[code] = (this.#answers[code] ?? 0) + 1;
+    const known = ["answered", "killed", "PARTIAL", "BUS"].includes(code);
+    this.report.check("questions are answered, or fail with a code", known, code);
   }
 
   /** What has to be so of one process at any moment. */
@@ -188,6 +201,11 @@ class Soak {
     report.check("all clients are connected at the end", settled);
     for (const { actor } of this.#servers) await actor.call("synced");
     const ids = await clients.call("ids");
+    const people = JSON.stringify(await clients.call("people"));
+    for (const { actor } of this.#servers) {
+      await eventually(async () => JSON.stringify(await actor.call("ask")) === people, 10_000);
+      report.equal("who is where", JSON.stringify(await actor.call("ask")), people);
+    }
     const last = {};
     for (const { actor, name } of this.#servers) last[name] = await actor.call("sayLast", ids);
     last[this.publisherName] = await publisher.call("sayLast", ids);
@@ -233,6 +251,7 @@ class Soak {
     const { counts } = await this.clients.call("found");
     const kills = Object.entries(this.#kills).map(([what, count]) => `${what} ${count}`);
     report.figure("faults", kills.join(", "));
+    report.figure("questions to all servers", JSON.stringify(this.#answers));
     report.figure("servers that there were", this.#known.size - 1);
     report.figure(
       "connections of clients, cut off with their server",
