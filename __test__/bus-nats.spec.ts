@@ -347,6 +347,19 @@ describe("what is strange on NATS", needsNats, () => {
     assert.deepEqual([counters(two).reconnects, counters(two).connected], [0, true]);
   });
 
+  test("headers that are not those of NATS cost a reconnect, and nothing else", async (t) => {
+    const bus = await Nats.start(t);
+    const [one, two] = [await join(t, bus), await join(t, bus)];
+    const there = await Client.open(t, two.url);
+    await bus.write("HPUB spec.all 11 12\r\nno headers!x\r\n");
+    await until("both outages", () => told(one).length > 0 && told(two).length > 0);
+    await until("both returns", () => counters(one).connected && counters(two).connected);
+    one.shout("after");
+    await until("what was sent after", () => heard(there, "after") === 1);
+    await until("the confirmation", () => counters(one).queued === 0);
+    assert.deepEqual([counters(one).reconnects, counters(two).reconnects], [1, 1]);
+  });
+
   test("a server that is silent for five seconds is away, and what was under way is unconfirmed", async (t) => {
     const bus = await Nats.start(t);
     const [one, two] = [await join(t, bus), await join(t, bus)];
