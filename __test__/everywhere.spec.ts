@@ -94,6 +94,69 @@ describe("members, roomSize and clientCount with a bus", needsRedis, () => {
     assert.equal(clients.length, await one.server.roomSize("a"));
   });
 
+  test("ten thousand that one process has come whole, and nobody believes a part that does not fit", async (t) => {
+    const bus = await Redis.start(t);
+    const app = await join(t, bus);
+    const { id } = await meet(t, app, "a");
+    // Another program plays the process. It is there for a minute after one word.
+    const theirs = randomBytes(6);
+    const say = (kind: number, ...fields: Buffer[]) =>
+      Buffer.concat([Buffer.from([0x7a, 1, kind]), field(2, theirs), ...fields]);
+    const little = (bytes: number, value: number) => {
+      const buffer = Buffer.alloc(bytes);
+      buffer.writeUInt32LE(value, 0);
+      return buffer;
+    };
+    await bus.publish(EVERYBODY, [say(2, field(12, little(4, 60_000)))]);
+    const ids = Array.from({ length: 10_000 }, () => randomUUID());
+    const part = (question: number, place: number, some: readonly string[], size = ids.length) =>
+      say(
+        4,
+        field(4, little(8, question)),
+        field(16, little(4, place)),
+        field(17, little(8, size)),
+        field(8, Buffer.from(some.join("").replaceAll("-", ""), "hex")),
+      );
+    const channel = `${PREFIX}:p:${id.slice(0, 13).replace("-", "")}`;
+    const answer = (question: number) =>
+      [0, 4_000, 8_000].map((from, place) => part(question, place, ids.slice(from, from + 4_000)));
+    // Its questions are numbered. It does not take answers before it has asked.
+    for (let question = 1; question < 4; question += 1) {
+      const asked = app.server.members("a");
+      const [first, second, third] = answer(question) as [Buffer, Buffer, Buffer];
+      const [early, twice, other] = [third, first, part(9, 1, ids)];
+      let isAsked = true;
+      void asked.finally(() => (isAsked = false));
+      while (isAsked) {
+        await bus.publish(channel, [early, first, twice, other, second, third]);
+      }
+      assert.deepEqual((await asked).toSorted(), [...ids, id].toSorted());
+    }
+    // One that never comes to its end is missed.
+    const asked = app.server.members("a");
+    let isAsked = true;
+    asked.catch(() => (isAsked = false));
+    while (isAsked) await bus.publish(channel, [part(4, 0, ids, 2 ** 31)]);
+    const error = await refusal(asked);
+    assert.equal(error.code, "PARTIAL");
+    assert.equal(app.server.metrics().bus?.malformed, 0);
+  });
+
+  test("are answered for a process whose JavaScript is busy", async (t) => {
+    const bus = await Redis.start(t);
+    const here = await join(t, bus);
+    const there = await Elsewhere.start(t, bus);
+    const { id } = await there.meet(t, "a");
+    assert.deepEqual(await here.server.members("a"), [id]);
+    const busy = there.run(
+      "console.log('busy;'); const end = Date.now() + 3_000; while (Date.now() < end); return 1",
+    );
+    await there.child.printed(/busy;/);
+    assert.deepEqual(await here.server.members("a"), [id]);
+    assert.equal(await here.server.clientCount({ everywhere: true }), 1);
+    await busy;
+  });
+
   test("a hundred questions at once all get their answers", async (t) => {
     const bus = await Redis.start(t);
     const [one, two] = [await join(t, bus), await join(t, bus)];

@@ -52,7 +52,14 @@ struct State {
     open: HashMap<u32, Open>,
     /// Those that take orders: the shards that run, and the bus.
     parties: Vec<Party>,
+    /// There was a bus, and nobody asks other processes any more.
+    #[cfg(feature = "bus")]
+    has_lost_bus: bool,
 }
+
+/// Why an order fails once the bus has ended.
+#[cfg(feature = "bus")]
+const STOPPED: &str = "the server has stopped";
 
 struct Open {
     asker: Asker,
@@ -73,6 +80,8 @@ impl Orders {
                 last: 0,
                 open: HashMap::new(),
                 parties,
+                #[cfg(feature = "bus")]
+                has_lost_bus: false,
             }),
             #[cfg(feature = "bus")]
             bus,
@@ -92,6 +101,10 @@ impl Orders {
         #[cfg(feature = "bus")]
         waiting.retain(|it| *it != Party::Bus || !matches!(asker, Asker::Process));
         let mut outcome = Outcome::default();
+        #[cfg(feature = "bus")]
+        if state.has_lost_bus {
+            outcome = Outcome::failed(STOPPED);
+        }
         if state.open.len() >= MOST {
             outcome = Outcome::failed("too many orders are under way");
             waiting.clear();
@@ -164,10 +177,8 @@ impl Orders {
     /// The bus has ended, so nobody asks other processes.
     #[cfg(feature = "bus")]
     pub(crate) fn bus_ended(&self) {
-        self.gone(
-            |party| *party == Party::Bus,
-            &Outcome::failed("the server has stopped"),
-        );
+        self.lock().has_lost_bus = true;
+        self.gone(|party| *party == Party::Bus, &Outcome::failed(STOPPED));
     }
 
     /// Ends the parts of somebody who will not answer, with this outcome.
@@ -324,6 +335,21 @@ mod tests {
         here.orders.shard_ended(0);
         assert_eq!(here.begin(), None);
         assert_eq!(here.heard(), r#"[{"number":9,"refused":[]}]"#);
+    }
+
+    #[cfg(feature = "bus")]
+    #[test]
+    fn orders_fail_once_the_bus_has_ended() {
+        let mut here = Here::new();
+        here.orders = Orders::new(1, Some(Arc::default()));
+        let key = here.begin().unwrap();
+        here.orders.done(key, Party::Shard(0), Outcome::default());
+        assert_eq!(here.heard(), "");
+        here.orders.bus_ended();
+        assert!(here.heard().contains(STOPPED));
+        let key = here.begin().unwrap();
+        here.orders.done(key, Party::Shard(0), Outcome::default());
+        assert!(here.heard().contains(STOPPED));
     }
 
     #[test]
