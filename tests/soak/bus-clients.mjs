@@ -253,9 +253,14 @@ export const lacking = () => listeners.flatMap((listener) => listener.lacks());
 export function found() {
   return { counts, problems: problems.splice(0) };
 }
-/** By server: the moments when something was noticed to be missing. */
+/** By server: when something was noticed to be missing, and whether it was in a row that seldom has a message. */
 export const missed = () =>
-  Object.fromEntries([...missing].map(([server, names]) => [server, [...names.values()]]));
+  Object.fromEntries(
+    [...missing].map(([server, names]) => {
+      const found = [...names].map(([name, at]) => ({ at, isRare: name.includes(" client ") }));
+      return [server, found];
+    }),
+  );
 
 export function close() {
   for (const listener of listeners) {
