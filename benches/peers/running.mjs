@@ -78,7 +78,8 @@ export function positive(options, name, otherwise) {
 /** The command line without paths of this machine. */
 export function shownArguments() {
   return process.argv.slice(2).map((argument) => {
-    return argument.includes(path.sep) && existsSync(argument) ? path.basename(argument) : argument;
+    const isPlace = argument.includes(path.sep) && existsSync(argument);
+    return path.isAbsolute(argument) || isPlace ? path.basename(argument) : argument;
   });
 }
 
