@@ -54,7 +54,13 @@ export async function withBus(kind, placement, use) {
   const bus = start(placement, command(at));
   try {
     await says(bus, ready);
-    return await use({ pid: bus.pid, url: url(at), subscriptions: () => subscriptions(at) });
+    // NATS has some of its own.
+    const before = await subscriptions(at);
+    return await use({
+      pid: bus.pid,
+      url: url(at),
+      subscriptions: async () => (await subscriptions(at)) - before,
+    });
   } finally {
     bus.kill("SIGKILL");
     await exited(bus);
