@@ -199,6 +199,7 @@ const BUS: Record<string, Case> = {
     "src/bus/queue.rs",
     "every_publication_has_one_end_or_waits_and_memory_is_bounded",
     "a_connection_that_answers_nothing_gets_no_more_than_it_may_hold",
+    "what_is_held_gets_too_old_and_goes_on_after_a_lost_connection",
   ),
   "what was received from the bus": engine(
     "src/bus/seen.rs",
@@ -217,6 +218,10 @@ const BUS: Record<string, Case> = {
   "what NATS may still refuse": engine(
     "src/bus/nats/progress.rs",
     "a_hundred_asks_are_ahead_of_the_last_mark_at_most",
+  ),
+  "nodes of a Redis Cluster, and slots that move": engine(
+    "src/bus/redis/slots.rs",
+    "slots_that_make_no_sense_are_refused",
   ),
   "rooms that are read on the bus": engine(
     "src/bus/subscriptions.rs",

@@ -69,6 +69,7 @@ const NOTHING_OF_A_CLIENT: Record<string, string> = {
   "src/bus/nats/connect.rs": "options",
   "src/bus/numbers.rs": "channels that the application publishes to",
   "src/bus/outgoing.rs": "what one message makes",
+  "src/bus/redis/slots.rs": "what one answer of a node makes",
   "src/bus/redis/connect.rs": "what a server says of itself",
   "src/bus/parts.rs": "I/O threads",
   "src/bus/thread.rs": "the router; what it holds of clients is in rows",

@@ -128,7 +128,10 @@ export class Cluster {
 
   static async start(
     t: TestContext,
-    { replicas = 0, flags = [] }: { replicas?: number; flags?: readonly string[] } = {},
+    {
+      replicas = 0,
+      flags = () => [],
+    }: { replicas?: number; flags?: (number: number) => string[] } = {},
   ): Promise<Cluster> {
     const cluster = new Cluster(t);
     const files = await folder(t);
@@ -143,7 +146,7 @@ export class Cluster {
         "cluster-replica-validity-factor": "0",
         "repl-diskless-sync-delay": "0",
       });
-      const redis = await Redis.start(t, [...settings, ...flags]);
+      const redis = await Redis.start(t, [...settings, ...flags(number)]);
       const id = /\w{40}/.exec(await redis.command("CLUSTER", "MYID"))?.[0] as string;
       cluster.nodes.push({ redis, id, busPort });
     }
@@ -213,6 +216,16 @@ export class Cluster {
     for (const node of this.nodes.slice(0, 3)) {
       if (node !== target && node !== source) await set(node, "NODE", target.id);
     }
+    // Nodes that do not know of each other's last change may take a slot back.
+    const info = await target.redis.command("CLUSTER", "INFO");
+    const epoch = /cluster_my_epoch:(\d+)/.exec(info)?.[1];
+    const knows = async ({ redis }: ClusterNode) => {
+      const lines = (await redis.command("CLUSTER", "NODES")).split("\n");
+      return lines.find((line) => line.startsWith(target.id))?.split(" ")[6] === epoch;
+    };
+    await until("the news of the move", async () =>
+      (await all(this.nodes.slice(0, 3), knows)).every(Boolean),
+    );
   }
 }
 

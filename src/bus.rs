@@ -3,11 +3,13 @@
 //! It has a thread of its own. The thread gets the owner's commands like a shard, and publishes those that are for clients anywhere.
 //! What other processes publish becomes commands for the shards. This file is the side of the server; [`thread`] is the other one.
 
+pub(crate) mod backoff;
 pub(crate) mod books;
 pub(crate) mod channels;
 pub(crate) mod control;
 pub(crate) mod format;
 pub(crate) mod incoming;
+pub(crate) mod lanes;
 pub(crate) mod link;
 #[cfg(feature = "nats")]
 pub(crate) mod nats;

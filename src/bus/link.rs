@@ -7,6 +7,7 @@ use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender};
 use crate::bus::{
     books::Fate,
     channels::Channel,
+    lanes::Lanes,
     queue::{Ticket, Waiting},
 };
 
@@ -31,6 +32,22 @@ pub(crate) enum Ask {
 pub(crate) enum Report {
     /// The bus takes publications, and reads channels to us.
     Connected,
+    /// Nobody serves these lanes, for this reason. What is for them waits, and nothing of them is read.
+    Away(Lanes, Failure),
+    /// Publications for these lanes wait.
+    Hold(Lanes),
+    /// Other servers serve these lanes now, so nothing of them is read before it is asked for again.
+    Moved(Lanes),
+    /// Channels of these lanes that are not confirmed have to be asked for again.
+    Found(Lanes),
+    /// Publications for these lanes may leave.
+    Open(Lanes),
+    /// A publication was not written.
+    NotTaken(Waiting),
+    /// A channel is not read to us any more, and has to be asked for again.
+    Unsubscribed(Channel),
+    /// A channel is in a lane that nobody serves.
+    Unserved(Channel),
     /// A publication has got an answer.
     Answered(Ticket, Fate),
     /// The bus did not take a publication, for this reason.

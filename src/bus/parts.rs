@@ -118,7 +118,7 @@ pub(crate) mod testing {
                 owners: Arc::default(),
             };
             let owner = parts.owners.enter(|| (), false, 1024 * 1024, 1).unwrap();
-            let queue = Queue::new(parts.books.clone());
+            let queue = Queue::new(parts.books.clone(), "chat".into());
             let now = Instant::now();
             Self {
                 parts,

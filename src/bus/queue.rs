@@ -1,6 +1,7 @@
 //! Publications that wait for the bus, or for its answer.
 //!
-//! At most 4 MiB and 5 s of them wait. While the bus takes them, at most 1 MiB of them is under way without an answer.
+//! At most 4 MiB and 5 s of them wait. While the bus takes them, at most 1 MiB of them is under way without an answer. Those whose
+//! lane is shut are held, and let others pass.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -9,6 +10,7 @@ use tokio::time::Instant;
 use crate::bus::{
     books::{Books, Fate},
     channels::Channel,
+    lanes::Lanes,
 };
 
 /// Bytes that may wait.
@@ -26,6 +28,9 @@ pub(crate) type Ticket = u64;
 /// One publication for one channel.
 #[derive(Debug)]
 pub(crate) struct Waiting {
+    /// Its place among all that were added.
+    number: Ticket,
+    /// Its place among all that were taken, once it was.
     pub(crate) ticket: Ticket,
     pub(crate) channel: Channel,
     pub(crate) bytes: Vec<u8>,
@@ -48,6 +53,7 @@ enum Answer {
 /// One that was written.
 #[derive(Debug)]
 struct UnderWay {
+    number: Ticket,
     ticket: Ticket,
     size: usize,
     since: Instant,
@@ -59,9 +65,19 @@ struct UnderWay {
 #[derive(Debug)]
 pub(crate) struct Queue {
     books: Arc<Books>,
+    /// What the names of channels begin with.
+    prefix: String,
     next: Ticket,
+    /// In the order of their numbers.
     waiting: VecDeque<Waiting>,
+    /// The same, whose lanes are shut.
+    held: VecDeque<Waiting>,
+    /// The bytes of both.
     waiting_bytes: usize,
+    /// The lanes whose publications are held.
+    shut: Lanes,
+    /// The last ticket.
+    taken: Ticket,
     /// In the order of their tickets.
     under_way: VecDeque<UnderWay>,
     /// What the connection holds, also of those whose answer is late.
@@ -73,12 +89,16 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn new(books: Arc<Books>) -> Self {
+    pub(crate) fn new(books: Arc<Books>, prefix: String) -> Self {
         Self {
             books,
+            prefix,
             next: 0,
             waiting: VecDeque::new(),
+            held: VecDeque::new(),
             waiting_bytes: 0,
+            shut: Lanes::default(),
+            taken: 0,
             under_way: VecDeque::new(),
             under_way_bytes: 0,
             awaited: 0,
@@ -111,7 +131,8 @@ impl Queue {
         self.waiting_bytes += size;
         self.next += 1;
         self.waiting.push_back(Waiting {
-            ticket: self.next,
+            number: self.next,
+            ticket: 0,
             channel,
             bytes,
             since: now,
@@ -133,15 +154,21 @@ impl Queue {
 
     /// The next one to write, if another one may be under way. Whoever takes it writes it.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Waiting> {
+        if !self.shut.is_empty() {
+            self.pass_by();
+        }
         let size = self.waiting.front()?.bytes.len() + OVERHEAD;
         if !self.under_way.is_empty() && self.under_way_bytes + size > MOST_UNDER_WAY {
             return None;
         }
-        let taken = self.waiting.pop_front()?;
+        let mut taken = self.waiting.pop_front()?;
+        self.taken += 1;
+        taken.ticket = self.taken;
         self.waiting_bytes -= size;
         self.under_way_bytes += size;
         self.awaited += 1;
         self.under_way.push_back(UnderWay {
+            number: taken.number,
             ticket: taken.ticket,
             size,
             since: now,
@@ -149,6 +176,50 @@ impl Queue {
             answer: Answer::Awaited,
         });
         Some(taken)
+    }
+
+    /// Holds the first ones, if their lanes are shut.
+    fn pass_by(&mut self) {
+        let is_shut = |it: &Waiting| self.shut.carry(it.channel, &self.prefix);
+        while self.waiting.front().is_some_and(is_shut) {
+            if let Some(passed) = self.waiting.pop_front() {
+                insert(&mut self.held, passed);
+            }
+        }
+    }
+
+    /// Publications in these lanes are held from now on.
+    pub(crate) fn hold(&mut self, lanes: &Lanes) {
+        self.shut.add(lanes);
+    }
+
+    /// They are not held any more.
+    pub(crate) fn open(&mut self, lanes: &Lanes) {
+        self.shut.remove(lanes);
+        if self.held.is_empty() {
+            return;
+        }
+        // Those that are still to be held are passed by again.
+        let mut all = std::mem::take(&mut self.held);
+        all.append(&mut self.waiting);
+        all.make_contiguous().sort_by_key(|it| it.number);
+        self.waiting = all;
+    }
+
+    /// One that was taken was not written, and waits again.
+    pub(crate) fn put_back(&mut self, waiting: Waiting) {
+        // If it is not there any more, or late, it was counted.
+        let place = (self.under_way).binary_search_by_key(&waiting.ticket, |it| it.ticket);
+        let Some(one) = place.ok().and_then(|it| self.under_way.get_mut(it)) else {
+            return;
+        };
+        let answer = std::mem::replace(&mut one.answer, Answer::Came);
+        if answer == Answer::Awaited {
+            self.awaited -= 1;
+            self.waiting_bytes += waiting.bytes.len() + OVERHEAD;
+            insert(&mut self.waiting, waiting);
+        }
+        self.shift();
     }
 
     /// The bus has answered; whether that was about a publication of the application.
@@ -162,12 +233,17 @@ impl Queue {
             self.awaited -= 1;
             self.end(fate, is_counted);
         }
+        self.shift();
+        is_counted
+    }
+
+    /// Forgets the oldest ones that have their answers.
+    fn shift(&mut self) {
         while (self.under_way.front()).is_some_and(|it| it.answer == Answer::Came) {
             if let Some(done) = self.under_way.pop_front() {
                 self.under_way_bytes -= done.size;
             }
         }
-        is_counted
     }
 
     /// The connection is gone, and with it the answers.
@@ -178,13 +254,17 @@ impl Queue {
             }
         }
         (self.under_way_bytes, self.awaited) = (0, 0);
+        let all = std::mem::take(&mut self.shut);
+        self.open(&all);
     }
 
     /// Gives up those that took too long.
     pub(crate) fn expire(&mut self, now: Instant) {
         let is_late = |since: Instant| now.duration_since(since) >= PATIENCE;
-        while self.waiting.front().is_some_and(|it| is_late(it.since)) {
-            self.drop_first();
+        for queue in [&mut self.waiting, &mut self.held] {
+            while queue.front().is_some_and(|it| is_late(it.since)) {
+                drop_first(queue, &mut self.waiting_bytes, &self.books);
+            }
         }
         let from = self.first_not_given_up();
         for one in self.under_way.range_mut(from..) {
@@ -201,17 +281,19 @@ impl Queue {
                 self.books.end(Fate::Unconfirmed, 1);
             }
         }
-        if self.waiting.is_empty() && self.under_way.is_empty() {
+        if self.waiting.is_empty() && self.held.is_empty() && self.under_way.is_empty() {
             self.waiting = VecDeque::new();
+            self.held = VecDeque::new();
             self.under_way = VecDeque::new();
         }
     }
 
     /// When [`expire`](Self::expire) has something to do next.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let waiting = self.waiting.front().map(|it| it.since);
+        let waiting = [&self.waiting, &self.held].into_iter();
+        let waiting = waiting.filter_map(|it| it.front()).map(|it| it.since);
         let under_way = self.under_way.get(self.first_not_given_up());
-        let oldest = waiting.into_iter().chain(under_way.map(|it| it.since));
+        let oldest = waiting.chain(under_way.map(|it| it.since));
         oldest.min().map(|since| since + PATIENCE)
     }
 
@@ -222,8 +304,10 @@ impl Queue {
 
     /// Gives up all that waits.
     pub(crate) fn drop_all(&mut self) {
-        while !self.waiting.is_empty() {
-            self.drop_first();
+        for queue in [&mut self.waiting, &mut self.held] {
+            while !queue.is_empty() {
+                drop_first(queue, &mut self.waiting_bytes, &self.books);
+            }
         }
         self.lost();
     }
@@ -235,22 +319,32 @@ impl Queue {
 
     /// Whether all up to a number have their answers, or will never have one.
     pub(crate) fn is_settled(&self, last: Ticket) -> bool {
-        let under_way = self.under_way.range(self.first_not_given_up()..);
-        let mut awaited = under_way.filter(|it| it.answer == Answer::Awaited);
-        let oldest = awaited.next().map(|it| it.ticket);
-        let oldest = oldest.or(self.waiting.front().map(|it| it.ticket));
-        oldest.is_none_or(|oldest| oldest > last)
+        let mut waiting = [&self.waiting, &self.held].into_iter();
+        if waiting.any(|it| it.front().is_some_and(|it| it.number <= last)) {
+            return false;
+        }
+        // One that was put back was taken after others that were added later.
+        let mut under_way = self.under_way.range(self.first_not_given_up()..);
+        !under_way.any(|it| it.answer == Answer::Awaited && it.number <= last)
     }
 
     /// Whether nothing waits, and nothing awaits its answer.
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.awaited == 0
+        self.waiting.is_empty() && self.held.is_empty() && self.awaited == 0
     }
+}
 
-    fn drop_first(&mut self) {
-        if let Some(first) = self.waiting.pop_front() {
-            self.waiting_bytes -= first.bytes.len() + OVERHEAD;
-            self.end(Fate::Dropped, first.is_counted);
+/// Puts a publication into its place.
+fn insert(queue: &mut VecDeque<Waiting>, waiting: Waiting) {
+    let place = queue.partition_point(|it| it.number < waiting.number);
+    queue.insert(place, waiting);
+}
+
+fn drop_first(queue: &mut VecDeque<Waiting>, bytes: &mut usize, books: &Books) {
+    if let Some(first) = queue.pop_front() {
+        *bytes -= first.bytes.len() + OVERHEAD;
+        if first.is_counted {
+            books.end(Fate::Dropped, 1);
         }
     }
 }
@@ -260,6 +354,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::bus::lanes::slot_of;
 
     #[derive(Debug, Clone)]
     enum Step {
@@ -287,7 +382,7 @@ mod tests {
             steps in prop::collection::vec(step(), 0..120),
         ) {
             let books = Arc::new(Books::default());
-            let mut queue = Queue::new(books.clone());
+            let mut queue = Queue::new(books.clone(), "chat".into());
             let mut now = Instant::now();
             let mut last = 0;
             for step in steps {
@@ -338,7 +433,7 @@ mod tests {
     #[test]
     fn what_waits_too_long_is_dropped_and_what_was_written_is_unconfirmed() {
         let books = Arc::new(Books::default());
-        let mut queue = Queue::new(books.clone());
+        let mut queue = Queue::new(books.clone(), "chat".into());
         let now = Instant::now();
         for _ in 0..2 {
             books.publish();
@@ -362,7 +457,7 @@ mod tests {
     #[test]
     fn a_connection_that_answers_nothing_gets_no_more_than_it_may_hold() {
         let books = Arc::new(Books::default());
-        let mut queue = Queue::new(books.clone());
+        let mut queue = Queue::new(books.clone(), "chat".into());
         let mut now = Instant::now();
         let mut taken: u64 = 0;
         for _ in 0..40 {
@@ -381,5 +476,101 @@ mod tests {
         let counted = books.snapshot();
         assert_eq!(counted.unconfirmed, taken);
         assert!(counted.queued <= 4);
+    }
+
+    /// A queue with publications `a1 b1 a2 b2 …`, and the lane of the first of both channels.
+    fn two_lanes(count: u8) -> (Queue, Arc<Books>, Lanes) {
+        let books = Arc::new(Books::default());
+        let mut queue = Queue::new(books.clone(), "chat".into());
+        for number in 1..=count {
+            for name in [b"a", b"b"] {
+                books.publish();
+                let bytes = [name[0], number].to_vec();
+                queue.push(Channel::of_room(name), bytes, Instant::now());
+            }
+        }
+        let name = Channel::of_room(b"a").name("chat", ':');
+        (queue, books, Lanes::one(slot_of(&name)))
+    }
+
+    /// All that may be written now.
+    fn taken(queue: &mut Queue) -> Vec<Waiting> {
+        std::iter::from_fn(|| queue.take(Instant::now())).collect()
+    }
+
+    fn texts(all: &[Waiting]) -> Vec<String> {
+        let text = |it: &Waiting| format!("{}{}", char::from(it.bytes[0]), it.bytes[1]);
+        all.iter().map(text).collect()
+    }
+
+    #[test]
+    fn a_lane_that_is_shut_lets_others_pass_and_keeps_its_order() {
+        let (mut queue, books, lane) = two_lanes(2);
+        queue.hold(&lane);
+        assert_eq!(texts(&taken(&mut queue)), ["b1", "b2"]);
+        assert_eq!(books.snapshot().queued, 4);
+        assert!(queue.due().is_some() && !queue.is_settled(1));
+        queue.open(&lane);
+        assert_eq!(texts(&taken(&mut queue)), ["a1", "a2"]);
+        assert_eq!(queue.waiting_bytes, 0);
+    }
+
+    #[test]
+    fn what_was_not_written_waits_again_in_its_place() {
+        let (mut queue, books, lane) = two_lanes(2);
+        let all = taken(&mut queue);
+        assert_eq!(texts(&all), ["a1", "b1", "a2", "b2"]);
+        queue.push(Channel::of_room(b"a"), vec![b'a', 3], Instant::now());
+        books.publish();
+        queue.hold(&lane);
+        // In any order, and not those that were written.
+        for waiting in all.into_iter().rev() {
+            match waiting.bytes[0] {
+                b'a' => queue.put_back(waiting),
+                _ => assert!(queue.answered(waiting.ticket, Fate::Confirmed)),
+            }
+        }
+        assert!(taken(&mut queue).is_empty());
+        assert!(!queue.is_settled(1));
+        assert_eq!(books.snapshot().confirmed, 2);
+        queue.open(&lane);
+        let again = taken(&mut queue);
+        assert_eq!(texts(&again), ["a1", "a2", "a3"]);
+        assert!(!queue.is_settled(1));
+        queue.answered(again[0].ticket, Fate::Confirmed);
+        assert!(queue.is_settled(2) && !queue.is_settled(3));
+        for waiting in &again[1..] {
+            queue.answered(waiting.ticket, Fate::Confirmed);
+        }
+        assert!(queue.is_settled(5) && queue.is_empty());
+        assert_eq!((queue.under_way_bytes, queue.waiting_bytes), (0, 0));
+    }
+
+    #[test]
+    fn what_is_held_gets_too_old_and_goes_on_after_a_lost_connection() {
+        let (mut queue, books, lane) = two_lanes(1);
+        queue.hold(&lane);
+        assert_eq!(texts(&taken(&mut queue)), ["b1"]);
+        queue.lost();
+        assert_eq!(texts(&taken(&mut queue)), ["a1"]);
+        let (mut queue, held, lane) = two_lanes(1);
+        queue.hold(&lane);
+        taken(&mut queue);
+        queue.expire(Instant::now() + PATIENCE);
+        let counted = (held.snapshot().dropped, held.snapshot().unconfirmed);
+        assert_eq!(counted, (1, 1));
+        assert!(queue.is_empty() && queue.due().is_none() && queue.waiting_bytes == 0);
+        // One whose connection was lost was counted, and does not come back.
+        let lost = Waiting {
+            number: 1,
+            ticket: 1,
+            channel: Channel::Everybody,
+            bytes: Vec::new(),
+            since: Instant::now(),
+            is_counted: true,
+        };
+        queue.put_back(lost);
+        assert!(queue.is_empty());
+        assert_eq!(books.snapshot().unconfirmed, 1);
     }
 }

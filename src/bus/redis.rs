@@ -3,12 +3,15 @@
 //! Nothing here keeps subscriptions or publications that wait. The thread of the bus does, and asks for all of them on each new
 //! connection.
 
+mod cluster;
 mod connect;
 mod failure;
+mod member;
 mod node;
 mod pushes;
 mod sentinel;
 mod single;
+mod slots;
 
 use std::future::pending;
 
@@ -40,6 +43,6 @@ async fn work(redis: &Redis, prefix: &str, line: &mut Line) -> Option<Failure> {
             }
             Err(failure) => Some(failure),
         },
-        Redis::Cluster(_) => Some(Failure::away("a cluster cannot be used yet")),
+        Redis::Cluster(seeds) => cluster::run(seeds, prefix, line).await,
     }
 }

@@ -82,6 +82,8 @@ pub(crate) struct Subscriptions {
     asked: usize,
     /// The places of those that the bus has not confirmed.
     unconfirmed: BTreeSet<u64>,
+    /// Of those, the ones that no server of the bus serves at the moment.
+    unserved: BTreeSet<u64>,
     /// The last place.
     last: u64,
     rooms: usize,
@@ -107,6 +109,7 @@ impl Subscriptions {
             last_turn: 0,
             asked: 0,
             unconfirmed: BTreeSet::new(),
+            unserved: BTreeSet::new(),
             last: 0,
             rooms: 0,
             waiting: VecDeque::new(),
@@ -181,6 +184,7 @@ impl Subscriptions {
         }
         self.rooms -= 1;
         self.unconfirmed.remove(&reading.place);
+        self.unserved.remove(&reading.place);
         reading.empty_since = None;
         reading.is_closed = true;
         if reading.asked == Asked::Nothing {
@@ -244,7 +248,49 @@ impl Subscriptions {
             self.give_turn(channel);
         } else {
             self.unconfirmed.remove(&reading.place);
+            self.unserved.remove(&reading.place);
         }
+    }
+
+    /// No server serves a channel that the bus was asked for. It is asked for again once one does.
+    pub(crate) fn unserved(&mut self, channel: Channel) {
+        if let Some(place) = self.unask(channel) {
+            self.unserved.insert(place);
+        }
+    }
+
+    /// The bus does not read a channel to us any more, and has to be asked again.
+    pub(crate) fn ask_again(&mut self, channel: Channel) {
+        if let Some(place) = self.unask(channel) {
+            self.unserved.remove(&place);
+            self.give_turn(channel);
+        }
+    }
+
+    /// The bus has not been asked for a channel. Returns its place, unless it is closed.
+    fn unask(&mut self, channel: Channel) -> Option<u64> {
+        let reading = self.channels.get_mut(&channel)?;
+        if mem::replace(&mut reading.asked, Asked::Nothing) == Asked::Subscribe {
+            self.asked -= 1;
+        }
+        let (place, is_closed) = (reading.place, reading.is_closed);
+        if is_closed {
+            self.forget(channel);
+            return None;
+        }
+        self.unconfirmed.insert(place);
+        Some(place)
+    }
+
+    /// The channels that are read, or that the bus still reads to us.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Channel> {
+        self.channels.keys().copied()
+    }
+
+    /// Whether the bus has confirmed a channel.
+    pub(crate) fn is_confirmed(&self, channel: Channel) -> bool {
+        let reading = self.channels.get(&channel);
+        reading.is_some_and(|it| it.asked == Asked::Confirmed)
     }
 
     /// There is a new connection, which has to be asked for all.
@@ -269,6 +315,7 @@ impl Subscriptions {
             reading.turn = None;
         }
         self.unconfirmed = self.channels.values().map(|it| it.place).collect();
+        self.unserved.clear();
     }
 
     /// Notes that somebody waits until all that are read now are confirmed; see [`ready`](Self::ready).
@@ -293,6 +340,12 @@ impl Subscriptions {
     /// The place of the last channel that was opened; see [`are_confirmed`](Self::are_confirmed).
     pub(crate) fn last(&self) -> u64 {
         self.last
+    }
+
+    /// Whether the bus has confirmed all up to a place that it can serve.
+    pub(crate) fn are_asked(&self, place: u64) -> bool {
+        let mut missing = self.unconfirmed.range(..=place);
+        missing.all(|missing| self.unserved.contains(missing))
     }
 
     /// Whether the bus has confirmed all up to a place.
@@ -516,5 +569,50 @@ mod tests {
         assert_eq!(asks(&mut all), [Change::Subscribe(room(b"a"))]);
         assert!(!all.are_confirmed(all.last()));
         assert_eq!(all.rooms(), 1);
+    }
+
+    #[test]
+    fn what_nobody_serves_keeps_the_rest_from_nothing_and_is_asked_for_when_it_is_served() {
+        let mut all = connected();
+        open(&mut all, b"a");
+        open(&mut all, b"b");
+        let last = all.last();
+        assert_eq!(asks(&mut all).len(), 2);
+        all.unserved(room(b"a"));
+        assert!(!all.are_asked(last));
+        all.confirmed(room(b"b"));
+        assert!(all.are_asked(last) && !all.are_confirmed(last));
+        assert!(asks(&mut all).is_empty() && all.asked == 0);
+        all.ask_again(room(b"a"));
+        assert!(!all.are_asked(last));
+        assert_eq!(asks(&mut all), [Change::Subscribe(room(b"a"))]);
+        all.confirmed(room(b"a"));
+        assert!(all.are_confirmed(last));
+        // The server of one has let it go.
+        all.ask_again(room(b"b"));
+        assert!(!all.are_confirmed(last));
+        assert_eq!(asks(&mut all), [Change::Subscribe(room(b"b"))]);
+        // Two answers come, as it was asked twice.
+        all.ask_again(room(b"b"));
+        assert_eq!(asks(&mut all).len(), 1);
+        all.confirmed(room(b"b"));
+        all.confirmed(room(b"b"));
+        assert!(all.are_confirmed(last) && all.asked == 0);
+        all.ask_again(room(b"unknown"));
+        all.unserved(room(b"unknown"));
+        assert!(asks(&mut all).is_empty());
+    }
+
+    #[test]
+    fn a_room_that_is_given_up_is_not_asked_for_again() {
+        let (mut all, now) = (connected(), Instant::now());
+        open(&mut all, b"a");
+        asks(&mut all);
+        all.confirmed(room(b"a"));
+        all.emptied(room(b"a"), now);
+        all.expire(now + LINGER);
+        all.ask_again(room(b"a"));
+        assert!(asks(&mut all).is_empty() && all.channels.is_empty());
+        assert!(all.unserved.is_empty() && all.unconfirmed.is_empty());
     }
 }

@@ -28,13 +28,15 @@ use crate::{
         writer::CommandWriter,
     },
     bus::{
+        backoff::backoff,
         books::{self, Fate},
         channels::Channel,
         control,
         incoming::{Incoming, Outcome},
+        lanes::Lanes,
         link::{Ask, Failure, Line, Link, REPORTS, Report},
         notices::{self, Outage, Trouble, Troubles},
-        numbers::{self, Ids, Numbers},
+        numbers::{Ids, Numbers},
         orders::Rest,
         outgoing::Outgoing,
         parts::{Hands, Parts},
@@ -53,8 +55,6 @@ use crate::{
 const HAND_OVER: usize = 64 * 1024;
 /// How long the other processes have to come back after an outage, before what waited leaves.
 const SETTLING: Duration = Duration::from_millis(500);
-/// The shortest and the longest time between two attempts to connect.
-const BACKOFF: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
 /// A connection that held so long ends the series of attempts.
 const STABLE: Duration = Duration::from_secs(5);
 /// How long the bus may take to confirm one more subscription of a new connection.
@@ -90,6 +90,8 @@ pub(crate) struct Bus {
     incoming: Incoming,
     queue: Queue,
     subscriptions: Subscriptions,
+    /// The lanes that nobody serves.
+    away: Lanes,
     state: State,
     link: Option<Link>,
     attempts: u32,
@@ -161,7 +163,8 @@ impl Bus {
                 ids: Ids::default(),
                 except: Vec::new(),
             },
-            queue: Queue::new(parts.books.clone()),
+            queue: Queue::new(parts.books.clone(), parts.config.prefix.clone()),
+            away: Lanes::default(),
             subscriptions,
             state: State::Away(now),
             link: None,
@@ -267,7 +270,7 @@ impl Bus {
         match self.state {
             State::Away(until) if until <= now => self.connect(),
             State::Settling(until) if until <= now => self.state = State::Open,
-            State::Subscribing(last) if self.subscriptions.are_confirmed(last) => {
+            State::Subscribing(last) if self.subscriptions.are_asked(last) => {
                 self.connected(now);
             }
             State::Subscribing(_) if now.duration_since(self.confirmed) >= CONFIRMING => {
@@ -312,7 +315,7 @@ impl Bus {
             self.tidied = now;
             self.outgoing.numbers.tidy(now);
             // While nothing can come, nothing gets old.
-            if self.is_connected() {
+            if self.is_connected() && self.away.is_empty() {
                 self.incoming.seen.tidy(now);
             }
             self.with_hands(|talk, hands| talk.questions.tidy(hands));
@@ -372,11 +375,6 @@ impl Bus {
 
     /// The bus has confirmed all subscriptions.
     fn connected(&mut self, now: Instant) {
-        let books = &self.parts.books;
-        books.connected.store(true, Ordering::Relaxed);
-        if mem::replace(&mut self.has_been_connected, true) {
-            books::add(&books.reconnects, 1);
-        }
         self.since = now;
         self.incoming.seen.returned(now);
         // Nobody has to come back where nothing was away.
@@ -390,6 +388,18 @@ impl Bus {
             _ => now,
         };
         self.with_hands(|talk, hands| talk.processes.connected(from, hands));
+        if self.away.is_empty() {
+            self.complete();
+        }
+    }
+
+    /// The bus serves everything.
+    fn complete(&mut self) {
+        let books = &self.parts.books;
+        books.connected.store(true, Ordering::Relaxed);
+        if mem::replace(&mut self.has_been_connected, true) {
+            books::add(&books.reconnects, 1);
+        }
         let news = self.outage.over(&self.place());
         self.tell_all(&news, &notices::connected());
     }
@@ -400,16 +410,62 @@ impl Bus {
         self.queue.lost();
         self.subscriptions.lost();
         self.talk.processes.lost();
+        self.away = Lanes::default();
         if self.is_connected() && now.duration_since(self.since) >= STABLE {
             self.attempts = 0;
         }
         self.state = State::Away(now + backoff(self.attempts));
         self.attempts += 1;
+        self.tell_lost(failure);
+    }
+
+    fn tell_lost(&mut self, failure: &Failure) {
         let why = self.outage.lost(&self.place(), failure);
         if let Some(why) = why {
             self.parts.books.is_away(&why);
             self.tell(&notices::away(&why));
         }
+    }
+
+    // Lanes, where the bus has several.
+
+    /// Nobody serves these lanes.
+    fn lanes_away(&mut self, lanes: &Lanes, failure: &Failure) {
+        self.queue.hold(lanes);
+        self.away.add(lanes);
+        self.parts.books.connected.store(false, Ordering::Relaxed);
+        for channel in self.channels_in(lanes) {
+            self.subscriptions.unserved(channel);
+        }
+        self.tell_lost(failure);
+    }
+
+    /// Lanes are served, and by others if they have moved.
+    fn lanes_found(&mut self, lanes: &Lanes, have_moved: bool) {
+        for channel in self.channels_in(lanes) {
+            if have_moved || !self.subscriptions.is_confirmed(channel) {
+                self.subscriptions.ask_again(channel);
+            }
+        }
+    }
+
+    fn lanes_open(&mut self, lanes: &Lanes) {
+        self.queue.open(lanes);
+        if self.away.is_empty() {
+            return;
+        }
+        self.away.remove(lanes);
+        if self.away.is_empty() && self.is_connected() {
+            self.incoming.seen.returned(Instant::now());
+            self.complete();
+        }
+    }
+
+    fn channels_in(&self, lanes: &Lanes) -> Vec<Channel> {
+        let prefix = &self.parts.config.prefix;
+        let all = self.subscriptions.all();
+        all.filter(|channel| lanes.carry(*channel, prefix))
+            .collect()
     }
 
     fn place(&self) -> String {
@@ -558,6 +614,14 @@ impl Bus {
                 self.confirmed = Instant::now();
                 self.subscriptions.connected();
             }
+            Report::Away(lanes, failure) => self.lanes_away(&lanes, &failure),
+            Report::Hold(lanes) => self.queue.hold(&lanes),
+            Report::Moved(lanes) => self.lanes_found(&lanes, true),
+            Report::Found(lanes) => self.lanes_found(&lanes, false),
+            Report::Open(lanes) => self.lanes_open(&lanes),
+            Report::NotTaken(waiting) => self.queue.put_back(waiting),
+            Report::Unsubscribed(channel) => self.subscriptions.ask_again(channel),
+            Report::Unserved(channel) => self.subscriptions.unserved(channel),
             Report::Answered(ticket, fate) => {
                 self.queue.answered(ticket, fate);
             }
@@ -680,34 +744,5 @@ impl Bus {
             let value = if index == 0 { value } else { quiet };
             notices::tell(owner, &Event::Bus { value });
         }
-    }
-}
-
-/// How long to wait before an attempt: twice as long each time, and up to half of it more or less.
-fn backoff(attempts: u32) -> Duration {
-    let [first, longest] = BACKOFF;
-    let whole = first.saturating_mul(1 << attempts.min(8)).min(longest);
-    let share = u32::try_from(numbers::random() % 1_001).unwrap_or_default();
-    (whole / 2 + whole / 2_000 * share).max(first)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn attempts_come_more_and_more_rarely_and_not_in_step() {
-        for attempts in 0..20 {
-            let waits: Vec<_> = (0..50).map(|_| backoff(attempts)).collect();
-            assert!(
-                waits
-                    .iter()
-                    .all(|it| (BACKOFF[0]..=BACKOFF[1]).contains(it))
-            );
-            if attempts > 1 {
-                assert!(waits.iter().any(|it| it != &waits[0]));
-            }
-        }
-        assert!(backoff(10) >= BACKOFF[1] / 2);
     }
 }

@@ -71,7 +71,6 @@ fn client(place: &Place, protocol: ProtocolVersion) -> RedisResult<Client> {
 }
 
 /// What a server says of itself.
-#[expect(dead_code, reason = "a cluster looks at all of it")]
 pub(super) struct Hello {
     /// `standalone`, `sentinel` or `cluster`.
     pub(super) mode: String,
@@ -83,7 +82,6 @@ pub(super) struct Hello {
 
 impl Hello {
     /// The first number of the version.
-    #[expect(dead_code, reason = "a cluster needs Redis 7")]
     pub(super) fn major(&self) -> u32 {
         let first = self.version.split('.').next();
         first.and_then(|it| it.parse().ok()).unwrap_or_default()

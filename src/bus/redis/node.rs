@@ -73,7 +73,6 @@ pub(super) const PLAIN: Verbs = Verbs {
     subscribe: "SUBSCRIBE",
     unsubscribe: "UNSUBSCRIBE",
 };
-#[expect(dead_code, reason = "for a cluster")]
 pub(super) const SHARDED: Verbs = Verbs {
     publish: "SPUBLISH",
     subscribe: "SSUBSCRIBE",
@@ -129,6 +128,12 @@ pub(super) struct Node {
     last_batch: u64,
     publishes: Owed,
     subscribes: Owed,
+    /// Ends of subscriptions that were asked for and have not come.
+    leaving: usize,
+    /// A push that nobody asked for was taken for an answer.
+    has_shifted: bool,
+    /// Why it is lost, once it has told what came before.
+    failure: Option<Failure>,
     beat: Interval,
 }
 
@@ -160,6 +165,9 @@ impl Node {
             last_batch: 0,
             publishes: Owed::default(),
             subscribes: Owed::default(),
+            leaving: 0,
+            has_shifted: false,
+            failure: None,
             beat,
         })
     }
@@ -175,13 +183,11 @@ impl Node {
     }
 
     /// Whether no publication awaits its answer.
-    #[expect(dead_code, reason = "for a node that a cluster lets go of")]
     pub(super) fn is_idle(&self) -> bool {
         self.batches.is_empty()
     }
 
     /// The publications whose answers nobody will hear.
-    #[expect(dead_code, reason = "for a node that a cluster has lost")]
     pub(super) fn abandon(&mut self) -> impl Iterator<Item = Waiting> {
         mem::take(&mut self.batches).into_values().flatten()
     }
@@ -201,6 +207,7 @@ impl Node {
                 publications.cmd(verb).arg(name).arg(&waiting.bytes);
                 under_way.push(waiting);
             } else {
+                self.leaving += usize::from(matches!(ask, Ask::Unsubscribe(_)));
                 subscriptions.cmd(verb).arg(name);
             }
         }
@@ -248,6 +255,9 @@ impl Node {
     ///
     /// Nothing is lost if the caller stops waiting.
     pub(super) async fn next(&mut self) -> Came {
+        if let Some(failure) = self.failure.take() {
+            return Came::Lost(failure);
+        }
         let mut pushes = Vec::new();
         loop {
             tokio::select! {
@@ -260,6 +270,8 @@ impl Node {
                 }
                 () = self.pushes.take(&mut pushes, MOST_PUSHES) => {
                     self.subscribes.heard(Instant::now());
+                    self.look_for_shifts(&pushes);
+                    self.look_for_the_end(&mut pushes);
                     return Came::Pushed(pushes);
                 }
                 _ = self.beat.tick() => {
@@ -271,6 +283,42 @@ impl Node {
                     self.ask_whether_there();
                 }
             }
+        }
+    }
+
+    /// The crate takes each end of a subscription for an answer. If the server ends one by itself, the answers that are owed move by
+    /// one, and the last of them may get lost. The names in the pushes are right all the same.
+    fn look_for_shifts(&mut self, pushes: &[Push]) {
+        for _ in pushes
+            .iter()
+            .filter(|push| matches!(push, Push::Unsubscribed(_)))
+        {
+            match self.leaving.checked_sub(1) {
+                Some(left) => self.leaving = left,
+                None => self.has_shifted = true,
+            }
+        }
+        self.settle();
+    }
+
+    /// Says that all answers are there, behind the pushes that came before, if one of them may be lost.
+    fn settle(&mut self) {
+        if self.subscribes.count == 0 && mem::take(&mut self.has_shifted) {
+            self.to_pushes.add(Push::Settled);
+        }
+    }
+
+    /// What comes after the end of a connection does not count.
+    fn look_for_the_end(&mut self, pushes: &mut Vec<Push>) {
+        let end = |push: &Push| match push {
+            Push::Closed => Some(failure::closed()),
+            Push::Overflow => Some(failure::overflow()),
+            _ => None,
+        };
+        let mut places = pushes.iter().enumerate();
+        if let Some((place, failure)) = places.find_map(|(at, it)| Some((at, end(it)?))) {
+            pushes.truncate(place);
+            self.failure = Some(failure);
         }
     }
 
@@ -293,9 +341,7 @@ impl Node {
                     Ok(answers) => answers,
                     Err(error) => return Some(Came::Lost(failure_of(&error))),
                 };
-                if self.subscribes.count == 0 {
-                    self.to_pushes.add(Push::Settled);
-                }
+                self.settle();
                 elsewhere(answers)
             }
             Answer::Ponged(outcome) => {
@@ -304,6 +350,7 @@ impl Node {
             }
             Answer::Heard(outcome) => {
                 self.subscribes.answered(now);
+                self.settle();
                 check(outcome)
             }
         }

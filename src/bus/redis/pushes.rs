@@ -34,7 +34,7 @@ pub(super) enum Push {
     Subscribed(Channel),
     /// It does no more. We asked for that, or the channel's slot has moved to another server.
     Unsubscribed(Channel),
-    /// We said it to ourselves: all subscriptions asked for before have their answers.
+    /// The node says this itself: all that was asked before has its answer, and some answers may be lost.
     Settled,
     /// The connection is over.
     Closed,

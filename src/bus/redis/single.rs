@@ -64,9 +64,10 @@ async fn tell(line: &Line, came: Came) -> Result<Option<Failure>, Gone> {
                     Push::Message(channel, bytes) => Report::Received(channel, bytes),
                     Push::Foreign => Report::Foreign,
                     Push::Subscribed(channel) => Report::Subscribed(channel),
-                    Push::Unsubscribed(_) | Push::Settled => continue,
-                    Push::Closed => return Ok(Some(failure::closed())),
-                    Push::Overflow => return Ok(Some(failure::overflow())),
+                    // We asked for the first, and the node tells the last two as a failure.
+                    Push::Unsubscribed(_) | Push::Settled | Push::Closed | Push::Overflow => {
+                        continue;
+                    }
                 })
                 .await?;
             }
