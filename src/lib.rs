@@ -24,8 +24,15 @@
 //! | `error` | the errors of a server that cannot start |
 #![forbid(unsafe_code)]
 
+#[cfg(all(feature = "bus", not(any(feature = "redis", feature = "nats"))))]
+compile_error!("the feature `bus` is what `redis` and `nats` have in common: take one of these");
+
 pub mod border;
 #[cfg(feature = "bus")]
+#[cfg_attr(
+    not(all(feature = "redis", feature = "nats")),
+    allow(dead_code, reason = "some of it is for one kind of bus")
+)]
 mod bus;
 pub mod config;
 mod connection;

@@ -5,11 +5,13 @@
 
 mod cluster;
 mod connect;
+mod discover;
 mod failure;
 mod member;
 mod node;
 mod pushes;
 mod sentinel;
+mod shut;
 mod single;
 mod slots;
 

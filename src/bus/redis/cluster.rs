@@ -4,15 +4,9 @@
 //! other one. The thread of the bus keeps the subscriptions and the publications; this file only knows who serves what, and tells
 //! the thread which slots are away, have moved, or are back.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    future::pending,
-    pin::Pin,
-    time::Duration,
-};
+use std::{collections::BTreeMap, future::pending, pin::Pin, time::Duration};
 
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use redis::{RedisResult, ServerError, Value, aio::MultiplexedConnection};
+use redis::{ServerError, Value, aio::MultiplexedConnection};
 use tokio::{
     sync::mpsc::{Receiver, Sender, UnboundedSender, channel, error::SendError},
     task::JoinSet,
@@ -25,24 +19,21 @@ use crate::{
         books::Fate,
         channels::Channel,
         lanes::{Lane, Lanes, SLOTS, slot_of},
-        link::{Ask, Cause, Failure, Line, PATIENCE, REPORTS, Report},
+        link::{Ask, Failure, Line, PATIENCE, REPORTS, Report},
         queue::Waiting,
         redis::{
-            connect,
-            failure::{self, failure_of},
+            discover::{cluster_slots, discover},
+            failure,
             member::{self, Event, Number},
             node::{Came, MOST_ASKS},
             pushes::{Push, SEPARATOR},
+            shut::Shut,
             slots::{Address, Range, Redirect, read_slots, redirect},
         },
     },
     config::bus::Place,
 };
 
-/// The first version with sharded Pub/Sub.
-const OLDEST: u32 = 7;
-/// How long the subscribers of a slot that has moved have to follow, before publications for it leave.
-const SETTLING: Duration = Duration::from_millis(500);
 /// How often the nodes are asked who serves what: usually, soon after a change, and while something is away.
 const REFRESH: [Duration; 3] = [
     Duration::from_secs(10),
@@ -95,9 +86,7 @@ struct Cluster<'a> {
     /// Who serves each slot.
     owners: Vec<Option<Number>>,
     /// Slots whose publications go back to the thread.
-    shut: Lanes,
-    /// When slots are opened again, soonest first.
-    opening: VecDeque<(Instant, Lanes)>,
+    shut: Shut,
     /// Slots that have moved, as far as the thread has not heard of it.
     moved: Lanes,
     /// How often slots were redirected since the nodes were asked.
@@ -121,8 +110,7 @@ pub(super) async fn run(seeds: &[Place], prefix: &str, line: &mut Line) -> Optio
         members: BTreeMap::new(),
         last: 0,
         owners: vec![None; SLOTS.into()],
-        shut: Lanes::default(),
-        opening: VecDeque::new(),
+        shut: Shut::default(),
         moved: Lanes::default(),
         redirects: BTreeMap::new(),
         refresh_at: Instant::now() + REFRESH[0],
@@ -135,55 +123,6 @@ pub(super) async fn run(seeds: &[Place], prefix: &str, line: &mut Line) -> Optio
         Err(Gone) => return None,
     }
     cluster.work(&mut came).await
-}
-
-/// Asks all of the nodes that we know from the start, and believes the first that answers.
-async fn discover(seeds: &[Place]) -> Result<Vec<Range>, Failure> {
-    let mut asked: FuturesUnordered<_> = seeds.iter().map(discover_by).collect();
-    let mut reason: Option<Failure> = None;
-    while let Some(answer) = asked.next().await {
-        match answer {
-            Ok(ranges) => return Ok(ranges),
-            Err(failure) if reason.as_ref().is_none_or(|it| it.cause == Cause::Away) => {
-                reason = Some(failure);
-            }
-            Err(_) => {}
-        }
-    }
-    Err(reason.unwrap_or_else(Failure::silent))
-}
-
-async fn discover_by(seed: &Place) -> Result<Vec<Range>, Failure> {
-    let asked = async {
-        let mut connection = connect::open_plain(seed).await?;
-        let hello = connect::hello(&mut connection).await?;
-        let slots = cluster_slots(&mut connection).await;
-        RedisResult::Ok((hello, slots))
-    };
-    let answer = timeout(PATIENCE, asked).await;
-    let at = |failure: Failure| failure.at("its node", seed);
-    let (hello, slots) = match answer {
-        Ok(answer) => answer.map_err(|error| at(failure_of(&error)))?,
-        Err(_) => return Err(at(Failure::silent())),
-    };
-    if hello.major() < OLDEST {
-        let version = hello.version.escape_debug();
-        return Err(at(Failure::away(format_args!(
-            "it has the version {version}, and the sharded Pub/Sub of a cluster needs Redis {OLDEST}"
-        ))));
-    }
-    if hello.mode != "cluster" {
-        return Err(at(Failure::away("it is not a node of a cluster")));
-    }
-    let slots = slots.map_err(|error| at(failure_of(&error)))?;
-    read_slots(&slots, &seed.host)
-        .filter(|ranges| !ranges.is_empty())
-        .ok_or_else(|| at(Failure::away("its cluster serves no slots")))
-}
-
-async fn cluster_slots(connection: &mut MultiplexedConnection) -> RedisResult<Value> {
-    let mut question = redis::cmd("CLUSTER");
-    question.arg("SLOTS").query_async(connection).await
 }
 
 impl Cluster<'_> {
@@ -291,7 +230,7 @@ impl Cluster<'_> {
     // Time.
 
     fn due(&self, is_asking: bool) -> Instant {
-        let opening = self.opening.front().map(|(at, _)| *at);
+        let opening = self.shut.due();
         let refresh = (!is_asking).then_some(self.refresh_at);
         let attempts = self.members.values().filter_map(|it| match it.state {
             State::Down(until, _) => Some(until),
@@ -303,14 +242,11 @@ impl Cluster<'_> {
 
     async fn advance(&mut self, question: &mut Option<Question>) -> Result<Option<Failure>, Gone> {
         let now = Instant::now();
-        while self.opening.front().is_some_and(|(at, _)| *at <= now) {
-            if let Some((_, mut lanes)) = self.opening.pop_front() {
-                self.shut.remove(&lanes);
-                for (number, _) in self.members.iter().filter(|(_, it)| it.is_busy) {
-                    lanes.remove(&self.served_by(Some(*number)));
-                }
-                self.report(Report::Open(lanes)).await?;
+        while let Some(mut lanes) = self.shut.open(now) {
+            for (number, _) in self.members.iter().filter(|(_, it)| it.is_busy) {
+                lanes.remove(&self.served_by(Some(*number)));
             }
+            self.report(Report::Open(lanes)).await?;
         }
         let again = self
             .members
@@ -330,7 +266,7 @@ impl Cluster<'_> {
 
     /// Asks a node who serves what.
     fn question(&mut self) -> Option<Question> {
-        self.refresh_at = Instant::now() + REFRESH[usize::from(!self.shut.is_empty()) * 2];
+        self.refresh_at = Instant::now() + REFRESH[usize::from(!self.shut.lanes().is_empty()) * 2];
         let up = self.members.values().filter_map(|it| match &it.state {
             State::Up(_, connection) => Some((it.address.host.clone(), connection.clone())),
             _ => None,
@@ -457,7 +393,7 @@ impl Cluster<'_> {
         waiting: Waiting,
     ) -> Result<(), Gone> {
         let size = waiting.bytes.len();
-        let is_shut = self.shut.has(slot);
+        let is_shut = self.shut.lanes().has(slot);
         let member = number.and_then(|number| self.members.get_mut(&number));
         let Some(member) = member.filter(|it| !is_shut && !it.is_busy) else {
             return self.report(Report::NotTaken(waiting)).await;
@@ -490,7 +426,7 @@ impl Cluster<'_> {
         }
         member.is_busy = false;
         let mut lanes = self.served_by(Some(number));
-        lanes.remove(&self.shut);
+        lanes.remove(self.shut.lanes());
         self.report(Report::Open(lanes)).await
     }
 
@@ -537,7 +473,7 @@ impl Cluster<'_> {
         };
         member.state = State::Up(Instant::now(), connection);
         let mut lanes = self.served_by(Some(number));
-        lanes.keep(&self.shut);
+        lanes.keep(self.shut.lanes());
         self.found(lanes).await
     }
 
@@ -716,7 +652,7 @@ impl Cluster<'_> {
     /// Tells of the slots that nobody serves.
     async fn unserved(&mut self) -> Result<(), Gone> {
         let mut lanes = self.served_by(None);
-        lanes.remove(&self.shut);
+        lanes.remove(self.shut.lanes());
         if lanes.is_empty() {
             return Ok(());
         }
@@ -731,23 +667,20 @@ impl Cluster<'_> {
         if lanes.is_empty() {
             return Ok(());
         }
-        self.open_later(&lanes, None);
-        self.shut.add(&lanes);
+        self.shut.until_opened(&lanes);
         self.moved.remove(&lanes);
         self.report(Report::Away(lanes, failure)).await
     }
 
     /// Publications for these slots go back, until somebody opens them.
     async fn shut(&mut self, lanes: Lanes) -> Result<(), Gone> {
-        self.open_later(&lanes, None);
-        self.shut.add(&lanes);
+        self.shut.until_opened(&lanes);
         self.report(Report::Hold(lanes)).await
     }
 
     /// Publications for these slots go back for a moment.
     async fn hold(&mut self, lanes: Lanes) -> Result<(), Gone> {
-        self.shut.add(&lanes);
-        self.open_later(&lanes, Some(Instant::now() + SETTLING));
+        self.shut.for_a_moment(&lanes);
         self.report(Report::Hold(lanes)).await
     }
 
@@ -756,7 +689,7 @@ impl Cluster<'_> {
         if lanes.is_empty() {
             return Ok(());
         }
-        self.open_later(&lanes, Some(Instant::now() + SETTLING));
+        self.shut.open_later(&lanes);
         self.report(Report::Moved(lanes)).await
     }
 
@@ -766,17 +699,5 @@ impl Cluster<'_> {
             return Ok(());
         }
         self.report(Report::Moved(moved)).await
-    }
-
-    /// Opens slots at a time, and not before; or not at all.
-    fn open_later(&mut self, lanes: &Lanes, at: Option<Instant>) {
-        for (_, opening) in &mut self.opening {
-            opening.remove(lanes);
-        }
-        self.opening.retain(|(_, opening)| !opening.is_empty());
-        if let Some(at) = at {
-            // Each time is the same span from now, so the last one is the latest.
-            self.opening.push_back((at, lanes.clone()));
-        }
     }
 }
