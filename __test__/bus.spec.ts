@@ -95,7 +95,12 @@ onEachBus("two servers", (Bus) => {
     await two.server.synced();
     const all = Array.from({ length: 5_000 }, (_, number) => number);
     for (const number of all) one.server.send.said(number).toRoom("a");
-    await until("all of them", () => saidTo(there).length === 1 + all.length);
+    try {
+      await until("all of them", () => saidTo(there).length === 1 + all.length);
+    } finally {
+      const [sender, receiver] = [counters(one), counters(two)].map((it) => JSON.stringify(it));
+      t.diagnostic(`${saidTo(there).length - 1} came; sender ${sender}; receiver ${receiver}`);
+    }
     assert.deepEqual(saidTo(there).slice(1), all);
     assert.deepEqual([counters(two).received, counters(two).missed], [all.length, 0]);
     await until("the confirmations", () => counters(one).confirmed === all.length);

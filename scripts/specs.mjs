@@ -1,6 +1,7 @@
 // Runs the specs of `__test__/` with Node's own test runner. Node 20 reads no TypeScript, so esbuild turns it into
 // JavaScript first, in an ignored folder as deep as `__test__`: paths that lead out of it stay true.
 import { readFileSync, readdirSync, rmSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import path from "node:path";
 
 import { StepError, root, run } from "./steps.mjs";
@@ -70,6 +71,8 @@ export async function runSpecs(names, env) {
     name.endsWith(".ts") ? path.join(TO, name.replace(/ts$/, "mjs")) : path.join(FROM, name),
   );
   const flags = ["--enable-source-maps", "--test", "--test-timeout=600000"];
+  // Many specs wait, for timers and for other processes. The runner itself would leave one core unused, and the other one idle.
+  flags.push(`--test-concurrency=${Math.max(2, availableParallelism() - 1)}`);
   // The second reporter writes the same counts where they can be read.
   const counts = path.join(TO, "counts.tap");
   flags.push("--test-reporter=spec", "--test-reporter-destination=stdout");
