@@ -159,8 +159,8 @@ impl ServerHandle {
     }
 
     /// Has something done with clients of other owners and processes, as far as the ids are theirs. What was submitted before is
-    /// obeyed before. [`Event::Ordered`] with this number tells when it is done. It must not be the number of another
-    /// order that is under way.
+    /// obeyed before. [`Event::Ordered`](crate::Event::Ordered) with this number tells when it is done. It must not be the number
+    /// of another order that is under way.
     pub fn order(&self, number: u32, act: Act, clients: Vec<ClientId>) {
         let shared = &self.engine.shared;
         let asker = Asker::Owner(Arc::downgrade(&self.owner), number);
@@ -176,7 +176,7 @@ impl ServerHandle {
         }
     }
 
-    /// The owner has done what an [`Event::Order`] of this shard told it, as far as it has submitted that.
+    /// The owner has done what an [`Event::Order`](crate::Event::Order) of this shard told it, as far as it has submitted that.
     pub fn ordered(&self, shard: u32, order: u32, outcome: Outcome) {
         if let Some(mailbox) = self.engine.shared.mailboxes.get(shard as usize) {
             mailbox.post(Mail::Ordered(self.owner.number, order, outcome));
@@ -283,7 +283,7 @@ impl ServerHandle {
     }
 
     /// Ends the part of this owner: its connections are closed with 1012, bit by bit or at once, or cut off; also after an earlier,
-    /// milder call. Each shard ends with [`Event::Stopped`]. The last owner [stops](Self::stop) the engine.
+    /// milder call. Each shard ends with [`Event::Stopped`](crate::Event::Stopped). The last owner [stops](Self::stop) the engine.
     pub fn leave(&self, mode: StopMode) {
         match self.parts() {
             Left::Nobody => self.stop(mode),
@@ -320,7 +320,7 @@ impl ServerHandle {
     }
 
     /// Refuses what is new and closes what is open, bit by bit or at once, or cuts it off; also after an
-    /// earlier, milder call. Each shard ends with [`Event::Stopped`], for every owner.
+    /// earlier, milder call. Each shard ends with [`Event::Stopped`](crate::Event::Stopped), for every owner.
     pub fn stop(&self, mode: StopMode) {
         self.engine.stop(mode);
     }
