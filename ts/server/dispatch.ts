@@ -143,12 +143,23 @@ export class Dispatch {
 
   /** Deals with the events that were taken last; false when the turn is over. */
   #batch(): boolean {
-    const values = this.#values;
-    if (values === undefined) return true;
+    const { scope } = this.#parts;
+    while (this.#values !== undefined) {
+      if (!scope.runMany(this.#some, this)) return false;
+    }
+    return true;
+  }
+
+  /** Deals with as many of them as may share a run; false when the turn is over. */
+  #some(): boolean {
     const { clients, messages, scope, turn } = this.#parts;
+    const { isShared } = scope;
     const numbers = this.#numbers;
+    const values = this.#values ?? [];
     let { untilLook } = turn;
-    for (let at = this.#at; at < values.length; at += 1) {
+    let at = this.#at;
+    let isOver = false;
+    while (at < values.length && !isOver) {
       const head = FIRST + WORDS * at;
       try {
         const handle = numbers[head + HANDLE] as number;
@@ -162,25 +173,26 @@ export class Dispatch {
             value = (code & MESSAGE.NUMBERED) === 0 ? payload : [...(value as [number]), payload];
           }
           const weight = numbers[head + WEIGHT] as number;
-          if (client) scope.run(messages.take, messages, client, code, value, bytes, weight);
+          if (client && isShared) messages.take(client, code, value, bytes, weight);
+          else if (client) scope.run(messages.take, messages, client, code, value, bytes, weight);
         } else {
           scope.run(this.#rare, this, handle, code, value, this.#shards);
         }
       } catch (error) {
         this.#report(error);
       }
+      at += 1;
       untilLook -= 1;
-      if (untilLook > 0) continue;
-      if (turn.look()) {
-        this.#at = at + 1;
-        if (this.#at === values.length) this.#values = undefined;
-        return false;
+      if (untilLook <= 0) {
+        isOver = turn.look();
+        ({ untilLook } = turn);
       }
-      ({ untilLook } = turn);
+      if (isShared && !scope.isShared) break;
     }
     turn.untilLook = untilLook;
-    this.#values = undefined;
-    return true;
+    this.#at = at;
+    if (at === values.length) this.#values = undefined;
+    return !isOver;
   }
 
   /** Everything but messages. */

@@ -38,7 +38,20 @@ export class Scope {
     return this.runApart(callback, receiver, ...args);
   }
 
-  /** The same for a method that always enters a store: it does not count as somebody who does. */
+  /**
+   * Whether many events may share one run: nobody has entered a store in a run so far, and it would be noticed. That ends with the
+   * first store, which the events that follow must not see.
+   */
+  get isShared(): boolean {
+    return STORES === "in" && this.#shared !== undefined;
+  }
+
+  /** Calls a method that deals with events, without {@link run} while {@link isShared}. It returns as soon as that is over. */
+  runMany<TThis, TResult>(callback: (this: TThis) => TResult, receiver: TThis): TResult {
+    return this.isShared ? this.run(callback, receiver) : callback.call(receiver);
+  }
+
+  /** Like {@link run}, for a method that always enters a store: it does not count as somebody who does. */
   runApart<TThis, TArguments extends unknown[], TResult>(
     callback: (this: TThis, ...args: TArguments) => TResult,
     receiver: TThis,
