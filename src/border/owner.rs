@@ -115,6 +115,8 @@ pub(crate) struct Owners {
 struct State {
     members: Vec<Member>,
     entered: u64,
+    /// The number behind the one that was given last.
+    next: u8,
 }
 
 struct Member {
@@ -136,7 +138,8 @@ pub(crate) enum Left {
 }
 
 impl Owners {
-    /// Lets an owner in; `None` if there are too many.
+    /// Lets an owner in; `None` if there are too many. Numbers take turns, so that an answer that is still on its way to one that has
+    /// gone does not reach the next one.
     pub(crate) fn enter(
         &self,
         sink: impl EventSink,
@@ -144,12 +147,13 @@ impl Owners {
         limit: usize,
         shards: usize,
     ) -> Option<Arc<Owner>> {
-        let mut state = self.lock();
+        let state = &mut *self.lock();
         let age = state.entered;
         let members = &mut state.members;
         members.retain(|it| it.owner.is_some() || it.held.strong_count() > 0);
         let is_free = |number: &u8| members.iter().all(|it| it.number.0 != *number);
-        let number = OwnerNumber((0..OwnerNumber::NOBODY.0).find(is_free)?);
+        let mut numbers = (state.next..OwnerNumber::NOBODY.0).chain(0..state.next);
+        let number = OwnerNumber(numbers.find(is_free)?);
         let bell = Arc::new(Bell::new(sink, is_watched));
         let inboxes = (0..shards)
             .map(|_| Arc::new(Inbox::new(limit, bell.clone())))
@@ -170,6 +174,7 @@ impl Owners {
             leaving: None,
         });
         state.entered += 1;
+        state.next = number.0 + 1;
         Some(owner)
     }
 
@@ -245,10 +250,26 @@ mod tests {
         assert_eq!(owners.all().len(), 2);
         owners.left(&first);
         assert_eq!(owners.all().len(), 1);
-        assert_eq!(enter(&owners).unwrap().number, OwnerNumber(2));
+        assert_eq!(owners.all()[0].number, second.number);
+        for number in 2..u8::MAX {
+            assert_eq!(enter(&owners).unwrap().number, OwnerNumber(number));
+        }
+        assert!(enter(&owners).is_none());
         drop(first);
         assert_eq!(enter(&owners).unwrap().number, OwnerNumber(0));
-        assert_eq!(owners.all()[0].number, second.number);
+    }
+
+    #[test]
+    fn a_number_is_not_used_again_before_the_others() {
+        let owners = Owners::default();
+        let stays = enter(&owners).unwrap();
+        for number in (1..u8::MAX).chain(1..10) {
+            let goes = enter(&owners).unwrap();
+            assert_eq!(goes.number, OwnerNumber(number));
+            owners.leave(&goes, 1);
+            owners.left(&goes);
+        }
+        assert_eq!(owners.all()[0].number, stays.number);
     }
 
     #[test]
