@@ -248,6 +248,24 @@ onEachBus("a bus that goes away", (Bus) => {
     assert.ok(dropped >= 18, `${dropped} were dropped`);
   });
 
+  test("what is too much at once for a bus that is there is dropped, and told", async (t) => {
+    const bus = await Bus.start(t);
+    const one = await join(t, bus);
+    bus.pause();
+    t.after(() => bus.resume());
+    const payload = "x".repeat(100_000);
+    for (let number = 0; number < 80; number += 1) one.shout(payload);
+    await until("the drops", () => counters(one).published === 80);
+    const { dropped } = counters(one);
+    bus.resume();
+    assert.ok(dropped >= 20, `${dropped} were dropped`);
+    await until("the report", () => one.errors.length > 0);
+    assert.match(String(one.errors[0]?.error), /stayed in this process, as too many others waited/);
+    await until("the others", () => counters(one).queued === 0);
+    assert.ok(one.errors.length <= 2, "once a second");
+    assert.equal(counters(one).dropped, dropped);
+  });
+
   test("two thousand rooms that were joined meanwhile are read after its return", async (t) => {
     const bus = await Bus.start(t);
     const [one, two] = [

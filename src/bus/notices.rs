@@ -14,6 +14,8 @@ use crate::{
 pub(crate) enum Trouble {
     /// A publication is too long for the bus.
     TooLong,
+    /// Too much waits for a bus that is there.
+    NoRoom,
     /// The bus did not take a publication.
     Refused,
     /// A message makes no sense.
@@ -27,6 +29,9 @@ impl Trouble {
         match self {
             Self::TooLong => format!(
                 "{count} publications stayed in this process, as they are longer than maxMessage; the last one {last}"
+            ),
+            Self::NoRoom => format!(
+                "{count} publications stayed in this process, as too many others waited for the bus; the last one {last}"
             ),
             Self::Refused => format!("the bus refused {count} publications; the last one: {last}"),
             Self::Malformed => {

@@ -106,11 +106,13 @@ impl Queue {
         }
     }
 
-    /// Adds a publication that was counted; drops it if there is no room.
-    pub(crate) fn push(&mut self, channel: Channel, bytes: Vec<u8>, now: Instant) {
-        if !self.add(channel, bytes, now, true) {
+    /// Adds a publication that was counted. False if there is no room, and it is dropped.
+    pub(crate) fn push(&mut self, channel: Channel, bytes: Vec<u8>, now: Instant) -> bool {
+        let is_added = self.add(channel, bytes, now, true);
+        if !is_added {
             self.end(Fate::Dropped, true);
         }
+        is_added
     }
 
     /// Adds what processes tell each other, which is in no counter. False if there is no room.

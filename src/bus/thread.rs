@@ -554,6 +554,8 @@ impl Bus {
             parts,
             outgoing,
             queue,
+            state,
+            outage,
             troubles,
             routes,
             flushes,
@@ -561,6 +563,8 @@ impl Bus {
             ..
         } = self;
         let now = Instant::now();
+        // In an outage, the owner has heard that much will be dropped.
+        let is_there = *state == State::Open && !outage.is_told();
         for command in Commands::new(commands) {
             match command {
                 Command::Route(number, kind, name) => {
@@ -595,11 +599,12 @@ impl Bus {
             };
             outgoing.each(&command, now, name, |channel, bytes| {
                 parts.books.publish();
-                if bytes.len() > parts.config.max_message {
+                let size = bytes.len();
+                if size > parts.config.max_message {
                     parts.books.end(Fate::Dropped, 1);
-                    troubles.note(Trouble::TooLong, format!("has {} bytes", bytes.len()));
-                } else {
-                    queue.push(channel, bytes, now);
+                    troubles.note(Trouble::TooLong, format!("has {size} bytes"));
+                } else if !queue.push(channel, bytes, now) && is_there {
+                    troubles.note(Trouble::NoRoom, format!("has {size} bytes"));
                 }
             });
         }
