@@ -9,7 +9,7 @@ use crate::{
         link::{Cause, Failure, PATIENCE},
         redis::{
             connect,
-            failure::failure_of,
+            failure::{failure_of, of_connecting},
             slots::{Range, read_slots},
         },
     },
@@ -18,6 +18,7 @@ use crate::{
 
 /// The first version with sharded Pub/Sub.
 const OLDEST: u32 = 7;
+
 /// Asks all of the nodes that we know from the start, and believes the first that answers.
 pub(super) async fn discover(seeds: &[Place]) -> Result<Vec<Range>, Failure> {
     let mut asked: FuturesUnordered<_> = seeds.iter().map(discover_by).collect();
@@ -44,7 +45,7 @@ async fn discover_by(seed: &Place) -> Result<Vec<Range>, Failure> {
     let answer = timeout(PATIENCE, asked).await;
     let at = |failure: Failure| failure.at("its node", seed);
     let (hello, slots) = match answer {
-        Ok(answer) => answer.map_err(|error| at(failure_of(&error)))?,
+        Ok(answer) => answer.map_err(|error| at(of_connecting(&error)))?,
         Err(_) => return Err(at(Failure::silent())),
     };
     if hello.major() < OLDEST {

@@ -44,7 +44,25 @@ pub(super) fn failure_of(error: &RedisError) -> Failure {
             Failure::credentials()
         };
     }
+    if is_end(error) {
+        return closed();
+    }
     Failure::of(shown(&error.to_string()))
+}
+
+/// Why a connection was not made.
+pub(super) fn of_connecting(error: &RedisError) -> Failure {
+    if is_end(error) {
+        return Failure::away(
+            "it closed the connection at once, as a server does that has too many clients, wants TLS or is in protected mode",
+        );
+    }
+    failure_of(error)
+}
+
+/// Whether the connection was closed. The crate says "broken pipe" then, whoever did it.
+fn is_end(error: &RedisError) -> bool {
+    error.is_connection_dropped() && !error.is_connection_refusal()
 }
 
 #[cfg(test)]

@@ -148,7 +148,7 @@ impl Node {
         let open = || connect::open(place, prefix, to_pushes.clone());
         let both = async { RedisResult::Ok((open().await?, open().await?)) };
         let (publisher, subscriber) = match timeout(PATIENCE, both).await {
-            Ok(both) => both.map_err(|error| failure_of(&error))?,
+            Ok(both) => both.map_err(|error| failure::of_connecting(&error))?,
             Err(_) => return Err(Failure::silent()),
         };
         let mut beat = interval(BEAT);
@@ -389,7 +389,25 @@ fn check(outcome: RedisResult<Value>) -> Option<Came> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_closes_the_connection_at_once_is_told_with_its_likely_reasons() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+        let place = Place {
+            host: "127.0.0.1".into(),
+            port,
+            tls: None,
+            username: None,
+            password: None,
+        };
+        let failure = Node::connect(&place, "chat", &PLAIN).await.err().unwrap();
+        assert!(failure.text.contains("too many clients"), "{failure:?}");
+    }
 
     #[test]
     fn an_answer_is_late_after_three_seconds_in_which_it_could_be_read() {

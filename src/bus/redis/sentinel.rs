@@ -10,7 +10,7 @@ use crate::{
         link::{Cause, Failure},
         redis::{
             connect,
-            failure::failure_of,
+            failure::{failure_of, of_connecting},
             node::{Node, PLAIN},
         },
     },
@@ -57,7 +57,7 @@ async fn connect_by(
                 "the sentinel {sentinel} knows no server {name}"
             )));
         }
-        Ok(Err(error)) => return Err(failure_of(&error).at("the sentinel", sentinel)),
+        Ok(Err(error)) => return Err(of_connecting(&error).at("the sentinel", sentinel)),
         Err(_) => return Err(silent(sentinel)),
     };
     let place = Place {

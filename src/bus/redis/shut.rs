@@ -8,6 +8,7 @@ use crate::bus::lanes::Lanes;
 
 /// How long the subscribers of a slot that has moved have to follow, before publications for it leave.
 const SETTLING: Duration = Duration::from_millis(500);
+
 /// Slots that are shut, and when they are opened again.
 #[derive(Default)]
 pub(super) struct Shut {
