@@ -75,7 +75,7 @@ impl fmt::Display for ClientId {
 }
 
 /// The number of a process among those that share a bus. It is random, and the first 48 bits of the ids of its clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Process(pub [u8; 6]);
 
 impl Process {

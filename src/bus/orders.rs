@@ -3,10 +3,7 @@
 //! An order travels to the channel of each process that has some of the clients, and the answer to the channel of the asker. An order of
 //! another process goes to the shards, like one of an owner.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 
@@ -21,6 +18,7 @@ use crate::{
     bus::{
         channels::Channel,
         control::{MAX_CLIENTS, Note},
+        outgoing::by_process,
         parts::Hands,
         processes::Processes,
     },
@@ -89,8 +87,8 @@ impl Orders {
     /// Takes an order of an owner.
     pub(crate) fn give(&mut self, order: &Order, processes: &Processes, hands: &mut Hands<'_>) {
         let mut given = Given::default();
-        for (process, clients) in by_process(&order.clients, hands.parts.process) {
-            let process = Process(process);
+        let all = by_process(order.clients.iter().copied(), hands.parts.process);
+        for (process, clients) in all {
             for some in clients.chunks(most_clients(&order.act, hands.parts.config.max_message)) {
                 self.last += 1;
                 let note = Note::Order {
@@ -274,17 +272,6 @@ impl Orders {
         } = obeyed;
         hands.post(Channel::Process(process), Note::Done { number, outcome });
     }
-}
-
-fn by_process(clients: &[ClientId], own: Process) -> BTreeMap<[u8; 6], Vec<ClientId>> {
-    let mut by_process: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for client in clients {
-        let process = client.process();
-        if process != own {
-            by_process.entry(process.0).or_default().push(*client);
-        }
-    }
-    by_process
 }
 
 /// How many ids fit into one message.

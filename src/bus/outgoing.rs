@@ -116,21 +116,22 @@ impl Outgoing {
         &self,
         clients: impl Iterator<Item = ClientId>,
     ) -> Vec<(Channel, Receivers<'a>)> {
-        let mut by_process: BTreeMap<[u8; 6], Vec<ClientId>> = BTreeMap::new();
-        for client in clients {
-            let process = client.process();
-            if process != self.process {
-                by_process.entry(process.0).or_default().push(client);
-            }
-        }
-        let target = |(process, clients)| {
-            (
-                Channel::Process(Process(process)),
-                Receivers::Clients(clients),
-            )
-        };
-        by_process.into_iter().map(target).collect()
+        let target = |(process, clients)| (Channel::Process(process), Receivers::Clients(clients));
+        let all = by_process(clients, self.process);
+        all.into_iter().map(target).collect()
     }
+}
+
+/// The clients of other processes, by their processes.
+pub(crate) fn by_process(
+    clients: impl Iterator<Item = ClientId>,
+    own: Process,
+) -> BTreeMap<Process, Vec<ClientId>> {
+    let mut by_process: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for client in clients.filter(|it| it.process() != own) {
+        by_process.entry(client.process()).or_default().push(client);
+    }
+    by_process
 }
 
 fn for_rooms(mut rooms: Vec<&[u8]>) -> Vec<(Channel, Receivers<'_>)> {

@@ -90,7 +90,7 @@ fn sort(messages: &mut [Report]) {
         if let Report::Received(_, bytes) = message
             && let Some((process, id)) = format::place_of(bytes)
         {
-            processes.entry(process.0).or_default().push((id, place));
+            processes.entry(process).or_default().push((id, place));
         }
     }
     for mut found in processes.into_values() {
