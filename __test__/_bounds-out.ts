@@ -230,9 +230,12 @@ const BUS: Record<string, Case> = {
     "rooms_that_come_and_go_while_the_bus_does_not_answer_cost_nothing",
     "who_waits_while_the_bus_is_away_is_forgotten_in_time",
   ),
-  "questions of and to other processes": engine(
+  "questions to other processes": engine(
     "src/bus/questions.rs",
     "ids_that_are_held_are_bounded_and_those_of_owners_that_are_gone_are_freed",
+  ),
+  "questions of other processes": engine(
+    "src/bus/answers.rs",
     "a_flood_of_questions_of_others_is_bounded_and_passes",
   ),
   "orders for clients of others": engine(

@@ -3,6 +3,7 @@
 //! It has a thread of its own. The thread gets the owner's commands like a shard, and publishes those that are for clients anywhere.
 //! What other processes publish becomes commands for the shards. This file is the side of the server; [`thread`] is the other one.
 
+pub(crate) mod answers;
 pub(crate) mod backoff;
 pub(crate) mod books;
 pub(crate) mod channels;

@@ -1,13 +1,9 @@
-//! Questions about the members of rooms that concern all processes: those that an owner here asks, and those of other processes.
+//! Questions of the owners here about the members of rooms that concern all processes. [`answers`](super::answers) has those of others.
 //!
 //! A question goes to all processes, and each answers on the channel of the asker, in parts if there are many ids. The owner hears the
 //! answers as one, in parts that it asks for, as from a shard.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -16,7 +12,6 @@ use crate::{
         command::Asks,
         event::Event,
         handle::{ClientId, Process},
-        mailbox::Mail,
         owner::OwnerNumber,
     },
     bus::{channels::Channel, control::Note, parts::Hands, processes::Processes},
@@ -24,22 +19,13 @@ use crate::{
 };
 
 /// How long other processes have to answer, a little less than a second for the whole way.
-const PATIENCE: Duration = Duration::from_millis(950);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(950);
 /// How many questions may be under way.
 const MOST_ASKED: usize = 4_096;
 /// How many ids are held for owners, with those that they have not taken. Answers past that count as missing.
 const MOST_IDS: usize = 4 * 1024 * 1024;
 /// Most ids of one part for an owner: 40 KiB of text.
 const PART: usize = 1_024;
-/// How many questions of others may wait. Past that, they get no answer.
-const MOST_PENDING: usize = 256;
-/// How many questions of others the shards get at once.
-const MOST_ANSWERING: usize = 8;
-/// Past so many ids that wait to leave, the shards get no question.
-const MOST_READY: usize = 1024 * 1024;
-/// Bytes of one part for another process, and of its fields beside ids.
-const MESSAGE: usize = 64 * 1024;
-const FIELDS: usize = 128;
 
 /// A question of an owner.
 struct Asked {
@@ -71,38 +57,13 @@ struct Progress {
     ids: u64,
 }
 
-/// A question of another process.
-struct Answering {
-    asker: Process,
-    number: u64,
-    asks: Asks,
-    room: Arc<[u8]>,
-    /// How many shards have not answered.
-    waiting: usize,
-    size: u64,
-    ids: Vec<ClientId>,
-    /// Nobody waits for the answer after that.
-    until: Instant,
-    /// How many parts have left, and how many ids with them.
-    parts: u32,
-    sent: usize,
-}
-
-/// The questions of one process.
+/// The questions of the owners here.
 #[derive(Default)]
 pub(crate) struct Questions {
     last: u64,
     asked: HashMap<u64, Asked>,
     /// Ids that `asked` holds.
     held: usize,
-    last_answering: u32,
-    /// Questions of others that the shards have not got.
-    pending: VecDeque<Answering>,
-    answering: HashMap<u32, Answering>,
-    /// Answers that leave, as there is room.
-    ready: VecDeque<Answering>,
-    /// Ids that `ready` holds.
-    ready_ids: usize,
 }
 
 impl Questions {
@@ -244,12 +205,6 @@ impl Questions {
         for number in done {
             self.tell(number, hands);
         }
-        if !self.answering.is_empty() {
-            self.answering.retain(|_, it| now < it.until);
-            shrink_map(&mut self.answering);
-        }
-        self.start(hands);
-        self.send(hands);
     }
 
     /// When something is due.
@@ -258,10 +213,7 @@ impl Questions {
             Stage::Open(_, until) => Some(until),
             _ => None,
         };
-        let asked = self.asked.values().filter_map(until);
-        asked
-            .chain(self.answering.values().map(|it| it.until))
-            .min()
+        self.asked.values().filter_map(until).min()
     }
 
     /// Whether nobody here has asked anything that is not answered.
@@ -311,120 +263,12 @@ impl Questions {
         self.asked.remove(&number);
         shrink_map(&mut self.asked);
     }
-
-    // Questions of other processes.
-
-    /// Takes a question of another process.
-    pub(crate) fn take(
-        &mut self,
-        asker: Process,
-        number: u64,
-        asks: Asks,
-        room: &[u8],
-        hands: &Hands<'_>,
-    ) {
-        if self.pending.len() < MOST_PENDING {
-            self.pending.push_back(Answering {
-                asker,
-                number,
-                asks,
-                room: room.into(),
-                waiting: 0,
-                size: 0,
-                ids: Vec::new(),
-                until: hands.now + PATIENCE,
-                parts: 0,
-                sent: 0,
-            });
-        }
-        self.start(hands);
-    }
-
-    /// Takes the answer of a shard.
-    pub(crate) fn counted(&mut self, key: u32, size: usize, ids: Vec<ClientId>, hands: &Hands<'_>) {
-        let Some(answering) = self.answering.get_mut(&key) else {
-            return;
-        };
-        answering.size += size as u64;
-        if answering.ids.is_empty() {
-            answering.ids = ids;
-        } else {
-            answering.ids.extend(ids);
-        }
-        answering.waiting -= 1;
-        if answering.waiting == 0
-            && let Some(answering) = self.answering.remove(&key)
-        {
-            self.is_ready(answering);
-        }
-        self.start(hands);
-    }
-
-    /// Asks the shards the next questions.
-    fn start(&mut self, hands: &Hands<'_>) {
-        while self.answering.len() < MOST_ANSWERING && self.ready_ids < MOST_READY {
-            let Some(mut next) = self.pending.pop_front() else {
-                break;
-            };
-            if next.until <= hands.now {
-                continue;
-            }
-            self.last_answering = self.last_answering.wrapping_add(1);
-            let key = self.last_answering;
-            // A shard that has stopped has no clients.
-            let asked = hands.parts.shards.iter().filter(|shard| {
-                let question = Mail::Question(key, next.asks, next.room.clone());
-                shard.post(question).is_none()
-            });
-            next.waiting = asked.count();
-            if next.waiting == 0 {
-                self.is_ready(next);
-            } else {
-                self.answering.insert(key, next);
-            }
-        }
-    }
-
-    fn is_ready(&mut self, answer: Answering) {
-        self.ready_ids += answer.ids.len();
-        self.ready.push_back(answer);
-    }
-
-    /// Sends answers, as long as the application's messages need not wait for them.
-    fn send(&mut self, hands: &mut Hands<'_>) {
-        let most = hands.parts.config.max_message.min(MESSAGE);
-        let most = (most.saturating_sub(FIELDS) / 16).max(1);
-        while hands.queue.has_room() {
-            let Some(answer) = self.ready.front_mut() else {
-                break;
-            };
-            let part = answer.ids[answer.sent..].chunks(most).next();
-            let clients = part.unwrap_or_default().to_vec();
-            answer.sent += clients.len();
-            let note = Note::Answer {
-                number: answer.number,
-                place: answer.parts,
-                size: answer.size,
-                clients,
-            };
-            answer.parts += 1;
-            let is_sent =
-                answer.until > hands.now && hands.post(Channel::Process(answer.asker), note);
-            if !is_sent || answer.sent >= answer.ids.len() {
-                self.ready_ids -= answer.ids.len();
-                self.ready.pop_front();
-            }
-        }
-        if self.ready.is_empty() {
-            self.ready = VecDeque::new();
-        }
-    }
 }
 
 #[cfg(all(test, feature = "redis"))]
 mod tests {
     use super::*;
-    use crate::bus::{control, parts::testing::Here};
+    use crate::bus::parts::testing::Here;
 
     const OTHERS: [Process; 2] = [Process([2; 6]), Process([3; 6])];
     const SECOND: Duration = Duration::from_secs(1);
@@ -540,57 +384,5 @@ mod tests {
             ask(&mut here, &mut questions, number, Asks::Size);
         }
         assert_eq!(questions.asked.len(), MOST_ASKED);
-    }
-
-    #[test]
-    fn a_question_of_another_process_is_answered_in_parts_that_fit() {
-        let mut here = Here::new();
-        here.parts.config.max_message = 1_024;
-        let mut questions = Questions::default();
-        let processes = settled(&mut here);
-        questions.take(OTHERS[0], 5, Asks::Ids, b"a", &here.hands());
-        let [Mail::Question(key, Asks::Ids, room)] = &here.mail(0)[..] else {
-            panic!("no question");
-        };
-        assert_eq!(&room[..], b"a");
-        questions.counted(*key, 100, ids(100), &here.hands());
-        questions.counted(*key, 20, ids(20), &here.hands());
-        questions.advance(&processes, false, &mut here.hands());
-        let parts = here.posted();
-        let mut clients = 0;
-        for (expected, (channel, bytes)) in (0..).zip(&parts) {
-            assert_eq!(*channel, Channel::Process(OTHERS[0]));
-            assert!(bytes.len() <= 1_024);
-            let note = control::read(bytes).unwrap().note;
-            let Note::Answer {
-                number,
-                place,
-                size,
-                clients: some,
-            } = note
-            else {
-                panic!("{note:?}");
-            };
-            assert_eq!((number, place, size), (5, expected, 120));
-            clients += some.len();
-        }
-        assert_eq!((clients, parts.len()), (120, 3));
-        assert!(questions.ready.is_empty() && questions.ready_ids == 0);
-    }
-
-    #[test]
-    fn a_flood_of_questions_of_others_is_bounded_and_passes() {
-        let mut here = Here::new();
-        let mut questions = Questions::default();
-        let processes = settled(&mut here);
-        for number in 0..10_000 {
-            questions.take(OTHERS[0], number, Asks::Ids, b"a", &here.hands());
-        }
-        assert_eq!(questions.answering.len(), MOST_ANSWERING);
-        assert_eq!(questions.pending.len(), MOST_PENDING);
-        here.now += PATIENCE;
-        questions.advance(&processes, false, &mut here.hands());
-        assert!(questions.answering.is_empty() && questions.pending.is_empty());
-        assert!(here.posted().is_empty());
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::bus::{
+    answers::Answers,
     channels::Channel,
     control::{self, Control, Note},
     format::Malformed,
@@ -20,6 +21,7 @@ pub(crate) struct Talk {
     serves: bool,
     pub(crate) processes: Processes,
     pub(crate) questions: Questions,
+    pub(crate) answers: Answers,
     pub(crate) orders: Orders,
 }
 
@@ -29,6 +31,7 @@ impl Talk {
             serves,
             processes: Processes::new(serves, now),
             questions: Questions::default(),
+            answers: Answers::default(),
             orders: Orders::default(),
         }
     }
@@ -71,7 +74,7 @@ impl Talk {
             Note::Done { number, outcome } => self.orders.done(process, number, outcome, hands),
             Note::Question { .. } | Note::Order { .. } if !self.serves => {}
             Note::Question { number, asks, room } => {
-                self.questions.take(process, number, asks, room, hands);
+                self.answers.take(process, number, asks, room, hands);
             }
             Note::Order {
                 number,
@@ -86,6 +89,7 @@ impl Talk {
     pub(crate) fn advance(&mut self, is_away: bool, hands: &mut Hands<'_>) {
         self.processes.advance(hands);
         self.questions.advance(&self.processes, is_away, hands);
+        self.answers.advance(hands);
         self.orders.advance(&self.processes, hands);
     }
 
@@ -94,6 +98,7 @@ impl Talk {
         let all = [
             self.processes.due(now),
             self.questions.due(),
+            self.answers.due(),
             self.orders.due(),
         ];
         // Never at once, so that nothing that is late keeps the thread busy.

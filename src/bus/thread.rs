@@ -542,7 +542,7 @@ impl Bus {
                 question,
                 size,
                 ids,
-            } => self.with_hands(|talk, hands| talk.questions.counted(question, size, ids, hands)),
+            } => self.with_hands(|talk, hands| talk.answers.counted(question, size, ids, hands)),
             // Nobody sends these here.
             _ => {}
         }
