@@ -236,6 +236,7 @@ const BUS: Record<string, Case> = {
   ),
   "questions of other processes": engine(
     "src/bus/answers.rs",
+    "answers_that_cannot_leave_are_bounded_and_pass",
     "a_flood_of_questions_of_others_is_bounded_and_passes",
   ),
   "orders for clients of others": engine(

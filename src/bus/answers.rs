@@ -23,8 +23,9 @@ use crate::{
 const MOST_PENDING: usize = 256;
 /// How many questions of others the shards get at once.
 const MOST_ANSWERING: usize = 8;
-/// Past so many ids that wait to leave, the shards get no question.
-const MOST_READY: usize = 1024 * 1024;
+/// Past so many answers that wait to leave, or so many ids in them, the shards get no question.
+const MOST_READY: usize = 256;
+const MOST_IDS: usize = 1024 * 1024;
 /// Bytes of one part for another process, and of its fields beside ids.
 const MESSAGE: usize = 64 * 1024;
 const FIELDS: usize = 128;
@@ -53,7 +54,7 @@ pub(crate) struct Answers {
     /// Questions of others that the shards have not got.
     pending: VecDeque<Answering>,
     answering: HashMap<u32, Answering>,
-    /// Answers that leave, as there is room.
+    /// Answers that leave, as there is room. Nobody waits for them either after their time.
     ready: VecDeque<Answering>,
     /// Ids that `ready` holds.
     ready_ids: usize,
@@ -67,13 +68,15 @@ impl Answers {
             self.answering.retain(|_, it| now < it.until);
             shrink_map(&mut self.answering);
         }
-        self.start(hands);
         self.send(hands);
+        self.start(hands);
     }
 
     /// When something is due.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.answering.values().map(|it| it.until).min()
+        let ready = self.ready.front().map(|it| it.until);
+        let answering = self.answering.values().map(|it| it.until);
+        answering.chain(ready).min()
     }
 
     /// Takes a question of another process.
@@ -124,10 +127,13 @@ impl Answers {
 
     /// Asks the shards the next questions.
     fn start(&mut self, hands: &Hands<'_>) {
-        while self.answering.len() < MOST_ANSWERING && self.ready_ids < MOST_READY {
-            let Some(mut next) = self.pending.pop_front() else {
-                break;
-            };
+        let may_start = |it: &Self| {
+            let has_room = it.ready.len() < MOST_READY && it.ready_ids < MOST_IDS;
+            has_room && it.answering.len() < MOST_ANSWERING
+        };
+        while may_start(self)
+            && let Some(mut next) = self.pending.pop_front()
+        {
             if next.until <= hands.now {
                 continue;
             }
@@ -156,10 +162,11 @@ impl Answers {
     fn send(&mut self, hands: &mut Hands<'_>) {
         let most = hands.parts.config.max_message.min(MESSAGE);
         let most = (most.saturating_sub(FIELDS) / 16).max(1);
-        while hands.queue.has_room() {
-            let Some(answer) = self.ready.front_mut() else {
+        while let Some(answer) = self.ready.front_mut() {
+            let is_late = answer.until <= hands.now;
+            if !is_late && !hands.queue.has_room() {
                 break;
-            };
+            }
             let part = answer.ids[answer.sent..].chunks(most).next();
             let clients = part.unwrap_or_default().to_vec();
             answer.sent += clients.len();
@@ -170,8 +177,7 @@ impl Answers {
                 clients,
             };
             answer.parts += 1;
-            let is_sent =
-                answer.until > hands.now && hands.post(Channel::Process(answer.asker), note);
+            let is_sent = !is_late && hands.post(Channel::Process(answer.asker), note);
             if !is_sent || answer.sent >= answer.ids.len() {
                 self.ready_ids -= answer.ids.len();
                 self.ready.pop_front();
@@ -242,5 +248,31 @@ mod tests {
         answers.advance(&mut here.hands());
         assert!(answers.answering.is_empty() && answers.pending.is_empty());
         assert!(here.posted().is_empty());
+    }
+
+    #[test]
+    fn answers_that_cannot_leave_are_bounded_and_pass() {
+        let mut here = Here::new();
+        let mut answers = Answers::default();
+        while here.queue.has_room() {
+            let (all, now) = (Channel::Everybody, here.now);
+            here.queue.push_uncounted(all, vec![0; 500_000], now);
+        }
+        for number in 0..10_000 {
+            answers.take(ASKER, number, Asks::Size, b"a", &here.hands());
+            for mail in here.mail(0).into_iter().chain(here.mail(1)) {
+                let Mail::Question(key, ..) = mail else {
+                    panic!("no question");
+                };
+                answers.counted(key, 1, vec![], &here.hands());
+            }
+            answers.advance(&mut here.hands());
+        }
+        assert!(answers.ready.len() <= MOST_READY + MOST_ANSWERING);
+        assert_eq!(answers.pending.len(), MOST_PENDING);
+        assert!(answers.due().is_some());
+        here.now += PATIENCE;
+        answers.advance(&mut here.hands());
+        assert!(answers.ready.is_empty() && answers.pending.is_empty());
     }
 }
