@@ -8,10 +8,12 @@ pub(crate) mod backoff;
 pub(crate) mod books;
 pub(crate) mod channels;
 pub(crate) mod control;
+pub(crate) mod flushes;
 pub(crate) mod format;
 pub(crate) mod incoming;
 pub(crate) mod lanes;
 pub(crate) mod link;
+pub(crate) mod names;
 #[cfg(feature = "nats")]
 pub(crate) mod nats;
 pub(crate) mod notices;

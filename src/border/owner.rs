@@ -23,6 +23,12 @@ impl OwnerNumber {
     /// Stands where an owner has left its connections behind, and where commands come from no owner.
     pub(crate) const NOBODY: Self = Self(u8::MAX);
 
+    /// The owner with this number.
+    #[cfg(feature = "bus")]
+    pub(crate) fn of(raw: u8) -> Self {
+        Self(raw)
+    }
+
     /// The number itself.
     pub(crate) fn raw(self) -> u8 {
         self.0

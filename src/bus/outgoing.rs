@@ -49,11 +49,11 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     /// Gives the publications of a command to `publish`, encoded.
-    pub(crate) fn each(
+    pub(crate) fn each<'n>(
         &mut self,
         command: &Command<'_>,
         now: Instant,
-        name: impl Fn(u32) -> Option<(String, Kind)>,
+        name: impl Fn(u32) -> Option<(&'n str, Kind)>,
         mut publish: impl FnMut(Channel, Vec<u8>),
     ) {
         if let Command::ExceptIds(ids) = command {
@@ -100,7 +100,7 @@ impl Outgoing {
                 id,
                 process: Some(self.process),
                 number: Some(number),
-                route: &route,
+                route,
                 to,
                 except: except.clone(),
                 payload: json,
@@ -162,11 +162,12 @@ mod tests {
             ids: Ids::default(),
             except: Vec::new(),
         };
+        let names: Vec<_> = (0..=100).map(|route| format!("route{route}")).collect();
         let mut all = Vec::new();
         for command in Commands::new(writer.bytes()) {
             // Routes from 100 on are of bytes.
             let kind = |route| if route < 100 { Kind::Json } else { Kind::Bytes };
-            let name = |route| Some((format!("route{route}"), kind(route)));
+            let name = |route| Some((&*names[route as usize], kind(route)));
             outgoing.each(&command, Instant::now(), name, |channel, bytes| {
                 all.push((channel, bytes));
             });

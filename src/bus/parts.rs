@@ -40,6 +40,36 @@ pub(crate) struct Parts {
     pub(crate) owners: Arc<Owners>,
 }
 
+impl Parts {
+    /// Tells the oldest owner, who hears of what concerns the process.
+    pub(crate) fn tell_first(&self, value: &str) {
+        if let Some(owner) = self.owners.all().first() {
+            notices::tell(owner, &Event::Bus { value });
+        }
+    }
+
+    /// Tells all owners. The others than the oldest do not report it.
+    pub(crate) fn tell_all(&self, value: &str, quiet: &str) {
+        for (index, owner) in self.owners.all().iter().enumerate() {
+            let value = if index == 0 { value } else { quiet };
+            notices::tell(owner, &Event::Bus { value });
+        }
+    }
+
+    /// Tells an owner something, if it is still there.
+    pub(crate) fn tell(&self, owner: OwnerNumber, event: &Event<'_>) {
+        if let Some(owner) = self.owner(owner) {
+            notices::tell(&owner, event);
+        }
+    }
+
+    /// An owner, if it is still there.
+    pub(crate) fn owner(&self, number: OwnerNumber) -> Option<Arc<Owner>> {
+        let owners = self.owners.all();
+        owners.into_iter().find(|it| it.number == number)
+    }
+}
+
 /// What the thread can do for a part of its state at one moment.
 pub(crate) struct Hands<'a> {
     pub(crate) parts: &'a Parts,
@@ -53,19 +83,6 @@ impl Hands<'_> {
         let process = self.parts.process;
         let bytes = control::write(&Control { process, note });
         self.queue.push_uncounted(channel, bytes, self.now)
-    }
-
-    /// Tells an owner something, if it is still there.
-    pub(crate) fn tell(&self, owner: OwnerNumber, event: &Event<'_>) {
-        if let Some(owner) = self.owner(owner) {
-            notices::tell(&owner, event);
-        }
-    }
-
-    /// An owner, if it is still there.
-    pub(crate) fn owner(&self, number: OwnerNumber) -> Option<Arc<Owner>> {
-        let owners = self.parts.owners.all();
-        owners.into_iter().find(|it| it.number == number)
     }
 }
 

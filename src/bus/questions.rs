@@ -83,7 +83,7 @@ impl Questions {
                 size,
                 ids,
             };
-            return hands.tell(owner, &event);
+            return hands.parts.tell(owner, &event);
         }
         self.last += 1;
         let asked = Asked {
@@ -225,7 +225,7 @@ impl Questions {
     pub(crate) fn tidy(&mut self, hands: &Hands<'_>) {
         let mut freed = 0;
         self.asked.retain(|_, it| {
-            let stays = hands.owner(it.owner).is_some();
+            let stays = hands.parts.owner(it.owner).is_some();
             freed += if stays { 0 } else { it.ids.len() };
             stays
         });
@@ -253,7 +253,7 @@ impl Questions {
             size,
             ids: part,
         };
-        hands.tell(asked.owner, &event);
+        hands.parts.tell(asked.owner, &event);
         let told = told + part.len();
         if told < asked.ids.len() {
             asked.stage = Stage::Told(told);

@@ -3,12 +3,7 @@
 //! It waits for no client and for no owner. It waits for a shard only as the owner does, when the shard's mailbox is full.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    future::pending,
-    mem,
-    pin::pin,
-    sync::Arc,
-    sync::atomic::Ordering,
+    collections::HashSet, future::pending, mem, pin::pin, sync::Arc, sync::atomic::Ordering,
     time::Duration,
 };
 
@@ -32,22 +27,23 @@ use crate::{
         books::{self, Fate},
         channels::Channel,
         control,
+        flushes::Flushes,
         incoming::{Incoming, Outcome},
         lanes::Lanes,
         link::{Ask, Failure, Line, Link, REPORTS, Report},
+        names::Names,
         notices::{self, Outage, Trouble, Troubles},
         numbers::{Ids, Numbers},
         orders::Rest,
         outgoing::Outgoing,
         parts::{Hands, Parts},
-        queue::{Queue, Ticket},
+        queue::Queue,
         seen::Seen,
         subscriptions::{Change, Subscriptions},
         talk::Talk,
         thinning::Thinning,
     },
     config::bus::Transport,
-    message::protocol::Kind,
     rooms::{RoomName, changes::Mark},
 };
 
@@ -84,8 +80,7 @@ enum State {
 /// The state of the thread.
 pub(crate) struct Bus {
     parts: Parts,
-    /// The numbers of the outgoing routes.
-    numbers: HashMap<String, u32>,
+    names: Names,
     outgoing: Outgoing,
     incoming: Incoming,
     queue: Queue,
@@ -106,20 +101,9 @@ pub(crate) struct Bus {
     /// When the thread ends at the latest.
     ending: Option<Instant>,
     deliveries: CommandWriter,
-    /// Routes that are not in the table, by their numbers.
-    routes: HashMap<u32, (String, Kind)>,
     flushes: Flushes,
     talk: Talk,
     thinning: Thinning,
-}
-
-/// Those who wait until the bus has what was published.
-#[derive(Default)]
-struct Flushes {
-    /// Who waits, and for which publications: all up to this one.
-    waiting: VecDeque<(OwnerNumber, u32, Ticket)>,
-    /// How many publications had failed when the last one was answered.
-    failed: u64,
 }
 
 /// Runs until the server stops.
@@ -130,16 +114,13 @@ pub(crate) async fn run(parts: Parts) {
     bus.answer_flushes();
     bus.parts.books.connected.store(false, Ordering::Relaxed);
     let ended = notices::ended();
-    bus.tell_all(&ended, &ended);
+    bus.parts.tell_all(&ended, &ended);
 }
 
 impl Bus {
     fn new(parts: Parts) -> Self {
         let now = Instant::now();
-        let numbers = parts.routes.outgoing_names();
-        let numbers = (0..).zip(numbers);
-        let numbers = numbers.map(|(number, name)| (name.clone(), number));
-        let numbers: HashMap<_, _> = numbers.collect();
+        let names = Names::new(parts.routes.clone());
         let mut subscriptions = match parts.config.transport {
             #[cfg(feature = "redis")]
             Transport::Redis(_) => Subscriptions::default(),
@@ -153,10 +134,10 @@ impl Bus {
         Self {
             incoming: Incoming {
                 process,
-                delivers: !numbers.is_empty(),
+                delivers: names.has_outgoing(),
                 seen: Seen::default(),
             },
-            numbers,
+            names,
             outgoing: Outgoing {
                 process,
                 numbers: Numbers::default(),
@@ -178,7 +159,6 @@ impl Bus {
             tidied: now,
             ending: None,
             deliveries: CommandWriter::new(),
-            routes: HashMap::new(),
             flushes: Flushes::default(),
             talk: Talk::new(!parts.config.is_publisher, now),
             thinning: Thinning::default(),
@@ -287,10 +267,12 @@ impl Bus {
         self.subscribe();
         if self.is_connected() {
             while let Some((owner, number)) = self.subscriptions.ready() {
-                if owner == OwnerNumber::NOBODY.raw() {
+                let owner = OwnerNumber::of(owner);
+                if owner == OwnerNumber::NOBODY {
                     self.with_hands(|talk, hands| talk.orders.answer(number, hands));
                 } else {
-                    self.tell_one(owner, &notices::done(number));
+                    let value = &notices::done(number);
+                    self.parts.tell(owner, &Event::Bus { value });
                 }
             }
         }
@@ -308,7 +290,7 @@ impl Bus {
         if now.duration_since(self.told) >= TOLD {
             self.told = now;
             for trouble in self.troubles.take() {
-                self.tell(&trouble);
+                self.parts.tell_first(&trouble);
             }
         }
         if now.duration_since(self.tidied) >= TIDY {
@@ -401,7 +383,7 @@ impl Bus {
             books::add(&books.reconnects, 1);
         }
         let news = self.outage.over(&self.place());
-        self.tell_all(&news, &notices::connected());
+        self.parts.tell_all(&news, &notices::connected());
     }
 
     fn lost(&mut self, failure: &Failure, now: Instant) {
@@ -423,7 +405,7 @@ impl Bus {
         let why = self.outage.lost(&self.place(), failure);
         if let Some(why) = why {
             self.parts.books.is_away(&why);
-            self.tell(&notices::away(&why));
+            self.parts.tell_first(&notices::away(&why));
         }
     }
 
@@ -552,12 +534,12 @@ impl Bus {
     fn publish(&mut self, owner: OwnerNumber, commands: &[u8]) {
         let Self {
             parts,
+            names,
             outgoing,
             queue,
             state,
             outage,
             troubles,
-            routes,
             flushes,
             talk,
             ..
@@ -568,8 +550,7 @@ impl Bus {
         for command in Commands::new(commands) {
             match command {
                 Command::Route(number, kind, name) => {
-                    let name = String::from_utf8_lossy(name).into_owned();
-                    routes.insert(number, (name, kind));
+                    names.add(number, kind, name);
                     continue;
                 }
                 Command::Members {
@@ -587,16 +568,12 @@ impl Bus {
                     continue;
                 }
                 Command::Flush(number) => {
-                    (flushes.waiting).push_back((owner, number, queue.last()));
+                    flushes.wait(owner, number, queue);
                     continue;
                 }
                 _ => {}
             }
-            let name = |route: u32| {
-                let known = parts.routes.outgoing_names().get(route as usize);
-                let known = known.map(|name| (name.clone(), parts.routes.outgoing_kind(route)));
-                known.or_else(|| routes.get(&route).cloned())
-            };
+            let name = |route| names.of(route);
             outgoing.each(&command, now, name, |channel, bytes| {
                 parts.books.publish();
                 let size = bytes.len();
@@ -657,16 +634,11 @@ impl Bus {
             }
             return;
         }
-        let routes = &self.parts.routes;
-        let number_of = |name: &str| {
-            let number = self.numbers.get(name).copied();
-            number.map(|number| (number, routes.outgoing_kind(number)))
-        };
         let outcome = self.incoming.take(
             (channel, bytes),
             &self.subscriptions,
             Instant::now(),
-            number_of,
+            |name| self.names.number_of(name),
             &mut self.deliveries,
         );
         let books = &self.parts.books;
@@ -715,39 +687,11 @@ impl Bus {
         }
     }
 
-    /// Tells the oldest owner, who hears of what concerns the process.
-    fn tell(&self, value: &str) {
-        if let Some(owner) = self.parts.owners.all().first() {
-            notices::tell(owner, &Event::Bus { value });
-        }
-    }
-
-    /// Tells one owner, by its number.
-    fn tell_one(&self, owner: u8, value: &str) {
-        let owners = self.parts.owners.all();
-        if let Some(owner) = owners.iter().find(|it| it.number.raw() == owner) {
-            notices::tell(owner, &Event::Bus { value });
-        }
-    }
-
     /// Answers those whose publications have their answers.
     fn answer_flushes(&mut self) {
-        while let Some((owner, number, last)) = self.flushes.waiting.front().copied() {
-            if !self.queue.is_settled(last) {
-                return;
-            }
-            self.flushes.waiting.pop_front();
-            let failed = self.parts.books.failed();
-            let since = failed - mem::replace(&mut self.flushes.failed, failed);
-            self.tell_one(owner.raw(), &notices::flushed(number, since));
-        }
-    }
-
-    /// Tells all owners. The others than the oldest do not report it.
-    fn tell_all(&self, value: &str, quiet: &str) {
-        for (index, owner) in self.parts.owners.all().iter().enumerate() {
-            let value = if index == 0 { value } else { quiet };
-            notices::tell(owner, &Event::Bus { value });
+        while let Some(it) = self.flushes.next(&self.queue, &self.parts.books) {
+            let value = &notices::flushed(it.number, it.failed);
+            self.parts.tell(it.owner, &Event::Bus { value });
         }
     }
 }
