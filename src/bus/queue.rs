@@ -1,7 +1,7 @@
 //! Publications that wait for the bus, or for its answer.
 //!
-//! At most 4 MiB and 5 s of them wait. While the bus takes them, at most 1 MiB of them is under way without an answer. Those whose
-//! lane is shut are held, and let others pass.
+//! At most 4 MiB and 5 s of them wait, and 64 KiB of what processes tell each other. While the bus takes them, at most 1 MiB of them
+//! is under way without an answer. Those whose lane is shut are held, and let others pass.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -15,6 +15,8 @@ use crate::bus::{
 
 /// Bytes that may wait.
 const MOST: usize = 4 * 1024 * 1024;
+/// Bytes beside them for what processes tell each other. One that publishes too much would be forgotten by the others otherwise.
+const RESERVED: usize = 64 * 1024;
 /// How long one may wait, and after it was written for its answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes that may be under way.
@@ -127,7 +129,8 @@ impl Queue {
 
     fn add(&mut self, channel: Channel, bytes: Vec<u8>, now: Instant, is_counted: bool) -> bool {
         let size = bytes.len() + OVERHEAD;
-        if self.waiting_bytes + size > MOST {
+        let most = if is_counted { MOST } else { MOST + RESERVED };
+        if self.waiting_bytes + size > most {
             return false;
         }
         self.waiting_bytes += size;
@@ -422,7 +425,7 @@ mod tests {
                 prop_assert_eq!(counted.queued, (waiting.count() + open.count()) as u64);
                 let sizes = queue.waiting.iter().map(|it| it.bytes.len() + OVERHEAD);
                 prop_assert_eq!(queue.waiting_bytes, sizes.sum::<usize>());
-                prop_assert!(queue.waiting_bytes <= MOST);
+                prop_assert!(queue.waiting_bytes <= MOST + RESERVED);
                 let sizes = queue.under_way.iter().map(|it| it.size);
                 prop_assert_eq!(queue.under_way_bytes, sizes.sum::<usize>());
                 prop_assert!(queue.under_way.len() < 2 || queue.under_way_bytes <= MOST_UNDER_WAY);
@@ -430,6 +433,21 @@ mod tests {
             queue.drop_all();
             prop_assert_eq!(books.snapshot().queued, 0);
         }
+    }
+
+    #[test]
+    fn processes_still_hear_of_each_other_while_publications_fill_the_queue() {
+        let (books, now) = (Arc::new(Books::default()), Instant::now());
+        let mut queue = Queue::new(books, "chat".into());
+        let all = Channel::Everybody;
+        while queue.push(all, vec![0; 100], now) {}
+        assert!(queue.waiting_bytes <= MOST);
+        let mut added = 0;
+        while queue.push_uncounted(all, vec![0; 100], now) {
+            added += 1;
+        }
+        assert!(added > 100 && queue.waiting_bytes <= MOST + RESERVED);
+        assert!(!queue.push(all, vec![0; 100], now));
     }
 
     #[test]
