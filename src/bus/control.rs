@@ -232,7 +232,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Control<'_>, Malformed> {
             size: fields.size.ok_or(Malformed::Control)?,
             clients: fields.clients,
         },
-        kind::ORDER if bytes.len() > MAX_ORDER || fields.clients.len() > MAX_CLIENTS => {
+        kind::ORDER if bytes.len() > MAX_ORDER => return Err(Malformed::Control),
+        kind::ORDER | kind::DONE if fields.clients.len() > MAX_CLIENTS => {
             return Err(Malformed::Control);
         }
         kind::ORDER => Note::Order {
@@ -438,7 +439,11 @@ mod tests {
             assert!(read(&order(act.clone(), vec![])).is_err(), "{act:?}");
         }
         let crowd = vec![client(1); MAX_CLIENTS + 1];
-        assert!(read(&order(Act::Join(vec![]), crowd)).is_err());
+        assert!(read(&order(Act::Join(vec![]), crowd.clone())).is_err());
+        let mut outcome = Outcome::failed("why");
+        outcome.refused = crowd;
+        let done = Note::Done { number: 1, outcome };
+        assert!(read(&written(done)).is_err(), "more than any order has");
         let rooms = vec![Arc::from(&[b'x'; MAX_ROOM_NAME][..]); MAX_ORDER / MAX_ROOM_NAME];
         assert!(read(&order(Act::Join(rooms), vec![])).is_err());
         for kind in kind::ANNOUNCEMENT..=kind::DONE {
