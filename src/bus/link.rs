@@ -133,6 +133,14 @@ impl Failure {
         Self { cause, text }
     }
 
+    /// The one of two failures to tell. One that waiting does not help against says more than a server that is away.
+    pub(crate) fn or(self, later: Self) -> Self {
+        match self.cause {
+            Cause::Away => later,
+            Cause::Credentials | Cause::Certificate => self,
+        }
+    }
+
     /// The same, with the part of the bus where it happened.
     pub(crate) fn at(self, what: &str, place: impl fmt::Display) -> Self {
         let text = format!("{what} {place}: {}", self.text);

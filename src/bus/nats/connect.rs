@@ -55,23 +55,16 @@ pub(super) async fn connect_to_any(places: &[Place]) -> Result<Connection, Failu
         tokio::select! {
             attempt = attempts.next() => match attempt {
                 Some((_, Ok(connection))) => return Ok(connection),
-                Some((place, Err(failure))) => why = worse(why, failure, place, places.len()),
+                Some((_, Err(failure))) if places.len() == 1 => return Err(failure),
+                Some((place, Err(failure))) => {
+                    let text = format!("{place}: {}", failure.text);
+                    why = why.or(Failure { text, ..failure });
+                }
                 None => return Err(why),
             },
             () = sleep(STAGGER), if !rest.is_empty() => {}
         }
     }
-}
-
-/// Which failure to tell: waiting may not help against the one of two.
-fn worse(first: Failure, mut second: Failure, place: &Place, places: usize) -> Failure {
-    if second.cause == Cause::Away && first.cause != Cause::Away {
-        return first;
-    }
-    if places > 1 {
-        second.text = format!("{place}: {}", second.text);
-    }
-    second
 }
 
 async fn connect(place: &Place) -> Result<Connection, Failure> {

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use crate::{
     bus::{
-        link::{Cause, Failure, PATIENCE},
+        link::{Failure, PATIENCE},
         redis::{
             connect,
             failure::{failure_of, of_connecting},
@@ -22,17 +22,14 @@ const OLDEST: u32 = 7;
 /// Asks all of the nodes that we know from the start, and believes the first that answers.
 pub(super) async fn discover(seeds: &[Place]) -> Result<Vec<Range>, Failure> {
     let mut asked: FuturesUnordered<_> = seeds.iter().map(discover_by).collect();
-    let mut reason: Option<Failure> = None;
+    let mut reason = Failure::silent();
     while let Some(answer) = asked.next().await {
         match answer {
             Ok(ranges) => return Ok(ranges),
-            Err(failure) if reason.as_ref().is_none_or(|it| it.cause == Cause::Away) => {
-                reason = Some(failure);
-            }
-            Err(_) => {}
+            Err(failure) => reason = reason.or(failure),
         }
     }
-    Err(reason.unwrap_or_else(Failure::silent))
+    Err(reason)
 }
 
 async fn discover_by(seed: &Place) -> Result<Vec<Range>, Failure> {

@@ -7,7 +7,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     bus::{
-        link::{Cause, Failure},
+        link::Failure,
         redis::{
             connect,
             failure::{failure_of, of_connecting},
@@ -30,18 +30,14 @@ pub(super) async fn connect(
     sentinels: &Sentinels,
     prefix: &str,
 ) -> Result<(Node, Address), Failure> {
-    let mut reason: Option<Failure> = None;
+    let mut reason = Failure::silent();
     for sentinel in &sentinels.places {
         match connect_by(sentinel, sentinels, prefix).await {
             Ok(found) => return Ok(found),
-            // A wrong password or certificate says more than a sentinel that is away.
-            Err(failure) if reason.as_ref().is_none_or(|it| it.cause == Cause::Away) => {
-                reason = Some(failure);
-            }
-            Err(_) => {}
+            Err(failure) => reason = reason.or(failure),
         }
     }
-    Err(reason.unwrap_or_else(Failure::silent))
+    Err(reason)
 }
 
 async fn connect_by(
