@@ -1,4 +1,5 @@
-//! Commands: the orders of the owner, and their binary form. The engine takes orders in no other way.
+//! Commands: what the owner has the shards do, and their binary form. Orders about clients of others go another way:
+//! [`act`](super::act).
 //!
 //! Commands are little-endian `u32` words. Each starts with its opcode and its whole length in
 //! words; text and payloads are padded with zeros to whole words.
