@@ -9,6 +9,7 @@ import { bytesIn } from "../bytes.js";
 import { routes } from "../client/routes.js";
 import type { NoRouter } from "../client/types.js";
 import { Clients } from "../context/clients.js";
+import { methodsOf } from "../context/from-outside.js";
 import type { Ordered } from "../context/orders.js";
 import { serialiserOf } from "../context/outgoing-payload.js";
 import type { Part, PartElsewhere } from "../context/questions.js";
@@ -17,6 +18,7 @@ import { isTransformer } from "../contract/transform.js";
 import { isOptions } from "../faults/check.js";
 import { Faults, type OnError } from "../faults/report.js";
 import type { Sender } from "../types/context.js";
+import type { DisconnectOptions } from "../types/disconnect.js";
 import type { AnyRouter, RoutesOf } from "../types/routes.js";
 import type { PlainRouter } from "../types/transformed.js";
 import type { Transformer } from "../types/transformer.js";
@@ -26,7 +28,6 @@ import { Turn } from "../user-code/turn.js";
 import { Joined } from "./joined.js";
 import { busMetricsOf, type BusMetrics } from "./metrics.js";
 import { wrong } from "./options.js";
-import { peopleOf, type People } from "./people.js";
 import { knownBus, nativeBusOf, type Bus } from "./settings.js";
 
 /** How many routes a publisher may use. Their names are texts of the application, and each is kept. */
@@ -51,12 +52,36 @@ export interface PublisherOptions {
 }
 
 /** Sends to the clients of all servers on a bus. */
-export interface Publisher<TRouter> extends People {
+export interface Publisher<TRouter> {
   /**
    * The typed sender, as in `ctx.send`. The servers check neither the route nor the payload for you. A payload that is bytes is for
    * routes of bytes alone. A server discards any other payload for such a route, and counts it as malformed.
    */
   readonly send: [TRouter] extends [NoRouter] ? RouterIsMissing : Sender<RoutesOf<TRouter>>;
+  /**
+   * The ids of the clients in a room, in no particular order.
+   *
+   * @throws `TypeError` for a wrong name. Rejects with a `PartialError` if a server has not answered within a second.
+   */
+  members(roomId: string): Promise<string[]>;
+  /** How many clients are in a room. The rest is as with {@link Publisher.members}. */
+  roomSize(roomId: string): Promise<number>;
+  /**
+   * Puts clients into rooms. The promise resolves when all of them have joined, and a send to the room reaches them. Unknown ids are not
+   * an error.
+   *
+   * @throws `TypeError` for a wrong id or name. Rejects with the code `BUS` if a server has not answered within 5 s, when its clients may
+   *   still join. Rejects with `TOO_MANY_ROOMS` if a client may not be in another room.
+   */
+  join(clientIds: string | readonly string[], roomIds: string | readonly string[]): Promise<void>;
+  /** Takes clients out of rooms. The rest is as with {@link Publisher.join}. */
+  leave(clientIds: string | readonly string[], roomIds: string | readonly string[]): Promise<void>;
+  /**
+   * Closes the connections of clients, as `server.disconnect` does. The promise resolves when all of them are closing.
+   *
+   * @throws `TypeError` for a wrong argument. Rejects with the code `BUS` if a server has not answered within 5 s.
+   */
+  disconnect(clientIds: string | readonly string[], how?: DisconnectOptions): Promise<void>;
   /**
    * Resolves once the bus has all that was published before.
    *
@@ -189,7 +214,7 @@ export function createPublisher<TRouter extends AnyRouter>(
     send: routes(
       send as (route: string, ...args: unknown[]) => unknown,
     ) as Publisher<TRouter>["send"],
-    ...peopleOf(outlet),
+    ...methodsOf(outlet, "publisher"),
     flush: () => joined.flush("publisher.flush"),
     metrics: () => busMetricsOf(native) as BusMetrics,
     close: () => engine.close(),

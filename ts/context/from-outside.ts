@@ -1,5 +1,6 @@
-// `server.join`, `server.leave` and `server.disconnect`: what is done with clients from outside their handlers. Clients of this thread
-// are dealt with at once. For the others it is an order, which their owner carries out here, too.
+// `members`, `roomSize`, `join`, `leave` and `disconnect` of a server and of a publisher: what is asked about clients, and done with them,
+// from outside their handlers. Clients of this thread are dealt with at once. For the others it is an order, which their owner
+// carries out here, too.
 import { ORDER } from "../border/codes.js";
 import { provokedBy } from "../faults/client-fault.js";
 import { clientIds } from "./client-ids.js";
@@ -7,7 +8,7 @@ import type { Client } from "./clients.js";
 import { closeFrame, type CloseFrame } from "./closing.js";
 import { operationsOf } from "./operations.js";
 import { tooManyRooms, type Act, type Order } from "./orders.js";
-import { roomNames } from "./room-name.js";
+import { roomName, roomNames } from "./room-name.js";
 import { ClientRooms } from "./rooms.js";
 import type { Outlet } from "./send.js";
 
@@ -17,18 +18,25 @@ interface Refused {
   rule: string | undefined;
 }
 
+/** The methods. `place` is what errors call the object that has them. */
+export function methodsOf(outlet: Outlet, place: "server" | "publisher") {
+  const { questions } = outlet;
+  return {
+    members: (roomId: unknown) => questions.members(roomName(roomId, place, "members")),
+    roomSize: (roomId: unknown) => questions.size(roomName(roomId, place, "roomSize")),
+    join: (clientIds: unknown, roomIds: unknown) => joinRooms(outlet, place, clientIds, roomIds),
+    leave: (clientIds: unknown, roomIds: unknown) => leaveRooms(outlet, place, clientIds, roomIds),
+    disconnect: (clientIds: unknown, how?: unknown) => disconnect(outlet, place, clientIds, how),
+  };
+}
+
 /** Puts clients into rooms. A client that may not be in another room keeps nobody else out. */
-export function joinRooms(
-  outlet: Outlet,
-  ids: unknown,
-  rooms: unknown,
-  place = "server",
-): Promise<void> {
+function joinRooms(outlet: Outlet, place: string, ids: unknown, rooms: unknown): Promise<void> {
   const method = `${place}.join`;
   const [clients, names] = [clientIds(ids, method), roomNames(rooms, place, "join")];
   const here = clients.map((id) => outlet.find(id, place, "join", "it joins no room"));
   const refused = join(outlet, here, names);
-  const done = order(outlet, method, { act: ORDER.JOIN, rooms: names }, clients);
+  const done = order(outlet, method, { act: ORDER.JOIN, rooms: names }, clients, here);
   if (refused.rule === undefined) return done;
   // The caller hears of what happened here. It cannot wait for the rest then.
   done.catch(() => {});
@@ -36,30 +44,22 @@ export function joinRooms(
 }
 
 /** Takes clients out of rooms. */
-export function leaveRooms(
-  outlet: Outlet,
-  ids: unknown,
-  rooms: unknown,
-  place = "server",
-): Promise<void> {
+function leaveRooms(outlet: Outlet, place: string, ids: unknown, rooms: unknown): Promise<void> {
   const method = `${place}.leave`;
   const [clients, names] = [clientIds(ids, method), roomNames(rooms, place, "leave")];
-  leave(outlet, found(outlet, clients), names);
-  return order(outlet, method, { act: ORDER.LEAVE, rooms: names }, clients);
+  const here = found(outlet, clients);
+  leave(outlet, here, names);
+  return order(outlet, method, { act: ORDER.LEAVE, rooms: names }, clients, here);
 }
 
 /** Closes the connections of clients. Throws at once for a wrong argument. Resolves when all of them are closing. */
-export function disconnect(
-  outlet: Outlet,
-  ids: unknown,
-  options: unknown,
-  place = "server",
-): Promise<void> {
+function disconnect(outlet: Outlet, place: string, ids: unknown, options: unknown): Promise<void> {
   const method = `${place}.disconnect`;
   const clients = clientIds(ids, method);
   const frame = closeFrame(options, method);
-  close(outlet, found(outlet, clients), frame);
-  return order(outlet, method, { act: ORDER.DISCONNECT, ...frame }, clients);
+  const here = found(outlet, clients);
+  close(outlet, here, frame);
+  return order(outlet, method, { act: ORDER.DISCONNECT, ...frame }, clients, here);
 }
 
 /** Does what somebody else wants with clients of this thread, and answers. */
@@ -112,11 +112,15 @@ function close(outlet: Outlet, clients: readonly (Client | undefined)[], frame: 
   for (const client of clients) if (client) outlet.closing.close(client, frame);
 }
 
-/** Gives an order about those of these clients that may be elsewhere. */
-function order(outlet: Outlet, place: string, act: Act, ids: readonly string[]): Promise<void> {
-  const elsewhere = ids.filter(
-    (id) => outlet.clients.find(id) === undefined && outlet.isElsewhere(id),
-  );
+/** Gives an order about those of these clients that may be elsewhere. `here` are the clients of this thread, by the places of their ids. */
+function order(
+  outlet: Outlet,
+  place: string,
+  act: Act,
+  ids: readonly string[],
+  here: readonly (Client | undefined)[],
+): Promise<void> {
+  const elsewhere = ids.filter((id, at) => here[at] === undefined && outlet.isElsewhere(id));
   if (elsewhere.length === 0) return Promise.resolve();
   return outlet.orders.give(place, act, [...new Set(elsewhere)]);
 }

@@ -9,9 +9,8 @@ import { Admissions } from "../connections/admissions.js";
 import { Disconnects } from "../connections/disconnects.js";
 import { Openings } from "../connections/openings.js";
 import { Clients } from "../context/clients.js";
-import { disconnect, joinRooms, leaveRooms } from "../context/from-outside.js";
+import { methodsOf } from "../context/from-outside.js";
 import { serialiserOf, toPayloadOf } from "../context/outgoing-payload.js";
-import { roomName } from "../context/room-name.js";
 import { Outlet } from "../context/send.js";
 import { UnsentWatch } from "../context/unsent.js";
 import { isBytes } from "../contract/bytes.js";
@@ -163,17 +162,13 @@ export function serve(
     send: outlet.send,
     publish: (room, route, ...[payload, options]) =>
       outlet.publish("server", "publish", room, route, payload, options),
-    join: (clientIds, roomIds) => joinRooms(outlet, clientIds, roomIds),
-    leave: (clientIds, roomIds) => leaveRooms(outlet, clientIds, roomIds),
-    members: (roomId) => outlet.questions.members(roomName(roomId, "server", "members")),
-    roomSize: (roomId) => outlet.questions.size(roomName(roomId, "server", "roomSize")),
+    ...methodsOf(outlet, "server"),
     clientCount: ((options?: unknown) =>
       isEverywhere(options)
         ? outlet.questions.clients(clientCount)
         : clientCount()) as AnyServer["clientCount"],
     ready: () => bus.ready(),
     synced: () => bus.synced(),
-    disconnect: (clientIds, how) => disconnect(outlet, clientIds, how),
     metrics: () => ({ ...metricsOf(native, clientCount()), ...sharedOf(native) }),
     setTls: (material) => setTls(native, material),
     stop(how) {
