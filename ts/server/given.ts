@@ -69,8 +69,8 @@ function namesOf(options: object): Set<string> {
   return names;
 }
 
-function hashOf(text: string): string {
-  return createHash("sha256").update(text).digest("hex");
+function hashOf(content: string | Uint8Array): string {
+  return createHash("sha256").update(content).digest("hex");
 }
 
 /** A value as text that is the same for equal values. */
@@ -82,7 +82,7 @@ function textOf(value: unknown): string {
   if (value instanceof RegExp) return String(value);
   if (ArrayBuffer.isView(value)) {
     const bytes = new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
-    return `bytes ${createHash("sha256").update(bytes).digest("hex")}`;
+    return `bytes ${hashOf(bytes)}`;
   }
   if (Array.isArray(value)) return `[${value.map(textOf).join()}]`;
   const fields = Object.entries(value).filter(([, field]) => field !== undefined);
