@@ -67,7 +67,7 @@ export class Orders {
     const each = "rooms" in act ? acts.map((rooms) => ({ ...act, rooms })) : [act];
     const clients = parts(ids, MAX_IDS, () => 1);
     if (this.#open.size + each.length * clients.length > MAX_OPEN) {
-      const text = `${place}: more than ${MAX_OPEN} orders for other processes are pending`;
+      const text = `${place}: more than ${MAX_OPEN} orders for other threads and processes are pending`;
       throw Object.assign(new Error(text), { code: "TOO_MANY_ORDERS" });
     }
     const orders = each.flatMap((part) => clients.map((some) => this.#one(part, some)));
