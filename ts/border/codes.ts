@@ -60,8 +60,9 @@ export const { ILL_FORMED, NO_NUMBER_HIGH, NO_PAYLOAD, NO_RETRY } = codes.word;
 export const PAYLOAD_WORD = 1 << codes.word.OPCODE_BITS;
 
 /**
- * How many events are taken at once, and how many questions about members may be under way. The others are bytes: of the issues and the
- * route of a `$error` together, of a payload of JSON, of a payload of bytes, of the reason in a close frame, and of a room name.
+ * How many events are taken at once, and how many questions about members the I/O threads may have at once. The others are bytes: of the
+ * issues and the route of a `$error` together, of a payload of JSON, of a payload of bytes, of the reason in a close frame, and of a room
+ * name.
  */
 export const {
   BATCH_EVENTS,

@@ -23,7 +23,7 @@ export interface BusMetrics {
   readonly received: number;
   /** Messages of other processes that never came, as the numbers of later ones show. */
   readonly missed: number;
-  /** Messages on the bus that make no sense. */
+  /** Messages on the bus that make no sense, or whose route this process does not have. */
   readonly malformed: number;
   /** How often the connection was made again. */
   readonly reconnects: number;

@@ -41,7 +41,7 @@ type RouterIsMissing =
 export interface PublisherOptions {
   /**
    * Called for what went wrong and no caller saw, such as an outage of the bus.
-   * @default logs
+   * @default logs with `console.error`
    */
   readonly onError?: OnError | undefined;
   /**
@@ -61,7 +61,8 @@ export interface Publisher<TRouter> {
   /**
    * The ids of the clients in a room, in no particular order.
    *
-   * @throws `TypeError` for a wrong name. Rejects with a `PartialError` if a server has not answered within a second.
+   * @throws `TypeError` for a wrong name. Rejects with a `PartialError` if a server has not answered within a second, or the bus is away.
+   *   Rejects with the code `TOO_MANY_QUESTIONS` if more than 10,000 such questions are pending.
    */
   members(roomId: string): Promise<string[]>;
   /** How many clients are in a room. The rest is as with {@link Publisher.members}. */
@@ -71,7 +72,8 @@ export interface Publisher<TRouter> {
    * an error.
    *
    * @throws `TypeError` for a wrong id or name. Rejects with the code `BUS` if a server has not answered within 5 s, when its clients may
-   *   still join. Rejects with `TOO_MANY_ROOMS` if a client may not be in another room.
+   *   still join. Rejects with `TOO_MANY_ROOMS` if a client may not be in another room, and with `TOO_MANY_ORDERS` if more than 10,000
+   *   such calls are pending.
    */
   join(clientIds: string | readonly string[], roomIds: string | readonly string[]): Promise<void>;
   /** Takes clients out of rooms. The rest is as with {@link Publisher.join}. */
@@ -88,7 +90,7 @@ export interface Publisher<TRouter> {
    * @throws Rejects with an `Error` with the code `BUS` if the bus has not confirmed a publication since the last call, or after 10 s.
    */
   flush(): Promise<void>;
-  /** The counters. */
+  /** The counters of the bus, as they are now. */
   metrics(): BusMetrics;
   /** Publishes what waits, for two seconds at most, and lets go of the bus. Node can exit then. */
   close(): Promise<void>;
