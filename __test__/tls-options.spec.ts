@@ -111,6 +111,7 @@ describe("the option tls", () => {
       { ...good, privateKey: "" },
       /tls\.privateKey: unknown option; did you mean key\?$/,
     ],
+    ["pfx", { pfx: "" }, /tls\.pfx: unknown option; did you mean cert\?$/],
     [
       "an unknown name beside a server name",
       { ...good, sni: { "a.test": { ...good, ca: "" } } },

@@ -21,6 +21,8 @@ const ALIASES: Aliases = &[
     ("certfile", "cert"),
     ("cert_file_name", "cert"),
     ("chain", "cert"),
+    ("pfx", "cert"),
+    ("pkcs12", "cert"),
     ("privatekey", "key"),
     ("keyfile", "key"),
     ("key_file_name", "key"),
