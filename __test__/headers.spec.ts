@@ -273,6 +273,25 @@ describe("allowedOrigins", () => {
     assert.deepEqual(app.server.metrics().refused, { ORIGIN: others.length });
   });
 
+  test("as a list takes each kind of origin that clients send", async (t) => {
+    const kinds = [
+      "null",
+      "http://localhost:3000",
+      "https://xn--bcher-kva.example",
+      "http://[::1]:8080",
+      "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+      "moz-extension://6ef3b1a2-0000-4000-8000-000000000000",
+      "capacitor://localhost",
+      "file://",
+      "app://.",
+      "https://Example.com:443",
+    ];
+    const app = serve(t, { options: { allowedOrigins: kinds } });
+    for (const Origin of kinds) {
+      assert.equal((await ask(t, app.port, request({ Origin }))).status, 101, Origin);
+    }
+  });
+
   test("lets requests without an Origin in", async (t) => {
     const never = () => assert.fail("there is no origin to ask about");
     for (const rule of [allowedOrigins, [], never]) {

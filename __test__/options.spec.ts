@@ -18,6 +18,28 @@ const router = zo.router(
   { say() {} },
 );
 
+/** Lists with an entry that no client sends as its origin. */
+const NO_ORIGINS = [
+  "",
+  "*",
+  "example.com",
+  "localhost:3000",
+  "//example.com",
+  "://example.com",
+  "1http://example.com",
+  "https://example.com/",
+  "https://example.com/chat",
+  "https://example.com?x",
+  "https://example.com#x",
+  "https://*.example.com",
+  "https://user@example.com",
+  "https://a.example,https://b.example",
+  " https://example.com",
+  "https://example.com\n",
+  "https://bücher.example",
+  "Null",
+].map((entry) => ["https://a.example", entry]);
+
 describe("options", () => {
   const WRONG: [name: string, ...values: unknown[]][] = [
     ["port", -1, 65_536, 1.5, NaN, "3000", null, true],
@@ -29,7 +51,7 @@ describe("options", () => {
     ["server", 1, "http", null, {}, new NetServer(), createHttp2Server()],
     ["noServer", 1, "true", null, {}],
     ["path", "", "chat", "/chat?x", "/chat#x", 1, null, /x/],
-    ["allowedOrigins", "https://example.com", 1, null, {}, [1], [null]],
+    ["allowedOrigins", "https://example.com", 1, null, {}, [1], [null], ...NO_ORIGINS],
     [
       "trustProxy",
       -1,

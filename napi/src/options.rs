@@ -117,6 +117,24 @@ fn is_path(text: &str) -> bool {
     text.starts_with('/') && !text.contains(['?', '#'])
 }
 
+/// What `allowedOrigins` takes in the array.
+const ORIGIN: &str = "an exact origin such as https://example.com, without a path or a wildcard";
+
+/// Whether a client may send this as its origin: `null`, or a scheme, a host and perhaps a port. Browser extensions and applications
+/// have schemes of their own, and some, such as `file`, have no host.
+fn is_origin(text: &str) -> bool {
+    let is_scheme = |it: &str| {
+        let right = |it: u8| it.is_ascii_alphanumeric() || b"+-.".contains(&it);
+        it.starts_with(|it: char| it.is_ascii_alphabetic()) && it.bytes().all(right)
+    };
+    let is_rest = |it: &str| {
+        it.bytes()
+            .all(|it| it.is_ascii_graphic() && !b"/\\?#*@".contains(&it))
+    };
+    let parts = text.split_once("://");
+    text == "null" || parts.is_some_and(|(scheme, rest)| is_scheme(scheme) && is_rest(rest))
+}
+
 /// What `trustProxy` takes.
 const TRUST_PROXY: &str = "true, false, the number of proxies, or an array of their addresses";
 /// What it takes in the array.
@@ -370,8 +388,9 @@ impl<'env> Options<'env> {
         if !value.is_array()? {
             return Err(self.wrong(name, "an array of origins or a function", value));
         }
-        let expected = "an origin such as https://example.com";
-        let origins = self.texts(name, value, expected, |it| Some(it.to_owned()))?;
+        let origins = self.texts(name, value, ORIGIN, |it| {
+            is_origin(it).then(|| it.to_owned())
+        })?;
         Ok(Some(AllowedOrigins::List(origins)))
     }
 
