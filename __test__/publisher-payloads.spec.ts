@@ -15,10 +15,10 @@ import superjson from "superjson";
 import { WebSocket } from "ws";
 import { z } from "zod";
 
-import { needsRedis, Redis } from "./_redis.ts";
+import { PREFIX } from "./_bus.ts";
+import { onEachBus, type AnyBus } from "./_buses.ts";
 import { soon, until } from "./_wait.ts";
 
-const PREFIX = "spec";
 const rich = message.withTransformer();
 const routes = {
   onText: message.outgoing({ payload: z.string() }),
@@ -29,10 +29,10 @@ const richRoutes = {
   file: { onPart: rich.outgoing({ payload: bytes() }) },
 };
 
-const busOn = ({ url }: Redis) => redis({ url, prefix: PREFIX, required: true });
+const busOn = (bus: AnyBus) => bus.on({ required: true });
 
 const headers = z.object({});
-const optionsOn = (on: Redis) => ({
+const optionsOn = (on: AnyBus) => ({
   port: 0,
   hostname: "127.0.0.1",
   bus: busOn(on),
@@ -40,7 +40,7 @@ const optionsOn = (on: Redis) => ({
 });
 
 /** A server on the bus, and what its one client gets. */
-async function listen(t: TestContext, on: Redis) {
+async function listen(t: TestContext, on: AnyBus) {
   const zo = zocket.create({ headers });
   const server = createServer(zo.router(routes, {}), zo, optionsOn(on));
   const client = createZocketClient<typeof routes>(server.url, { WebSocket });
@@ -51,7 +51,7 @@ async function listen(t: TestContext, on: Redis) {
 }
 
 /** The same with a transformer. */
-async function listenRich(t: TestContext, on: Redis) {
+async function listenRich(t: TestContext, on: AnyBus) {
   const zo = zocket.create({ headers, transformer: superjson });
   const server = createServer(zo.router(richRoutes, {}), zo, optionsOn(on));
   const { url } = server;
@@ -76,9 +76,9 @@ async function begun(
   return { got, malformed: () => server.metrics().bus?.malformed };
 }
 
-describe("a publisher", needsRedis, () => {
+onEachBus("a publisher", (Bus) => {
   test("sends bytes as they are, in order with JSON", async (t) => {
-    const on = await Redis.start(t);
+    const on = await Bus.start(t);
     const { got, malformed } = await listen(t, on);
     const publisher = createPublisher<typeof routes>(busOn(on));
     t.after(() => publisher.close());
@@ -102,7 +102,7 @@ describe("a publisher", needsRedis, () => {
   });
 
   test("is told of nothing if the kind is wrong: each server discards it, and counts it as malformed", async (t) => {
-    const on = await Redis.start(t);
+    const on = await Bus.start(t);
     const [one, two] = [await listen(t, on), await listen(t, on)];
     const publisher = createPublisher<typeof routes>(busOn(on));
     t.after(() => publisher.close());
@@ -127,7 +127,7 @@ describe("a publisher", needsRedis, () => {
   });
 
   test("runs payloads through its transformer, but not bytes", async (t) => {
-    const on = await Redis.start(t);
+    const on = await Bus.start(t);
     const { got, malformed } = await listenRich(t, on);
     const publisher = createPublisher<typeof richRoutes>(busOn(on), { transformer: superjson });
     t.after(() => publisher.close());
@@ -149,7 +149,7 @@ describe("a publisher", needsRedis, () => {
       },
       deserialize: (json) => json,
     };
-    const publisher = createPublisher<typeof richRoutes>(busOn(await Redis.start(t)), {
+    const publisher = createPublisher<typeof richRoutes>(busOn(await Bus.start(t)), {
       transformer,
     });
     t.after(() => publisher.close());
@@ -160,7 +160,9 @@ describe("a publisher", needsRedis, () => {
     });
     assert.equal(publisher.metrics().published, 0);
   });
+});
 
+describe("a publisher", () => {
   test("refuses what is not a transformer", () => {
     const on = redis({ url: "redis://localhost", prefix: PREFIX });
     for (const [transformer, got] of [
