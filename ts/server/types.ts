@@ -404,7 +404,8 @@ export interface AnyServer {
    * The ids of the clients in a room, in no particular order. They are of a moment between the call and the answer. Joins and
    * leaves before the call are in it. After the end of the server nobody is in a room. With a bus, they are of all processes.
    *
-   * It rejects with a `PartialError`, which has the answer so far, if another process has not answered within a second.
+   * It rejects with a `PartialError`, which has the answer so far, if another process has not answered within a second, if the bus is
+   * away, or if the server has a bus and has ended.
    * It rejects with the code `TOO_MANY_QUESTIONS` if more than 10,000 such questions are pending.
    *
    * @throws `TypeError` for a wrong name.
