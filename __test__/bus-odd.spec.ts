@@ -32,11 +32,13 @@ describe("methods in odd orders", needsRedis, () => {
 
   test("synced and ready that wait when the server stops are rejected", async (t) => {
     const app = begin(t, `redis://127.0.0.1:${await freePort()}`);
-    const waits = [app.server.ready(), app.server.synced()];
-    for (const wait of waits) wait.catch(() => {});
-    assert.equal(await isSettled(Promise.race(waits)), false);
+    const waits = { ready: app.server.ready(), synced: app.server.synced() };
+    for (const wait of Object.values(waits)) wait.catch(() => {});
+    assert.equal(await isSettled(Promise.race(Object.values(waits))), false);
     await app.server.stop();
-    for (const wait of waits) await assert.rejects(wait, { ...BUS, message: /has stopped/ });
+    for (const [name, wait] of Object.entries(waits)) {
+      await assert.rejects(wait, { ...BUS, message: `server.${name}: it has stopped` });
+    }
   });
 
   test("stop and close end while the bus answers nothing, and what waits is dropped", async (t) => {
@@ -87,7 +89,10 @@ describe("methods in odd orders", needsRedis, () => {
     const flushed = publisher.flush();
     await Promise.all([flushed, publisher.close(), publisher.close()]);
     await publisher.close();
-    await assert.rejects(publisher.flush(), BUS);
+    await assert.rejects(publisher.flush(), { ...BUS, message: "publisher.flush: it has stopped" });
+    const id = "6ef3b1a2-0000-4000-8000-000000000000";
+    const message = "publisher.join: it has stopped";
+    await assert.rejects(publisher.join(id, "a"), { ...BUS, message });
     publisher.send.said("too late").broadcast();
     const { never } = publisher.send as unknown as { never: typeof publisher.send.said };
     never("a route of no kind").toRoom("a");

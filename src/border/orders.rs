@@ -57,9 +57,9 @@ struct State {
     has_lost_bus: bool,
 }
 
-/// Why an order fails once the bus has ended.
+/// Why an order fails once the bus has ended. The call's name stands before it: that of a server or of a publisher.
 #[cfg(feature = "bus")]
-const STOPPED: &str = "the server has stopped";
+const STOPPED: &str = "it has stopped";
 
 struct Open {
     asker: Asker,

@@ -2,6 +2,7 @@
 import type { Commands } from "../border/commands.js";
 import type { HandOver } from "../border/hand-over.js";
 import type { Native } from "../border/native.js";
+import { STOPPED } from "../context/orders.js";
 import type { Faults } from "../faults/report.js";
 import type { KnownBus } from "./settings.js";
 
@@ -30,6 +31,8 @@ type Asked = Pick<Native, "bus" | "busTrouble">;
 
 /** Somebody who waits. */
 interface Waiter {
+  /** The call, as errors name it. */
+  readonly place: string;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
   readonly timer: NodeJS.Timeout;
@@ -141,21 +144,21 @@ export class Joined {
       stop();
     });
     for (const waiter of [...this.#connecting, ...this.#syncing.values()]) {
-      refuse(waiter, "the server has stopped");
+      refuse(waiter, STOPPED);
     }
     this.#connecting.clear();
     this.#syncing.clear();
   }
 
   #wait(place: string, why: () => string, begin: (waiter: Waiter) => () => void): Promise<void> {
-    if (this.#isOver) return Promise.reject(busError(`${place}: the server has stopped`));
+    if (this.#isOver) return Promise.reject(busError(`${place}: ${STOPPED}`));
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         forget();
         const reason = why() || "the bus has not answered";
         reject(busError(`${place}: not within ${PATIENCE / 1_000} s: ${reason}`));
       }, PATIENCE);
-      const forget = begin({ resolve, reject, timer });
+      const forget = begin({ place, resolve, reject, timer });
     });
   }
 }
@@ -168,9 +171,9 @@ function settle(waiters: Iterable<Waiter>, all?: Set<Waiter>): void {
   all?.clear();
 }
 
-function refuse({ timer, reject }: Waiter, message: string): void {
+function refuse({ place, timer, reject }: Waiter, message: string): void {
   clearTimeout(timer);
-  reject(busError(message));
+  reject(busError(`${place}: ${message}`));
 }
 
 function busError(message: string): Error {

@@ -10,6 +10,9 @@ const MAX_IDS = 1_024;
 /** Most bytes of the room names of one order. A call for more becomes several orders. */
 const MAX_NAMES = 16 * 1_024;
 
+/** Why nothing comes of a call after the end. The call's name stands before it: that of a server or of a publisher. */
+export const STOPPED = "it has stopped";
+
 /** What is to be done with clients. */
 export type Act =
   | { readonly act: typeof ORDER.JOIN | typeof ORDER.LEAVE; readonly rooms: readonly string[] }
@@ -122,7 +125,7 @@ export function tooManyRooms(place: string, rule: string, clientIds: readonly st
 }
 
 function stopped(number: number): Ordered {
-  return { number, refused: [], failure: "the server has stopped" };
+  return { number, refused: [], failure: STOPPED };
 }
 
 /** Splits a list into parts of a size. Each part has one at least. */
