@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { createServer as createTcpServer, type AddressInfo } from "node:net";
 import { describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { redis } from "@zocket/core/bus";
 
@@ -18,8 +19,9 @@ import {
   stream,
   told,
 } from "./_cluster.ts";
+import { meet } from "./_everywhere.ts";
 import { needsRedis, Redis } from "./_redis.ts";
-import { Cluster } from "./_redis-fleet.ts";
+import { Cluster, flagsOf } from "./_redis-fleet.ts";
 import { Client, serve } from "./_support.ts";
 import { until } from "./_wait.ts";
 
@@ -135,6 +137,57 @@ describe("a Redis Cluster", needsRedis, () => {
     assert.equal(counters(two).missed, 2 - heard(there, "late"));
     assert.equal(told(one).length, 2, told(one).join("\n"));
     assert.equal(counters(one).reconnects, 1);
+  });
+
+  test("answers questions and carries orders as long as the channel for everybody is served", async (t) => {
+    const cluster = await Cluster.start(t, {
+      flags: () => flagsOf({ "cluster-require-full-coverage": "no" }),
+    });
+    const bus = onCluster(cluster);
+    const [one, two] = [await join(t, bus), await join(t, bus)];
+    const [here, there] = [await meet(t, one, "a"), await meet(t, two, "a")];
+    const all = async () => one.server.clientCount({ everywhere: true });
+    const carrierOf = async (channel: string) =>
+      cluster.startOf(await cluster.slotOf(`${PREFIX}:${channel}`));
+    const carrier = await carrierOf("all");
+    // The answers come on the asker's own channel.
+    const own = await carrierOf(`p:${here.id.replaceAll("-", "").slice(0, 12)}`);
+    assert.deepEqual((await one.server.members("a")).toSorted(), [here.id, there.id].toSorted());
+    await one.server.join(there.id, "b");
+    one.server.send.said("joined").toRoom("b");
+    await until("the message", () => heard(there.client, "joined") === 1);
+    await one.server.leave(there.id, "b");
+    assert.equal(await two.server.roomSize("b"), 0);
+
+    const needless = cluster.node([0, 1, 2].find((it) => it !== carrier && it !== own) as number);
+    await needless.redis.kill();
+    await until("the outage", () => !counters(one).connected && !counters(two).connected);
+    assert.equal(await all(), 2);
+    assert.equal(await one.server.roomSize("a"), 2);
+    await needless.redis.again();
+    await until("the return", () => counters(one).connected && counters(two).connected);
+
+    const { redis: needed } = cluster.node(carrier);
+    await needed.kill();
+    await until("the outage", () => !counters(one).connected && !counters(two).connected);
+    await assert.rejects(all(), { code: "PARTIAL", partial: 1 });
+    // Longer than it takes to forget a process that is silent.
+    await sleep(6_000);
+    await assert.rejects(all(), { code: "PARTIAL", partial: 1 });
+    const joined = one.server.join(there.id, "c");
+    await needed.again();
+    const whole: number[] = [];
+    await until("a whole answer", async () => {
+      await all().then(
+        (count) => whole.push(count),
+        () => {},
+      );
+      return whole.length > 0;
+    });
+    assert.deepEqual(whole, [2]);
+    await joined;
+    one.server.send.said("joined late").toRoom("c");
+    await until("the message", () => heard(there.client, "joined late") === 1);
   });
 
   test("goes on with the replica of a node that is killed", async (t) => {

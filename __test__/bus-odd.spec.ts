@@ -241,6 +241,22 @@ describe("a secret", () => {
     );
   });
 
+  test("is in no error about a URL where a bus belongs", () => {
+    const url = `redis://${auth}@host` as never;
+    const uses = [
+      () => serve({ after() {} } as never, { options: { bus: url } }),
+      () => createPublisher(url),
+    ];
+    for (const use of uses) {
+      assert.throws(use, (error: Error) => {
+        assert.ok(error instanceof TypeError, inspect(error));
+        assert.match(error.message, /expected what redis\(…\) or nats\(…\)/);
+        assert.ok(!shows(`${inspect(error)}${error.stack ?? ""}`), inspect(error));
+        return true;
+      });
+    }
+  });
+
   test("is in no text about a server that repeats what it was sent", async (t) => {
     // As Redis does with a command that it does not know.
     const ports = [

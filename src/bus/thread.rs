@@ -276,7 +276,7 @@ impl Bus {
                 }
             }
         }
-        let is_away = self.outage.is_told();
+        let is_away = self.outage.is_told() && !self.reaches_all();
         self.with_hands(|talk, hands| talk.advance(is_away, hands));
         if self.state == State::Open
             && let Some(link) = &self.link
@@ -317,6 +317,11 @@ impl Bus {
     /// Whether the bus reads our channels to us.
     fn is_connected(&self) -> bool {
         matches!(self.state, State::Open | State::Settling(_))
+    }
+
+    /// Whether the channel for everybody is served.
+    fn reaches_all(&self) -> bool {
+        self.is_connected() && !self.is_for_all(&self.away)
     }
 
     fn is_over(&self, now: Instant) -> bool {
@@ -365,14 +370,21 @@ impl Bus {
         } else {
             State::Open
         };
+        if self.reaches_all() {
+            self.find_others(now);
+        }
+        if self.away.is_empty() {
+            self.complete();
+        }
+    }
+
+    /// Asks who else is there, as the channel for everybody is served again.
+    fn find_others(&mut self, now: Instant) {
         let from = match self.state {
             State::Settling(until) => until,
             _ => now,
         };
         self.with_hands(|talk, hands| talk.processes.connected(from, hands));
-        if self.away.is_empty() {
-            self.complete();
-        }
     }
 
     /// The bus serves everything.
@@ -415,6 +427,10 @@ impl Bus {
     fn lanes_away(&mut self, lanes: &Lanes, failure: &Failure) {
         self.queue.hold(lanes);
         self.away.add(lanes);
+        if self.is_for_all(lanes) {
+            // The announcements of the others travel there.
+            self.talk.processes.lost();
+        }
         self.parts.books.connected.store(false, Ordering::Relaxed);
         for channel in self.channels_in(lanes) {
             self.subscriptions.unserved(channel);
@@ -436,11 +452,24 @@ impl Bus {
         if self.away.is_empty() {
             return;
         }
+        let reached_all = self.reaches_all();
         self.away.remove(lanes);
-        if self.away.is_empty() && self.is_connected() {
-            self.incoming.seen.returned(Instant::now());
+        if !self.is_connected() {
+            return;
+        }
+        let now = Instant::now();
+        if !reached_all && self.reaches_all() {
+            self.find_others(now);
+        }
+        if self.away.is_empty() {
+            self.incoming.seen.returned(now);
             self.complete();
         }
+    }
+
+    /// Whether the channel for everybody travels on one of these lanes.
+    fn is_for_all(&self, lanes: &Lanes) -> bool {
+        lanes.carry(Channel::Everybody, &self.parts.config.prefix)
     }
 
     fn channels_in(&self, lanes: &Lanes) -> Vec<Channel> {

@@ -82,7 +82,10 @@ export function busOf(bus: KnownBus): Bus {
 export function knownBus(place: string, bus: unknown): KnownBus {
   const found = typeof bus === "object" && bus !== null ? known.get(bus) : undefined;
   if (found) return found;
-  throw unexpected(place, "what redis(…) or nats(…) of @zocket/core/bus returned", bus);
+  const expected = "what redis(…) or nats(…) of @zocket/core/bus returned";
+  // A URL is given by mistake at times, and may have a password.
+  if (typeof bus === "string") throw new TypeError(`${place}: expected ${expected}, got a string`);
+  throw unexpected(place, expected, bus);
 }
 
 /** The settings of a bus as the engine takes them. */
