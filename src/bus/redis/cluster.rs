@@ -701,3 +701,105 @@ impl Cluster<'_> {
         self.report(Report::Moved(moved)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+    use super::*;
+    use crate::bus::queue::Queue;
+
+    /// A connection without nodes, and what it reports.
+    fn parts() -> (Line, Receiver<Report>) {
+        let (_, asks) = unbounded_channel();
+        let (reporting, reports) = channel(REPORTS);
+        let line = Line {
+            asks,
+            reports: reporting,
+        };
+        (line, reports)
+    }
+
+    fn cluster(line: &mut Line) -> Cluster<'_> {
+        Cluster {
+            seeds: &[],
+            prefix: "test",
+            line,
+            members: BTreeMap::new(),
+            last: 0,
+            owners: vec![None; SLOTS.into()],
+            shut: Shut::default(),
+            moved: Lanes::default(),
+            redirects: BTreeMap::new(),
+            refresh_at: Instant::now(),
+            events: channel(1).0,
+            tasks: JoinSet::new(),
+        }
+    }
+
+    fn address(number: Number) -> Address {
+        let host = format!("node-{number}");
+        Address { host, port: 1 }
+    }
+
+    impl Cluster<'_> {
+        /// Adds a node that answers nothing. Returns what it is asked.
+        fn add(&mut self) -> UnboundedReceiver<Ask> {
+            let (asks, asked) = unbounded_channel();
+            self.last += 1;
+            let member = Member {
+                address: address(self.last),
+                asks,
+                state: State::Connecting,
+                attempts: 0,
+                under_way: 0,
+                is_busy: false,
+            };
+            self.members.insert(self.last, member);
+            asked
+        }
+    }
+
+    #[tokio::test]
+    async fn the_nodes_that_are_kept_are_bounded() {
+        let (mut line, _reports) = parts();
+        let mut cluster = cluster(&mut line);
+        for _ in 0..MOST_NODES {
+            cluster.add();
+        }
+        assert_eq!(cluster.member(&address(1)), Some(1));
+        assert_eq!(cluster.member(&address(0)), None);
+        assert_eq!(cluster.members.len(), MOST_NODES);
+    }
+
+    #[tokio::test]
+    async fn what_is_for_a_node_that_answers_nothing_waits_past_256_kib() {
+        let (mut line, mut reports) = parts();
+        let mut cluster = cluster(&mut line);
+        let mut asked = cluster.add();
+        let number = Some(cluster.last);
+        cluster.owners.fill(number);
+        let (mut queue, now) = (Queue::new(<_>::default(), "test".into()), Instant::now());
+        for _ in 0..5 {
+            queue.push(Channel::Everybody, vec![0; MOST_UNDER_WAY / 4 + 1], now);
+            let waiting = queue.take(now).unwrap();
+            assert!(cluster.publish(7, number, waiting).await.is_ok());
+        }
+        assert_eq!(asked.len(), 3);
+        assert!(matches!(reports.recv().await, Some(Report::Hold(lanes)) if lanes.has(7)));
+        for ticket in [4, 5] {
+            let report = reports.recv().await;
+            assert!(matches!(report, Some(Report::NotTaken(it)) if it.ticket == ticket));
+        }
+        // It takes more when it has answered the half.
+        let Some(Ask::Publish(first)) = asked.recv().await else {
+            panic!("it was not asked to publish");
+        };
+        for _ in 0..2 {
+            assert!(reports.try_recv().is_err());
+            let done = cluster.relieve(cluster.last, first.bytes.len()).await;
+            assert!(done.is_ok());
+        }
+        assert!(matches!(reports.recv().await, Some(Report::Open(lanes)) if lanes.has(7)));
+    }
+}

@@ -8,7 +8,10 @@ use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use redis::{
     ErrorKind, Pipeline, RedisError, RedisResult, ServerError, Value, aio::MultiplexedConnection,
 };
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
+use tokio::{
+    task::coop::unconstrained,
+    time::{Instant, Interval, MissedTickBehavior, interval, timeout},
+};
 
 use crate::{
     bus::{
@@ -211,11 +214,11 @@ impl Node {
                 subscriptions.cmd(verb).arg(name);
             }
         }
-        // Each is polled once in this order before any later one, and that writes it.
+        // Each is polled once in this order before any later one, and that writes it, see `work`.
         if !subscriptions.is_empty() {
             let connection = self.subscriber.clone();
             self.subscribes.ask(Instant::now());
-            (self.work).push(Box::pin(async move {
+            (self.work).push(work(async move {
                 Answer::Subscribed(send(connection, subscriptions).await)
             }));
         }
@@ -225,7 +228,7 @@ impl Node {
             self.last_batch += 1;
             let batch = self.last_batch;
             self.batches.insert(batch, under_way);
-            (self.work).push(Box::pin(async move {
+            (self.work).push(work(async move {
                 Answer::Published(batch, send(connection, publications).await)
             }));
         }
@@ -236,14 +239,14 @@ impl Node {
         if self.publishes.count == 0 {
             let mut connection = self.publisher.clone();
             self.publishes.ask(Instant::now());
-            (self.work).push(Box::pin(async move {
+            (self.work).push(work(async move {
                 Answer::Ponged(redis::cmd("PING").query_async(&mut connection).await)
             }));
         }
         if self.subscribes.count == 0 {
             let mut connection = self.subscriber.clone();
             self.subscribes.ask(Instant::now());
-            (self.work).push(Box::pin(async move {
+            (self.work).push(work(async move {
                 Answer::Heard(redis::cmd("PING").query_async(&mut connection).await)
             }));
         }
@@ -357,6 +360,12 @@ impl Node {
     }
 }
 
+/// Something to ask. Its first poll writes it, also when the task has used up its turn: tokio would have it wait otherwise, and those
+/// asked later would leave first.
+fn work(asking: impl Future<Output = Answer> + Send + 'static) -> Work {
+    Box::pin(unconstrained(asking))
+}
+
 async fn send(mut connection: MultiplexedConnection, batch: Pipeline) -> RedisResult<Vec<Value>> {
     connection
         .send_packed_commands(&batch, 0, batch.len())
@@ -389,22 +398,85 @@ fn check(outcome: RedisResult<Value>) -> Option<Came> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::{
+        io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+        net::{TcpListener, TcpStream},
+        sync::mpsc::{UnboundedSender, unbounded_channel},
+        task::{consume_budget, yield_now},
+    };
 
     use super::*;
+    use crate::bus::{channels::Channel, queue::Queue};
+
+    fn place_of(listener: &TcpListener) -> Place {
+        Place {
+            host: "127.0.0.1".into(),
+            port: listener.local_addr().unwrap().port(),
+            tls: None,
+            username: None,
+            password: None,
+        }
+    }
+
+    /// A server that tells what is published.
+    async fn answer(mut socket: TcpStream, published: UnboundedSender<String>) {
+        let (read, mut write) = socket.split();
+        let mut lines = BufReader::new(read).lines();
+        while let Ok(Some(head)) = lines.next_line().await {
+            let mut words = Vec::new();
+            for _ in 0..head[1..].parse().unwrap() {
+                lines.next_line().await.unwrap();
+                words.push(lines.next_line().await.unwrap().unwrap());
+            }
+            let answer = match &*words[0] {
+                "HELLO" => "%1\r\n+proto\r\n:3\r\n",
+                "PUBLISH" => {
+                    published.send(words.remove(2)).unwrap();
+                    ":0\r\n"
+                }
+                _ => "+OK\r\n",
+            };
+            write.write_all(answer.as_bytes()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn publications_leave_in_order_also_when_the_task_has_used_up_its_turn() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let place = place_of(&listener);
+        let (published, mut came) = unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::spawn(answer(socket, published.clone()));
+            }
+        });
+        let mut node = Node::connect(&place, "test", &PLAIN).await.unwrap();
+        let (mut queue, now) = (Queue::new(<_>::default(), "test".into()), Instant::now());
+        let mut sent = 0..;
+        // Tokio lets a task do 128 things in one turn.
+        for done in 100..128 {
+            yield_now().await;
+            for _ in 0..done {
+                consume_budget().await;
+            }
+            for number in sent.by_ref().take(MOST_BATCHES) {
+                queue.push(Channel::Everybody, number.to_string().into(), now);
+                node.obey(&mut vec![Ask::Publish(queue.take(now).unwrap())]);
+            }
+            while !node.is_idle() {
+                assert!(matches!(node.next().await, Came::Published(..)));
+            }
+        }
+        for number in 0..sent.start {
+            assert_eq!(came.recv().await, Some(number.to_string()));
+        }
+    }
 
     #[tokio::test]
     async fn a_server_that_closes_the_connection_at_once_is_told_with_its_likely_reasons() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let place = place_of(&listener);
         tokio::spawn(async move { while listener.accept().await.is_ok() {} });
-        let place = Place {
-            host: "127.0.0.1".into(),
-            port,
-            tls: None,
-            username: None,
-            password: None,
-        };
         let failure = Node::connect(&place, "chat", &PLAIN).await.err().unwrap();
         assert!(failure.text.contains("too many clients"), "{failure:?}");
     }
