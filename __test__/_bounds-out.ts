@@ -220,8 +220,9 @@ const BUS: Record<string, Case> = {
     "a_hundred_asks_are_ahead_of_the_last_mark_at_most",
   ),
   "nodes of a Redis Cluster, and slots that move": engine(
-    "src/bus/redis/slots.rs",
-    "slots_that_make_no_sense_are_refused",
+    "src/bus/redis/cluster.rs",
+    "the_nodes_that_are_kept_are_bounded",
+    "what_is_for_a_node_that_answers_nothing_waits_past_256_kib",
   ),
   "rooms that are read on the bus": engine(
     "src/bus/subscriptions.rs",

@@ -11,7 +11,7 @@ import {
   type RedisOptions,
 } from "@zocket/core/bus";
 
-import { serve, type App, type Client, type Given } from "./_support.ts";
+import { Client, serve, type App, type Given } from "./_support.ts";
 import { until } from "./_wait.ts";
 
 export const PREFIX = "spec";
@@ -69,6 +69,30 @@ export const toldOf = (app: App) =>
       connected: (it as { connected?: boolean }).connected,
       text: (it.error as Error).message,
     }));
+
+/** The texts of it. */
+export const textsOf = (app: App): string[] => toldOf(app).map(({ text }) => text);
+
+/** A server with a client in the room "a". Each of 20 `turns` of it leaves and joins that room a hundred times. */
+export async function restless(t: TestContext, bus: Running) {
+  const app = await join(t, bus, {
+    say: (_, ctx) => {
+      for (let turn = 0; turn < 100; turn += 1) {
+        ctx.rooms.join("a");
+        ctx.rooms.leave("a");
+      }
+      ctx.send.said("done").to(ctx.clientId);
+    },
+  });
+  const client = await Client.open(t, app.url);
+  await client.join("a");
+  await app.server.synced();
+  const turns = async () => {
+    for (let turn = 0; turn < 20; turn += 1) client.say(turn);
+    await until("all turns", () => heard(client, "done") === 20);
+  };
+  return { app, turns };
+}
 
 /** Looks at the counters all the time until the test ends: they add up, and none goes back. */
 export function watch(t: TestContext, ...apps: readonly App[]): void {

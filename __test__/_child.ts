@@ -8,6 +8,26 @@ import { soon, until } from "./_wait.ts";
 
 export const ROOT = fileURLToPath(new URL("../", import.meta.url));
 
+/** A program that ends and starts again, and stands still, as a test wants. */
+export class Fragile {
+  protected child: Child | undefined;
+
+  /** Ends it as a crash does. */
+  async kill(): Promise<void> {
+    this.child?.process.kill("SIGKILL");
+    if (this.child) await soon("the end of the program", this.child.exit);
+  }
+
+  /** It answers nothing until {@link resume}. */
+  pause(): void {
+    this.child?.process.kill("SIGSTOP");
+  }
+
+  resume(): void {
+    this.child?.process.kill("SIGCONT");
+  }
+}
+
 /** Node, or another program, in a process of its own. */
 export class Child {
   readonly process: ChildProcess;

@@ -1,46 +1,33 @@
-// What the specs of a Redis Cluster share: servers on it, rooms on each of its nodes, and a stream of numbers that has to add up.
+// What the specs of a Redis Cluster share: two servers on it, rooms on each of its nodes, and a stream of numbers that has to add up.
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import type { TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { redis, type Bus, type RedisOptions } from "@zocket/core/bus";
+import { channelOf, counters, heard, join, saidTo as allSaidTo } from "./_bus.ts";
+import { Cluster } from "./_redis-fleet.ts";
+import { Client, type App } from "./_support.ts";
+import { until } from "./_wait.ts";
 
-import type { Cluster } from "./_redis-fleet.ts";
-import { serve, type App, type Client } from "./_support.ts";
+/** A cluster with two servers on it, and a client of the second. */
+export interface Pair {
+  readonly cluster: Cluster;
+  readonly one: App;
+  readonly two: App;
+  readonly there: Client;
+}
 
-export const PREFIX = "spec";
-
-export const onCluster = ({ urls }: Cluster, more: Partial<RedisOptions> = {}): Bus =>
-  redis({ cluster: urls, prefix: PREFIX, required: true, ...more });
-
-export async function join(t: TestContext, bus: Bus): Promise<App> {
-  const app = serve(t, { options: { bus } });
-  await app.server.ready();
-  return app;
+export async function startPair(
+  t: TestContext,
+  given: Parameters<typeof Cluster.start>[1] = {},
+): Promise<Pair> {
+  const cluster = await Cluster.start(t, given);
+  const [one, two] = [await join(t, cluster), await join(t, cluster)];
+  return { cluster, one, two, there: await Client.open(t, two.url) };
 }
 
 /** The payloads of `said` that a client got, without what tells of joins. */
 export const saidTo = (client: Client): unknown[] =>
-  client.received
-    .filter(({ type, payload }) => type === "said" && !String(payload).startsWith("in "))
-    .map(({ payload }) => payload);
-
-export const heard = (client: Client, payload: unknown) =>
-  saidTo(client).filter((it) => it === payload).length;
-
-export function counters({ server }: App) {
-  const { bus } = server.metrics();
-  assert.ok(bus);
-  assert.equal(bus.published, bus.confirmed + bus.unconfirmed + bus.dropped + bus.queued);
-  return bus;
-}
-
-export const told = (app: App) =>
-  app.errors.filter(({ code }) => code === "BUS").map(({ error }) => String(error));
-
-export const channelOf = (room: string) =>
-  `${PREFIX}:r:${createHash("sha256").update(room).digest("hex").slice(0, 32)}`;
+  allSaidTo(client).filter((payload) => !String(payload).startsWith("in "));
 
 /** One room on each of the three nodes. */
 export async function rooms(cluster: Cluster): Promise<[string, string, string]> {
@@ -71,12 +58,16 @@ export function stream(app: App, room: string): () => Promise<number> {
   };
 }
 
-/** What a client got is in order and has no number twice; with what was missed it is all. */
-export function addsUp(client: Client, total: number, missed: number): void {
-  const numbers = saidTo(client).filter((it) => typeof it === "number");
+/** What the client got of the numbers is in order and has no number twice; with what was missed it is all. */
+export async function addsUp({ one, two, there }: Pair, room: string, total: number): Promise<void> {
+  await until("all answers", () => counters(one).queued === 0);
+  // The next message shows the last hole.
+  one.server.send.said("last").toRoom(room);
+  await until("the last one", () => heard(there, "last") === 1);
+  const numbers = saidTo(there).filter((it) => typeof it === "number");
   assert.deepEqual(
     numbers,
     [...new Set(numbers)].toSorted((a, b) => a - b),
   );
-  assert.equal(numbers.length + missed, total);
+  assert.equal(numbers.length + counters(two).missed, total);
 }

@@ -8,25 +8,25 @@ import type { TestContext } from "node:test";
 import { nats, type Bus } from "@zocket/core/bus";
 
 import type { MoreOptions } from "./_bus.ts";
-import { Child } from "./_child.ts";
+import { Child, Fragile } from "./_child.ts";
 import { findProgram, freePort } from "./_redis.ts";
-import { soon, until } from "./_wait.ts";
+import { until } from "./_wait.ts";
 
 export const NATS = findProgram("nats-server");
 /** For tests that need one. */
 export const needsNats = { skip: NATS ? false : "there is no nats-server" };
 
 /** A running NATS. */
-export class Nats {
+export class Nats extends Fragile {
   readonly #t: TestContext;
   readonly #folder: string;
-  #child: Child | undefined;
 
   private constructor(
     t: TestContext,
     readonly port: number,
     config: string,
   ) {
+    super();
     this.#t = t;
     this.#folder = mkdtempSync(path.join(tmpdir(), "zocket-nats-"));
     t.after(() => rmSync(this.#folder, { recursive: true, force: true }));
@@ -76,29 +76,14 @@ export class Nats {
   async again(): Promise<void> {
     const file = path.join(this.#folder, "nats.conf");
     const child = new Child(this.#t, NATS as string, ["--config", file]);
-    this.#child = child;
+    this.child = child;
     await until("NATS", () => /Server is ready/.test(child.err) || child.process.exitCode !== null);
     if (child.process.exitCode !== null) throw new Error(child.err);
   }
 
   /** Reads the configuration again. */
   reload(): void {
-    this.#child?.process.kill("SIGHUP");
-  }
-
-  /** Ends it as a crash does. */
-  async kill(): Promise<void> {
-    this.#child?.process.kill("SIGKILL");
-    if (this.#child) await soon("the end of NATS", this.#child.exit);
-  }
-
-  /** It answers nothing until {@link resume}. */
-  pause(): void {
-    this.#child?.process.kill("SIGSTOP");
-  }
-
-  resume(): void {
-    this.#child?.process.kill("SIGCONT");
+    this.child?.process.kill("SIGHUP");
   }
 
   /** The bus for a server of ours. */
@@ -142,7 +127,7 @@ export class Nats {
 
   /** A page of its monitoring, which its configuration has to ask for. */
   async #watch(page: string): Promise<Partial<Record<string, number>>> {
-    const port = /monitor on 127\.0\.0\.1:(\d+)/.exec(this.#child?.err ?? "")?.[1];
+    const port = /monitor on 127\.0\.0\.1:(\d+)/.exec(this.child?.err ?? "")?.[1];
     const answer = await fetch(`http://127.0.0.1:${port}/${page}`);
     return (await answer.json()) as Partial<Record<string, number>>;
   }

@@ -5,6 +5,9 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import type { TestContext } from "node:test";
 
+import { redis, type Bus } from "@zocket/core/bus";
+
+import type { MoreOptions } from "./_bus.ts";
 import { Child } from "./_child.ts";
 import { freePort, REDIS, Redis } from "./_redis.ts";
 import { until } from "./_wait.ts";
@@ -60,6 +63,11 @@ export class Watched {
       );
     });
     return watched;
+  }
+
+  /** The bus for a server of ours. */
+  on(more: MoreOptions = {}): Bus {
+    return redis({ sentinels: this.sentinels, name: NAME, prefix: "spec", ...more });
   }
 
   /** The sentinels replace the server by its replica, though it is well. */
@@ -192,6 +200,11 @@ export class Cluster {
     await until("the replicas", async () =>
       (await all(this.nodes.slice(3), follows)).every(Boolean),
     );
+  }
+
+  /** The bus for a server of ours. */
+  on(more: MoreOptions = {}): Bus {
+    return redis({ cluster: this.urls, prefix: "spec", ...more });
   }
 
   /** The slot of a name. */

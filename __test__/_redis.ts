@@ -8,8 +8,8 @@ import type { TestContext } from "node:test";
 import { redis, type Bus } from "@zocket/core/bus";
 
 import type { MoreOptions } from "./_bus.ts";
-import { Child } from "./_child.ts";
-import { soon, until } from "./_wait.ts";
+import { Child, Fragile } from "./_child.ts";
+import { until } from "./_wait.ts";
 
 /** Where a program is that Debian may put beside the path. */
 export function findProgram(name: string): string | undefined {
@@ -35,16 +35,16 @@ export async function freePort(): Promise<number> {
 }
 
 /** A running Redis. */
-export class Redis {
+export class Redis extends Fragile {
   readonly #t: TestContext;
   readonly #flags: readonly string[];
-  #child: Child | undefined;
 
   private constructor(
     t: TestContext,
     readonly port: number,
     flags: readonly string[],
   ) {
+    super();
     this.#t = t;
     this.#flags = flags;
   }
@@ -69,23 +69,8 @@ export class Redis {
       ...own,
       ...flags,
     ]);
-    this.#child = child;
+    this.child = child;
     await until("Redis", () => child.out.includes("Ready to accept connections"));
-  }
-
-  /** Ends it as a crash does. */
-  async kill(): Promise<void> {
-    this.#child?.process.kill("SIGKILL");
-    if (this.#child) await soon("the end of Redis", this.#child.exit);
-  }
-
-  /** It answers nothing until {@link resume}. */
-  pause(): void {
-    this.#child?.process.kill("SIGSTOP");
-  }
-
-  resume(): void {
-    this.#child?.process.kill("SIGCONT");
   }
 
   /** The bus for a server of ours. */

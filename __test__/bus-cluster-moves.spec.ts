@@ -4,33 +4,18 @@ import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, test } from "node:test";
 
-import { redis } from "@zocket/core/bus";
-
 import { Authority } from "./_certificates.ts";
-import {
-  addsUp,
-  channelOf,
-  counters,
-  heard,
-  join,
-  onCluster,
-  PREFIX,
-  rooms,
-  saidTo,
-  stream,
-  told,
-} from "./_cluster.ts";
+import { begin, channelOf, counters, heard, join, textsOf, type MoreOptions } from "./_bus.ts";
+import { addsUp, rooms, saidTo, startPair, stream } from "./_cluster.ts";
 import { freePort, needsRedis } from "./_redis.ts";
 import { Cluster, flagsOf, folder } from "./_redis-fleet.ts";
-import { Client, serve } from "./_support.ts";
+import { Client } from "./_support.ts";
 import { until } from "./_wait.ts";
 
 describe("a Redis Cluster that changes", needsRedis, () => {
   test("keeps 100 rooms that are joined while their slots move", async (t) => {
-    const cluster = await Cluster.start(t);
-    const bus = onCluster(cluster);
-    const [one, two] = [await join(t, bus), await join(t, bus)];
-    const there = await Client.open(t, two.url);
+    const pair = await startPair(t);
+    const { cluster, one, two, there } = pair;
     const all = Array.from({ length: 100 }, (_, number) => `room ${number}`);
     const slots = await Promise.all(all.map((room) => cluster.slotOf(channelOf(room))));
     const moves = (async () => {
@@ -57,18 +42,13 @@ describe("a Redis Cluster that changes", needsRedis, () => {
     await two.server.synced();
     const before = saidTo(there).length;
     await until("more of it", () => saidTo(there).length > before + 200);
-    const total = await stop();
-    one.server.send.said("last").toRoom(all[0] as string);
-    await until("the last one", () => heard(there, "last") === 1);
-    addsUp(there, total, counters(two).missed);
+    await addsUp(pair, all[0] as string, await stop());
     assert.deepEqual([one.errors, two.errors], [[], []]);
   });
 
   test("follows a replica that is told to take over, while the old master answers", async (t) => {
-    const cluster = await Cluster.start(t, { replicas: 1 });
-    const bus = onCluster(cluster);
-    const [one, two] = [await join(t, bus), await join(t, bus)];
-    const there = await Client.open(t, two.url);
+    const pair = await startPair(t, { replicas: 1 });
+    const { cluster, one, two, there } = pair;
     const [room] = await rooms(cluster);
     await there.join(room);
     await two.server.synced();
@@ -82,15 +62,12 @@ describe("a Redis Cluster that changes", needsRedis, () => {
     const before = saidTo(there).length;
     await until("more of it", () => saidTo(there).length > before + 100);
     const total = await stop();
-    await until("all answers", () => counters(one).queued === 0);
-    one.server.send.said("last").toRoom(room);
-    await until("the last one", () => heard(there, "last") === 1);
+    await addsUp(pair, room, total);
     const { missed } = counters(two);
     const { confirmed, unconfirmed, dropped } = counters(one);
     t.diagnostic(
       `${total} sent: ${confirmed} confirmed, ${unconfirmed + dropped} not; ${missed} missed`,
     );
-    addsUp(there, total, missed);
     // Nobody reads from the old master any more.
     const old = cluster.node(0).redis;
     await until("the old master to be let go", async () =>
@@ -99,10 +76,7 @@ describe("a Redis Cluster that changes", needsRedis, () => {
   });
 
   test("with a node that is silent carries the rest at once, however much is for that node", async (t) => {
-    const cluster = await Cluster.start(t);
-    const bus = onCluster(cluster);
-    const [one, two] = [await join(t, bus), await join(t, bus)];
-    const there = await Client.open(t, two.url);
+    const { cluster, one, two, there } = await startPair(t);
     const [gone, second] = await rooms(cluster);
     for (const room of [gone, second]) await there.join(room);
     await two.server.synced();
@@ -146,19 +120,19 @@ describe("a Redis Cluster that changes", needsRedis, () => {
     const cluster = await Cluster.start(t, {
       flags: (number) => flagsOf({ ...material, "tls-port": String(ports[number]) }),
     });
-    const url = `rediss://127.0.0.1:${ports[0]}`;
-    const secure = { cluster: [url], prefix: PREFIX, required: true };
-    const bus = redis({ ...secure, tls: { ca: authority.cert } });
-    const [one, two] = [await join(t, bus), await join(t, bus)];
+    const secure = (ca: string): MoreOptions => {
+      return { cluster: [`rediss://127.0.0.1:${ports[0]}`], tls: { ca } };
+    };
+    const ours = secure(authority.cert);
+    const [one, two] = [await join(t, cluster, {}, ours), await join(t, cluster, {}, ours)];
     const there = await Client.open(t, two.url);
     const all = await rooms(cluster);
     for (const room of all) await there.join(room);
     await two.server.synced();
     for (const room of all) one.server.send.said(room).toRoom(room);
     await until("all of it", () => saidTo(there).length === all.length);
-    const wrong = redis({ ...secure, tls: { ca: new Authority("another").cert } });
-    const app = serve(t, { options: { bus: wrong } });
-    await until("the report", () => told(app).length > 0);
-    assert.match(told(app)[0] as string, /its node 127\.0\.0\.1:\d+: .*(ertificate|UnknownIssuer)/);
+    const app = begin(t, cluster, {}, secure(new Authority("another").cert));
+    await until("the report", () => textsOf(app).length > 0);
+    assert.match(textsOf(app)[0] as string, /its node 127\.0\.0\.1:\d+: .*(ertificate|UnknownIssuer)/);
   });
 });

@@ -7,18 +7,16 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { redis } from "@zocket/core/bus";
 
 import {
-  addsUp,
+  begin,
   channelOf,
   counters,
   heard,
   join,
-  onCluster,
   PREFIX,
-  rooms,
-  saidTo,
-  stream,
-  told,
-} from "./_cluster.ts";
+  textsOf,
+  type MoreOptions,
+} from "./_bus.ts";
+import { addsUp, rooms, saidTo, startPair, stream } from "./_cluster.ts";
 import { meet } from "./_everywhere.ts";
 import { needsRedis, Redis } from "./_redis.ts";
 import { Cluster, flagsOf } from "./_redis-fleet.ts";
@@ -29,7 +27,9 @@ describe("a Redis Cluster", needsRedis, () => {
   test("carries rooms, ids and broadcasts over all of its nodes, once each and in order", async (t) => {
     const cluster = await Cluster.start(t);
     // One node is enough to find the others.
-    const bus = redis({ cluster: [cluster.node(1).redis.url], prefix: PREFIX, required: true });
+    const bus = {
+      on: (more: MoreOptions) => cluster.on({ ...more, cluster: [cluster.node(1).redis.url] }),
+    };
     const [one, two] = [await join(t, bus), await join(t, bus)];
     const here = await Client.open(t, one.url);
     const there = await Client.open(t, two.url);
@@ -69,10 +69,8 @@ describe("a Redis Cluster", needsRedis, () => {
   });
 
   test("loses nobody when a slot moves during traffic: what came and what was missed is all", async (t) => {
-    const cluster = await Cluster.start(t);
-    const bus = onCluster(cluster);
-    const [one, two] = [await join(t, bus), await join(t, bus)];
-    const there = await Client.open(t, two.url);
+    const pair = await startPair(t);
+    const { cluster, one, two, there } = pair;
     const [room, still] = await rooms(cluster);
     await there.join(room);
     await there.join(still);
@@ -86,13 +84,8 @@ describe("a Redis Cluster", needsRedis, () => {
     await cluster.move(slot, 2, 1);
     const later = saidTo(there).length;
     await until("still more of it", () => saidTo(there).length > later + 300);
-    const total = await stop();
-    await until("all answers", () => counters(one).queued === 0);
-    // The next message shows the last hole.
-    one.server.send.said("last").toRoom(room);
-    await until("the last one", () => heard(there, "last") === 1);
+    await addsUp(pair, room, await stop());
     const { missed } = counters(two);
-    addsUp(there, total, missed);
     const { published, confirmed, unconfirmed, dropped } = counters(one);
     t.diagnostic(
       `${published} published: ${confirmed} confirmed, ${unconfirmed} unconfirmed, ${dropped} dropped; ${missed} missed`,
@@ -104,10 +97,7 @@ describe("a Redis Cluster", needsRedis, () => {
   });
 
   test("that loses a node loses its slots alone, and gets them back with it", async (t) => {
-    const cluster = await Cluster.start(t);
-    const bus = onCluster(cluster);
-    const [one, two] = [await join(t, bus), await join(t, bus)];
-    const there = await Client.open(t, two.url);
+    const { cluster, one, two, there } = await startPair(t);
     const here = await Client.open(t, one.url);
     const [gone, second, third] = await rooms(cluster);
     for (const room of [gone, second, third]) await there.join(room);
@@ -124,7 +114,7 @@ describe("a Redis Cluster", needsRedis, () => {
     await until("what goes over the others", () => saidTo(there).length === 501);
     assert.equal(heard(here, "waits"), 1);
     assert.equal(counters(one).queued, 1);
-    assert.match(told(one)[0] as string, /is away: its node 127\.0\.0\.1:\d+: /);
+    assert.match(textsOf(one)[0] as string, /is away: its node 127\.0\.0\.1:\d+: /);
     await until("the drop of what waited", () => counters(one).dropped === 1);
     one.server.send.said("late").toRoom(gone);
     await cluster.node(0).redis.again();
@@ -135,16 +125,13 @@ describe("a Redis Cluster", needsRedis, () => {
     assert.equal(heard(there, "waits"), 0);
     // The other server may have come back after the late one was published.
     assert.equal(counters(two).missed, 2 - heard(there, "late"));
-    assert.equal(told(one).length, 2, told(one).join("\n"));
+    assert.equal(textsOf(one).length, 2, textsOf(one).join("\n"));
     assert.equal(counters(one).reconnects, 1);
   });
 
   test("answers questions and carries orders as long as the channel for everybody is served", async (t) => {
-    const cluster = await Cluster.start(t, {
-      flags: () => flagsOf({ "cluster-require-full-coverage": "no" }),
-    });
-    const bus = onCluster(cluster);
-    const [one, two] = [await join(t, bus), await join(t, bus)];
+    const flags = () => flagsOf({ "cluster-require-full-coverage": "no" });
+    const { cluster, one, two } = await startPair(t, { flags });
     const [here, there] = [await meet(t, one, "a"), await meet(t, two, "a")];
     const all = async () => one.server.clientCount({ everywhere: true });
     const carrierOf = async (channel: string) =>
@@ -191,10 +178,8 @@ describe("a Redis Cluster", needsRedis, () => {
   });
 
   test("goes on with the replica of a node that is killed", async (t) => {
-    const cluster = await Cluster.start(t, { replicas: 1 });
-    const bus = onCluster(cluster);
-    const [one, two] = [await join(t, bus), await join(t, bus)];
-    const there = await Client.open(t, two.url);
+    const pair = await startPair(t, { replicas: 1 });
+    const { cluster, one, two, there } = pair;
     const [room] = await rooms(cluster);
     await there.join(room);
     await two.server.synced();
@@ -205,12 +190,8 @@ describe("a Redis Cluster", needsRedis, () => {
     await until("the return", () => counters(one).connected && counters(two).connected);
     const before = saidTo(there).length;
     await until("more of it", () => saidTo(there).length > before + 100);
-    const total = await stop();
-    await until("all answers", () => counters(one).queued === 0);
-    one.server.send.said("last").toRoom(room);
-    await until("the last one", () => heard(there, "last") === 1);
-    addsUp(there, total, counters(two).missed);
-    const [away, back] = told(one);
+    await addsUp(pair, room, await stop());
+    const [away, back] = textsOf(one);
     assert.match(away as string, /its node 127\.0\.0\.1:\d+/);
     assert.match(back as string, /is back/);
   });
@@ -218,9 +199,9 @@ describe("a Redis Cluster", needsRedis, () => {
   test("of which no node can be reached does not keep the server from starting, and is told", async (t) => {
     const cluster = await Cluster.start(t);
     for (const { redis: node } of cluster.nodes) await node.kill();
-    const app = serve(t, { options: { bus: onCluster(cluster) } });
-    await until("the report", () => told(app).length > 0);
-    assert.match(told(app)[0] as string, /127\.0\.0\.1:\d+, 127\.0\.0\.1:\d+, .* is away/);
+    const app = begin(t, cluster);
+    await until("the report", () => textsOf(app).length > 0);
+    assert.match(textsOf(app)[0] as string, /127\.0\.0\.1:\d+, 127\.0\.0\.1:\d+, .* is away/);
     for (const { redis: node } of cluster.nodes) await node.again();
     await until("the return", () => counters(app).connected);
   });
@@ -230,28 +211,21 @@ describe("a Redis Cluster", needsRedis, () => {
     const flags = ["--user", ...user.split(" "), "+sunsubscribe", "+ping", "+cluster|slots"];
     const cluster = await Cluster.start(t, { flags: () => flags });
     const who = { username: "app", password: "app-secret" };
-    const [one, two] = [
-      await join(t, onCluster(cluster, who)),
-      await join(t, onCluster(cluster, who)),
-    ];
+    const [one, two] = [await join(t, cluster, {}, who), await join(t, cluster, {}, who)];
     const there = await Client.open(t, two.url);
     one.shout("hello");
     await until("the broadcast", () => heard(there, "hello") === 1);
     assert.deepEqual([one.errors, two.errors], [[], []]);
-    const wrong = serve(t, {
-      options: { bus: onCluster(cluster, { ...who, password: "very-wrong" }) },
-    });
-    await until("the report", () => told(wrong).length > 0);
-    assert.match(told(wrong)[0] as string, /does not accept the user name or the password/);
-    assert.doesNotMatch(told(wrong)[0] as string, /very-wrong|app-secret/);
+    const wrong = begin(t, cluster, {}, { ...who, password: "very-wrong" });
+    await until("the report", () => textsOf(wrong).length > 0);
+    assert.match(textsOf(wrong)[0] as string, /does not accept the user name or the password/);
+    assert.doesNotMatch(textsOf(wrong)[0] as string, /very-wrong|app-secret/);
     for (const { redis: node } of cluster.nodes) {
       await node.command("ACL", "SETUSER", "less", "on", ">less", "-@all", "+ping");
     }
-    const less = serve(t, {
-      options: { bus: onCluster(cluster, { username: "less", password: "less" }) },
-    });
-    await until("the report", () => told(less).length > 0);
-    assert.match(told(less)[0] as string, /does not permit this user what a bus needs: .*cluster/);
+    const less = begin(t, cluster, {}, { username: "less", password: "less" });
+    await until("the report", () => textsOf(less).length > 0);
+    assert.match(textsOf(less)[0] as string, /does not permit this user what a bus needs: .*cluster/);
   });
 });
 
@@ -259,8 +233,8 @@ describe("what is no cluster of Redis 7", needsRedis, () => {
   test("is told as no cluster", async (t) => {
     const single = await Redis.start(t);
     const app = serve(t, { options: { bus: redis({ cluster: [single.url], prefix: PREFIX }) } });
-    await until("the report", () => told(app).length > 0);
-    assert.match(told(app)[0] as string, /it is not a node of a cluster/);
+    await until("the report", () => textsOf(app).length > 0);
+    assert.match(textsOf(app)[0] as string, /it is not a node of a cluster/);
   });
 
   test("is told as too old", async (t) => {
@@ -279,8 +253,8 @@ describe("what is no cluster of Redis 7", needsRedis, () => {
     const { port } = old.address() as AddressInfo;
     const cluster = [`redis://127.0.0.1:${port}`];
     const app = serve(t, { options: { bus: redis({ cluster, prefix: PREFIX, required: true }) } });
-    await until("the report", () => told(app).length > 0);
-    assert.match(told(app)[0] as string, /it has the version 6\.2\.14, and .* needs Redis 7/);
+    await until("the report", () => textsOf(app).length > 0);
+    assert.match(textsOf(app)[0] as string, /it has the version 6\.2\.14, and .* needs Redis 7/);
     await assert.rejects(app.server.ready(), { code: "BUS", message: /needs Redis 7/ });
   });
 });

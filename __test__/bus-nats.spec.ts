@@ -502,22 +502,10 @@ describe("what is strange on NATS", needsNats, () => {
 
   test("joins and leaves of one room a thousand times are one subscription", async (t) => {
     const bus = await Nats.start(t, `http: "127.0.0.1:-1"`);
-    const app = await join(t, bus, {
-      say: (_, ctx) => {
-        for (let turn = 0; turn < 100; turn += 1) {
-          ctx.rooms.join("a");
-          ctx.rooms.leave("a");
-        }
-        ctx.send.said("done").to(ctx.clientId);
-      },
-    });
-    const client = await Client.open(t, app.url);
-    await client.join("a");
-    await app.server.synced();
+    const { app, turns } = await restless(t, bus);
     const before = await bus.subscriptions();
     assert.ok(before.inserts > 0);
-    for (let turn = 0; turn < 20; turn += 1) client.say(turn);
-    await until("all turns", () => heard(client, "done") === 20);
+    await turns();
     assert.deepEqual(await bus.subscriptions(), before);
     await until("the room to be let go", () => counters(app).rooms === 0);
     const ended = async () => (await bus.subscriptions()).removes - before.removes;

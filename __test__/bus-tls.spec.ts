@@ -4,15 +4,12 @@ import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, test, type TestContext } from "node:test";
 
-import { redis, type RedisOptions } from "@zocket/core/bus";
-
+import { begin, textsOf, type MoreOptions } from "./_bus.ts";
 import { Authority } from "./_certificates.ts";
 import { freePort, needsRedis, Redis } from "./_redis.ts";
 import { flagsOf, folder } from "./_redis-fleet.ts";
-import { Client, serve, type App } from "./_support.ts";
+import { Client } from "./_support.ts";
 import { until } from "./_wait.ts";
-
-const PREFIX = "spec";
 
 /** A Redis with TLS. Returns the URL, with the name that its certificate has. */
 async function secure(
@@ -39,15 +36,11 @@ async function secure(
   return `rediss://localhost:${port}`;
 }
 
-const serveOn = (t: TestContext, url: string, more: Partial<RedisOptions>): App =>
-  serve(t, { options: { bus: redis({ url, prefix: PREFIX, required: true, ...more }) } });
-
 /** What is told of a bus that cannot be reached. */
-async function reason(t: TestContext, url: string, more: Partial<RedisOptions>): Promise<string> {
-  const app = serveOn(t, url, more);
-  await until("the report", () => app.errors.length > 0);
-  assert.equal(app.errors[0]?.code, "BUS");
-  return String(app.errors[0]?.error);
+async function reason(t: TestContext, url: string, more: MoreOptions): Promise<string> {
+  const app = begin(t, url, {}, more);
+  await until("the report", () => textsOf(app).length > 0);
+  return textsOf(app)[0] as string;
 }
 
 describe("a Redis with TLS", needsRedis, () => {
@@ -57,8 +50,8 @@ describe("a Redis with TLS", needsRedis, () => {
     const url = await secure(t, authority, { flags: ["--user", ...user.split(" ").slice(1)] });
     const tls = { ca: authority.cert };
     const inUrl = url.replace("//", "//app:app-secret@");
-    const one = serveOn(t, inUrl, { tls });
-    const two = serveOn(t, url, { tls, username: "app", password: "app-secret" });
+    const one = begin(t, inUrl, {}, { tls });
+    const two = begin(t, url, {}, { tls, username: "app", password: "app-secret" });
     await Promise.all([one.server.ready(), two.server.ready()]);
     const there = await Client.open(t, two.url);
     one.shout("hello");
@@ -70,7 +63,7 @@ describe("a Redis with TLS", needsRedis, () => {
     const [authority, other] = [new Authority(), new Authority("another")];
     const url = await secure(t, authority, { clients: "yes" });
     const ca = authority.cert;
-    const app = serveOn(t, url, { tls: { ca, ...authority.issue("client") } });
+    const app = begin(t, url, {}, { tls: { ca, ...authority.issue("client") } });
     await app.server.ready();
     for (const tls of [{ ca }, { ca, ...other.issue("client") }]) {
       assert.match(await reason(t, url, { tls }), /localhost:\d+ is away.*(ertificate|UnknownCA)/);

@@ -159,22 +159,10 @@ test(
   needsRedis,
   async (t) => {
     const bus = await Redis.start(t);
-    const app = await join(t, bus, {
-      say: (_, ctx) => {
-        for (let turn = 0; turn < 100; turn += 1) {
-          ctx.rooms.join("a");
-          ctx.rooms.leave("a");
-        }
-        ctx.send.said("done").to(ctx.clientId);
-      },
-    });
-    const client = await Client.open(t, app.url);
-    await client.join("a");
-    await app.server.synced();
+    const { app, turns } = await restless(t, bus);
     const name = "spec:r:ca978112ca1bbdcafac231b39a23dc4d";
     assert.match(await bus.command("PUBSUB", "NUMSUB", name), /:1\r\n$/);
-    for (let turn = 0; turn < 20; turn += 1) client.say(turn);
-    await until("all turns", () => heard(client, "done") === 20);
+    await turns();
     assert.equal(await bus.calls("unsubscribe"), 0);
     assert.equal(counters(app).rooms, 1);
     await until("the room to be let go", async () =>
@@ -217,6 +205,21 @@ onEachBus("a bus that goes away", (Bus) => {
       [false, true],
     );
     assert.equal(counters(one).reconnects, 1);
+  });
+
+  test("what waited leaves half a second after the return, so that others are back too", async (t) => {
+    const bus = await Bus.start(t);
+    const one = await join(t, bus);
+    await bus.kill();
+    await until("the outage", () => !counters(one).connected);
+    await bus.again();
+    one.shout("waits");
+    await until("the return", () => counters(one).connected);
+    const since = performance.now();
+    assert.equal(counters(one).queued, 1);
+    await until("the confirmation", () => counters(one).confirmed === 1);
+    // A test under load sees the return late.
+    assert.ok(performance.now() - since > 200, "it left at once");
   });
 
   test("a bus that answers nothing is away within seconds, and back when it goes on", async (t) => {

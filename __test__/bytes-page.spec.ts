@@ -1,16 +1,11 @@
 // Payloads that are bytes in a browser, with the package's client: both ways, in calls, and as a page has them.
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { createServer as createHttpServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { after, before, test, type TestContext } from "node:test";
-import { fileURLToPath } from "node:url";
 
 import { createServer, type createZocketClient } from "@zocket/core";
-import { build } from "esbuild";
 import type { Browser } from "playwright-core";
 
-import { launch } from "./_browser.ts";
+import { launch, serveClient, type Site } from "./_browser.ts";
 import { anything, Queue, zo } from "./_talk.ts";
 
 /** What the script in the page sees. */
@@ -26,23 +21,15 @@ const routes = {
 };
 
 let browser: Browser;
-let script = "";
+let site: Site;
 before(async () => {
-  const { outputFiles } = await build({
-    stdin: {
-      contents: 'export { createZocketClient } from "@zocket/core/client";',
-      resolveDir: fileURLToPath(new URL("../", import.meta.url)),
-    },
-    bundle: true,
-    platform: "browser",
-    format: "iife",
-    globalName: "zocket",
-    write: false,
-  });
-  script = outputFiles[0]?.text ?? "";
+  site = await serveClient();
   browser = await launch();
 });
-after(() => browser?.close());
+after(async () => {
+  await browser?.close();
+  site?.pages.close();
+});
 
 /** A server that keeps what it gets, and a page with the client. */
 async function meet(t: TestContext) {
@@ -58,16 +45,9 @@ async function meet(t: TestContext) {
   });
   const server = createServer(app, zo, { port: 0, maxPayload: 2 << 20 });
   t.after(() => server.stop(true));
-  // A page without an address may not reach this machine.
-  const pages = createHttpServer((_, response) => {
-    response.setHeader("content-type", "text/html; charset=utf-8");
-    response.end(`<!doctype html><script>${script}</script>`);
-  });
-  t.after(() => pages.close());
-  await once(pages.listen(0, "127.0.0.1"), "listening");
   const page = await browser.newPage();
   t.after(() => page.close());
-  await page.goto(`http://127.0.0.1:${(pages.address() as AddressInfo).port}`);
+  await page.goto(site.origin);
   return { server, got, page };
 }
 

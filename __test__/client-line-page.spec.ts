@@ -1,10 +1,6 @@
 // The client in a browser whose network comes and goes, and in a page that nobody sees: what no other platform tells.
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { fileURLToPath } from "node:url";
 
 import type {
   ClientCloseEvent,
@@ -12,10 +8,9 @@ import type {
   createZocketClient,
   ZocketClient,
 } from "@zocket/core";
-import { build } from "esbuild";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 
-import { launch } from "./_browser.ts";
+import { launch, serveClient, type Site } from "./_browser.ts";
 import { startProxy } from "./_proxy.ts";
 import { serve } from "./_support.ts";
 import { until } from "./_wait.ts";
@@ -31,41 +26,25 @@ type PageOptions = Omit<ClientOptions, "headers"> & { headers?: Record<string, s
 
 describe("a client in a browser", () => {
   let browser: Browser;
-  let pages: Server;
+  let site: Site;
   let context: BrowserContext;
   let page: Page;
 
   before(async () => {
-    const { outputFiles } = await build({
-      stdin: {
-        contents: 'export { createZocketClient } from "@zocket/core/client";',
-        resolveDir: fileURLToPath(new URL("../", import.meta.url)),
-      },
-      bundle: true,
-      platform: "browser",
-      format: "iife",
-      globalName: "zocket",
-      write: false,
-    });
-    const script = outputFiles[0]?.text ?? "";
-    pages = createServer((_, response) => {
-      response.setHeader("content-type", "text/html; charset=utf-8");
-      response.end(`<!doctype html><title>client</title><script>${script}</script>`);
-    }).listen(0, "127.0.0.1");
-    await once(pages, "listening");
+    site = await serveClient();
     browser = await launch();
   });
 
   after(async () => {
     await browser?.close();
-    pages?.close();
+    site?.pages.close();
   });
 
   beforeEach(async () => {
     await context?.close();
     context = await browser.newContext();
     page = await context.newPage();
-    await page.goto(`http://127.0.0.1:${(pages.address() as AddressInfo).port}`);
+    await page.goto(site.origin);
   });
 
   /** Connects in the page, by a name that the browser does not know to be this machine's. */

@@ -2,16 +2,12 @@
 // what only a browser can tell.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { fileURLToPath } from "node:url";
 
 import type { createZocketClient, ClientOptions } from "@zocket/core";
-import { build } from "esbuild";
 import type { Browser, Page } from "playwright-core";
 
-import { launch } from "./_browser.ts";
+import { launch, serveClient, type Site } from "./_browser.ts";
 import { serve, type App } from "./_support.ts";
 import { latch, until } from "./_wait.ts";
 
@@ -35,37 +31,18 @@ type PageOptions = Omit<ClientOptions, "headers"> & { headers?: Record<string, s
 for (const entry of ["@zocket/core", "@zocket/core/client"]) {
   describe(`the client of ${entry} in a browser`, () => {
     let browser: Browser;
-    let pages: Server;
+    let site: Site;
     let page: Page;
-    let origin = "";
     const complaints: string[] = [];
 
     before(async () => {
-      const { outputFiles } = await build({
-        stdin: {
-          contents: `export { createZocketClient } from "${entry}";`,
-          resolveDir: fileURLToPath(new URL("../", import.meta.url)),
-        },
-        bundle: true,
-        platform: "browser",
-        format: "iife",
-        globalName: "zocket",
-        write: false,
-      });
-      const script = outputFiles[0]?.text ?? "";
-      pages = createServer((_, response) => {
-        response.setHeader("content-type", "text/html; charset=utf-8");
-        response.setHeader("set-cookie", "visitor=secret");
-        response.end(`<!doctype html><title>client</title><script>${script}</script>`);
-      }).listen(0, "127.0.0.1");
-      await once(pages, "listening");
-      origin = `http://127.0.0.1:${(pages.address() as AddressInfo).port}`;
+      site = await serveClient(entry, { "set-cookie": "visitor=secret" });
       browser = await launch();
     });
 
     after(async () => {
       await browser?.close();
-      pages?.close();
+      site?.pages.close();
     });
 
     beforeEach(async () => {
@@ -73,7 +50,7 @@ for (const entry of ["@zocket/core", "@zocket/core/client"]) {
       complaints.length = 0;
       page = await browser.newPage();
       page.on("pageerror", ({ message }) => complaints.push(message));
-      await page.goto(origin);
+      await page.goto(site.origin);
     });
 
     /** Connects in the page; what comes is kept there. */
@@ -122,11 +99,11 @@ for (const entry of ["@zocket/core", "@zocket/core/client"]) {
         [headers.Authorization, headers["x-ü"], headers["x-nul"], "1", undefined],
       );
       assert.equal(found["host"], `127.0.0.1:${app.port}`);
-      assert.equal(found["origin"], origin);
+      assert.equal(found["origin"], site.origin);
     });
 
     test("is let in by an allowed origin with the visitor's cookie, and by no other", async (t) => {
-      const app = serve(t, { options: { allowedOrigins: [origin] } });
+      const app = serve(t, { options: { allowedOrigins: [site.origin] } });
       await connect(app);
       await opened();
       assert.equal(app.connects[0]?.headers["cookie"], "visitor=secret");
@@ -143,7 +120,7 @@ for (const entry of ["@zocket/core", "@zocket/core/client"]) {
       await connect(app, {}, app.url.replace("ws:", "http:"));
       await opened();
       // Nobody speaks WebSocket at the page's own address: it is tried there all the same.
-      const asked = once(pages, "upgrade");
+      const asked = once(site.pages, "upgrade");
       const headersIn = "query";
       await connect(app, { headers: { a: "1" }, headersIn }, "/socket?b=2");
       const [{ url }, socket] = (await asked) as [{ url: string }, { destroy(): void }];

@@ -46,18 +46,4 @@ describe("questions and orders over NATS", needsNats, () => {
     assert.ok(first && second);
     await talk(t, [first, second]);
   });
-
-  test("are PARTIAL while it is away, and whole again after", async (t) => {
-    const bus = await Nats.start(t);
-    const [one, two] = [await join(t, bus), await join(t, bus)];
-    const { id } = await meet(t, one, "a");
-    await meet(t, two, "a");
-    assert.equal(await one.server.roomSize("a"), 2);
-    await bus.kill();
-    await until("the outage", () => !counters(one).connected);
-    const partial = { code: "PARTIAL", partial: [id] };
-    await assert.rejects(one.server.members("a"), partial);
-    await bus.again();
-    await until("both", async () => (await one.server.roomSize("a").catch(() => 0)) === 2);
-  });
 });

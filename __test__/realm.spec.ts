@@ -9,6 +9,7 @@ import vm from "node:vm";
 
 import { ROOT } from "./_child.ts";
 import { Client } from "./_support.ts";
+import { zo } from "./_talk.ts";
 
 /** Globals of Node that Jest hands to its realms; the language's own are those of the realm. */
 const SHARED = [
@@ -163,16 +164,7 @@ describe("in a realm of its own", () => {
         kept: true,
         router: true,
         keys: JSON.stringify([
-          [
-            "message",
-            "router",
-            "use",
-            "bytes",
-            "headersSchema",
-            "onConnect",
-            "onOpen",
-            "onDisconnect",
-          ],
+          Object.keys(zo),
           ["incoming", "outgoing", "use"],
           ["payload", "_direction", "_middlewares"],
           ["routes", "handlers"],
