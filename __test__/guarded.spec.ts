@@ -187,10 +187,11 @@ describe("zo.use(…).handle(…)", () => {
     const handler = zo
       .use(({ ctx }) => {
         seen.push(ctx);
-        return { role: "admin", clientId: "stolen" } as { role: string };
+        const taken = { clientId: "stolen", send: "stolen", rooms: "stolen", disconnect: "stolen" };
+        return { role: "admin", ...taken } as { role: string };
       })
       .handle(({ payload, ctx, signal }) => void seen.push([payload, ctx, signal]));
-    const ctx = { clientId: "id", send: {}, rooms: {}, name: "ada" };
+    const ctx = { clientId: "id", send: {}, rooms: {}, disconnect: () => {}, name: "ada" };
     const { signal } = new AbortController();
     const given = { payload: 1, ctx, signal, fail: () => assert.fail() };
     await handler(given as never);

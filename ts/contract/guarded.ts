@@ -46,11 +46,11 @@ function useOf(place: string, before: readonly Middleware[], middleware: unknown
 /** Runs all of it for somebody who calls the handler by hand, such as a test. No middleware is left out. */
 async function run({ middlewares, handler }: Guarded, message: Parameters<Handler>[0]) {
   const { payload } = message;
-  const { clientId, send, rooms } = message.ctx as Record<string, unknown>;
+  const { clientId, send, rooms, disconnect } = message.ctx as Record<string, unknown>;
   let { ctx } = message;
   for (const middleware of middlewares) {
     const additions = await middleware({ ctx, payload });
-    if (isObject(additions)) ctx = { ...ctx, ...additions, clientId, send, rooms };
+    if (isObject(additions)) ctx = { ...ctx, ...additions, clientId, send, rooms, disconnect };
   }
   const { fail } = message as unknown as Argument;
   const argument: Argument = {
