@@ -8,6 +8,7 @@ import type { RefusalReason, ServerOptions } from "@zocket/core";
 import { Authority } from "./_certificates.ts";
 import { eachRow, inSources, rowsOf, valuesOf, type Case } from "./_errors-page.ts";
 import { ask, frame, Raw, request, said, type Answer } from "./_raw.ts";
+import { two } from "./_share-clients.ts";
 import { Client, serve, type Given, type Headers } from "./_support.ts";
 import { latch, soon, until } from "./_wait.ts";
 
@@ -109,6 +110,15 @@ eachRow("Close codes", ["Code", "At fault"], {
     const app = serve(t, { onOpen: () => Promise.reject(new Error("mine")) });
     const raw = await Raw.open(t, app.port);
     assert.equal(await raw.closeCode(), 1011);
+  },
+  "1012, nobody": async (t) => {
+    const { a, b } = await two(t);
+    const raw = await Raw.open(t, a.port);
+    const own = "return server.metrics().workers.find(({ isThis }) => isThis).connections";
+    const worker = (await a.ask(own)) === 1 ? a : b;
+    // It waits for the answer of the client, and does not get one.
+    await worker.ask("void server.stop()");
+    assert.equal(await raw.closeCode(), 1012);
   },
   "the server's, nobody": async (t) => {
     const app = serve(t);
@@ -511,7 +521,12 @@ describe("nothing that the code can answer is missing in docs/errors.md:", () =>
   });
 
   test("close codes of the engine", () => {
-    const files = ["src/shard/drain.rs", "src/frame/fault.rs", "ts/connections/openings.ts"];
+    const files = [
+      "src/shard/drain.rs",
+      "src/shard/leave.rs",
+      "src/frame/fault.rs",
+      "ts/connections/openings.ts",
+    ];
     const codes = inSources(files, /(?:Self::\w+ => \(|: u16 = |code: )(\d{4})/g).flat();
     const known = valuesOf("Close codes", "Code").filter((code) => /^\d+$/.test(code));
     assert.deepEqual([...new Set(codes), "1006"].toSorted(), known);
