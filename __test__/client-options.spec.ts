@@ -47,6 +47,8 @@ describe("the options", () => {
       ["onopen", "onOpen"],
       ["onclose", "onClose"],
       ["Debug", "debug"],
+      ["extraHeaders", "headers"],
+      ["onError", "client.onError(listener)"],
     ];
     for (const [wrong, right] of near) {
       for (const value of [1, undefined]) {

@@ -239,10 +239,12 @@ describe("the message builder", () => {
           `${place}: payload: expected ${SCHEMA}, got ${got}`,
         );
       }
-      assertTypeError(
-        () => zo.message[name](z.string()),
-        `${place}: payload: expected ${SCHEMA}, got undefined`,
-      );
+      for (const itself of [z.string(), z.object({ text: z.string() }), type("string")]) {
+        assertTypeError(
+          () => zo.message[name](itself),
+          `${place}: expected an object { payload: schema }, got the schema itself`,
+        );
+      }
     }
   });
 

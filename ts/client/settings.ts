@@ -85,6 +85,8 @@ const ALIASES = {
   query: "headers",
   params: "headers",
   connectionparams: "headers",
+  extraheaders: "headers",
+  onerror: "client.onError(listener)",
   heartbeat: "heartbeatInterval",
   keepalive: "heartbeatInterval",
   lazy: "autoConnect",

@@ -115,6 +115,10 @@ export const message: Outside<false> & {
 
 /** A definition as users write it: `{ payload: schema }`. */
 function fieldsOf(place: string, definition: unknown): Readonly<Record<string, unknown>> {
+  // As in libraries whose builders take the schema itself.
+  if (isSchema(definition) && !("payload" in definition)) {
+    throw new TypeError(`${place}: expected an object { payload: schema }, got the schema itself`);
+  }
   if (typeof definition === "object" && definition !== null && !Array.isArray(definition)) {
     return definition as Readonly<Record<string, unknown>>;
   }
