@@ -250,6 +250,20 @@ describe("a call is ended", () => {
     assert.equal(await isSettled(unlimited), false);
   });
 
+  test("by no callTimeout that is longer than timers can wait", async (t) => {
+    const { client } = serve(t);
+    for (const callTimeout of [2 ** 31, Infinity]) {
+      const { call } = client({ callTimeout });
+      for (const options of [undefined, {}]) {
+        const held = Promise.resolve(call.chat.hold("one", options));
+        await call.chat.join({ room: "lobby" });
+        // A timer that cannot wait so long fires after 1 ms.
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        assert.equal(await isSettled(held), false);
+      }
+    }
+  });
+
   test("by the end of its connection, and is not sent again", async (t) => {
     const { client, running } = serve(t);
     const one = client({ minReconnectionDelay: 0, maxReconnectionDelay: 1 });

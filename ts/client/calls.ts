@@ -3,6 +3,7 @@ import type { Checks } from "../contract/checks.js";
 import { ERROR_TYPE, type Envelope } from "../envelope.js";
 import { ZocketError, type ZocketErrorFields } from "../zocket-error.js";
 import { PendingCall, type Caller } from "./call.js";
+import { MAX_TIMER } from "./delay.js";
 import { messageOf } from "./message.js";
 import { optionsOf } from "./options-of.js";
 import type { Fate, Waiting } from "./queue.js";
@@ -45,7 +46,7 @@ export class Calls implements Caller {
 
   constructor(exit: Exit, defaultTimeout: number, wire: Wire, answers: Checks<never> | undefined) {
     this.#exit = exit;
-    this.#defaultTimeout = defaultTimeout;
+    this.#defaultTimeout = Math.min(defaultTimeout, MAX_TIMER);
     this.#wire = wire;
     this.read = wire.read;
     this.answers = answers;
