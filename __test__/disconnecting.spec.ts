@@ -351,6 +351,58 @@ describe("calls of a client that is disconnected", () => {
     await until("the generators' ends", () => finished === 2);
     assert.deepEqual(errors, []);
   });
+
+  for (const kind of ["an ordinary", "an asynchronous"]) {
+    test(`ends ${kind} generator that disconnects its own client, wherever it does`, async (t) => {
+      const happened: string[] = [];
+      const errors: unknown[] = [];
+      /** What both generators do: they disconnect at the `payload`-th item. */
+      const steps = (n: number, payload: number, disconnect: () => void) => {
+        if (n === payload) disconnect();
+        if (n > payload) happened.push("goes on");
+        return n;
+      };
+      const router = zo.router(routes, {
+        wait: ({ payload }) => payload,
+        count:
+          kind === "an ordinary"
+            ? function* ({ payload, ctx: { disconnect } }) {
+                try {
+                  for (let n = 0; ; n += 1) yield steps(n, payload, disconnect);
+                } finally {
+                  happened.push("finally");
+                }
+              }
+            : async function* ({ payload, ctx: { disconnect } }) {
+                try {
+                  for (let n = 0; ; n += 1) yield steps(n, payload, disconnect);
+                } finally {
+                  happened.push("finally");
+                }
+              },
+      });
+      const server = createServer(router, zo, {
+        port: 0,
+        hostname: "127.0.0.1",
+        onError: (error) => errors.push(error),
+      });
+      t.after(() => server.stop(true));
+      for (const at of [0, 1, 70]) {
+        const client = createZocketClient<typeof routes>(server.url, { WebSocket });
+        t.after(() => client.close());
+        const items: number[] = [];
+        const counting = (async () => {
+          for await (const item of client.call.count(at)) items.push(item);
+        })().catch(({ code }: { code: string }) => code);
+        assert.equal(await soon("the stream's end", counting), "CLOSED");
+        await until("the generator's end", () => happened.length > 0);
+        assert.deepEqual(happened.splice(0), ["finally"]);
+        assert.equal(items.length, at);
+      }
+      await until("no client", () => server.clientCount() === 0);
+      assert.deepEqual([errors, happened], [[], []]);
+    });
+  }
 });
 
 describe("our client", () => {

@@ -200,7 +200,9 @@ export class Handling {
     const { scope, turn, calls } = this.#parts;
     const stream = new Stream(result as Source, openCallsOf(client), this.maxUnacknowledged);
     call.stream = stream;
-    if (call.isAborted) stream.end();
+    // Kept before its generator begins, which may disconnect its client at once.
+    if (client.phase === "open") calls.keep(client, call);
+    if (client.phase !== "open" || call.isAborted) stream.end();
     const schema = route.stream;
     const send = (validated: unknown) => this.#item(client, route, call, validated);
     const sink: Sink = {

@@ -39,6 +39,8 @@ export class Stream {
   /** Goes on once there is room, or nothing is to be sent any more. */
   #wake: (() => void) | undefined = undefined;
   #isEnded = false;
+  /** The code of the generator runs right now. */
+  #isInside = false;
   /** What `return()` of the generator gave, once it was called. */
   #returned: unknown = undefined;
   #isReturned = false;
@@ -62,7 +64,8 @@ export class Stream {
   end(): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
-    this.#return();
+    // A generator may end its own client. It can be ended itself only once it stands still.
+    if (!this.#isInside) this.#return();
     this.#wake?.();
   }
 
@@ -90,7 +93,11 @@ export class Stream {
       if (this.#isEnded) return;
       for (let wait = turn.next(false); wait; wait = turn.next(true)) await wait;
       if (this.#isEnded) return;
-      const step = (await scope.later(this.#source.next() as PromiseLike<unknown>)) as {
+      this.#isInside = true;
+      const next = this.#source.next();
+      this.#isInside = false;
+      if (this.#isEnded) this.#return();
+      const step = (await scope.later(next as PromiseLike<unknown>)) as {
         readonly done?: unknown;
         readonly value?: unknown;
       };
@@ -142,7 +149,7 @@ export class Stream {
     try {
       this.#returned = this.#source.return?.();
     } catch (error) {
-      // A generator that runs right now, or one whose `finally` threw.
+      // Its `finally` threw.
       this.#returned = Promise.reject(error);
       void (this.#returned as Promise<unknown>).catch(() => {});
     }
