@@ -233,7 +233,7 @@ describe("a call", () => {
     const one = await line();
     one.say({ type: "join", payload: { room: "lobby" } });
     one.say({ type: "join", payload: { room: "full" } });
-    await one.settle();
+    await until("the declared error", () => one.told.length > 0);
     const message = "the handler answered with an error";
     assert.deepEqual(one.told, [
       {
