@@ -464,7 +464,7 @@ describe("zo.bytes", () => {
   test("cannot be the data of an error", () => {
     const errors = { BAD: bytes() };
     assert.throws(
-      () => message.incoming({ payload: anything, errors }),
+      () => message.incoming({ payload: anything, errors: errors as never }),
       /^TypeError: zo\.message\.incoming: errors\.BAD: .*bytes/,
     );
   });

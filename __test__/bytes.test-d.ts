@@ -72,6 +72,10 @@ for await (const part of client.call.parts("x")) expectTypeOf(part).toEqualTypeO
 client.on.onPart((part) => expectTypeOf(part).toEqualTypeOf<Own>());
 expectTypeOf(client.once.onPart()).resolves.toEqualTypeOf<Own>();
 
+// The data of an error is JSON.
+// @ts-expect-error so `zo.bytes()` is none of its schemas
+zo.message.incoming({ payload: z.string(), errors: { NO: zo.bytes() } });
+
 // Other schemas for bytes are JSON, which cannot carry them.
 // @ts-expect-error JSON cannot carry bytes
 client.send.notOurs(new Uint8Array());

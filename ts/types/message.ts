@@ -17,7 +17,12 @@ export interface MessageDef<
 
 /** The errors that a handler may answer with: the schema of each one's `data`, under its code. */
 export interface ErrorSchemas {
-  readonly [code: string]: StandardSchemaV1;
+  readonly [code: string]: StandardSchemaV1 & NotBytes;
+}
+
+/** Where `zo.bytes()` says that it is bytes. The compiler shows the text. */
+interface NotBytes {
+  readonly _kind?: "the data of an error is JSON, so it cannot be bytes";
 }
 
 /**
