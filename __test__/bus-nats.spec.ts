@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { createPublisher, nats, type BusMetrics, type NatsOptions } from "@zocket/core/bus";
 
-import { counters, heard, join, PREFIX, saidTo } from "./_bus.ts";
+import { counters, heard, join, PREFIX, restless, saidTo } from "./_bus.ts";
 import { Authority } from "./_certificates.ts";
 import { Child, portOf } from "./_child.ts";
 import { Nats, needsNats } from "./_nats.ts";

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { createPublisher, redis } from "@zocket/core/bus";
 
-import { counters, heard, join, PREFIX, saidTo, type MoreOptions } from "./_bus.ts";
+import { counters, heard, join, PREFIX, restless, saidTo, type MoreOptions } from "./_bus.ts";
 import { onEachBus, type AnyBus } from "./_buses.ts";
 import { Child, portOf } from "./_child.ts";
 import { blocksOf, readPage } from "./_pages.ts";
