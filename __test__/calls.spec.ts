@@ -231,10 +231,15 @@ describe("a call is ended", () => {
   });
 
   test("before its handler answers with a declared error, which is no fault", async (t) => {
-    const { client, happened, faults } = serve(t);
+    const { client, happened, faults, running } = serve(t);
     const { call } = client();
-    assert.equal(await codeOf(call.chat.hold("late", { timeout: 20 })), "TIMEOUT");
-    await until("the handler", () => happened.includes("late"));
+    const controller = new AbortController();
+    const late = call.chat.hold("late", { signal: controller.signal }).safe();
+    await until("the handler", () => running() === 1);
+    controller.abort();
+    const result = await late;
+    assert.ok(!result.ok && result.error.code === "ABORTED");
+    await until("the end of the handler", () => happened.includes("late"));
     await call.chat.join({ room: "lobby" });
     assert.deepEqual(faults, []);
   });
@@ -242,6 +247,8 @@ describe("a call is ended", () => {
   test("by its timeout", async (t) => {
     const { client, happened } = serve(t);
     const { call } = client({ callTimeout: 30 });
+    // A call that waits for the connection may time out before it is sent.
+    await call.chat.join({ room: "lobby" }, { timeout: 0 });
     assert.equal(await codeOf(call.chat.hold("one")), "TIMEOUT");
     assert.equal(await codeOf(call.chat.hold("two", { timeout: 10 })), "TIMEOUT");
     await until("both signals", () => happened.length === 2);
