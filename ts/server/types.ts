@@ -163,16 +163,25 @@ export interface ServerOptions {
    * Compresses messages for clients that can read it: permessage-deflate, RFC 7692. `true` takes the defaults. Clients may then
    * send compressed messages too, and `maxPayload` limits what they inflate to. A message with `compress: false` is never
    * compressed.
-   *
-   * `threshold` is the length in bytes from which the server compresses a message, 0 to 4,294,967,295, by default 1,024.
-   * `level` is 1 (fast) to 9 (short), by default 6. `maxWindowBits` is the largest window, 9 to 15 bits, by default 15.
    * @default false
    */
   readonly compression?:
     | boolean
     | {
+        /**
+         * The length in bytes from which the server compresses a message, 0 to 4,294,967,295.
+         * @default 1_024
+         */
         readonly threshold?: number | undefined;
+        /**
+         * How much work the server does: 1 is the fastest, 9 gives the shortest result.
+         * @default 6
+         */
         readonly level?: number | undefined;
+        /**
+         * How far back in a message a repetition is looked for: 2 to the power of this many bytes, 9 to 15.
+         * @default 15
+         */
         readonly maxWindowBits?: number | undefined;
       }
     | undefined;
@@ -256,7 +265,15 @@ export interface ServerOptions {
    * limits, and no metric counts them.
    * @default none
    */
-  readonly observe?: { readonly health?: string | undefined } | undefined;
+  readonly observe?:
+    | {
+        /**
+         * The path that probes ask for. It starts with `/`.
+         * @default none
+         */
+        readonly health?: string | undefined;
+      }
+    | undefined;
   /**
    * Runs outgoing payloads through their schemas. A payload that does not fit throws a `TypeError` at `send.chat.onMessage(payload)`,
    * whose `issues` are those of the schema. The payload goes out as given, not as the schema returns it. So this is for schemas
@@ -464,7 +481,20 @@ export interface AnyServer {
    * @throws `TypeError` for a wrong `drain`, an unknown option or another argument.
    */
   stop(
-    how?: boolean | { readonly drain?: number | undefined; readonly share?: boolean | undefined },
+    how?:
+      | boolean
+      | {
+          /**
+           * Over how many ms the server closes the connections one by one, 0 to 2,147,483,647.
+           * @default 0
+           */
+          readonly drain?: number | undefined;
+          /**
+           * With the option `share` of `createServer`: whether the server stops for all threads.
+           * @default false
+           */
+          readonly share?: boolean | undefined;
+        },
   ): Promise<void>;
   /**
    * Takes an upgrade request of another server: the arguments of Node's `"upgrade"` event, at once or later. For servers with

@@ -53,6 +53,7 @@ export interface MessageBuilder<TUserContext = {}, TAdditions = {}, TTransformed
     TStream extends StandardSchemaV1 | undefined = undefined,
     const TErrors extends ErrorSchemas | undefined = undefined,
   >(definition: {
+    /** The schema that checks the payload: Zod, Valibot, ArkType or any other Standard Schema. `z.undefined()` takes none. */
     readonly payload: TSchema;
     /** The schema of what the handler returns. The client gets what the schema makes of it. */
     readonly reply?: TReply;
@@ -66,6 +67,7 @@ export interface MessageBuilder<TUserContext = {}, TAdditions = {}, TTransformed
    * `slowClient` or `compress` is wrong.
    */
   readonly outgoing: <TSchema extends StandardSchemaV1>(definition: {
+    /** The schema of the payload. TypeScript checks against its output; the server checks only with `validateOutgoing`. */
     readonly payload: TSchema;
     /**
      * How the server treats this message when a client reads too slowly. Past `maxBackpressure`, `"disconnect"` ends the

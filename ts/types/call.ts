@@ -65,7 +65,18 @@ type Data<TSchema, TTransformed> = TSchema extends {
 
 /** What `safe()` resolves to. */
 export type CallResult<TReply, TError> =
-  { readonly ok: true; readonly data: TReply } | { readonly ok: false; readonly error: TError };
+  | {
+      /** Whether the call has a reply. Test it before you read `data` or `error`. */
+      readonly ok: true;
+      /** The reply. */
+      readonly data: TReply;
+    }
+  | {
+      /** Whether the call has a reply. Test it before you read `data` or `error`. */
+      readonly ok: false;
+      /** Why the call failed. */
+      readonly error: TError;
+    };
 
 /** A call that is under way: a promise of its reply. */
 export interface Call<TReply, TError> extends Promise<TReply> {
