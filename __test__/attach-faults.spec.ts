@@ -5,6 +5,7 @@ import { get, type IncomingMessage } from "node:http";
 import { readdirSync, readlinkSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { describe, test } from "node:test";
+import { connect as secure } from "node:tls";
 
 import { attached, httpServer, listen, on, portOf } from "./_attached.ts";
 import { Child, portOf as portOfChild } from "./_child.ts";
@@ -45,6 +46,28 @@ describe("a client of an HTTP server", () => {
     await until("as many onDisconnect", () => app.connects.length === app.disconnects.length + 1);
     if (onLinux) await until("their descriptors", () => sockets() <= before + 2);
   });
+
+  for (const kind of ["https", "http2"] as const) {
+    test(`of ${kind} that resets with its request never passes for one without an address`, async (t) => {
+      const http = httpServer(kind);
+      const app = serve(t, { options: on(http) });
+      const url = await listen(t, http, kind);
+      for (let round = 0; round < 20; round += 1) {
+        const socket = connect(portOf(http), "127.0.0.1");
+        const secured = secure({ socket, rejectUnauthorized: false });
+        for (const it of [socket, secured]) it.on("error", () => {});
+        await once(secured, "secureConnect");
+        // Both are there before Node reads. So the system knows the address no more when the request is read.
+        secured.write(ASK);
+        socket.resetAndDestroy();
+      }
+      const client = await Client.open(t, `${url}/ws`, { rejectUnauthorized: false });
+      await client.roundTrip();
+      await until("the end of all others", () => app.server.clientCount() === 1);
+      const addresses = app.connects.map(({ request }) => request.remoteAddress);
+      assert.deepEqual([...new Set(addresses)], ["127.0.0.1"]);
+    });
+  }
 
   test("whose socket somebody has destroyed before is none of ours", async (t) => {
     const http = httpServer();

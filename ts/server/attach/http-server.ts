@@ -1,6 +1,6 @@
 // Another server of Node that speaks HTTP: what it must be, where it listens, and how it lets go of a connection.
 import type { IncomingMessage } from "node:http";
-import { Server as NetServer, type Socket } from "node:net";
+import { Server as NetServer, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { Server as TlsServer } from "node:tls";
 
@@ -59,6 +59,13 @@ export interface Inner extends Socket {
   readonly _parent?: Inner | null;
   /** The server that counts it. */
   _server?: { _connections: number; _emitCloseIfDrained?(): void } | null;
+}
+
+/** Whether a socket, or the one below its TLS, is that of a TCP connection, which may be closed already. */
+export function isOfTcp(socket: Inner): boolean {
+  let below = socket;
+  while (below._parent) below = below._parent;
+  return below instanceof Socket && (below._handle?.constructor.name ?? "TCP") === "TCP";
 }
 
 /** Lets the server of a socket close without it, as if the socket were closed. */

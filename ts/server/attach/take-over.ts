@@ -7,7 +7,7 @@ import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 
 import { openDoor, type Arrival, type Link, type Native } from "../../border/native.js";
-import { release, type Inner } from "./http-server.js";
+import { isOfTcp, release, type Inner } from "./http-server.js";
 import { Pump } from "./pump.js";
 import { headOf } from "./request-head.js";
 
@@ -83,6 +83,11 @@ export class TakeOver {
   #pump(request: IncomingMessage, socket: Duplex, read: Buffer): void {
     const inner = request.socket as Inner;
     const { remoteAddress: address, remotePort: port } = inner;
+    if (address === undefined && isOfTcp(inner)) {
+      // The client has left, and the system has forgotten its address. Without one it would pass for a client of this machine.
+      socket.destroy();
+      return;
+    }
     const arrival = { address, port, read, ...securityOf(inner) };
     prepare(inner);
     const begin = (end: Pair | undefined) => {
