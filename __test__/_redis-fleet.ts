@@ -1,6 +1,7 @@
 // Several processes of Redis that belong together: a server with a replica and sentinels, and a cluster.
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { connect } from "node:net";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { TestContext } from "node:test";
@@ -244,3 +245,29 @@ export class Cluster {
 
 const all = <T, R>(items: readonly T[], map: (item: T) => Promise<R>) =>
   Promise.all(items.map(map));
+
+/** Something that answers as a sentinel which names the server at a port of this machine. Counts how often it was asked. */
+export async function startSentinel(t: TestContext, port: number) {
+  const sentinel = { url: "", questions: 0 };
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on("error", () => {});
+    socket.on("data", (bytes) => {
+      // All else only says who asks.
+      for (const [command] of bytes.toString("latin1").matchAll(/(?<=^\*\d+\r\n\$\d+\r\n)\w+/gm)) {
+        const isQuestion = command === "SENTINEL";
+        if (isQuestion) sentinel.questions += 1;
+        const name = `*2\r\n$9\r\n127.0.0.1\r\n$${String(port).length}\r\n${port}\r\n`;
+        socket.write(isQuestion ? name : "+OK\r\n");
+      }
+    });
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  sentinel.url = `redis://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return sentinel;
+}

@@ -2,9 +2,11 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { begin, counters, heard, join, textsOf } from "./_bus.ts";
-import { freePort, needsRedis } from "./_redis.ts";
-import { Watched } from "./_redis-fleet.ts";
+import { redis } from "@zocket/core/bus";
+
+import { begin, counters, heard, join, PREFIX, textsOf } from "./_bus.ts";
+import { freePort, needsRedis, Redis } from "./_redis.ts";
+import { startSentinel, Watched } from "./_redis-fleet.ts";
 import { Client } from "./_support.ts";
 import { until } from "./_wait.ts";
 
@@ -54,6 +56,20 @@ describe("a Redis with sentinels", needsRedis, () => {
     one.shout("after");
     await until("what was sent after", () => heard(there, "after") === 1);
     assert.match(textsOf(one)[0] as string, /replaced|closed/);
+  });
+
+  test("stays while a sentinel that has not heard of it names the server before it", async (t) => {
+    const bus = await Redis.start(t);
+    const late = await startSentinel(t, await freePort());
+    const first = await startSentinel(t, bus.port);
+    const sentinels = [late.url, first.url];
+    const app = await join(t, {
+      on: (more) => redis({ sentinels, name: "main", prefix: PREFIX, ...more }),
+    });
+    // One question found the server, and the others look whether it was replaced.
+    await until("the third question", () => first.questions >= 3);
+    assert.deepEqual([counters(app).reconnects, textsOf(app)], [0, []]);
+    assert.equal(late.questions, 1);
   });
 
   test("tells which of both passwords is wrong, and no secret", async (t) => {

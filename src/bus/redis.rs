@@ -40,8 +40,8 @@ async fn work(redis: &Redis, prefix: &str, line: &mut Line) -> Option<Failure> {
             Err(failure) => Some(failure),
         },
         Redis::Sentinel(sentinels) => match sentinel::connect(sentinels, prefix).await {
-            Ok((node, address)) => {
-                single::run(node, line, sentinel::replaced(sentinels, address)).await
+            Ok((node, named)) => {
+                single::run(node, line, sentinel::replaced(sentinels, named)).await
             }
             Err(failure) => Some(failure),
         },

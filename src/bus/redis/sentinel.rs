@@ -25,15 +25,19 @@ const BEAT: Duration = Duration::from_secs(1);
 /// A host and a port.
 type Address = (String, u16);
 
-/// Connects to the server that the sentinels name. Returns it with its address.
-pub(super) async fn connect(
-    sentinels: &Sentinels,
-    prefix: &str,
-) -> Result<(Node, Address), Failure> {
+/// Which server the sentinels have named.
+pub(super) struct Named {
+    address: Address,
+    /// The place of the sentinel that named it.
+    by: usize,
+}
+
+/// Connects to the server that the sentinels name. Returns it with what they said.
+pub(super) async fn connect(sentinels: &Sentinels, prefix: &str) -> Result<(Node, Named), Failure> {
     let mut reason = Failure::silent();
-    for sentinel in &sentinels.places {
+    for (by, sentinel) in sentinels.places.iter().enumerate() {
         match connect_by(sentinel, sentinels, prefix).await {
-            Ok(found) => return Ok(found),
+            Ok((node, address)) => return Ok((node, Named { address, by })),
             Err(failure) => reason = reason.or(failure),
         }
     }
@@ -99,17 +103,20 @@ async fn ask(connection: &mut MultiplexedConnection, name: &str) -> RedisResult<
 /// Ends when the sentinels name another server.
 ///
 /// It asks one sentinel until that one fails, and then the next one. Sentinels that cannot reach each other may name two servers, and
-/// asking all of them would lead back and forth.
-pub(super) async fn replaced(sentinels: &Sentinels, current: Address) -> Failure {
+/// asking all of them would lead back and forth. So would beginning with another one than the sentinel that named this server: for a
+/// moment after a replacement, some of them name the old server.
+pub(super) async fn replaced(sentinels: &Sentinels, current: Named) -> Failure {
+    let Named { address, by } = current;
+    let (before, from) = sentinels.places.split_at(by);
     loop {
-        for sentinel in &sentinels.places {
+        for sentinel in from.iter().chain(before) {
             let opened = timeout(PATIENCE, connect::open_plain(sentinel)).await;
             let Ok(Ok(mut connection)) = opened else {
                 continue;
             };
             while let Ok(Ok(named)) = timeout(PATIENCE, ask(&mut connection, &sentinels.name)).await
             {
-                if let Some((host, port)) = named.filter(|named| *named != current) {
+                if let Some((host, port)) = named.filter(|named| *named != address) {
                     return Failure::away(format_args!(
                         "the sentinels have replaced the server by {}:{port}",
                         host.escape_debug()
