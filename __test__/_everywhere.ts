@@ -46,7 +46,7 @@ export class Elsewhere {
     readonly url: string,
   ) {}
 
-  static async start(t: TestContext, bus: Redis): Promise<Elsewhere> {
+  static async start(t: TestContext, bus: Pick<Redis, "url">): Promise<Elsewhere> {
     const child = Child.node(t, PROGRAM, [], { BUS: bus.url });
     return new Elsewhere(child, `ws://127.0.0.1:${await portOf(child)}`);
   }

@@ -9,6 +9,7 @@ import { createPublisher, redis } from "@zocket/core/bus";
 import { channelOf, EVERYBODY, field, heard, join, PREFIX } from "./_bus.ts";
 import { onEachBus } from "./_buses.ts";
 import { Elsewhere, meet } from "./_everywhere.ts";
+import { Network } from "./_partition.ts";
 import { needsRedis, Redis } from "./_redis.ts";
 import { Client, serve, type App } from "./_support.ts";
 import { isSettled, until } from "./_wait.ts";
@@ -427,6 +428,25 @@ describe("three processes", needsRedis, () => {
     await until("onDisconnect", async () =>
       (await there.run<string[]>("return seen")).includes("disconnect server 4000"),
     );
+  });
+
+  test("one that was suspended takes nobody for gone before it has heard what came meanwhile", async (t) => {
+    const bus = await Redis.start(t);
+    const here = await join(t, bus);
+    await meet(t, here, "a");
+    const network = await Network.to(t, bus.port);
+    const there = await Elsewhere.start(t, network);
+    const size = "return server.roomSize('a').catch((error) => `partial ${error.partial}`)";
+    assert.equal(await there.run(size), 1);
+    await there.pause();
+    network.cut({ back: true });
+    // Longer than it takes to forget a process that is silent.
+    await sleep(6_500);
+    const asked = there.run(size);
+    there.signal("SIGCONT");
+    assert.equal(await asked, "partial 0");
+    network.heal();
+    await until("the whole answer", async () => (await there.run(size)) === 1);
   });
 });
 

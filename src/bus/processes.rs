@@ -48,7 +48,7 @@ pub(crate) struct Processes {
     others: HashMap<Process, Other>,
     /// Since when all have been asked; `None` while the bus is away.
     asked: Option<Instant>,
-    /// When this process announces itself next.
+    /// When this process announces itself next. A publisher announces nothing, and has a turn then to notice when it was suspended.
     next: Instant,
     /// When those are looked for that are silent.
     look: Instant,
@@ -144,8 +144,11 @@ impl Processes {
             self.others.retain(|_, other| now < other.until);
             shrink_map(&mut self.others);
         }
-        if self.serves && self.next <= now {
-            self.announce(hands);
+        if self.next <= now {
+            self.next = now + self.interval();
+            if self.serves {
+                self.announce(hands);
+            }
         }
         if self.answer.is_some_and(|at| at <= now) {
             if self.askers.len() > MOST_ANSWERS {
@@ -162,7 +165,7 @@ impl Processes {
     /// When something is due.
     pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
         let settled = Some(self.asked? + SETTLING).filter(|it| *it > now);
-        let next = self.serves.then_some(self.next);
+        let next = Some(self.next);
         next.into_iter().chain(self.answer).chain(settled).min()
     }
 

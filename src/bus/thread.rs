@@ -59,6 +59,8 @@ const CONFIRMING: Duration = Duration::from_secs(10);
 const TOLD: Duration = Duration::from_secs(1);
 /// How often old rows are freed.
 const TIDY: Duration = Duration::from_secs(10);
+/// Past so much more time than planned between two turns, the process was suspended. Others are forgotten after five seconds at least.
+const PAUSE: Duration = Duration::from_secs(2);
 /// How long what waits may still leave when the server stops.
 const PARTING: Duration = Duration::from_secs(2);
 
@@ -171,8 +173,12 @@ impl Bus {
         let changes = self.parts.changes.clone();
         let mut mail = Vec::new();
         let mut reports = Vec::new();
+        let mut planned: Option<Instant> = None;
         loop {
             let now = Instant::now();
+            if planned.is_some_and(|at| at + PAUSE <= now) {
+                self.resumed(now);
+            }
             self.advance(now);
             if self.is_over(now) {
                 return;
@@ -184,8 +190,9 @@ impl Bus {
                     None => pending().await,
                 }
             };
+            planned = self.next_look();
             let look = async {
-                match self.next_look() {
+                match planned {
                     Some(at) => sleep_until(at).await,
                     None => pending().await,
                 }
@@ -314,6 +321,14 @@ impl Bus {
         }
     }
 
+    /// The process was suspended. What the others have said meanwhile may still be on its way, so none of them is forgotten for that.
+    fn resumed(&mut self, now: Instant) {
+        self.incoming.seen.returned(now);
+        if self.reaches_all() {
+            self.find_others(now);
+        }
+    }
+
     /// Whether the bus reads our channels to us.
     fn is_connected(&self) -> bool {
         matches!(self.state, State::Open | State::Settling(_))
@@ -378,7 +393,7 @@ impl Bus {
         }
     }
 
-    /// Asks who else is there, as the channel for everybody is served again.
+    /// Asks who else is there, as nobody could be heard for a time.
     fn find_others(&mut self, now: Instant) {
         let from = match self.state {
             State::Settling(until) => until,
