@@ -24,6 +24,12 @@ const onBus = ({ url }: Redis) => ({ url, prefix: PREFIX, required: true });
 const said = ({ got }: Client) =>
   got.flatMap(({ type, payload }) => (type === "said" ? [payload] : []));
 
+/** How many servers read what is for everybody. */
+async function readersOf(redis: Redis): Promise<number> {
+  const told = await redis.command("PUBSUB", "NUMSUB", `${PREFIX}:all`);
+  return Number(/:(\d+)/.exec(told)?.[1]);
+}
+
 /** A client in the lobby of each of so many threads. */
 async function visit(t: TestContext, url: string, threads: number): Promise<Client[]> {
   const clients: Client[] = [];
@@ -164,6 +170,34 @@ describe("several threads in each of several processes", needsRedis, () => {
     await second.worker.terminate();
     await elsewhere.ask(`server.send.said("alone").broadcast()`);
     await until("the message", () => said(client as Client).length === 2);
+  });
+});
+
+describe("threads on a bus that all end", needsRedis, () => {
+  const size = `return server.roomSize("lobby")`;
+
+  test("by stop({ share: true }) are nobody for others at once, and leave the bus", async (t) => {
+    const running = await Redis.start(t);
+    const bus = onBus(running);
+    const [elsewhere] = (await start(t, bus, 1)) as [Sharing];
+    const threads = await start(t, bus, 3);
+    await visit(t, threads[0]?.url as string, 3);
+    assert.equal(await elsewhere.ask(size), 3);
+    await threads[1]?.ask("await server.stop({ share: true })");
+    for (const thread of threads) await thread.ask("await server.stop()");
+    assert.equal(await readersOf(running), 1);
+    for (const { worker } of threads) await worker.terminate();
+    assert.equal(await elsewhere.ask(size), 0);
+  });
+
+  test("by worker.terminate() are nobody for others at once", async (t) => {
+    const bus = onBus(await Redis.start(t));
+    const [elsewhere] = (await start(t, bus, 1)) as [Sharing];
+    const threads = await start(t, bus, 2);
+    await visit(t, threads[0]?.url as string, 2);
+    assert.equal(await elsewhere.ask(size), 2);
+    for (const { worker } of threads) await worker.terminate();
+    assert.equal(await elsewhere.ask(size), 0);
   });
 });
 

@@ -36,7 +36,7 @@ pub(crate) mod thread;
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, mpsc::Sender},
     thread::{Builder as Threads, JoinHandle},
 };
 
@@ -98,8 +98,8 @@ impl Bus {
     }
 }
 
-/// Starts the thread.
-pub(crate) fn start(parts: Parts) -> io::Result<JoinHandle<()>> {
+/// Starts the thread. It drops `alive` when it ends.
+pub(crate) fn start(parts: Parts, alive: Sender<()>) -> io::Result<JoinHandle<()>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let (mailbox, owners) = (parts.mailbox.clone(), parts.owners.clone());
     let orders = parts.orders.clone();
@@ -126,5 +126,6 @@ pub(crate) fn start(parts: Parts) -> io::Result<JoinHandle<()>> {
         orders.bus_ended();
         // The system may still look a name up, and nobody waits for it.
         runtime.shutdown_background();
+        drop(alive);
     })
 }

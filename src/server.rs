@@ -166,7 +166,7 @@ impl Server {
             )?);
         }
         #[cfg(feature = "bus")]
-        let bus = start_bus(&shared)?;
+        let bus = start_bus(&shared, &alive)?;
         let engine = Arc::new(Engine {
             #[cfg(feature = "bus")]
             bus: Mutex::new(bus),
@@ -183,7 +183,7 @@ impl Server {
 
 /// Starts the thread of the bus, if there is one. It is the last thing that may fail.
 #[cfg(feature = "bus")]
-fn start_bus(shared: &Arc<Shared>) -> Result<Option<JoinHandle<()>>> {
+fn start_bus(shared: &Arc<Shared>, alive: &Sender<()>) -> Result<Option<JoinHandle<()>>> {
     let Some((bus, config)) = shared.bus.as_ref().zip(shared.config.bus.clone()) else {
         return Ok(None);
     };
@@ -200,7 +200,7 @@ fn start_bus(shared: &Arc<Shared>) -> Result<Option<JoinHandle<()>>> {
         orders: shared.orders.clone(),
         owners: shared.owners.clone(),
     };
-    bus::start(parts).map(Some).map_err(Error::Thread)
+    (bus::start(parts, alive.clone()).map(Some)).map_err(Error::Thread)
 }
 
 /// Listens where the configuration says.

@@ -133,6 +133,8 @@ struct Member {
     held: Weak<Owner>,
     /// It is leaving: so many shards still have something of it.
     leaving: Option<usize>,
+    /// It has stopped, and needs nothing of what the owners share.
+    is_done: bool,
 }
 
 /// Who is left when an owner leaves.
@@ -178,6 +180,7 @@ impl Owners {
             owner: Some(owner.clone()),
             held: Arc::downgrade(&owner),
             leaving: None,
+            is_done: false,
         });
         state.entered += 1;
         state.next = number.0 + 1;
@@ -191,7 +194,7 @@ impl Owners {
         if !members.iter().any(|it| it.is(owner)) {
             return Left::Others;
         }
-        let stays = |it: &Member| it.owner.is_some() && it.leaving.is_none() && !it.is(owner);
+        let stays = |it: &Member| it.needs_it() && it.leaving.is_none() && !it.is(owner);
         if !members.iter().any(stays) {
             return Left::Nobody;
         }
@@ -211,6 +214,22 @@ impl Owners {
                 member.owner = None;
             }
         }
+    }
+
+    /// Notes that an owner has stopped, and needs nothing any more. The last one may find that others are there, as no owner leaves
+    /// an engine that stops for all.
+    #[cfg(feature = "bus")]
+    pub(crate) fn done(&self, owner: &Arc<Owner>) {
+        let members = &mut self.lock().members;
+        for member in members.iter_mut().filter(|it| it.is(owner)) {
+            member.is_done = true;
+        }
+    }
+
+    /// Whether another owner than this one needs the engine.
+    pub(crate) fn has_others(&self, owner: &Arc<Owner>) -> bool {
+        let members = &self.lock().members;
+        members.iter().any(|it| it.needs_it() && !it.is(owner))
     }
 
     /// The owner with a number, also after all shards have let go of it.
@@ -233,6 +252,11 @@ impl Owners {
 }
 
 impl Member {
+    /// Whether it still needs what the owners share.
+    fn needs_it(&self) -> bool {
+        self.owner.is_some() && !self.is_done
+    }
+
     fn is(&self, owner: &Arc<Owner>) -> bool {
         self.owner.as_ref().is_some_and(|it| Arc::ptr_eq(it, owner))
     }
@@ -244,6 +268,17 @@ mod tests {
 
     fn enter(owners: &Owners) -> Option<Arc<Owner>> {
         owners.enter(|| (), true, 1024, 2)
+    }
+
+    #[cfg(feature = "bus")]
+    #[test]
+    fn an_owner_that_has_stopped_keeps_nothing_alive_though_no_shard_has_let_go_of_it() {
+        let owners = Owners::default();
+        let [first, second] = [(); 2].map(|()| enter(&owners).unwrap());
+        owners.done(&first);
+        assert!(owners.has_others(&first) && !owners.has_others(&second));
+        assert_eq!(owners.all().len(), 2);
+        assert_eq!(owners.leave(&second, 2), Left::Nobody);
     }
 
     #[test]

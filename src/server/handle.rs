@@ -227,6 +227,7 @@ impl ServerHandle {
         let Some(bus) = &self.engine.shared.bus else {
             return;
         };
+        self.engine.shared.owners.done(&self.owner);
         if self.has_others() {
             bus::notices::tell_ended(&self.owner);
         } else {
@@ -292,8 +293,8 @@ impl ServerHandle {
     }
 
     /// This owner is gone: its connections are closed with 1012, and nobody is told. The last owner ends the engine, and that waits for
-    /// the threads. If the engine could be shared, it also waits for the clients to answer, for a second at most. Otherwise
-    /// they are cut off.
+    /// the threads. If the engine could be shared, it also waits for the clients to answer and for what still leaves for the bus, for a
+    /// second at most. Otherwise they are cut off.
     pub fn abandon(&self) {
         let left = self.parts();
         if left == Left::Others || self.config().is_shared {
@@ -302,6 +303,10 @@ impl ServerHandle {
         if left == Left::Nobody {
             if self.config().is_shared {
                 self.stop(StopMode::Close);
+                #[cfg(feature = "bus")]
+                if let Some(bus) = &self.engine.shared.bus {
+                    bus.stop(StopMode::Close);
+                }
                 self.engine.wait(FAREWELL);
             }
             self.stop(StopMode::Terminate);
@@ -390,11 +395,10 @@ impl ServerHandle {
         }
     }
 
-    /// Whether the engine has other owners.
+    /// Whether the engine has other owners that need it.
     #[must_use]
     pub fn has_others(&self) -> bool {
-        let owners = self.engine.shared.owners.all();
-        owners.iter().any(|it| !Arc::ptr_eq(it, &self.owner))
+        self.engine.shared.owners.has_others(&self.owner)
     }
 }
 
