@@ -60,7 +60,7 @@ function serve(t: TestContext) {
 describe("an abort that crosses the reply", () => {
   test("is passed over or wins, and the next call with its id is not touched", async (t) => {
     const { server, faults, signals, running } = serve(t);
-    const line = await Line.open(t, server.url);
+    const line = await Line.open(t, server);
     const random = dice(7);
     const counted = { answered: 0, aborted: 0 };
     // The same id again and again: an answer of the one before would be a wrong one.

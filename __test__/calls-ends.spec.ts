@@ -167,7 +167,7 @@ async function serve(t: TestContext, maxCallsPerClient = 1) {
     onError: (_, { code }) => void faults.push(code),
   });
   t.after(() => server.stop(true));
-  const line = await Line.open(t, server.url);
+  const line = await Line.open(t, server);
   await line.settle();
   const client = clients.at(-1) as Client;
   /** The engine has no call of it either: there is place for the one that it may have. */
@@ -314,7 +314,7 @@ describe("nothing is kept of a call", () => {
   for (const how of ["stop()", "stop(true)", "stop({ drain })"]) {
     test(`whose server is stopped by ${how}`, async (t) => {
       const { line, server, client, began, release, happened } = await serve(t);
-      const more = await Promise.all(Array.from({ length: 4 }, () => Line.open(t, server.url)));
+      const more = await Promise.all(Array.from({ length: 4 }, () => Line.open(t, server)));
       await Promise.all(more.map((it) => it.settle()));
       const all = [client, ...clients.slice(-4)];
       const payloads = ["later", "obeys", "never yields", "yields for ever", "ignores its signal"];

@@ -72,7 +72,7 @@ describe("a handler that", () => {
   for (const [name, way] of Object.entries(WAYS)) {
     test(`${name} keeps signal and fail`, async (t) => {
       const { server, seen, open } = serve(t, way);
-      const line = await Line.open(t, server.url);
+      const line = await Line.open(t, server);
       line.say({ id: 1, type: "call", payload: "one" });
       line.say({ id: 2, type: "call", payload: "fail" });
       line.say({ type: "plain", payload: "three" });
@@ -103,7 +103,7 @@ describe("a handler that", () => {
     const zo = zocket.create({ headers: z.object({}) });
     const server = createServer(app, zo, { port: 0, hostname: "127.0.0.1" });
     t.after(() => server.stop(true));
-    const line = await Line.open(t, server.url);
+    const line = await Line.open(t, server);
     line.say({ type: "plain", payload: "" });
     line.say({ id: 1, type: "call", payload: "" });
     await line.end(1);

@@ -151,7 +151,7 @@ function serve(t: TestContext, options: ServerOptions = {}) {
     open.open();
     open = latch();
   };
-  return { server, faults, happened, release, line: () => Line.open(t, server.url) };
+  return { server, faults, happened, release, line: () => Line.open(t, server) };
 }
 
 describe("a call", () => {
@@ -529,6 +529,7 @@ describe("the bounds of calls", () => {
     one.say({ id: 1, type: "held", payload: "x".repeat(6_000) });
     one.say({ id: 2, type: "held", payload: "x".repeat(6_000) });
     assert.equal(((await one.end(2)).payload as { code: string }).code, "TOO_MANY_CALLS");
+    await one.settle();
     release();
     await one.end(1);
     one.say({ id: 3, type: "held", payload: "x".repeat(6_000) });
