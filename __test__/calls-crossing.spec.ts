@@ -16,6 +16,11 @@ const zo = zocket.create({ headers: z.object({}) });
 const routes = {
   echo: zo.message.incoming({ payload: z.number(), reply: z.number() }),
   later: zo.message.incoming({ payload: z.number(), reply: z.number() }),
+  refused: zo.message.incoming({
+    payload: z.number(),
+    reply: z.number(),
+    errors: { NO: z.number() },
+  }),
   count: zo.message.incoming({ payload: z.number(), stream: z.number(), reply: z.number() }),
 };
 
@@ -37,6 +42,9 @@ function serve(t: TestContext) {
       // The engine hears of the end once this promise has settled.
       queueMicrotask(() => queueMicrotask(() => queueMicrotask(() => (isOver = true))));
       return payload;
+    },
+    refused: ({ payload, fail }) => {
+      throw fail("NO", payload);
     },
     count: function* ({ payload }) {
       running += 1;
@@ -65,7 +73,7 @@ describe("an abort that crosses the reply", () => {
     const counted = { answered: 0, aborted: 0 };
     // The same id again and again: an answer of the one before would be a wrong one.
     for (let round = 0; round < 2_000; round += 1) {
-      const type = ["echo", "later", "count"][random(3)];
+      const type = ["echo", "later", "refused", "count"][random(4)];
       line.say({ id: 1, type, payload: round });
       if (random(3) === 0) await new Promise(setImmediate);
       line.say({ id: 1, type: "$abort" });
@@ -74,9 +82,12 @@ describe("an abort that crosses the reply", () => {
         line.told.some(({ payload }) => payload === -round - 1),
       );
       const ends = line.told.filter(({ type }) => type !== "$item");
-      for (const { type, payload } of line.told) {
-        assert.notEqual(type, "$error", JSON.stringify(line.told));
-        assert.ok(payload === round || payload === -round - 1, JSON.stringify(line.told));
+      for (const { type, id, payload } of line.told) {
+        assert.equal(id, 1, JSON.stringify(line.told));
+        const { code, data } = (payload ?? {}) as { code?: string; data?: unknown };
+        if (type === "$error") assert.equal(code, "NO", JSON.stringify(line.told));
+        const number = type === "$error" ? data : payload;
+        assert.ok(number === round || number === -round - 1, JSON.stringify(line.told));
       }
       assert.ok(ends.length <= 2);
       if (ends.length === 2) counted.answered += 1;

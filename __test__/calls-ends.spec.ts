@@ -120,6 +120,10 @@ async function serve(t: TestContext, maxCallsPerClient = 1) {
           return held.then(() => 1n as never);
         case "obeys":
           return aborted as Promise<never>;
+        case "declares when aborted":
+          return aborted.catch(() => {
+            throw fail("NO", { why: payload });
+          }) as Promise<never>;
         case "ends otherwise when aborted":
           return aborted.catch(() => {
             throw new Error(payload);
@@ -132,8 +136,14 @@ async function serve(t: TestContext, maxCallsPerClient = 1) {
       signal.addEventListener("abort", () => happened.push("a signal after the end"));
       return payload;
     },
-    behind: ({ payload }) => payload,
-    latePayload: ({ payload }) => payload,
+    behind: ({ payload }) => {
+      happened.push(`handled ${payload}`);
+      return payload;
+    },
+    latePayload: ({ payload }) => {
+      happened.push(`handled ${payload}`);
+      return payload;
+    },
     stream: async function* ({ payload, signal, fail }) {
       happened.push(payload);
       try {
@@ -209,7 +219,7 @@ describe("nothing is kept of a call", () => {
   };
   for (const [name, [type, payloads, end]] of Object.entries(answered)) {
     test(`that is answered ${name}`.replace("answered whose", "over, and whose"), async (t) => {
-      const { line, release, isFree } = await serve(t);
+      const { line, release, isFree, happened } = await serve(t);
       for (const [id, payload] of payloads.entries()) {
         line.say({ id, type, payload });
         await until("its end", () => {
@@ -219,6 +229,8 @@ describe("nothing is kept of a call", () => {
         assert.equal((await line.end(id)).type, end, JSON.stringify(line.of(id)));
       }
       await isFree();
+      const ended = happened.filter((it) => it === "finally").length;
+      assert.equal(ended, type === "stream" ? payloads.length : 0);
     });
   }
 
@@ -233,6 +245,11 @@ describe("nothing is kept of a call", () => {
       "schema of declared with a schema that takes time",
     ],
     "whose handler throws the reason of its signal": ["reply", "obeys", "obeys"],
+    "whose handler answers with a declared error then": [
+      "reply",
+      "declares when aborted",
+      "declares when aborted",
+    ],
     "whose handler throws then": [
       "reply",
       "ends otherwise when aborted",
@@ -245,7 +262,7 @@ describe("nothing is kept of a call", () => {
   };
   for (const [name, [type, payload, start]] of Object.entries(aborted)) {
     test(`that is aborted, ${name}`, async (t) => {
-      const { line, release, isFree, began, client, happened } = await serve(t);
+      const { line, release, isFree, began, client, happened, faults } = await serve(t);
       line.say({ id: 1, type, payload });
       await began(start);
       line.say({ id: 1, type: "$abort" });
@@ -259,6 +276,12 @@ describe("nothing is kept of a call", () => {
       await isFree();
       if (type === "stream") assert.ok(happened.includes("finally"));
       assert.ok(!happened.includes("a signal after the end"));
+      assert.ok(!happened.includes(`handled ${payload}`));
+      const isFault = payload === "ends otherwise when aborted" || payload === "throws in finally";
+      assert.deepEqual(
+        faults.filter((code) => code !== "NO_ROUTE"),
+        isFault ? ["HANDLER_ERROR"] : [],
+      );
       assert.deepEqual(
         line.of(1).filter((it) => it.type !== "$item"),
         [],
@@ -278,6 +301,7 @@ describe("nothing is kept of a call", () => {
       await keepsNothing(client);
       if (type === "stream") assert.ok(happened.includes("finally"));
       assert.ok(!happened.includes("a signal after the end"));
+      assert.ok(!happened.includes(`handled ${payload}`));
       await until("no client", () => server.clientCount() === 0);
     });
   }
@@ -340,8 +364,10 @@ describe("nothing is kept of a call", () => {
     t.after(() => own.close());
     const codes: string[] = [];
     const codeOf = (error: unknown) => codes.push((error as ZocketError).code);
-    await own.call.reply("later", { timeout: 20 }).catch(codeOf);
+    await own.call.reply("at once");
     const client = clients.at(-1) as Client;
+    await own.call.reply("later", { timeout: 20 }).catch(codeOf);
+    await began("later");
     await until("its handler's end", () => {
       release();
       return client.held === 0;

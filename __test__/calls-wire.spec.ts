@@ -33,6 +33,18 @@ function serve(t: TestContext, options: ServerOptions = {}) {
   const room = z.object({ room: z.string() });
   const routes = {
     plain: incoming({ payload: z.string() }),
+    waits: incoming({ payload: z.string() }),
+    other: incoming({
+      payload: z.string(),
+      reply: z.string(),
+      errors: { OTHER: z.undefined() },
+    }),
+    sum: incoming({
+      payload: z.number(),
+      stream: z.object({ n: z.number() }),
+      reply: z.object({ total: z.number() }),
+    }),
+    sizes: incoming({ payload: z.array(z.number()), stream: z.string() }),
     join: incoming({
       payload: room,
       reply: z.object({ members: z.number(), at: z.string().default("now") }),
@@ -63,7 +75,23 @@ function serve(t: TestContext, options: ServerOptions = {}) {
     wrong: incoming({ payload: z.string(), stream: z.number() }),
     texts: incoming({ payload: z.undefined(), stream: z.string() }),
   };
+  let failElsewhere: (() => Error) | undefined;
   const app = zo.router(routes, {
+    waits: async ({ payload }) => {
+      happened.push(`waits ${payload}`);
+      await open.promise;
+    },
+    other: ({ payload, fail }) => {
+      failElsewhere = () => fail("OTHER");
+      return payload;
+    },
+    sum: function* ({ payload }) {
+      for (let n = 0; n < payload; n += 1) yield { n, secret: 1 };
+      return { total: payload, secret: 1 };
+    },
+    sizes: function* ({ payload }) {
+      for (const size of payload) yield "x".repeat(size);
+    },
     plain: ({ payload }) => {
       if (payload === "throw") throw new Error("no");
     },
@@ -72,6 +100,10 @@ function serve(t: TestContext, options: ServerOptions = {}) {
       if (payload.room === "gone") throw fail("NOT_FOUND");
       if (payload.room === "wrong") throw fail("ROOM_FULL", { limit: "50" } as never);
       if (payload.room === "unknown") throw fail("NOT_DECLARED" as never, undefined as never);
+      if (payload.room === "elsewhere") throw failElsewhere?.() as Error;
+      if (payload.room === "forged") {
+        throw Object.assign(new Error("no"), { code: "ROOM_FULL", data: { limit: 50 } });
+      }
       if (payload.room === "bad") return { members: "3" } as never;
       if (payload.room === "circle") {
         const circle: Record<string, unknown> = {};
@@ -192,7 +224,9 @@ describe("a call", () => {
   test("fails when its handler throws, or answers what it has not declared", async (t) => {
     const { line, faults } = serve(t);
     const one = await line();
-    const rooms = ["throw", "bad", "circle", "wrong", "unknown"];
+    one.say({ id: 100, type: "other", payload: "x" });
+    await one.end(100);
+    const rooms = ["throw", "bad", "circle", "wrong", "unknown", "elsewhere", "forged"];
     for (const [id, room] of rooms.entries()) one.say({ id, type: "join", payload: { room } });
     for (const id of rooms.keys()) {
       const { type, payload } = await one.end(id);
@@ -201,7 +235,7 @@ describe("a call", () => {
     }
     await until("the faults", () => faults.length === rooms.length);
     assert.deepEqual(new Set(faults.map(({ code }) => code)), new Set(["HANDLER_ERROR"]));
-    const withIssues = faults.filter(({ error }) => "issues" in (error as object));
+    const withIssues = faults.filter(({ error }) => (error as { issues?: unknown }).issues);
     assert.equal(withIssues.length, 3);
   });
 
@@ -392,6 +426,30 @@ test("$abort and $more with an id that is no whole number, or doubled, end nothi
 });
 
 describe("a stream", () => {
+  test("sends its items and its reply as their schemas make them", async (t) => {
+    const { line } = serve(t);
+    const one = await line();
+    one.say({ id: 1, type: "sum", payload: 2 });
+    assert.deepEqual((await one.end(1)).payload, { total: 2 });
+    const items = one.of(1).slice(0, -1);
+    assert.deepEqual(
+      items.map(({ payload }) => payload),
+      [{ n: 0 }, { n: 1 }],
+    );
+  });
+
+  test("has its oldest items acknowledged first", async (t) => {
+    const { line } = serve(t, { maxBackpressure: 100_000 });
+    const one = await line();
+    one.say({ id: 1, type: "sizes", payload: [1, 90_000, 1] });
+    await until("two items", () => one.of(1).length === 2);
+    one.say({ id: 1, type: "$more", payload: 1 });
+    await one.settle();
+    assert.equal(one.of(1).length, 2, "the long one is not acknowledged");
+    one.say({ id: 1, type: "$more", payload: 1 });
+    assert.equal((await one.end(1)).type, "$end");
+  });
+
   test("sends its items and its end", async (t) => {
     const { line } = serve(t);
     const one = await line();
@@ -538,14 +596,52 @@ describe("the bounds of calls", () => {
     assert.equal((await one.end(3)).type, "$reply");
   });
 
+  test("$abort and $more are not limited to so many a second, and take none of these", async (t) => {
+    // One message in a thousand seconds.
+    const { line, happened } = serve(t, { maxMessagesPerSecond: 0.001 });
+    const [one, other] = await Promise.all([line(), line()]);
+    for (let n = 0; n < 5; n += 1) {
+      one.say({ id: 1, type: "$more", payload: 1 });
+      one.say({ id: 1, type: "$abort" });
+    }
+    one.say({ id: 1, type: "count", payload: 100 });
+    await until("64 items", () => one.of(1).length === 64);
+    one.say({ id: 1, type: "$more", payload: 64 });
+    assert.equal((await one.end(1)).type, "$end");
+    assert.equal(one.told.length, 101);
+    other.say({ id: 1, type: "held", payload: "first" });
+    other.say({ id: 1, type: "$abort" });
+    await until("the signal", () => happened.includes("first aborted by ABORTED"));
+    assert.deepEqual(other.told, []);
+  });
+
   test("calls do not count for maxHandlersInFlight", async (t) => {
     const { line, release } = serve(t, { maxHandlersInFlight: 1 });
     const one = await line();
     for (let id = 1; id <= 5; id += 1) one.say({ id, type: "held", payload: String(id) });
     one.say({ id: 6, type: "join", payload: { room: "lobby" } });
     assert.equal((await one.end(6)).type, "$reply");
+    // Neither does a message wait for them.
+    one.say({ id: 7, type: "plain", payload: "x" });
+    assert.equal((await one.end(7)).type, "$reply");
     release();
     for (let id = 1; id <= 5; id += 1) assert.equal((await one.end(id)).payload, String(id));
+  });
+
+  test("a call does not wait for handlers, but for the messages before it", async (t) => {
+    const { line, release, happened } = serve(t, { maxHandlersInFlight: 1 });
+    const one = await line();
+    one.say({ type: "waits", payload: "first" });
+    one.say({ id: 1, type: "join", payload: { room: "lobby" } });
+    assert.equal((await one.end(1)).type, "$reply");
+    one.say({ type: "waits", payload: "second" });
+    one.say({ id: 2, type: "join", payload: { room: "lobby" } });
+    await one.settle();
+    assert.deepEqual([happened, one.of(2)], [["waits first"], []]);
+    release();
+    assert.equal((await one.end(2)).type, "$reply");
+    assert.deepEqual(happened, ["waits first", "waits second"]);
+    release();
   });
 });
 
