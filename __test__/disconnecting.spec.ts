@@ -232,19 +232,21 @@ describe("after a disconnect", () => {
   });
 
   test("neither does a message whose own schema or middleware disconnects", async (t) => {
-    for (const where of ["schema", "middleware", "late middleware"]) {
+    for (const where of ["schema alone", "schema", "middleware", "late middleware"]) {
       const disconnect = () => app.server.disconnect(idOf(app));
       const schema = anything<unknown>();
       const validate = (value: unknown) => {
-        if (where === "schema") void disconnect();
+        if (where.startsWith("schema")) void disconnect();
         return { value };
       };
       const app: App = serve(t, {
         payload: { "~standard": { ...schema["~standard"], validate } },
-        middleware: () => {
-          if (where === "late middleware") return Promise.resolve().then(disconnect);
-          return where === "middleware" ? disconnect() : undefined;
-        },
+        ...(where !== "schema alone" && {
+          middleware: () => {
+            if (where === "late middleware") return Promise.resolve().then(disconnect);
+            return where === "middleware" ? disconnect() : undefined;
+          },
+        }),
       });
       const client = await Client.open(t, app.url);
       client.say(1);

@@ -322,6 +322,23 @@ test("onOpen does not run for a client that never gets its 101", async (t) => {
   assert.deepEqual(app.order, ["connect", "disconnect"]);
 });
 
+test("onOpen does not run for a client that is disconnected right after its onConnect", async (t) => {
+  const app = serve(t, {
+    onConnect: () => {
+      void (async () => {
+        // It is admitted meanwhile, and the engine has not said so yet.
+        for (let turn = 0; turn < 30; turn += 1) await Promise.resolve();
+        void app.server.disconnect(app.ids);
+      })();
+    },
+  });
+  const raw = await Raw.open(t, app.server.port);
+  assert.equal(await raw.closeCode(), 1008);
+  raw.write(frame(Buffer.of(3, 240), 8));
+  await until("onDisconnect", () => app.gone.length === 1);
+  assert.deepEqual(app.order, ["connect", "disconnect"]);
+});
+
 test("onOpen sees no store of onConnect, of other clients or of messages", async (t) => {
   const storage = new AsyncLocalStorage<string>();
   const seen: unknown[] = [];

@@ -152,6 +152,33 @@ describe("maxHandlersInFlight", () => {
     );
   });
 
+  for (const [what, count, size] of [
+    ["64 messages", 70, 1],
+    ["256 KiB", 60, 5_000],
+  ] as const) {
+    test(`past ${what} that wait the client is not read`, async (t) => {
+      const gate = latch();
+      const options = { maxHandlersInFlight: 1, ioThreads: 1 };
+      const app = serve(t, {
+        say: (payload, ctx) => {
+          if (Array.isArray(payload)) return gate.promise;
+          return ctx.send.said(payload).to(ctx.clientId);
+        },
+        options,
+      });
+      const [client, other] = [await Client.open(t, app.url), await Client.open(t, app.url)];
+      const received = () => app.server.metrics().received;
+      for (let number = 0; number < count; number += 1) client.say([number, "x".repeat(size)]);
+      await until("all of them to leave", () => client.socket.bufferedAmount === 0);
+      for (let turn = 0; turn < 5; turn += 1) await other.roundTrip();
+      client.say(["behind"]);
+      for (let turn = 0; turn < 20; turn += 1) await other.roundTrip();
+      assert.ok(received() - 25 <= count, `${received() - 25} messages`);
+      gate.open();
+      await until("what was behind", () => received() === count + 26);
+    });
+  }
+
   test("does not keep onDisconnect waiting for a handler that is never done", async (t) => {
     const app = serve(t, {
       say: () => new Promise(() => {}),
