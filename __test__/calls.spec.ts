@@ -1,6 +1,6 @@
 // `client.call`: what a call returns, what it rejects with, and what becomes of it when the connection ends.
 import assert from "node:assert/strict";
-import { once } from "node:events";
+import { getEventListeners, once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { describe, test, type TestContext } from "node:test";
 
@@ -36,6 +36,7 @@ const routes = {
     }),
     count: incoming({ payload: z.number(), stream: z.number(), reply: z.string() }),
     fails: incoming({ payload: z.number(), stream: z.number(), errors }),
+    onSaid: zo.message.outgoing({ payload: z.string() }),
   },
 };
 
@@ -228,6 +229,31 @@ describe("a call is ended", () => {
     await assert.rejects(before, mine);
     await call.chat.join({ room: "lobby" });
     assert.equal(running(), 1);
+  });
+
+  test("with all others that share its signal, which gets one listener for them", async (t) => {
+    const { client, happened, running } = serve(t);
+    const { call, once: next } = client();
+    const controller = new AbortController();
+    const { signal } = controller;
+    const listeners = () => getEventListeners(signal, "abort").length;
+    const answered = Array.from({ length: 20 }, () =>
+      call.chat.join({ room: "lobby" }, { signal }),
+    );
+    assert.equal(listeners(), 1);
+    await Promise.all(answered);
+    assert.equal(listeners(), 0);
+
+    const held = Array.from({ length: 20 }, (_, n) => call.chat.hold(String(n), { signal }));
+    const missed = next.chat.onSaid({ signal });
+    const ended = Promise.allSettled([...held, missed]);
+    await until("the handlers", () => running() === 20);
+    assert.equal(listeners(), 1);
+    controller.abort("enough");
+    const reasons = (await ended).map((it) => it.status === "rejected" && it.reason);
+    assert.deepEqual([...new Set(reasons)], ["enough"]);
+    assert.equal(listeners(), 0);
+    await until("their signals", () => happened.length === 20);
   });
 
   test("before its handler answers with a declared error, which is no fault", async (t) => {
@@ -464,11 +490,11 @@ describe("a stream", () => {
 
   test("has time for a reader that is slow, and none for a server that is silent", async (t) => {
     const { client } = serve(t);
-    const { call } = client({ callTimeout: 100 });
+    const { call } = client({ callTimeout: 1_000 });
     let items = 0;
     for await (const _ of call.chat.count(5)) {
       items += 1;
-      if (items === 2) await new Promise((resolve) => setTimeout(resolve, 250));
+      if (items === 2) await new Promise((resolve) => setTimeout(resolve, 2_000));
     }
     assert.equal(items, 5);
   });

@@ -39,8 +39,8 @@ const CODES: { readonly [TCode in CallErrorCode]: true } = {
   BAD_REPLY: true,
 };
 
-/** The library's codes. A message cannot declare an error with one of them. */
-export const CALL_ERROR_CODES: readonly string[] = Object.keys(CODES);
+/** The library's codes. A message cannot declare an error with one of them. A bundle of the client leaves them out. */
+export const CALL_ERROR_CODES: readonly string[] = /* @__PURE__ */ Object.keys(CODES);
 
 /** What an error is made of. */
 export interface ZocketErrorFields<TCode extends string, TData> {

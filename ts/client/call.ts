@@ -2,6 +2,7 @@
 import type { Checks, Verdict } from "../contract/checks.js";
 import type { CallOptions, CallResult, StreamCall } from "../types/call.js";
 import { ZocketError, type CallErrorCode, type ZocketErrorFields } from "../zocket-error.js";
+import { unwatch, watch } from "./aborts.js";
 import { UNREADABLE, type Read } from "./wire.js";
 
 /** Items that a reader has taken are acknowledged in portions of so many, or when none is left. */
@@ -58,7 +59,7 @@ export class PendingCall implements StreamCall<unknown, unknown, ZocketError> {
     this.#signal = signal;
     if (signal?.aborted) return;
     this.#startTimer();
-    signal?.addEventListener("abort", this.#aborted);
+    watch(signal, this.#aborted);
   }
 
   /** Whether it has ended. */
@@ -242,7 +243,7 @@ export class PendingCall implements StreamCall<unknown, unknown, ZocketError> {
     if (this.#end) return;
     this.#end = end;
     clearTimeout(this.#timer);
-    this.#signal?.removeEventListener("abort", this.#aborted);
+    unwatch(this.#signal, this.#aborted);
     const waiting = [...this.#waiting, ...this.#readers];
     this.#waiting = [];
     this.#readers = [];

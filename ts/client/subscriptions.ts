@@ -1,5 +1,6 @@
 // Loops over the messages of a route, and promises of the next one. Both last until the client is closed.
 import { ZocketError, type CallErrorCode } from "../zocket-error.js";
+import { unwatch, watch } from "./aborts.js";
 import { Feed, iteratorOf } from "./feed.js";
 import { optionsOf } from "./options-of.js";
 import type { MessageIterator, Unsubscribe } from "./types.js";
@@ -40,7 +41,7 @@ export class Subscriptions {
       const settle = (how: () => void) => {
         off();
         clearTimeout(timer);
-        signal?.removeEventListener("abort", aborted);
+        unwatch(signal, aborted);
         this.#ends.delete(closed);
         how();
       };
@@ -54,7 +55,7 @@ export class Subscriptions {
       const late = () => fail("TIMEOUT", `no message came within ${timeout} ms`);
       const timer = timeout > 0 ? setTimeout(late, timeout) : undefined;
       if (signal?.aborted) return aborted();
-      signal?.addEventListener("abort", aborted);
+      watch(signal, aborted);
       this.#begin(closed);
     });
   }
