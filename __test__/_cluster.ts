@@ -59,7 +59,11 @@ export function stream(app: App, room: string): () => Promise<number> {
 }
 
 /** What the client got of the numbers is in order and has no number twice; with what was missed it is all. */
-export async function addsUp({ one, two, there }: Pair, room: string, total: number): Promise<void> {
+export async function addsUp(
+  { one, two, there }: Pair,
+  room: string,
+  total: number,
+): Promise<void> {
   await until("all answers", () => counters(one).queued === 0);
   // The next message shows the last hole.
   one.server.send.said("last").toRoom(room);

@@ -133,6 +133,9 @@ describe("a Redis Cluster that changes", needsRedis, () => {
     await until("all of it", () => saidTo(there).length === all.length);
     const app = begin(t, cluster, {}, secure(new Authority("another").cert));
     await until("the report", () => textsOf(app).length > 0);
-    assert.match(textsOf(app)[0] as string, /its node 127\.0\.0\.1:\d+: .*(ertificate|UnknownIssuer)/);
+    assert.match(
+      textsOf(app)[0] as string,
+      /its node 127\.0\.0\.1:\d+: .*(ertificate|UnknownIssuer)/,
+    );
   });
 });

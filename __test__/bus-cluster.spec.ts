@@ -225,7 +225,10 @@ describe("a Redis Cluster", needsRedis, () => {
     }
     const less = begin(t, cluster, {}, { username: "less", password: "less" });
     await until("the report", () => textsOf(less).length > 0);
-    assert.match(textsOf(less)[0] as string, /does not permit this user what a bus needs: .*cluster/);
+    assert.match(
+      textsOf(less)[0] as string,
+      /does not permit this user what a bus needs: .*cluster/,
+    );
   });
 });
 
