@@ -1,4 +1,6 @@
 // The same names for ECMAScript modules.
-import bus from "./bus.js";
+import { loadBus } from "./dist/entry.js";
 
-export const { createPublisher, nats, redis } = bus;
+const { createPublisher, nats, redis } = loadBus();
+
+export { createPublisher, nats, redis };

@@ -88,6 +88,18 @@ function firstFreePort(): number {
 }
 
 eachRow("Thrown with a code", ["code", "Thrown by"], {
+  "ADDON_NOT_LOADED, import": async (t, { code }) => {
+    const program = `
+      for (const name of ["@zocket/core", "@zocket/core/bus"]) {
+        const codes = await import(name).catch((error) => error.code);
+        console.log("code " + codes);
+      }
+      for (const name of ["client", "contract"]) await import("@zocket/core/" + name);`;
+    const args = ["--input-type=module", "--eval", program];
+    const child = new Child(t, process.execPath, args, { NAPI_RS_NATIVE_LIBRARY_PATH: "none" });
+    await child.endsWell();
+    assert.equal(child.out, `code ${code}\n`.repeat(2));
+  },
   "EADDRINUSE, createServer": unable((port) => ({ port, hostname: "127.0.0.1" })),
   // An address of the block for documentation (RFC 5737): no machine has it.
   "EADDRNOTAVAIL, createServer": unable(() => ({ hostname: "192.0.2.1" })),
@@ -355,6 +367,7 @@ describe("nothing that the code can throw is missing in docs/errors.md:", () => 
       ).flat(),
       ...inSources(
         [
+          "ts/faults/missing-addon.ts",
           "ts/context/orders.ts",
           "ts/context/questions.ts",
           "ts/context/rooms.ts",
