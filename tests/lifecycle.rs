@@ -353,7 +353,7 @@ impl zocket::Protocol for Fragile {
         exchange: &mut dyn zocket::message::protocol::Exchange,
     ) {
         match message {
-            zocket::message::protocol::Message::Text(text) if text.as_str() == "boom" => {
+            zocket::message::protocol::Message::Text(text) if text == "boom" => {
                 panic!("boom")
             }
             _ => exchange.hand_over(0, None, None),

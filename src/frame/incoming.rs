@@ -85,6 +85,11 @@ impl Frame {
         self.header[0] & FIN != 0
     }
 
+    /// Whether the frame is a whole text message that is not compressed.
+    pub(crate) fn is_whole_text(&self) -> bool {
+        self.is_text() && self.is_final() && !self.compressed
+    }
+
     /// Whether the frame belongs to a compressed message.
     pub(crate) fn is_compressed(&self) -> bool {
         self.compressed

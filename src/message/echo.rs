@@ -14,7 +14,7 @@ impl Protocol for Echo {
         Admission::Immediate
     }
 
-    fn message(&self, message: Message, exchange: &mut dyn Exchange) {
+    fn message(&self, message: Message<'_>, exchange: &mut dyn Exchange) {
         exchange.count();
         let (opcode, payload) = match &message {
             Message::Text(text) => (TEXT, text.as_bytes()),

@@ -35,9 +35,9 @@ impl EnvelopeProtocol {
     }
 
     /// Answers a message past the client's rate. The route of a long one is not looked for.
-    fn limit(&self, message: &Message, wait: u64, exchange: &mut dyn Exchange) {
+    fn limit(&self, message: &Message<'_>, wait: u64, exchange: &mut dyn Exchange) {
         let text = match message {
-            Message::Text(text) => Some(text.as_str()),
+            Message::Text(text) => Some(&**text),
             Message::Binary(bytes) if carries_bytes(bytes) => {
                 let head = binary::parse(bytes);
                 let id = head.as_ref().map_or_else(|bad| bad.id, |head| head.id);
@@ -165,7 +165,7 @@ impl Protocol for EnvelopeProtocol {
         Admission::Owner
     }
 
-    fn message(&self, message: Message, exchange: &mut dyn Exchange) {
+    fn message(&self, message: Message<'_>, exchange: &mut dyn Exchange) {
         if let Err(wait) = exchange.take() {
             self.limit(&message, wait, exchange);
             return;

@@ -154,7 +154,7 @@ impl Inflating {
     }
 
     /// What it was.
-    pub(crate) fn into_message(self) -> Message {
+    pub(crate) fn into_message(self) -> Message<'static> {
         self.message.into_message()
     }
 }

@@ -87,7 +87,7 @@ impl Partial {
         }
     }
 
-    pub(crate) fn into_message(self) -> Message {
+    pub(crate) fn into_message(self) -> Message<'static> {
         match self {
             Self::Text { text, .. } => Message::Text(text.into()),
             Self::Binary(bytes) => Message::Binary(bytes.into()),

@@ -1,15 +1,16 @@
 //! The trait for what a server does with upgrades and messages.
 
+use std::borrow::Cow;
+
 pub use tokio_tungstenite::tungstenite::Bytes;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::message::error::BadCode;
 
 /// A complete message as it came.
 #[derive(Debug)]
-pub enum Message {
-    /// Text, already checked to be UTF-8.
-    Text(Utf8Bytes),
+pub enum Message<'a> {
+    /// Text, already checked to be UTF-8. It is borrowed if all of it has arrived at once.
+    Text(Cow<'a, str>),
     /// Bytes.
     Binary(Bytes),
 }
@@ -58,7 +59,7 @@ pub trait Protocol: Send + Sync + 'static {
     /// Whether upgrades wait for the owner.
     fn admission(&self) -> Admission;
     /// One complete message of an open connection.
-    fn message(&self, message: Message, exchange: &mut dyn Exchange);
+    fn message(&self, message: Message<'_>, exchange: &mut dyn Exchange);
 }
 
 /// Why a call is refused.

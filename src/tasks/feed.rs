@@ -57,9 +57,9 @@ impl Arrived {
 }
 
 /// The next thing to read.
-pub(crate) enum Next {
+pub(crate) enum Next<'a> {
     /// A complete message.
-    Message(Message),
+    Message(Message<'a>),
     /// A complete message that is to be inflated.
     Compressed,
     /// A control frame, or a part of one, which tungstenite is to read.
@@ -98,7 +98,7 @@ impl Feed {
     ///
     /// # Errors
     /// At the first byte that says so. Nothing may be read after that.
-    pub(crate) fn next(&mut self, max_payload: usize) -> Result<Next, Fault> {
+    pub(crate) fn next(&mut self, max_payload: usize) -> Result<Next<'_>, Fault> {
         if self.is_inflating() {
             return Ok(Next::Compressed);
         }
@@ -118,6 +118,9 @@ impl Feed {
                 } else {
                     Next::Nothing
                 });
+            }
+            if self.is_whole() {
+                return self.whole().map(Next::Message);
             }
             if !self.collect(max_payload)? {
                 return Ok(Next::Nothing);
@@ -150,7 +153,7 @@ impl Feed {
         compressor: &Compressor,
         max_payload: usize,
         turn: &mut Turn,
-    ) -> Result<Option<Message>, Fault> {
+    ) -> Result<Option<Message<'static>>, Fault> {
         let Some(mut inflating) = self.inflating.take() else {
             return Ok(None);
         };
@@ -159,6 +162,26 @@ impl Feed {
         }
         self.inflating = Some(inflating);
         Ok(None)
+    }
+
+    /// Whether the frame under way is a whole text message, and all of it has arrived. Most messages are.
+    fn is_whole(&self) -> bool {
+        self.message.is_none()
+            && self.frame.is_whole_text()
+            && self.frame.left() <= self.arrived.end - self.arrived.at
+    }
+
+    /// That message, where it has arrived: a copy would cost as much as to read it.
+    fn whole(&mut self) -> Result<Message<'_>, Fault> {
+        let length = self.frame.left();
+        let mask = self.frame.mask();
+        self.frame.pass(length);
+        let start = self.arrived.at;
+        self.arrived.at += length;
+        let text = &mut self.arrived.bytes[start..start + length];
+        unmask(text, mask);
+        let text = str::from_utf8(text).map_err(|_| Fault::NotUtf8)?;
+        Ok(Message::Text(text.into()))
     }
 
     /// Appends what has arrived of the frame under way to its message; whether that is all of the frame.

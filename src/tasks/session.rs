@@ -312,9 +312,9 @@ impl Task {
             }
             let max_payload = self.registered.shard.config().max_payload;
             match self.socket.get_mut().next(max_payload) {
-                Ok(Next::Message(message)) => self.deliver(message),
+                Ok(Next::Message(message)) => deliver(&self.registered, self.discards, message),
                 Ok(Next::Compressed) => match self.inflate(max_payload, &mut turn) {
-                    Ok(Some(message)) => self.deliver(message),
+                    Ok(Some(message)) => deliver(&self.registered, self.discards, message),
                     Ok(None) => {}
                     Err(fault) => break Some(End::Fault(fault)),
                 },
@@ -341,7 +341,11 @@ impl Task {
     }
 
     /// Inflates the message that the feed has found; `None` if the turn is over before.
-    fn inflate(&mut self, max_payload: usize, turn: &mut Turn) -> Result<Option<Message>, Fault> {
+    fn inflate(
+        &mut self,
+        max_payload: usize,
+        turn: &mut Turn,
+    ) -> Result<Option<Message<'static>>, Fault> {
         let compressor = self.registered.shard.compressor();
         let feed = self.socket.get_mut();
         feed.inflate(compressor, max_payload, turn)
@@ -366,15 +370,6 @@ impl Task {
     fn flush(&self) -> Flush {
         let Registered { shard, connection } = &self.registered;
         connection.output.flush(shard.metrics())
-    }
-
-    fn deliver(&mut self, message: Message) {
-        if self.discards {
-            return;
-        }
-        let Registered { shard, connection } = &self.registered;
-        let mut exchange = Sender { shard, connection };
-        shard.protocol().message(message, &mut exchange);
     }
 
     /// Sends the close frame behind what is queued. Returns who wants that.
@@ -406,6 +401,16 @@ impl Task {
             }
         })
     }
+}
+
+/// Passes a message to the protocol, unless the owner wants no more.
+fn deliver(registered: &Registered, discards: bool, message: Message<'_>) {
+    if discards {
+        return;
+    }
+    let Registered { shard, connection } = registered;
+    let mut exchange = Sender { shard, connection };
+    shard.protocol().message(message, &mut exchange);
 }
 
 /// The steps that a protocol may take for a message of one connection.
