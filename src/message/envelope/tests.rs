@@ -27,6 +27,22 @@ fn the_common_case_borrows_the_type() {
 }
 
 #[test]
+fn the_common_case_is_read_in_the_quick_way() {
+    for payload in [
+        "1",
+        "null",
+        "\"}\"",
+        "[]",
+        "{\"type\":\"b\",\"payload\":{}}",
+    ] {
+        let text = format!(r#"{{"type":"a.é","payload":{payload}}}"#);
+        let envelope = usual(&text).unwrap();
+        assert_eq!(envelope.raw_kind, r#""a.é""#);
+        assert_eq!(envelope, parse_any(&text).unwrap());
+    }
+}
+
+#[test]
 fn the_order_of_keys_does_not_matter() {
     let (kind, payload) = split(r#"{"payload":[],"type":"a"}"#);
     assert_eq!((kind.as_str(), payload), ("a", Some("[]")));
@@ -275,7 +291,49 @@ fn value() -> impl Strategy<Value = String> {
     })
 }
 
+/// Pieces of envelopes, whole and wrong.
+const PIECES: [&str; 24] = [
+    "{\"type\":\"",
+    "\",\"payload\":",
+    "}",
+    "{",
+    "\"",
+    ",",
+    ":",
+    "a",
+    "é",
+    "\\",
+    "\\u0061",
+    "\u{1}",
+    " ",
+    "\n",
+    "1",
+    "-",
+    "0.",
+    "null",
+    "[",
+    "]",
+    "{}",
+    "\"id\":1",
+    ",\"payload\":2",
+    ",\"type\":\"b\"",
+];
+
 proptest! {
+    #[test]
+    fn the_quick_way_reads_what_the_other_one_reads(
+        name in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..3),
+        payload in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..6),
+    ) {
+        let (name, payload) = (name.concat(), payload.concat());
+        for end in ["}", "", " }", "} ", "}}", ",\"id\":1}"] {
+            let text = format!("{{\"type\":\"{name}\",\"payload\":{payload}{end}");
+            if let Some(envelope) = usual(&text) {
+                prop_assert_eq!(Some(envelope), parse_any(&text).ok());
+            }
+        }
+    }
+
     #[test]
     fn every_object_is_split_the_way_a_full_parser_reads_it(
         entries in prop::collection::vec(entry(), 0..5),
