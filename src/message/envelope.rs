@@ -139,22 +139,31 @@ pub fn parse(text: &str) -> Result<Envelope<'_>, Bad> {
     usual(text).map_or_else(|| parse_any(text), Ok)
 }
 
-/// The envelope as clients mostly write it: nothing but the type and then the payload, without spaces. `None` for any other text.
-/// Reading the keys one by one costs as much as the payload of a small message.
+/// The envelope as clients mostly write it: the `id` if there is one, the type, and then the payload, without spaces. `None` for any
+/// other text. To read the keys one by one costs as much as the payload of a small message.
 fn usual(text: &str) -> Option<Envelope<'_>> {
-    let start = r#"{"type":"#;
-    let kind = text.strip_prefix(start)?.strip_prefix('"')?;
-    let length = kind
-        .bytes()
-        .position(|it| matches!(it, b'"' | b'\\' | 0..b' '))?;
-    let rest = kind[length..].strip_prefix(r#"","payload":"#)?;
-    let mut values = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>();
+    const KEY: &str = r#""type":"#;
+    let mut rest = text.strip_prefix('{')?;
+    let mut id = Id::Missing;
+    if let Some(numbered) = rest.strip_prefix(r#""id":"#) {
+        let (digits, others) = numbered.split_once(',')?;
+        // JSON has no number with a zero before it.
+        if digits.is_empty() || (digits.starts_with('0') && digits != "0") {
+            return None;
+        }
+        id = Id::Number(Id::read(digits).number()?);
+        rest = others;
+    }
+    let kind = rest.strip_prefix(KEY)?.strip_prefix('"')?;
+    let length = (kind.bytes()).position(|it| matches!(it, b'"' | b'\\' | 0..b' '))?;
+    let value = kind[length..].strip_prefix(r#"","payload":"#)?;
+    let mut values = serde_json::Deserializer::from_str(value).into_iter::<&RawValue>();
     let payload = values.next()?.ok()?.get();
-    (&rest[values.byte_offset()..] == "}").then(|| Envelope {
+    (&value[values.byte_offset()..] == "}").then(|| Envelope {
         kind: Some(kind[..length].into()),
-        raw_kind: &text[start.len()..][..length + 2],
+        raw_kind: &rest[KEY.len()..][..length + 2],
         payload: Some(payload),
-        id: Id::Missing,
+        id,
     })
 }
 

@@ -35,10 +35,12 @@ fn the_common_case_is_read_in_the_quick_way() {
         "[]",
         "{\"type\":\"b\",\"payload\":{}}",
     ] {
-        let text = format!(r#"{{"type":"a.é","payload":{payload}}}"#);
-        let envelope = usual(&text).unwrap();
-        assert_eq!(envelope.raw_kind, r#""a.é""#);
-        assert_eq!(envelope, parse_any(&text).unwrap());
+        for id in ["", r#""id":0,"#, r#""id":9007199254740991,"#] {
+            let text = format!(r#"{{{id}"type":"a.é","payload":{payload}}}"#);
+            let envelope = usual(&text).unwrap();
+            assert_eq!(envelope.raw_kind, r#""a.é""#);
+            assert_eq!(envelope, parse_any(&text).unwrap());
+        }
     }
 }
 
@@ -322,12 +324,13 @@ const PIECES: [&str; 24] = [
 proptest! {
     #[test]
     fn the_quick_way_reads_what_the_other_one_reads(
+        id in "(\"id\":(0|-?[0-9.eE]{0,20}|null|\"1\"|[0-9]{1,3} ),)?",
         name in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..3),
         payload in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..6),
     ) {
         let (name, payload) = (name.concat(), payload.concat());
         for end in ["}", "", " }", "} ", "}}", ",\"id\":1}"] {
-            let text = format!("{{\"type\":\"{name}\",\"payload\":{payload}{end}");
+            let text = format!("{{{id}\"type\":\"{name}\",\"payload\":{payload}{end}");
             if let Some(envelope) = usual(&text) {
                 prop_assert_eq!(Some(envelope), parse_any(&text).ok());
             }
