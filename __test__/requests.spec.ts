@@ -88,6 +88,8 @@ describe("requests that do not upgrade", () => {
     "with a folded line": request({ "X-Y": "1\r\n 2" }),
     "with a bare line feed": request().replaceAll("\r\n", "\n"),
     "that is TLS": "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    "behind a PROXY header": `PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n${request()}`,
+    "behind a PROXY header in binary": `\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c${"\x01".repeat(12)}${request()}`,
     "that is nonsense": "nonsense\r\n\r\n",
   };
   for (const [what, text] of Object.entries(MALFORMED)) {
