@@ -485,6 +485,26 @@ describe("what is wrong with a user of Redis", needsRedis, () => {
     assert.match(String(one.errors[0]?.error), /refused 1 publications.*NOPERM/);
   });
 
+  test("Redis takes the rules of the docs for its users, and a server needs no more", async (t) => {
+    const bus = await Redis.start(t);
+    const page = readPage("docs/scaling.md");
+    const rules = [...page.matchAll(/^redis-cli (ACL SETUSER chat .*)$/gm)].map(([, rule = ""]) =>
+      rule.replaceAll('"', "").split(" "),
+    );
+    assert.equal(rules.length, 2);
+    // The user of a cluster first, as the other one stays.
+    for (const rule of rules.toReversed()) assert.equal(await bus.command(...rule), "+OK\r\n");
+    const who = { username: "chat", password: "password", prefix: "chat" };
+    const [one, two] = [await join(t, bus, {}, who), await join(t, bus, {}, who)];
+    const there = await Client.open(t, two.url);
+    await there.join("a");
+    await two.server.synced();
+    assert.equal(await one.server.roomSize("a"), 1);
+    one.server.send.said("hello").toRoom("a");
+    await until("the message", () => heard(there, "hello") === 1);
+    assert.deepEqual([one.errors, two.errors], [[], []]);
+  });
+
   test("a user that is deleted and comes back with another password is an outage of its credentials", async (t) => {
     const bus = await Redis.start(t);
     const rules = ["on", ">pass", "resetchannels", `&${PREFIX}:*`, "+@all"];
