@@ -139,13 +139,19 @@ describe("handleUpgrade", () => {
     change = ({ rawHeaders }) => rawHeaders.push("X-User", "7");
     assert.equal((await ask(t, portOf(http), request())).status, 101);
     assert.equal(app.connects[0]?.headers["x-user"], "7");
+    change = ({ rawHeaders }) => rawHeaders.splice(rawHeaders.indexOf("X-User"), 2, "x-user", "8");
+    assert.equal((await ask(t, portOf(http), request({ "X-User": "admin" }))).status, 101);
+    assert.equal(app.connects[1]?.headers["x-user"], "8");
+    change = ({ rawHeaders }) => rawHeaders.splice(rawHeaders.indexOf("X-User"), 2);
+    assert.equal((await ask(t, portOf(http), request({ "X-User": "admin" }))).status, 101);
+    assert.equal(app.connects[2]?.headers["x-user"], undefined);
     for (const value of ["7\r\nX-Admin: 1", "7\nX-Admin: 1", "7\0", "\u{1f600}"]) {
       change = ({ rawHeaders }) => rawHeaders.push("X-User", value);
       assert.equal((await ask(t, portOf(http), request())).status, 400, JSON.stringify(value));
     }
     change = (it) => (it.url = "/ HTTP/1.1\r\nX-Admin: 1\r\nX: ");
     assert.equal((await ask(t, portOf(http), request())).status, 400);
-    assert.equal(app.connects.length, 1);
+    assert.equal(app.connects.length, 3);
   });
 
   test("answers 503 once the server stops", async (t) => {

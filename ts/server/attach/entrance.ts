@@ -73,10 +73,10 @@ export class Entrance implements Guest {
 
 function isRequest(value: unknown): value is IncomingMessage {
   if (!isObject(value)) return false;
-  const { url, rawHeaders, headers, socket } = value as IncomingMessage;
-  return (
-    typeof url === "string" && Array.isArray(rawHeaders) && isObject(headers) && isObject(socket)
-  );
+  const { url, rawHeaders, socket } = value as IncomingMessage;
+  // Node makes `headers` of `rawHeaders` when they are first read, and fails if somebody has taken fields out of these.
+  const isComplete = "headers" in value && isObject(socket);
+  return isComplete && typeof url === "string" && Array.isArray(rawHeaders);
 }
 
 /** Node still reads HTTP from the socket of an ordinary request. */
