@@ -219,11 +219,13 @@ const BUS: Record<string, Case> = {
     "src/bus/nats/progress.rs",
     "a_hundred_asks_are_ahead_of_the_last_mark_at_most",
   ),
-  "nodes of a Redis Cluster, and slots that move": engine(
-    "src/bus/redis/cluster.rs",
-    "the_nodes_that_are_kept_are_bounded",
-    "what_is_for_a_node_that_answers_nothing_waits_past_256_kib",
-  ),
+  "nodes of a Redis Cluster, and slots that move": async (t) => {
+    await engine("src/bus/redis/nodes.rs", "the_nodes_that_are_kept_are_bounded")(t);
+    await engine(
+      "src/bus/redis/cluster.rs",
+      "what_is_for_a_node_that_answers_nothing_waits_past_256_kib",
+    )(t);
+  },
   "rooms that are read on the bus": engine(
     "src/bus/subscriptions.rs",
     "the_empty_rooms_that_are_read_are_bounded",

@@ -7,12 +7,14 @@ pub(crate) mod answers;
 pub(crate) mod backoff;
 pub(crate) mod books;
 pub(crate) mod channels;
+pub(crate) mod connection;
 pub(crate) mod control;
 pub(crate) mod flushes;
 pub(crate) mod format;
 pub(crate) mod incoming;
 pub(crate) mod lanes;
 pub(crate) mod link;
+pub(crate) mod messages;
 pub(crate) mod names;
 #[cfg(feature = "nats")]
 pub(crate) mod nats;

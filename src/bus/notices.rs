@@ -1,13 +1,17 @@
 //! What the owner hears of the bus, as JSON.
 
-use std::{collections::BTreeMap, mem};
+use std::{collections::BTreeMap, mem, time::Duration};
 
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::{
     border::{event::Event, handle::Handle, owner::Owner},
     bus::link::{Cause, Failure},
 };
+
+/// How often the owner hears of troubles.
+const TOLD: Duration = Duration::from_secs(1);
 
 /// What went wrong with single messages. The owner hears of each kind once a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,28 +47,44 @@ impl Trouble {
 }
 
 /// The troubles of this second.
-#[derive(Debug, Default)]
-pub(crate) struct Troubles(BTreeMap<Trouble, (u64, String)>);
+#[derive(Debug)]
+pub(crate) struct Troubles {
+    /// How many of each kind, and the last of them.
+    noted: BTreeMap<Trouble, (u64, String)>,
+    /// When they were told last.
+    told: Instant,
+}
 
 impl Troubles {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            noted: BTreeMap::new(),
+            told: now,
+        }
+    }
+
     pub(crate) fn note(&mut self, trouble: Trouble, last: String) {
         self.note_many(trouble, 1, last);
     }
 
     pub(crate) fn note_many(&mut self, trouble: Trouble, more: u64, last: String) {
-        let (count, text) = self.0.entry(trouble).or_default();
+        let (count, text) = self.noted.entry(trouble).or_default();
         *count += more;
         *text = last;
     }
 
-    /// Whether there is nothing to tell.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// When there is something to tell.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        (!self.noted.is_empty()).then(|| self.told + TOLD)
     }
 
-    /// What to tell, and begins anew.
-    pub(crate) fn take(&mut self) -> Vec<String> {
-        let troubles = mem::take(&mut self.0).into_iter();
+    /// What to tell now. Begins anew each second.
+    pub(crate) fn take(&mut self, now: Instant) -> Vec<String> {
+        if now.duration_since(self.told) < TOLD {
+            return Vec::new();
+        }
+        self.told = now;
+        let troubles = mem::take(&mut self.noted).into_iter();
         let tell = |(trouble, (count, last)): (Trouble, (u64, String))| {
             json!({ "trouble": trouble.text(count, &last) }).to_string()
         };
@@ -175,15 +195,19 @@ mod tests {
     }
 
     #[test]
-    fn troubles_of_one_kind_are_one_text() {
-        let mut troubles = Troubles::default();
+    fn troubles_of_one_kind_are_one_text_each_second() {
+        let now = Instant::now();
+        let mut troubles = Troubles::new(now);
+        assert_eq!(troubles.due(), None);
         for last in ["a", "b"] {
             troubles.note(Trouble::Malformed, last.into());
         }
         troubles.note(Trouble::TooLong, "has 7 bytes".into());
-        let told = troubles.take();
+        assert_eq!(troubles.due(), Some(now + TOLD));
+        assert!(troubles.take(now + TOLD / 2).is_empty());
+        let told = troubles.take(now + TOLD);
         assert_eq!(told.len(), 2);
         assert!(told[1].contains("2 messages") && told[1].contains(": b"));
-        assert!(troubles.take().is_empty());
+        assert!(troubles.due().is_none() && troubles.take(now + 2 * TOLD).is_empty());
     }
 }

@@ -9,6 +9,8 @@ mod discover;
 mod failure;
 mod member;
 mod node;
+mod nodes;
+mod owners;
 mod pushes;
 mod sentinel;
 mod shut;

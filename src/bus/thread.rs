@@ -3,14 +3,10 @@
 //! It waits for no client and for no owner. It waits for a shard only as the owner does, when the shard's mailbox is full.
 
 use std::{
-    collections::HashSet, future::pending, mem, pin::pin, sync::Arc, sync::atomic::Ordering,
-    time::Duration,
+    collections::HashSet, future::pending, mem, sync::Arc, sync::atomic::Ordering, time::Duration,
 };
 
-use tokio::{
-    sync::mpsc::{channel, unbounded_channel},
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
     border::{
@@ -20,25 +16,20 @@ use crate::{
         mailbox::{Mail, StopMode},
         owner::OwnerNumber,
         reader::Commands,
-        writer::CommandWriter,
     },
     bus::{
-        backoff::backoff,
         books::{self, Fate},
         channels::Channel,
+        connection::{Connection, Step},
         control,
         flushes::Flushes,
-        incoming::{Incoming, Outcome},
         lanes::Lanes,
-        link::{Ask, Failure, Line, Link, REPORTS, Report},
-        names::Names,
-        notices::{self, Outage, Trouble, Troubles},
-        numbers::{Ids, Numbers},
+        link::{Ask, Failure, Report},
+        messages::Messages,
+        notices::{self, Outage, Trouble},
         orders::Rest,
-        outgoing::Outgoing,
         parts::{Hands, Parts},
         queue::Queue,
-        seen::Seen,
         subscriptions::{Change, Subscriptions},
         talk::Talk,
         thinning::Thinning,
@@ -47,16 +38,6 @@ use crate::{
     rooms::{RoomName, changes::Mark},
 };
 
-/// Commands for the shards are handed over when they have so many bytes.
-const HAND_OVER: usize = 64 * 1024;
-/// How long the other processes have to come back after an outage, before what waited leaves.
-const SETTLING: Duration = Duration::from_millis(500);
-/// A connection that held so long ends the series of attempts.
-const STABLE: Duration = Duration::from_secs(5);
-/// How long the bus may take to confirm one more subscription of a new connection.
-const CONFIRMING: Duration = Duration::from_secs(10);
-/// How often the owner hears of troubles.
-const TOLD: Duration = Duration::from_secs(1);
 /// How often old rows are freed.
 const TIDY: Duration = Duration::from_secs(10);
 /// Past so much more time than planned between two turns, the process was suspended. Others are forgotten after five seconds at least.
@@ -64,48 +45,21 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// How long what waits may still leave when the server stops.
 const PARTING: Duration = Duration::from_secs(2);
 
-/// Where the connection is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// There is none until then.
-    Away(Instant),
-    /// An attempt is under way.
-    Connecting,
-    /// The bus has not confirmed all subscriptions up to this place. Later ones keep nothing waiting, as rooms come all the time.
-    Subscribing(u64),
-    /// Publications may leave from then on.
-    Settling(Instant),
-    /// Publications leave.
-    Open,
-}
-
 /// The state of the thread.
 pub(crate) struct Bus {
     parts: Parts,
-    names: Names,
-    outgoing: Outgoing,
-    incoming: Incoming,
+    messages: Messages,
+    talk: Talk,
     queue: Queue,
+    flushes: Flushes,
     subscriptions: Subscriptions,
-    /// The lanes that nobody serves.
-    away: Lanes,
-    state: State,
-    link: Option<Link>,
-    attempts: u32,
-    since: Instant,
-    /// When the bus has confirmed a subscription, or a connection was made.
-    confirmed: Instant,
+    connection: Connection,
     has_been_connected: bool,
     outage: Outage,
-    troubles: Troubles,
-    told: Instant,
     tidied: Instant,
+    thinning: Thinning,
     /// When the thread ends at the latest.
     ending: Option<Instant>,
-    deliveries: CommandWriter,
-    flushes: Flushes,
-    talk: Talk,
-    thinning: Thinning,
 }
 
 /// Runs until the server stops.
@@ -122,7 +76,6 @@ pub(crate) async fn run(parts: Parts) {
 impl Bus {
     fn new(parts: Parts) -> Self {
         let now = Instant::now();
-        let names = Names::new(parts.routes.clone());
         let mut subscriptions = match parts.config.transport {
             #[cfg(feature = "redis")]
             Transport::Redis(_) => Subscriptions::default(),
@@ -132,38 +85,18 @@ impl Bus {
         for channel in [Channel::Everybody, Channel::Process(parts.process)] {
             subscriptions.open(channel, None);
         }
-        let process = parts.process;
         Self {
-            incoming: Incoming {
-                process,
-                delivers: names.has_outgoing(),
-                seen: Seen::default(),
-            },
-            names,
-            outgoing: Outgoing {
-                process,
-                numbers: Numbers::default(),
-                ids: Ids::default(),
-                except: Vec::new(),
-            },
+            messages: Messages::new(&parts, now),
+            talk: Talk::new(!parts.config.is_publisher, now),
             queue: Queue::new(parts.books.clone(), parts.config.prefix.clone()),
-            away: Lanes::default(),
+            flushes: Flushes::default(),
             subscriptions,
-            state: State::Away(now),
-            link: None,
-            attempts: 0,
-            since: now,
-            confirmed: now,
+            connection: Connection::new(now),
             has_been_connected: false,
             outage: Outage::default(),
-            troubles: Troubles::default(),
-            told: now,
             tidied: now,
-            ending: None,
-            deliveries: CommandWriter::new(),
-            flushes: Flushes::default(),
-            talk: Talk::new(!parts.config.is_publisher, now),
             thinning: Thinning::default(),
+            ending: None,
             parts,
         }
     }
@@ -183,13 +116,6 @@ impl Bus {
             if self.is_over(now) {
                 return;
             }
-            let mut link = self.link.take();
-            let came = async {
-                match &mut link {
-                    Some(link) => link.reports.recv_many(&mut reports, REPORTS).await,
-                    None => pending().await,
-                }
-            };
             planned = self.next_look();
             let look = async {
                 match planned {
@@ -201,14 +127,12 @@ impl Bus {
             tokio::select! {
                 () = mailbox.take(&mut mail) => {}
                 (rooms, marks) = changes.take() => {
-                    self.link = link;
                     self.follow_changes((rooms, marks), now);
                     continue;
                 }
-                count = came => has_ended = count == 0,
+                count = self.connection.reports(&mut reports) => has_ended = count == 0,
                 () = look => {}
             }
-            self.link = link;
             for mail in mail.drain(..) {
                 if let Some(StopMode::Terminate) = self.read(mail) {
                     return;
@@ -221,31 +145,20 @@ impl Bus {
                 // It panicked, and so reported nothing.
                 self.lost(&Failure::away("the connection broke"), Instant::now());
             }
-            self.deliver();
+            self.messages.deliver(&self.parts);
         }
     }
 
     /// When there is something to do if nothing comes before.
     fn next_look(&self) -> Option<Instant> {
-        let state = match self.state {
-            State::Away(until) | State::Settling(until) => Some(until),
-            State::Subscribing(_) => Some(self.confirmed + CONFIRMING),
-            _ => None,
-        };
-        let troubles = (!self.troubles.is_empty()).then(|| self.told + TOLD);
-        let keeps = !(self.outgoing.numbers.is_empty()
-            && self.incoming.seen.is_empty()
-            && self.talk.questions.is_empty());
-        let tidy = keeps.then(|| self.tidied + TIDY);
-        let (queue, subscriptions) = (self.queue.due(), self.subscriptions.due());
-        let talk = self.talk.due(Instant::now());
+        let keeps = !(self.messages.is_tidy() && self.talk.questions.is_empty());
         let all = [
-            state,
-            queue,
-            subscriptions,
-            troubles,
-            tidy,
-            talk,
+            self.connection.due(),
+            self.queue.due(),
+            self.subscriptions.due(),
+            self.messages.troubles.due(),
+            keeps.then(|| self.tidied + TIDY),
+            self.talk.due(Instant::now()),
             self.thinning.due(),
             self.ending,
         ];
@@ -254,25 +167,18 @@ impl Bus {
 
     /// Does all that time brings.
     fn advance(&mut self, now: Instant) {
-        match self.state {
-            State::Away(until) if until <= now => self.connect(),
-            State::Settling(until) if until <= now => self.state = State::Open,
-            State::Subscribing(last) if self.subscriptions.are_asked(last) => {
-                self.connected(now);
-            }
-            State::Subscribing(_) if now.duration_since(self.confirmed) >= CONFIRMING => {
-                let seconds = CONFIRMING.as_secs();
-                let text = format_args!("it has not confirmed our channels for {seconds} s");
-                self.lost(&Failure::away(text), now);
-            }
-            _ => {}
+        match self.connection.advance(&self.subscriptions, now) {
+            Some(Step::Connect) => self.connection.connect(&self.parts),
+            Some(Step::Connected) => self.connected(now),
+            Some(Step::Lost(failure)) => self.lost(&failure, now),
+            None => {}
         }
         self.queue.expire(now);
         while let Some(closed) = self.subscriptions.expire(now) {
-            self.incoming.seen.left(closed);
+            self.messages.left(closed);
         }
         self.subscribe();
-        if self.is_connected() {
+        if self.connection.is_connected() {
             while let Some((owner, number)) = self.subscriptions.ready() {
                 let owner = OwnerNumber::of(owner);
                 if owner == OwnerNumber::NOBODY {
@@ -285,28 +191,19 @@ impl Bus {
         }
         let is_away = self.outage.is_told() && !self.reaches_all();
         self.with_hands(|talk, hands| talk.advance(is_away, hands));
-        if self.state == State::Open
-            && let Some(link) = &self.link
+        while self.connection.is_open()
+            && let Some(waiting) = self.queue.take(now)
         {
-            while let Some(waiting) = self.queue.take(now) {
-                // A connection that has just ended reports that.
-                let _ = link.asks.send(Ask::Publish(waiting));
-            }
+            self.connection.ask(Ask::Publish(waiting));
         }
         self.answer_flushes();
-        if now.duration_since(self.told) >= TOLD {
-            self.told = now;
-            for trouble in self.troubles.take() {
-                self.parts.tell_first(&trouble);
-            }
+        for trouble in self.messages.troubles.take(now) {
+            self.parts.tell_first(&trouble);
         }
         if now.duration_since(self.tidied) >= TIDY {
             self.tidied = now;
-            self.outgoing.numbers.tidy(now);
-            // While nothing can come, nothing gets old.
-            if self.is_connected() && self.away.is_empty() {
-                self.incoming.seen.tidy(now);
-            }
+            let hears_all = self.connection.is_connected() && self.connection.away.is_empty();
+            self.messages.tidy(hears_all, now);
             self.with_hands(|talk, hands| talk.questions.tidy(hands));
         }
         let rooms = self.subscriptions.rooms();
@@ -323,82 +220,40 @@ impl Bus {
 
     /// The process was suspended. What the others have said meanwhile may still be on its way, so none of them is forgotten for that.
     fn resumed(&mut self, now: Instant) {
-        self.incoming.seen.returned(now);
+        self.messages.returned(now);
         if self.reaches_all() {
             self.find_others(now);
         }
     }
 
-    /// Whether the bus reads our channels to us.
-    fn is_connected(&self) -> bool {
-        matches!(self.state, State::Open | State::Settling(_))
-    }
-
     /// Whether the channel for everybody is served.
     fn reaches_all(&self) -> bool {
-        self.is_connected() && !self.is_for_all(&self.away)
+        self.connection.is_connected() && !self.is_for_all(&self.connection.away)
     }
 
     fn is_over(&self, now: Instant) -> bool {
         // Somebody who publishes and goes may not be connected yet.
-        let is_away = self.outage.is_told() && !self.is_connected();
+        let is_away = self.outage.is_told() && !self.connection.is_connected();
         (self.ending).is_some_and(|by| self.queue.is_empty() || is_away || by <= now)
     }
 
     // The connection.
 
-    fn connect(&mut self) {
-        // Holds what the queue and the subscriptions let be under way.
-        let (asks, asked) = unbounded_channel();
-        let (reporting, reports) = channel(REPORTS);
-        let line = Line {
-            asks: asked,
-            reports: reporting,
-        };
-        self.link = Some(Link { asks, reports });
-        self.state = State::Connecting;
-        let prefix = self.parts.config.prefix.clone();
-        match self.parts.config.transport.clone() {
-            #[cfg(feature = "redis")]
-            Transport::Redis(redis) => {
-                tokio::spawn(async move {
-                    pin!(crate::bus::redis::run(&redis, &prefix, line)).await;
-                });
-            }
-            #[cfg(feature = "nats")]
-            Transport::Nats(places) => {
-                let own = Channel::Process(self.parts.process);
-                tokio::spawn(async move {
-                    pin!(crate::bus::nats::run(&places, &prefix, own, line)).await;
-                });
-            }
-        }
-    }
-
     /// The bus has confirmed all subscriptions.
     fn connected(&mut self, now: Instant) {
-        self.since = now;
-        self.incoming.seen.returned(now);
-        // Nobody has to come back where nothing was away.
-        self.state = if self.outage.is_told() {
-            State::Settling(now + SETTLING)
-        } else {
-            State::Open
-        };
+        self.connection.connected(self.outage.is_told(), now);
+        self.messages.returned(now);
         if self.reaches_all() {
             self.find_others(now);
         }
-        if self.away.is_empty() {
+        if self.connection.away.is_empty() {
             self.complete();
         }
     }
 
     /// Asks who else is there, as nobody could be heard for a time.
     fn find_others(&mut self, now: Instant) {
-        let from = match self.state {
-            State::Settling(until) => until,
-            _ => now,
-        };
+        let from = self.connection.opens(now);
         self.with_hands(|talk, hands| talk.processes.connected(from, hands));
     }
 
@@ -414,17 +269,11 @@ impl Bus {
     }
 
     fn lost(&mut self, failure: &Failure, now: Instant) {
-        self.link = None;
+        self.connection.lost(now);
         self.parts.books.connected.store(false, Ordering::Relaxed);
         self.queue.lost();
         self.subscriptions.lost();
         self.talk.processes.lost();
-        self.away = Lanes::default();
-        if self.is_connected() && now.duration_since(self.since) >= STABLE {
-            self.attempts = 0;
-        }
-        self.state = State::Away(now + backoff(self.attempts));
-        self.attempts += 1;
         self.tell_lost(failure);
     }
 
@@ -441,7 +290,7 @@ impl Bus {
     /// Nobody serves these lanes.
     fn lanes_away(&mut self, lanes: &Lanes, failure: &Failure) {
         self.queue.hold(lanes);
-        self.away.add(lanes);
+        self.connection.away.add(lanes);
         if self.is_for_all(lanes) {
             // The announcements of the others travel there.
             self.talk.processes.lost();
@@ -464,20 +313,20 @@ impl Bus {
 
     fn lanes_open(&mut self, lanes: &Lanes) {
         self.queue.open(lanes);
-        if self.away.is_empty() {
+        if self.connection.away.is_empty() {
             return;
         }
         let reached_all = self.reaches_all();
-        self.away.remove(lanes);
-        if !self.is_connected() {
+        self.connection.away.remove(lanes);
+        if !self.connection.is_connected() {
             return;
         }
         let now = Instant::now();
         if !reached_all && self.reaches_all() {
             self.find_others(now);
         }
-        if self.away.is_empty() {
-            self.incoming.seen.returned(now);
+        if self.connection.away.is_empty() {
+            self.messages.returned(now);
             self.complete();
         }
     }
@@ -515,18 +364,16 @@ impl Bus {
         if self.parts.directory.has(name) {
             self.subscriptions.open(channel, Some(name));
         } else if let Some(closed) = self.subscriptions.emptied(channel, Instant::now()) {
-            self.incoming.seen.left(closed);
+            self.messages.left(closed);
         }
     }
 
     /// Asks the connection for what it may be asked for now.
     fn subscribe(&mut self) {
-        let Some(link) = &self.link else {
-            return;
-        };
-        while let Some(change) = self.subscriptions.next() {
-            // A connection that has just ended reports that.
-            let _ = link.asks.send(match change {
+        while self.connection.has_link()
+            && let Some(change) = self.subscriptions.next()
+        {
+            self.connection.ask(match change {
                 Change::Subscribe(channel) => Ask::Subscribe(channel),
                 Change::Unsubscribe(channel) => Ask::Unsubscribe(channel),
             });
@@ -575,59 +422,29 @@ impl Bus {
         None
     }
 
+    /// Publishes what an owner sends to clients anywhere, and asks the other processes what it asks.
     fn publish(&mut self, owner: OwnerNumber, commands: &[u8]) {
-        let Self {
-            parts,
-            names,
-            outgoing,
-            queue,
-            state,
-            outage,
-            troubles,
-            flushes,
-            talk,
-            ..
-        } = self;
         let now = Instant::now();
-        // In an outage, the owner has heard that much will be dropped.
-        let is_there = *state == State::Open && !outage.is_told();
+        let is_open = self.connection.is_open() && !self.outage.is_told();
+        let mut hands = Hands {
+            parts: &self.parts,
+            queue: &mut self.queue,
+            now,
+        };
         for command in Commands::new(commands) {
             match command {
-                Command::Route(number, kind, name) => {
-                    names.add(number, kind, name);
-                    continue;
-                }
+                Command::Route(number, kind, name) => self.messages.name(number, kind, name),
                 Command::Members {
                     question,
                     asks,
                     room,
-                } => {
-                    let hands = Hands { parts, queue, now };
-                    talk.questions.ask((owner, question), asks, room, &hands);
-                    continue;
-                }
+                } => (self.talk.questions).ask((owner, question), asks, room, &hands),
                 Command::MoreMembers { question, shard } if shard == members::BUS => {
-                    let hands = Hands { parts, queue, now };
-                    talk.questions.more(owner, question, &hands);
-                    continue;
+                    self.talk.questions.more(owner, question, &hands);
                 }
-                Command::Flush(number) => {
-                    flushes.wait(owner, number, queue);
-                    continue;
-                }
-                _ => {}
+                Command::Flush(number) => self.flushes.wait(owner, number, hands.queue),
+                command => self.messages.publish(&command, is_open, &mut hands),
             }
-            let name = |route| names.of(route);
-            outgoing.each(&command, now, name, |channel, bytes| {
-                parts.books.publish();
-                let size = bytes.len();
-                if size > parts.config.max_message {
-                    parts.books.end(Fate::Dropped, 1);
-                    troubles.note(Trouble::TooLong, format!("has {size} bytes"));
-                } else if !queue.push(channel, bytes, now) && is_there {
-                    troubles.note(Trouble::NoRoom, format!("has {size} bytes"));
-                }
-            });
         }
     }
 
@@ -636,8 +453,8 @@ impl Bus {
     fn hear(&mut self, report: Report) {
         match report {
             Report::Connected => {
-                self.state = State::Subscribing(self.subscriptions.last());
-                self.confirmed = Instant::now();
+                let last = self.subscriptions.last();
+                self.connection.subscribe(last, Instant::now());
                 self.subscriptions.connected();
             }
             Report::Away(lanes, failure) => self.lanes_away(&lanes, &failure),
@@ -653,18 +470,18 @@ impl Bus {
             }
             Report::Refused(ticket, why) => {
                 if self.queue.answered(ticket, Fate::Dropped) {
-                    self.troubles.note(Trouble::Refused, why);
+                    self.messages.troubles.note(Trouble::Refused, why);
                 }
             }
             Report::Subscribed(channel) => {
-                self.confirmed = Instant::now();
+                self.connection.confirmed(Instant::now());
                 self.subscriptions.confirmed(channel);
             }
             Report::Received(channel, bytes) => self.receive(channel, &bytes),
             Report::Foreign => self.malformed("its channel is not one of ours".to_owned()),
             Report::Discarded(count) => {
                 let why = "as they come faster than this process takes them".to_owned();
-                (self.troubles).note_many(Trouble::Discarded, count, why);
+                (self.messages.troubles).note_many(Trouble::Discarded, count, why);
             }
             Report::Lost(failure) => self.lost(&failure, Instant::now()),
         }
@@ -678,33 +495,11 @@ impl Bus {
             }
             return;
         }
-        let outcome = self.incoming.take(
-            (channel, bytes),
-            &self.subscriptions,
-            Instant::now(),
-            |name| self.names.number_of(name),
-            &mut self.deliveries,
-        );
-        let books = &self.parts.books;
-        match outcome {
-            Outcome::Taken { missed } => {
-                books::add(&books.received, 1);
-                books::add(&books.missed, missed);
-            }
-            Outcome::Ignored { missed } => books::add(&books.missed, missed),
-            Outcome::Malformed { why, missed } => {
-                books::add(&books.missed, missed);
-                self.malformed(why);
-            }
-        }
-        if self.deliveries.bytes().len() >= HAND_OVER {
-            self.deliver();
-        }
+        (self.messages).receive((channel, bytes), &self.subscriptions, &self.parts);
     }
 
     fn malformed(&mut self, why: String) {
-        books::add(&self.parts.books.malformed, 1);
-        self.troubles.note(Trouble::Malformed, why);
+        self.messages.malformed(why, &self.parts);
     }
 
     /// Lets the processes talk.
@@ -715,20 +510,6 @@ impl Bus {
             now: Instant::now(),
         };
         act(&mut self.talk, &mut hands)
-    }
-
-    /// Hands over what came, as if the owner had sent it.
-    fn deliver(&mut self) {
-        if self.deliveries.bytes().is_empty() {
-            return;
-        }
-        let mut buffer = self.parts.buffers.get();
-        buffer.extend_from_slice(self.deliveries.bytes());
-        self.deliveries.clear();
-        let commands = Arc::new(buffer);
-        for mailbox in &self.parts.shards {
-            mailbox.commands(OwnerNumber::NOBODY, commands.clone());
-        }
     }
 
     /// Answers those whose publications have their answers.
