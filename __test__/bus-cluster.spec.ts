@@ -131,8 +131,10 @@ describe("a Redis Cluster", needsRedis, () => {
 
   test("answers questions and carries orders as long as the channel for everybody is served", async (t) => {
     const flags = () => flagsOf({ "cluster-require-full-coverage": "no" });
-    const { cluster, one, two } = await startPair(t, { flags });
-    const [here, there] = [await meet(t, one, "a"), await meet(t, two, "a")];
+    const { cluster, one, two, there: client } = await startPair(t, { flags });
+    const here = await meet(t, one, "a");
+    await client.join("a");
+    const there = { client, id: two.connects[0]?.clientId as string };
     const all = async () => one.server.clientCount({ everywhere: true });
     const carrierOf = async (channel: string) =>
       cluster.startOf(await cluster.slotOf(`${PREFIX}:${channel}`));
