@@ -25,6 +25,8 @@ pub(crate) enum Ask {
     Subscribe(Channel),
     /// Read it no more.
     Unsubscribe(Channel),
+    /// Nothing: the thread has heard of one more [`Report`] that holds lanes, and asks to publish nothing there until they are open.
+    Held,
 }
 
 /// What happened on a connection.
@@ -34,7 +36,7 @@ pub(crate) enum Report {
     Connected,
     /// Nobody serves these lanes, for this reason. What is for them waits, and nothing of them is read.
     Away(Lanes, Failure),
-    /// Publications for these lanes wait.
+    /// Publications for these lanes wait. The answer to this and to the one above is [`Ask::Held`].
     Hold(Lanes),
     /// Other servers serve these lanes now, so nothing of them is read before it is asked for again.
     Moved(Lanes),

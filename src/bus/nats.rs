@@ -206,6 +206,7 @@ impl<'a> Session<'a> {
                 shrink_map(&mut self.ends);
                 Ok(())
             }
+            Ask::Held => Ok(()),
         }
     }
 

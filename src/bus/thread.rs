@@ -457,8 +457,14 @@ impl Bus {
                 self.connection.subscribe(last, Instant::now());
                 self.subscriptions.connected();
             }
-            Report::Away(lanes, failure) => self.lanes_away(&lanes, &failure),
-            Report::Hold(lanes) => self.queue.hold(&lanes),
+            Report::Away(lanes, failure) => {
+                self.lanes_away(&lanes, &failure);
+                self.connection.ask(Ask::Held);
+            }
+            Report::Hold(lanes) => {
+                self.queue.hold(&lanes);
+                self.connection.ask(Ask::Held);
+            }
             Report::Moved(lanes) => self.lanes_found(&lanes, true),
             Report::Found(lanes) => self.lanes_found(&lanes, false),
             Report::Open(lanes) => self.lanes_open(&lanes),

@@ -60,6 +60,8 @@ struct Cluster<'a> {
     owners: Owners,
     /// Slots whose publications go back to the thread.
     shut: Shut,
+    /// How many reports that hold slots the thread has not heard of.
+    unheard: usize,
     /// Slots that have moved, as far as the thread has not heard of it.
     moved: Lanes,
     /// How often slots were redirected since the nodes were asked.
@@ -91,6 +93,7 @@ impl<'a> Cluster<'a> {
             nodes,
             owners: Owners::default(),
             shut: Shut::default(),
+            unheard: 0,
             moved: Lanes::default(),
             redirects: BTreeMap::new(),
             refresh_at: Instant::now() + REFRESH[0],
@@ -179,14 +182,15 @@ impl<'a> Cluster<'a> {
         }
     }
 
-    async fn report(&self, report: Report) -> Result<(), Gone> {
+    async fn report(&mut self, report: Report) -> Result<(), Gone> {
+        self.unheard += usize::from(matches!(report, Report::Away(..) | Report::Hold(_)));
         self.line.reports.send(report).await.map_err(|_| Gone)
     }
 
     // Time.
 
     fn due(&self, is_asking: bool) -> Instant {
-        let opening = self.shut.due();
+        let opening = self.shut.due().filter(|_| self.may_open());
         let refresh = (!is_asking).then_some(self.refresh_at);
         let all = self.nodes.due().into_iter().chain(opening).chain(refresh);
         all.min().unwrap_or_else(|| Instant::now() + REFRESH[0])
@@ -194,7 +198,9 @@ impl<'a> Cluster<'a> {
 
     async fn advance(&mut self, question: &mut Option<Question>) -> Result<Option<Failure>, Gone> {
         let now = Instant::now();
-        while let Some(mut lanes) = self.shut.open(now) {
+        while self.may_open()
+            && let Some(mut lanes) = self.shut.open(now)
+        {
             for (number, _) in self.nodes.all().filter(|(_, it)| it.is_busy) {
                 lanes.remove(&self.owners.served_by(Some(number)));
             }
@@ -228,14 +234,26 @@ impl<'a> Cluster<'a> {
         (slot, owner.filter(|number| self.nodes.is_up(*number)))
     }
 
+    /// Whether slots may be opened. The thread may have asked to publish something there before it heard that they are held. That
+    /// goes back first, as it would overtake what went back already.
+    fn may_open(&self) -> bool {
+        self.unheard == 0
+    }
+
     // What the thread asks.
 
     async fn obey(&mut self, asks: &mut Vec<Ask>) -> Result<Option<Failure>, Gone> {
         for ask in asks.drain(..) {
-            let (Ask::Publish(Waiting { channel, .. })
-            | Ask::Subscribe(channel)
-            | Ask::Unsubscribe(channel)) = &ask;
-            let (slot, number) = self.server_of(*channel);
+            let channel = match &ask {
+                Ask::Publish(Waiting { channel, .. })
+                | Ask::Subscribe(channel)
+                | Ask::Unsubscribe(channel) => *channel,
+                Ask::Held => {
+                    self.held().await?;
+                    continue;
+                }
+            };
+            let (slot, number) = self.server_of(channel);
             let ask = match ask {
                 Ask::Publish(waiting) => {
                     self.publish(slot, number, waiting).await?;
@@ -288,11 +306,29 @@ impl<'a> Cluster<'a> {
 
     /// A node does not have so many bytes under way any more.
     async fn relieve(&mut self, number: Number, bytes: usize) -> Result<(), Gone> {
+        if let Some(member) = self.nodes.get_mut(number) {
+            member.under_way = member.under_way.saturating_sub(bytes);
+        }
+        self.open_relieved(number).await
+    }
+
+    /// The thread has heard of one more report that holds slots.
+    async fn held(&mut self) -> Result<(), Gone> {
+        self.unheard = self.unheard.saturating_sub(1);
+        let busy = self.nodes.all().filter(|(_, it)| it.is_busy);
+        for number in busy.map(|(number, _)| number).collect::<Vec<_>>() {
+            self.open_relieved(number).await?;
+        }
+        Ok(())
+    }
+
+    /// Publications for a node may leave again, if it had too many and has answered the half.
+    async fn open_relieved(&mut self, number: Number) -> Result<(), Gone> {
+        let may_open = self.may_open();
         let Some(member) = self.nodes.get_mut(number) else {
             return Ok(());
         };
-        member.under_way = member.under_way.saturating_sub(bytes);
-        if !member.is_busy || member.under_way > MOST_UNDER_WAY / 2 {
+        if !may_open || !member.is_busy || member.under_way > MOST_UNDER_WAY / 2 {
             return Ok(());
         }
         member.is_busy = false;
@@ -558,10 +594,10 @@ impl<'a> Cluster<'a> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::mpsc::unbounded_channel;
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
     use super::*;
-    use crate::bus::queue::Queue;
+    use crate::bus::queue::{Queue, Ticket};
 
     /// A connection without nodes, and what it reports.
     fn parts() -> (Line, Receiver<Report>) {
@@ -578,33 +614,75 @@ mod tests {
         Cluster::new(Nodes::new(&[], "test", channel(1).0), "test", line)
     }
 
+    /// A node that serves slot 7, and got three of five publications before there was no room.
+    async fn fill(
+        cluster: &mut Cluster<'_>,
+        queue: &mut Queue,
+    ) -> (Number, UnboundedReceiver<Ask>) {
+        let (number, asked) = cluster.nodes.add_silent();
+        cluster.owners.set(&Lanes::one(7), Some(number));
+        for _ in 0..5 {
+            publish(cluster, number, queue, MOST_UNDER_WAY / 4 + 1).await;
+        }
+        assert_eq!(asked.len(), 3);
+        (number, asked)
+    }
+
+    async fn publish(cluster: &mut Cluster<'_>, to: Number, queue: &mut Queue, size: usize) {
+        queue.push(Channel::Everybody, vec![0; size], Instant::now());
+        let waiting = queue.take(Instant::now()).unwrap();
+        assert!(cluster.publish(7, Some(to), waiting).await.is_ok());
+    }
+
+    async fn answer(cluster: &mut Cluster<'_>, number: Number, asked: &mut UnboundedReceiver<Ask>) {
+        let Some(Ask::Publish(first)) = asked.recv().await else {
+            panic!("it was not asked to publish");
+        };
+        let done = cluster.relieve(number, first.bytes.len()).await;
+        assert!(done.is_ok());
+    }
+
+    fn is_not_taken(report: Option<Report>, ticket: Ticket) -> bool {
+        matches!(report, Some(Report::NotTaken(it)) if it.ticket == ticket)
+    }
+
     #[tokio::test]
     async fn what_is_for_a_node_that_answers_nothing_waits_past_256_kib() {
         let (mut line, mut reports) = parts();
         let mut cluster = cluster(&mut line);
-        let (number, mut asked) = cluster.nodes.add_silent();
-        cluster.owners.set(&Lanes::one(7), Some(number));
-        let (mut queue, now) = (Queue::new(<_>::default(), "test".into()), Instant::now());
-        for _ in 0..5 {
-            queue.push(Channel::Everybody, vec![0; MOST_UNDER_WAY / 4 + 1], now);
-            let waiting = queue.take(now).unwrap();
-            assert!(cluster.publish(7, Some(number), waiting).await.is_ok());
-        }
-        assert_eq!(asked.len(), 3);
+        let mut queue = Queue::new(<_>::default(), "test".into());
+        let (number, mut asked) = fill(&mut cluster, &mut queue).await;
         assert!(matches!(reports.recv().await, Some(Report::Hold(lanes)) if lanes.has(7)));
         for ticket in [4, 5] {
-            let report = reports.recv().await;
-            assert!(matches!(report, Some(Report::NotTaken(it)) if it.ticket == ticket));
+            assert!(is_not_taken(reports.recv().await, ticket));
         }
+        assert!(cluster.obey(&mut vec![Ask::Held]).await.is_ok());
         // It takes more when it has answered the half.
-        let Some(Ask::Publish(first)) = asked.recv().await else {
-            panic!("it was not asked to publish");
-        };
         for _ in 0..2 {
             assert!(reports.try_recv().is_err());
-            let done = cluster.relieve(number, first.bytes.len()).await;
-            assert!(done.is_ok());
+            answer(&mut cluster, number, &mut asked).await;
         }
+        assert!(matches!(reports.recv().await, Some(Report::Open(lanes)) if lanes.has(7)));
+    }
+
+    #[tokio::test]
+    async fn what_the_thread_asked_for_before_it_heard_of_a_hold_does_not_overtake_what_went_back()
+    {
+        let (mut line, mut reports) = parts();
+        let mut cluster = cluster(&mut line);
+        let mut queue = Queue::new(<_>::default(), "test".into());
+        let (number, mut asked) = fill(&mut cluster, &mut queue).await;
+        for _ in 0..3 {
+            answer(&mut cluster, number, &mut asked).await;
+        }
+        publish(&mut cluster, number, &mut queue, 1).await;
+        assert!(asked.is_empty());
+        assert!(matches!(reports.recv().await, Some(Report::Hold(_))));
+        for ticket in [4, 5, 6] {
+            assert!(is_not_taken(reports.recv().await, ticket));
+        }
+        assert!(reports.try_recv().is_err());
+        assert!(cluster.obey(&mut vec![Ask::Held]).await.is_ok());
         assert!(matches!(reports.recv().await, Some(Report::Open(lanes)) if lanes.has(7)));
     }
 }

@@ -204,6 +204,7 @@ impl Node {
                 Ask::Publish(waiting) => (self.verbs.publish, waiting.channel),
                 Ask::Subscribe(channel) => (self.verbs.subscribe, *channel),
                 Ask::Unsubscribe(channel) => (self.verbs.unsubscribe, *channel),
+                Ask::Held => continue,
             };
             let name = channel.name(&self.prefix, SEPARATOR);
             if let Ask::Publish(waiting) = ask {
