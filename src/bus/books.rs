@@ -21,7 +21,7 @@ pub(crate) enum Fate {
 pub(crate) struct Books {
     /// Under one lock, as their sum has to be right.
     sent: Mutex<Sent>,
-    pub(crate) connected: AtomicBool,
+    connected: AtomicBool,
     /// Why the bus was away last, as users are told.
     why: Mutex<String>,
     pub(crate) received: AtomicU64,
@@ -107,6 +107,11 @@ impl Books {
         sent.unconfirmed + sent.dropped
     }
 
+    /// The bus is there or away, and what that changes is counted. Whoever reads it finds those counters too.
+    pub(crate) fn set_connected(&self, is_connected: bool) {
+        self.connected.store(is_connected, Ordering::Release);
+    }
+
     /// Notes why the bus is away.
     pub(crate) fn is_away(&self, why: &str) {
         why.clone_into(&mut self.why.lock().unwrap_or_else(PoisonError::into_inner));
@@ -119,6 +124,7 @@ impl Books {
 
     /// The counters now.
     pub(crate) fn snapshot(&self) -> BusSnapshot {
+        let connected = self.connected.load(Ordering::Acquire);
         let Sent {
             published,
             confirmed,
@@ -127,7 +133,7 @@ impl Books {
         } = *self.lock();
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         BusSnapshot {
-            connected: self.connected.load(Ordering::Relaxed),
+            connected,
             published,
             confirmed,
             unconfirmed,

@@ -68,7 +68,7 @@ pub(crate) async fn run(parts: Parts) {
     bus.work().await;
     bus.queue.drop_all();
     bus.answer_flushes();
-    bus.parts.books.connected.store(false, Ordering::Relaxed);
+    bus.parts.books.set_connected(false);
     let ended = notices::ended();
     bus.parts.tell_all(&ended, &ended);
 }
@@ -260,20 +260,20 @@ impl Bus {
     /// The bus serves everything.
     fn complete(&mut self) {
         let books = &self.parts.books;
-        books.connected.store(true, Ordering::Relaxed);
         if mem::replace(&mut self.has_been_connected, true) {
             books::add(&books.reconnects, 1);
         }
+        books.set_connected(true);
         let news = self.outage.over(&self.place());
         self.parts.tell_all(&news, &notices::connected());
     }
 
     fn lost(&mut self, failure: &Failure, now: Instant) {
         self.connection.lost(now);
-        self.parts.books.connected.store(false, Ordering::Relaxed);
         self.queue.lost();
         self.subscriptions.lost();
         self.talk.processes.lost();
+        self.parts.books.set_connected(false);
         self.tell_lost(failure);
     }
 
@@ -295,7 +295,7 @@ impl Bus {
             // The announcements of the others travel there.
             self.talk.processes.lost();
         }
-        self.parts.books.connected.store(false, Ordering::Relaxed);
+        self.parts.books.set_connected(false);
         for channel in self.channels_in(lanes) {
             self.subscriptions.unserved(channel);
         }
