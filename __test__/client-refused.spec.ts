@@ -153,6 +153,7 @@ describe("a refusal with 401", () => {
       tick(10_000);
       await answered();
       Fake.last.open();
+      assert.equal(client.state, "open");
       // Too short to have proven itself: that is about delays.
       Fake.last.end();
       tick(10_000);
