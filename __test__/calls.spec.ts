@@ -320,6 +320,13 @@ describe("a call is ended", () => {
     const waiting = codeOf(other.call.chat.join({ room: "lobby" }));
     other.close();
     assert.equal(await waiting, "CLOSED");
+    const third = client();
+    const left = codeOf(third.call.chat.hold("left"));
+    third.close();
+    assert.equal(await left, "CLOSED");
+    third.reconnect();
+    assert.deepEqual(await third.call.chat.join({ room: "lobby" }), { members: 3 });
+    assert.equal(running(), 1, "what was left is not sent");
     one.reconnect();
     assert.deepEqual(await one.call.chat.join({ room: "lobby" }), { members: 3 });
   });

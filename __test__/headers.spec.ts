@@ -139,6 +139,9 @@ describe("headers", () => {
     const { port, connects } = serve(t);
     await ask(t, port, Buffer.from(request({ "X-Name": "Zo\xeb" }), "latin1"));
     assert.equal(connects[0]?.headers["x-name"], "Zoë");
+    // Each byte is a character, also where the bytes would make sense as UTF-8.
+    await ask(t, port, Buffer.from(request({ "X-Name": "Zo\xc3\xab" }), "latin1"));
+    assert.equal(connects[1]?.headers["x-name"], "ZoÃ«");
   });
 });
 

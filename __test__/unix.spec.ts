@@ -211,6 +211,26 @@ describe("a server on a Unix-domain socket", { skip }, () => {
     assert.equal(existsSync(file), false);
   });
 
+  test("removes its file although the process has gone to another folder", async (t) => {
+    const file = place(t);
+    const child = Child.node(
+      t,
+      `process.chdir(${JSON.stringify(path.dirname(file))});
+       const server = createServer(router, zo, { socketPath: ${JSON.stringify(path.basename(file))} });
+       console.log("begun");
+       process.stdin.once("data", async () => {
+         process.chdir("/");
+         await server.stop();
+         process.stdin.destroy();
+       });`,
+    );
+    await child.printed(/begun/);
+    assert.equal(existsSync(file), true);
+    child.tell("");
+    await child.endsWell();
+    assert.equal(existsSync(file), false);
+  });
+
   test("removes its file in a worker that is terminated", async (t) => {
     const file = place(t);
     const child = Child.node(
