@@ -222,6 +222,64 @@ describe("a store that a message enters", () => {
   }
 });
 
+describe("a store that a middleware enters for a call", () => {
+  for (const end of ["aborts it", "goes"] as const) {
+    test(`is seen by what ends the call, when its client ${end}`, async (t) => {
+      const storage = new AsyncLocalStorage<string>();
+      const looks: string[] = [];
+      const look = (where: string, name: string) => {
+        looks.push(`${name}: ${where} of ${storage.getStore()}`);
+      };
+      const zo = zocket.create({
+        headers: schema<Record<string, string>>((value) => ({ value })),
+        onConnect: ({ name = "" }) => ({ name }),
+      });
+      const anything = schema<unknown>((value) => ({ value }));
+      const { incoming } = zo.message.use(({ ctx }) => storage.enterWith(ctx.name));
+      const stream = incoming({ payload: anything, stream: anything });
+      const routes = { ordinary: stream, asynchronous: stream };
+      const app = zo.router(routes, {
+        ordinary: function* ({ ctx: { name }, signal }) {
+          signal.addEventListener("abort", () => look("a signal", name));
+          try {
+            for (;;) yield "";
+          } finally {
+            look("a generator", name);
+          }
+        },
+        asynchronous: async function* ({ ctx: { name }, signal }) {
+          signal.addEventListener("abort", () => look("a signal", name));
+          try {
+            for (;;) yield "";
+          } finally {
+            look("a generator", name);
+          }
+        },
+      });
+      const server = createServer(app, zo, { port: 0, hostname: "127.0.0.1" });
+      t.after(() => soon("the server's end", server.stop(true)));
+      const names = ["ada", "grace", "linus"];
+      const clients = await Promise.all(
+        names.map((name) => Client.open(t, `${server.url}/?name=${name}`)),
+      );
+      for (const { socket } of clients) {
+        socket.send('{"id":1,"type":"ordinary"}');
+        socket.send('{"id":2,"type":"asynchronous"}');
+      }
+      await until("all items", () => clients.every(({ received }) => received.length === 128));
+      for (const { socket } of clients) {
+        if (end === "goes") socket.terminate();
+        else for (const id of [1, 2]) socket.send(JSON.stringify({ id, type: "$abort" }));
+      }
+      await until("all looks", () => looks.length === 4 * names.length);
+      const expected = names.flatMap((name) =>
+        ["a generator", "a signal"].map((where) => `${name}: ${where} of ${name}`),
+      );
+      assert.deepEqual([...new Set(looks)].sort(), expected);
+    });
+  }
+});
+
 describe("the context in which createServer was called", () => {
   test("is where every event starts, also for several servers in one process", async (t) => {
     const storage = new AsyncLocalStorage<string>();

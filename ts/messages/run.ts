@@ -2,6 +2,7 @@
 import { openCallsOf, type Client } from "../context/clients.js";
 import { quote } from "../faults/check.js";
 import type { ErrorSchemas } from "../types/message.js";
+import { contextHere } from "../user-code/scope.js";
 import { ZocketError } from "../zocket-error.js";
 
 /** Why a signal fires when its client is gone. */
@@ -28,6 +29,8 @@ export function isDeclared(error: unknown, { errors }: Failing): error is Zocket
 export class Run {
   readonly #client: Client;
   #controller: AbortController | undefined = undefined;
+  /** Where the handler read its signal. The listeners of the signal are called in this context. */
+  #context: ReturnType<typeof contextHere> | undefined = undefined;
   #isOver = false;
   /** Why it fired, once it did. */
   #reason: unknown = undefined;
@@ -39,6 +42,7 @@ export class Run {
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
+      this.#context = contextHere();
       if (this.#reason !== undefined) this.#controller.abort(this.#reason);
       else if (this.#client.phase !== "open") this.fire(disconnected());
       else if (!this.#isOver) openCallsOf(this.#client).signals.add(this);
@@ -56,7 +60,7 @@ export class Run {
     if (this.#isOver) return;
     this.settled();
     this.#reason = reason;
-    this.#controller?.abort(reason);
+    this.#context?.runInAsyncScope(() => this.#controller?.abort(reason));
   }
 
   /** From now on the signal does not fire. */

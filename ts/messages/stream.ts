@@ -1,7 +1,7 @@
 // A stream under way: takes items from the handler's generator as long as the client has room for them.
 import { isFunction, isObject } from "../faults/check.js";
 import type { OpenCalls } from "../context/clients.js";
-import type { Scope } from "../user-code/scope.js";
+import { contextHere, type Scope } from "../user-code/scope.js";
 import type { Turn } from "../user-code/turn.js";
 
 /** Items that may be on their way to the client at once. */
@@ -32,6 +32,8 @@ export function isSource(result: unknown): result is Source {
 /** One stream. */
 export class Stream {
   readonly #source: Source;
+  /** An abort ends the generator in the context in which it began. */
+  readonly #context = contextHere();
   readonly #shared: OpenCalls;
   readonly #limit: number;
   /** Bytes of the items that are out, oldest first. */
@@ -147,7 +149,8 @@ export class Stream {
     if (this.#isReturned) return;
     this.#isReturned = true;
     try {
-      this.#returned = this.#source.return?.();
+      const source = this.#source;
+      this.#returned = this.#context.runInAsyncScope(() => source.return?.());
     } catch (error) {
       // Its `finally` threw.
       this.#returned = Promise.reject(error);

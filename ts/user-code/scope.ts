@@ -83,6 +83,11 @@ export class Scope {
   }
 }
 
+/** The context of the code that runs, for what is called on its behalf later. */
+export function contextHere(): AsyncResource {
+  return new AsyncResource("ZocketCall");
+}
+
 /** A resource that sees the stores of another one and keeps its own. An heir is much cheaper than a new one. */
 function ownOf(resource: AsyncResource): AsyncResource {
   return STORES === "in"
