@@ -327,6 +327,24 @@ describe("maxUpgradesPerSecondPerAddress", () => {
       assert.deepEqual(app.server.metrics().refused, { ADDRESS_RATE: 20 });
     },
   );
+
+  test("takes nothing from an address whose upgrade the rate of the server refuses", async (t) => {
+    const options = {
+      maxUpgradesPerSecondPerAddress: ONE,
+      maxUpgradesPerSecond: 2,
+      trustProxy: ["loopback"],
+    };
+    const app = serve(t, { options });
+    const from = async (address: string) =>
+      (await ask(t, app.port, request({ "X-Forwarded-For": address }))).status;
+    const addresses = Array.from({ length: 20 }, (_, n) => `192.0.2.${n}`);
+    const statuses = await Promise.all(addresses.map(from));
+    const refused = addresses.find((_, n) => statuses[n] === 503) as string;
+    let status = 503;
+    await until("room at the server", async () => (status = await from(refused)) !== 503);
+    assert.equal(status, 101);
+    assert.equal(await from(refused), 429);
+  });
 });
 
 describe("maxUpgradesPerSecond", () => {

@@ -274,6 +274,11 @@ describe("certificates of clients", () => {
     const tls = { ...identity, requestCert: true, ca: clients.cert };
     const open = serve(t, { options: { tls } });
     assert.equal(await connects(t, open, { ...friend, origin: "https://evil.test" }), undefined);
+    assert.deepEqual(
+      open.errors.map(({ code }) => code),
+      ["ORIGIN"],
+      "the owner is told once",
+    );
     const own = `https://127.0.0.1:${open.port}`;
     assert.equal(await connects(t, open, { ...friend, origin: own }), friend.cert);
     const listed = serve(t, { options: { tls, allowedOrigins: ["https://good.test"] } });
@@ -281,6 +286,21 @@ describe("certificates of clients", () => {
       await connects(t, listed, { ...friend, origin: "https://good.test" }),
       friend.cert,
     );
+  });
+
+  test("are proved anew on each connection: no session is resumed", async (t) => {
+    const app = secured(t, { requestCert: true, ca: clients.cert });
+    for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
+      const first = await handshake(app, { ...friend, maxVersion });
+      first.write(request());
+      // A ticket would come ahead of it.
+      await soon("an answer", once(first, "data"));
+      const session = first.getSession();
+      first.destroy();
+      const again = await handshake(app, { ...friend, maxVersion, ...(session && { session }) });
+      assert.ok(!again.isSessionReused(), maxVersion);
+      again.destroy();
+    }
   });
 
   test("are not asked for without requestCert", async (t) => {
