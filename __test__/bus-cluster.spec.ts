@@ -112,8 +112,9 @@ describe("a Redis Cluster", needsRedis, () => {
       one.server.send.said(number).toRoom(number % 2 ? second : third);
     }
     await until("what goes over the others", () => saidTo(there).length === 501);
-    assert.equal(heard(here, "waits"), 1);
-    assert.equal(counters(one).queued, 1);
+    await until("the local delivery", () => heard(here, "waits") === 1);
+    // All but that one are confirmed. On a slow machine it may have waited its whole time already.
+    await until("their answers", () => counters(one).queued + counters(one).dropped === 1);
     assert.match(textsOf(one)[0] as string, /is away: its node 127\.0\.0\.1:\d+: /);
     await until("the drop of what waited", () => counters(one).dropped === 1);
     one.server.send.said("late").toRoom(gone);
@@ -163,7 +164,8 @@ describe("a Redis Cluster", needsRedis, () => {
     // Longer than it takes to forget a process that is silent.
     await sleep(6_000);
     await assert.rejects(all(), { code: "PARTIAL", partial: 1 });
-    const joined = one.server.join(there.id, "c");
+    // An order may wait for its answer for five seconds, which the return can take on a slow machine.
+    const joined = one.server.join(there.id, "c").catch(({ code }: { code: string }) => code);
     await needed.again();
     const whole: number[] = [];
     await until("a whole answer", async () => {
@@ -174,7 +176,11 @@ describe("a Redis Cluster", needsRedis, () => {
       return whole.length > 0;
     });
     assert.deepEqual(whole, [2]);
-    await joined;
+    const refusal = await joined;
+    if (refusal !== undefined) {
+      assert.equal(refusal, "BUS");
+      await one.server.join(there.id, "c");
+    }
     one.server.send.said("joined late").toRoom("c");
     await until("the message", () => heard(there.client, "joined late") === 1);
   });

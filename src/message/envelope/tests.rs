@@ -420,6 +420,16 @@ fn an_id_is_a_whole_number_that_javascript_holds_exactly() {
 }
 
 #[test]
+fn an_id_that_is_no_json_is_no_id_in_the_quick_way_either() {
+    for raw in ["00", "01", "", "+1", " ", "0x1", "1_000", "1 2", "\u{661}"] {
+        let text = format!(r#"{{"id":{raw},"type":"a","payload":1}}"#);
+        assert_eq!(usual(&text).map(|it| it.id), None, "{raw:?}");
+        let reason = parse(&text).unwrap_err().reason;
+        assert!(matches!(reason, BadEnvelope::NotJson(_)), "{raw:?}");
+    }
+}
+
+#[test]
 fn a_message_that_is_no_envelope_has_the_id_that_it_holds_once() {
     let id = |text: &str| parse(text).unwrap_err().id;
     assert_eq!(id(r#"{"id":7}"#), Id::Number(7));
