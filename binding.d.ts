@@ -86,6 +86,8 @@ export declare class NativeServer {
    * Nothing may be read from the socket before, in the same turn, it is closed here.
    */
   takeOver(descriptor: number, read: Uint8Array): boolean
+  /** Wakes the I/O threads for which sockets lie ready. */
+  wake(): void
   /** Gives the engine one end of a new socket pair, and returns the other; `null` if the system has no descriptors left. */
   pair(arrival: NativeArrival): NativeLink | null
   /** Gives the engine the connection that was made from a port to a door, which is closed then; `null` if there is none. */
@@ -299,6 +301,8 @@ export declare namespace head {
   export const FIRST: number
   export const HANDLE: number
   export const MORE: number
+  export const NUMBER: number
+  export const NUMBER_HIGH: number
   export const WEIGHT: number
   export const WORDS: number
 }

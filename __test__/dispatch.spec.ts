@@ -81,6 +81,7 @@ function play(t: TestContext, callbacks: Callbacks = {}, options: object = {}) {
     weigh() {},
     setTls() {},
     takeOver: () => false,
+    wake() {},
     pair: () => null,
     enter: () => null,
     refuse: () => new Uint8Array(),

@@ -41,6 +41,7 @@ fn hand(owner: &Owner, read: &[u8]) -> TcpStream {
         read: read.to_vec(),
         link: None,
     });
+    owner.server.wake();
     client
 }
 
@@ -153,6 +154,9 @@ fn the_other_end_of_a_pair_sees_when_the_engine_has_closed_its_own() {
         read: REQUEST.to_vec(),
         link: Some(link),
     });
+    // It lies there until the owner wakes the thread, which may have more to hand over.
+    assert!(owner.next_within(Duration::from_millis(100)).is_none());
+    owner.server.wake();
     let handle = owner.admit();
     let mut head = [0; 12];
     theirs.read_exact(&mut head).unwrap();

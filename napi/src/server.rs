@@ -354,6 +354,12 @@ impl NativeServer {
         }
     }
 
+    /// Wakes the I/O threads for which sockets lie ready.
+    #[napi(catch_unwind)]
+    pub fn wake(&self) {
+        self.server.wake();
+    }
+
     /// Gives the engine one end of a new socket pair, and returns the other; `null` if the system has no descriptors left.
     #[napi(catch_unwind)]
     pub fn pair(&self, arrival: NativeArrival) -> Option<NativeLink> {

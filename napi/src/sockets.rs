@@ -148,6 +148,7 @@ pub(crate) fn pair(server: &ServerHandle, arrival: NativeArrival) -> Option<Nati
     let (link, engine) = link();
     let peer = arrival.peer();
     server.serve(arrival.handed(stream, peer, Some(link)));
+    server.wake();
     Some(NativeLink {
         descriptor: Some(descriptor),
         engine,
@@ -165,6 +166,7 @@ pub(crate) fn enter(
     let (link, engine) = link();
     let peer = arrival.peer();
     server.serve(arrival.handed(stream, peer, Some(link)));
+    server.wake();
     Some(NativeLink {
         #[cfg(unix)]
         descriptor: None,

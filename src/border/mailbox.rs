@@ -144,14 +144,28 @@ impl Mailbox {
 
     /// Posts anything else, at once. Gives it back if the shard is gone.
     pub(crate) fn post(&self, mail: Mail) -> Option<Mail> {
+        let refused = self.leave(mail);
+        if refused.is_none() {
+            self.arrived.notify_one();
+        }
+        refused
+    }
+
+    /// The same, for a shard that is not woken before [`wake`](Self::wake), if nothing else wakes it.
+    pub(crate) fn leave(&self, mail: Mail) -> Option<Mail> {
         let mut state = self.lock();
         if state.closed {
             return Some(mail);
         }
         state.mail.push(mail);
-        drop(state);
-        self.arrived.notify_one();
         None
+    }
+
+    /// Wakes the shard if it has mail.
+    pub(crate) fn wake(&self) {
+        if !self.lock().mail.is_empty() {
+            self.arrived.notify_one();
+        }
     }
 
     /// Waits for mail and takes all of it, in order.

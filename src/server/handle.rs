@@ -335,7 +335,7 @@ impl ServerHandle {
     }
 
     /// Serves a socket like one that came to the listener: the same limits, deadlines and refusals hold, counted from now on. As it
-    /// cannot be made to wait, it is refused if there is no place for it.
+    /// cannot be made to wait, it is refused if there is no place for it. It may lie there until [`wake`](Self::wake).
     pub fn serve(&self, handed: Handed) {
         let Handed {
             stream,
@@ -362,8 +362,16 @@ impl ServerHandle {
         };
         let target = self.dealer().deal(self.owner.inboxes.len());
         let mail = Mail::Socket(Accepted { stream, arrival });
-        if let Some(Mail::Socket(accepted)) = self.engine.shared.mailboxes[target].post(mail) {
+        if let Some(Mail::Socket(accepted)) = self.engine.shared.mailboxes[target].leave(mail) {
             (accepted.stream).answer(&self.refuse(503, Reason::Stop));
+        }
+    }
+
+    /// Wakes the threads for which sockets lie ready. To wake a thread costs more than to hand it a socket, above all where it then
+    /// takes the processor from its owner, so an owner that has several does this once.
+    pub fn wake(&self) {
+        for mailbox in self.mailboxes() {
+            mailbox.wake();
         }
     }
 

@@ -124,6 +124,8 @@ export interface Native {
   unref(): void;
   /** Gives the engine a duplicate of an open TCP descriptor, and what was read from it; false if the system has none left. */
   takeOver(descriptor: number, read: Uint8Array): boolean;
+  /** Wakes the I/O threads for which sockets lie ready. */
+  wake(): void;
   /** Gives the engine one end of a new pair; `null` if the system has no descriptors left. */
   pair(arrival: Arrival): Link | null;
   /** Gives the engine the connection that was made from a local port to a door; `null` if there is none. */
