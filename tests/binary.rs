@@ -82,7 +82,7 @@ async fn an_id_comes_with_the_event_and_answers_carry_bytes_or_json() {
     send(&mut raw, &message("upload", Some(7), b"a")).await;
     let told = owner.next();
     assert_eq!(told.code, UPLOAD | NUMBERED | BYTES);
-    assert_eq!((told.value, told.bytes), (json!([7]), Some(b"a".to_vec())));
+    assert_eq!((told.number, told.bytes), (7, Some(b"a".to_vec())));
     owner.submit(|it| {
         it.answer(Answer::Done, handle, 7, Kind::Json, None);
     });
@@ -92,7 +92,7 @@ async fn an_id_comes_with_the_event_and_answers_carry_bytes_or_json() {
     send(&mut raw, &message("store", Some(id), b"b")).await;
     let told = owner.next();
     assert_eq!(told.code, STORE | NUMBERED | BYTES);
-    let number = told.value[0].as_u64().unwrap();
+    let number = told.number;
     owner.submit(|it| {
         it.answer(Answer::Item, handle, number, Kind::Bytes, Some(b"\0item"))
             .answer(Answer::Item, handle, number, Kind::Json, Some(b"1"))
@@ -106,7 +106,7 @@ async fn an_id_comes_with_the_event_and_answers_carry_bytes_or_json() {
     assert_eq!(binary(&mut raw).await, message("$end", Some(id), b""));
 
     send(&mut raw, &message("store", Some(id), b"c")).await;
-    let number = owner.next().value[0].as_u64().unwrap();
+    let number = owner.next().number;
     owner.submit(|it| {
         it.answer(Answer::Reply, handle, number, Kind::Bytes, Some(b"c"))
             // It is answered already.

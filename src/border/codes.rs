@@ -96,7 +96,7 @@ macro_rules! border_codes {
                 BITS = 3,
                 /// The message had no payload.
                 BARE = 1,
-                /// Its value is an array: a number for answers, and the payload unless the message had none.
+                /// It is to be answered, by the number of its head.
                 NUMBERED = 2,
                 /// Its payload is bytes, which are beside the values.
                 BYTES = 4,
@@ -189,7 +189,7 @@ macro_rules! border_codes {
                 /// Where the words of the first event begin.
                 FIRST = 2,
                 /// How many words each event has. Their places follow.
-                WORDS = 4,
+                WORDS = 6,
                 /// The connection.
                 HANDLE = 0,
                 /// The code of the event.
@@ -198,6 +198,10 @@ macro_rules! border_codes {
                 BYTES = 2,
                 /// Bytes of memory that the value may take.
                 WEIGHT = 3,
+                /// The lower half of the number by which a message is to be answered.
+                NUMBER = 4,
+                /// The upper half.
+                NUMBER_HIGH = 5,
             }
             /// Why the owner refuses an upgrade; see [`Reason`](crate::Reason).
             refusal: u32 {

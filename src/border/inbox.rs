@@ -109,6 +109,7 @@ impl Batch {
             code,
             bytes,
             weight,
+            number: event.number(),
         });
         bytes
     }
@@ -403,7 +404,7 @@ mod tests {
 
     #[test]
     fn a_full_inbox_says_when_there_is_room_again() {
-        let (inbox, mut writer) = inbox(100);
+        let (inbox, mut writer) = inbox(110);
         writer.push(Handle(0), &message(&"1".repeat(80)));
         writer.publish();
         assert!(!writer.is_full());

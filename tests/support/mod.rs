@@ -55,6 +55,8 @@ pub struct Told {
     pub value: Value,
     /// The payload beside the value, if it is bytes.
     pub bytes: Option<Vec<u8>>,
+    /// By which number a message is to be answered, or 0.
+    pub number: u64,
 }
 
 #[derive(Default)]
@@ -193,6 +195,7 @@ impl Owner {
                             value: serde_json::from_str(value.get())
                                 .unwrap_or_else(|_| value.get().into()),
                             bytes,
+                            number: head.number,
                         }
                     }));
                     assert!(beside.next().is_none());

@@ -36,7 +36,8 @@ export const REFUSAL = Object.freeze({ ...codes.refusal });
 /**
  * The places of the words beside the values of events. `MORE` says whether more events can be taken now, because the bell does not
  * ring for them. `BESIDE` is how long the payloads are that are bytes. The words of the events begin at `FIRST`. Each event has
- * `WORDS` words: `HANDLE`, `CODE`, and `BYTES` and `WEIGHT` of its value or of the payload beside it.
+ * `WORDS` words: `HANDLE`, `CODE`, `BYTES` and `WEIGHT` of its value or of the payload beside it, and `NUMBER` with `NUMBER_HIGH`,
+ * by which a message is to be answered.
  */
 export const HEAD = Object.freeze({ ...codes.head });
 

@@ -74,8 +74,18 @@ export class Messages {
     return this.#refused;
   }
 
-  /** Takes one message: an event's code and value, and its bytes of JSON. The caller runs it in a new asynchronous context. */
-  take(client: Client, code: number, value: unknown, bytes: number, weight: number): void {
+  /**
+   * Takes one message: an event's code and value, its bytes of JSON, and the number by which it is to be answered. The caller runs it
+   * in a new asynchronous context.
+   */
+  take(
+    client: Client,
+    code: number,
+    value: unknown,
+    bytes: number,
+    weight: number,
+    number: number,
+  ): void {
     if (this.#isRefusing) {
       this.#refused += 1;
       return;
@@ -83,17 +93,14 @@ export class Messages {
     // It was read before its client was closed.
     if (client.phase !== "open") return;
     let call: Call | undefined;
-    let json = value;
     if ((code & NUMBERED) !== 0) {
-      const [number, payload] = value as readonly [number: number, payload?: unknown];
       call = new Call(number, this.#routes[code >> BITS]?.isCall === true);
-      json = payload;
     }
     let { waiting } = client;
     if (waiting === undefined) {
       const full = client.inFlight && !call?.isCall && this.#inFlight.full(client, bytes);
       if (!full) {
-        const pending = this.#start(client, code, json, bytes, weight, call);
+        const pending = this.#start(client, code, value, bytes, weight, call);
         if (call?.isCall && !call.isAnswered) this.#calls.keep(client, call);
         if (pending) void this.#hold(client, pending, heldSize(bytes, weight));
         return;
@@ -102,7 +109,7 @@ export class Messages {
       waiting = client.waiting as WaitingMessage[] | undefined;
     }
     if (call?.isCall) this.#calls.keep(client, call);
-    waiting?.push({ code, value: json, bytes, weight, call });
+    waiting?.push({ code, value, bytes, weight, call });
     const size = heldSize(bytes, weight);
     client.waitingBytes += bytes;
     client.waitingHeld += size;

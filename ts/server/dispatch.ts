@@ -26,7 +26,7 @@ import type { Turn } from "../user-code/turn.js";
 import { Beside } from "./beside.js";
 import type { Stop } from "./stop.js";
 
-const { BESIDE, BYTES, CODE, FIRST, HANDLE, MORE, WEIGHT, WORDS } = HEAD;
+const { BESIDE, BYTES, CODE, FIRST, HANDLE, MORE, NUMBER, NUMBER_HIGH, WEIGHT, WORDS } = HEAD;
 
 /** The parts that handle events. */
 export interface Parts {
@@ -168,13 +168,18 @@ export class Dispatch {
         if (code >= 0) {
           const client = clients.at(handle);
           const bytes = numbers[head + BYTES] as number;
-          if ((code & MESSAGE.BYTES) !== 0) {
-            const payload = this.#beside.next(bytes);
-            value = (code & MESSAGE.NUMBERED) === 0 ? payload : [...(value as [number]), payload];
-          }
+          if ((code & MESSAGE.BYTES) !== 0) value = this.#beside.next(bytes);
           const weight = numbers[head + WEIGHT] as number;
-          if (client && isShared) messages.take(client, code, value, bytes, weight);
-          else if (client) scope.run(messages.take, messages, client, code, value, bytes, weight);
+          let number = 0;
+          if ((code & MESSAGE.NUMBERED) !== 0) {
+            number = (numbers[head + NUMBER] as number) >>> 0;
+            const high = numbers[head + NUMBER_HIGH] as number;
+            if (high !== 0) number += high * 2 ** 32;
+          }
+          if (client && isShared) messages.take(client, code, value, bytes, weight, number);
+          else if (client) {
+            scope.run(messages.take, messages, client, code, value, bytes, weight, number);
+          }
         } else {
           scope.run(this.#rare, this, handle, code, value, this.#shards);
         }
