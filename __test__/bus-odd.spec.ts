@@ -87,15 +87,23 @@ describe("methods in odd orders", needsRedis, () => {
     const publisher = publisherOn(bus.url, errors);
     publisher.send.said("last").broadcast();
     const flushed = publisher.flush();
-    await Promise.all([flushed, publisher.close(), publisher.close()]);
+    const closed = publisher.close();
+    const { never } = publisher.send as unknown as { never: typeof publisher.send.said };
+    const sendNothing = () => {
+      const place = (name: string) => `publisher.send.${name}(…): it has stopped`;
+      assert.throws(() => publisher.send.said("too late"), { ...BUS, message: place("said") });
+      assert.throws(() => never("a route of no kind"), { ...BUS, message: place("never") });
+    };
+    // What the bus is still to publish was sent before.
+    sendNothing();
+    await Promise.all([flushed, closed, publisher.close()]);
     await publisher.close();
     await assert.rejects(publisher.flush(), { ...BUS, message: "publisher.flush: it has stopped" });
     const id = "6ef3b1a2-0000-4000-8000-000000000000";
     const message = "publisher.join: it has stopped";
     await assert.rejects(publisher.join(id, "a"), { ...BUS, message });
-    publisher.send.said("too late").broadcast();
-    const { never } = publisher.send as unknown as { never: typeof publisher.send.said };
-    never("a route of no kind").toRoom("a");
+    await assert.rejects(publisher.members("a"), { code: "PARTIAL" });
+    sendNothing();
     assert.equal(publisher.metrics().published, 1);
     assert.equal(publisher.metrics().queued, 0);
     assert.deepEqual(errors, []);

@@ -176,6 +176,7 @@ function refuse({ place, timer, reject }: Waiter, message: string): void {
   reject(busError(`${place}: ${message}`));
 }
 
-function busError(message: string): Error {
+/** The error for what the bus did not do. */
+export function busError(message: string): Error {
   return Object.assign(new Error(message), { code: "BUS" });
 }

@@ -10,7 +10,7 @@ import { routes } from "../client/routes.js";
 import type { NoRouter } from "../client/types.js";
 import { Clients } from "../context/clients.js";
 import { methodsOf } from "../context/from-outside.js";
-import type { Ordered } from "../context/orders.js";
+import { STOPPED, type Ordered } from "../context/orders.js";
 import { serialiserOf } from "../context/outgoing-payload.js";
 import type { Part, PartElsewhere } from "../context/questions.js";
 import { Outlet } from "../context/send.js";
@@ -25,7 +25,7 @@ import type { Transformer } from "../types/transformer.js";
 import { refuseUnknown } from "../unknown-options.js";
 import { Scope } from "../user-code/scope.js";
 import { Turn } from "../user-code/turn.js";
-import { Joined } from "./joined.js";
+import { busError, Joined } from "./joined.js";
 import { busMetricsOf, type BusMetrics } from "./metrics.js";
 import { wrong } from "./options.js";
 import { knownBus, nativeBusOf, type Bus } from "./settings.js";
@@ -56,6 +56,8 @@ export interface Publisher<TRouter> {
   /**
    * The typed sender, as in `ctx.send`. The servers check neither the route nor the payload for you. A payload that is bytes is for
    * routes of bytes alone. A server discards any other payload for such a route, and counts it as malformed.
+   *
+   * After `close()` it throws an `Error` with the code `BUS`.
    */
   readonly send: [TRouter] extends [NoRouter] ? RouterIsMissing : Sender<RoutesOf<TRouter>>;
   /**
@@ -92,7 +94,10 @@ export interface Publisher<TRouter> {
   flush(): Promise<void>;
   /** The counters of the bus, as they are now. */
   metrics(): BusMetrics;
-  /** Publishes what waits, for two seconds at most, and lets go of the bus. Node can exit then. */
+  /**
+   * Publishes what waits, for two seconds at most, and lets go of the bus. Node can exit then. From the call on, the publisher sends
+   * nothing else.
+   */
   close(): Promise<void>;
 }
 
@@ -132,6 +137,11 @@ class Engine {
     this.outlet.questions.attach(running.shards, true);
     this.outlet.orders.attach(running, () => this.#handOver.flush());
     this.joined.attach(running);
+  }
+
+  /** Whether `close` was called. */
+  get isClosed(): boolean {
+    return this.#closing !== undefined;
   }
 
   close(): Promise<void> {
@@ -208,6 +218,8 @@ export function createPublisher<TRouter extends AnyRouter>(
   const serialise = serialiserOf(transformer);
   const send = (name: string, payload?: unknown) => {
     const place = `send.${name}(…)`;
+    // A server that stops has no clients left to send to. The clients that this message is for are still there.
+    if (engine.isClosed) throw busError(`publisher.${place}: ${STOPPED}`);
     const isBytes = bytesIn(payload) !== undefined;
     const content = isBytes ? copyOf(payload, place) : serialise(payload, place);
     return outlet.message(numberOf(name, isBytes), place, content);
