@@ -114,12 +114,14 @@ describe("zocket.create", () => {
     wrong({ onopen() {} }, "did you mean onOpen?");
     wrong({ onConnect() {}, context: undefined }, "did you mean onConnect?");
     const all = "expected one of headers, onConnect, onOpen, onDisconnect, transformer";
-    wrong({ tls: {} }, all);
+    wrong({ rooms: {} }, all);
+    wrong({ tls: {} }, "createServer takes it");
     wrong({ ["__proto__"]: 1 }, all);
     const other = "zocket.create: config.header: unknown option; did you mean headers?";
     assertTypeError(() => zocket.create({ header: schema }), other);
-    const hidden = Object.defineProperty({ headers: schema }, "tls", { value: {} });
-    for (const config of [{ headers: schema, [Symbol("tls")]: {} }, hidden]) zocket.create(config);
+    const hidden = Object.defineProperty({ headers: schema }, "rooms", { value: {} });
+    for (const config of [{ headers: schema, [Symbol("rooms")]: {} }, hidden])
+      zocket.create(config);
   });
 
   test("refuses callbacks that are no functions, null among them", () => {

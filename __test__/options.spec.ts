@@ -155,6 +155,39 @@ describe("options", () => {
     }
   });
 
+  test("one that zocket.create takes is a TypeError that says so, and the other way round", () => {
+    const headers = anything();
+    const given = (name: string, value?: unknown) =>
+      void createServer(router, zo, { port: 0, [name]: value }).stop();
+    const made = (name: string, value?: unknown) =>
+      zocket.create({ headers, [name]: value } as { headers: typeof headers });
+    const other = [
+      ["headers", "onConnect", "onOpen", "onDisconnect", "transformer"],
+      WRONG.map(([name]) => name),
+    ] as const;
+    const near = [
+      ["context", "onConnect"],
+      ["onDisconect", "onDisconnect"],
+    ] as const;
+    for (const name of other[0]) {
+      const message = `createServer: options.${name}: unknown option; zocket.create takes it`;
+      assert.throws(() => given(name, () => {}), { name: "TypeError", message });
+    }
+    for (const [wrong, meant] of near) {
+      const message = `createServer: options.${wrong}: unknown option; did you mean ${meant} of zocket.create?`;
+      assert.throws(() => given(wrong), { name: "TypeError", message });
+    }
+    for (const name of other[1]) {
+      const message = `zocket.create: config.${name}: unknown option; createServer takes it`;
+      assert.throws(() => made(name), { name: "TypeError", message });
+      // Whatever else is missing.
+      assert.throws(() => zocket.create({ [name]: 1 } as never), { name: "TypeError", message });
+    }
+    const message =
+      "zocket.create: config.host: unknown option; did you mean hostname of createServer?";
+    assert.throws(() => made("host", "::1"), { name: "TypeError", message });
+  });
+
   test("a list or a map of them is a TypeError", () => {
     for (const options of [[], new Map([["port", 0]]), new Set(), "port", 0, null, () => {}]) {
       assert.throws(

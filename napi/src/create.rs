@@ -7,30 +7,9 @@ use napi_derive::napi;
 use crate::check::{
     SCHEMA, TRANSFORMER, is_function, is_schema, is_transformer, is_undefined, object, unexpected,
 };
-use crate::fields::{Aliases, Fields};
+use crate::fields::Fields;
+use crate::names;
 use crate::object::plain;
-
-/// The names that other libraries use for the options.
-const ALIASES: Aliases = &[
-    ("schema", "headers"),
-    ("headersschema", "headers"),
-    ("auth", "onConnect"),
-    ("authenticate", "onConnect"),
-    ("connect", "onConnect"),
-    ("connection", "onConnect"),
-    ("context", "onConnect"),
-    ("createcontext", "onConnect"),
-    ("onconnection", "onConnect"),
-    ("open", "onOpen"),
-    ("onopened", "onOpen"),
-    ("codec", "transformer"),
-    ("datatransformer", "transformer"),
-    ("serializer", "transformer"),
-    ("superjson", "transformer"),
-    ("close", "onDisconnect"),
-    ("disconnect", "onDisconnect"),
-    ("onclose", "onDisconnect"),
-];
 
 /// Puts the message builder, the router, `use` and `bytes`, which are given as they are, together with the headers schema and the
 /// connection callbacks of `config`, for `createServer`. Nothing listens yet.
@@ -54,7 +33,14 @@ pub(crate) fn create<'env>(
             config,
         ));
     };
-    let config = Fields::new(*env, config, "zocket.create", ": config.", ALIASES);
+    let config = Fields::new(
+        *env,
+        config,
+        "zocket.create",
+        ": config.",
+        names::OF_INSTANCE.aliases,
+    )
+    .or_of(names::OF_SERVER);
     let headers = config.get("headers")?;
     if !is_schema(headers)? {
         config.refuse_other_name_of("headers", headers)?;

@@ -14,6 +14,14 @@ use crate::object::names;
 /// Names of options in other libraries, in lower case, each with our name.
 pub(crate) type Aliases = &'static [(&'static str, &'static str)];
 
+/// The options that a function takes.
+#[derive(Clone, Copy)]
+pub(crate) struct Taken {
+    pub(crate) function: &'static str,
+    pub(crate) names: &'static [&'static str],
+    pub(crate) aliases: Aliases,
+}
+
 /// Longest name that is compared with ours, in bytes. Ours are shorter by far.
 const MAX_COMPARED: usize = 64;
 
@@ -25,6 +33,8 @@ pub(crate) struct Fields<'env> {
     function: &'static str,
     between: Cow<'static, str>,
     aliases: Aliases,
+    /// What another function takes, which may have been meant.
+    elsewhere: Option<Taken>,
     asked: RefCell<Vec<&'static str>>,
 }
 
@@ -42,7 +52,16 @@ impl<'env> Fields<'env> {
             function,
             between: between.into(),
             aliases,
+            elsewhere: None,
             asked: RefCell::default(),
+        }
+    }
+
+    /// Sets the function to name where one of its options is found here.
+    pub(crate) fn or_of(self, elsewhere: Taken) -> Self {
+        Self {
+            elsewhere: Some(elsewhere),
+            ..self
         }
     }
 
@@ -62,17 +81,21 @@ impl<'env> Fields<'env> {
         format!("{}{}{name}", self.function, self.between)
     }
 
-    /// Refuses a wrong name for a required option that is missing, and suggests the right one.
+    /// Refuses a wrong name for a required option that is missing, and suggests the right one. Refuses an option of another function
+    /// too, as this function may have been called by mistake.
     pub(crate) fn refuse_other_name_of(&self, name: &str, value: Unknown<'_>) -> Result<()> {
         if !is_undefined(value)? {
             return Ok(());
         }
-        for found in names(&self.object)? {
-            if found != name && self.meant(&found) == Some(name) {
-                return Err(self.unknown(&found));
-            }
-        }
-        Ok(())
+        let found = names(&self.object)?;
+        let is_other = |it: &&String| *it != name && self.meant(it) == Some(name);
+        let is_elsewhere = |it: &&String| {
+            let names = self.elsewhere.map_or(&[][..], |other| other.names);
+            names.contains(&it.as_str())
+        };
+        let wrong = found.iter().find(is_other);
+        let wrong = wrong.or_else(|| found.iter().find(is_elsewhere));
+        wrong.map_or(Ok(()), |wrong| Err(self.unknown(wrong)))
     }
 
     /// Refuses an unknown option, even if its value is `undefined`. So `{ host: process.env.HOST }` fails on the machine where it is
@@ -92,30 +115,47 @@ impl<'env> Fields<'env> {
             // Whoever looks for permessage-deflate should find a statement, not a question.
             (Some(meant @ compression::NAME), _) => format!("it is called `{meant}`"),
             (Some(meant), _) => format!("did you mean {meant}?"),
-            (None, [only]) => format!("expected {only}"),
-            (None, all) => format!("expected one of {}", all.join(", ")),
+            (None, asked) => match (self.meant_elsewhere(name), asked) {
+                (Some((function, meant)), _) if meant == name => {
+                    format!("{function} takes it")
+                }
+                (Some((function, meant)), _) => format!("did you mean {meant} of {function}?"),
+                (None, [only]) => format!("expected {only}"),
+                (None, all) => format!("expected one of {}", all.join(", ")),
+            },
         };
         let place = self.place(&shorten(&name.escape_debug().to_string()));
         type_error(self.env, &format!("{place}: unknown option; {hint}"))
     }
 
-    /// The option that a wrong name stands for, if one is near.
+    /// The option of this function that a wrong name stands for.
     fn meant(&self, name: &str) -> Option<&'static str> {
-        if name.len() > MAX_COMPARED {
-            return None;
-        }
-        let name = name.to_lowercase();
-        let asked = self.asked.borrow();
-        let other = self.aliases.iter().find(|(alias, _)| *alias == name);
-        if let Some((_, ours)) = other.filter(|(_, ours)| asked.contains(ours)) {
-            return Some(ours);
-        }
-        let near = asked
-            .iter()
-            .map(|ours| (distance(&name, &ours.to_lowercase()), *ours));
-        let (distance, ours) = near.min_by_key(|(distance, _)| *distance)?;
-        (distance <= 1 + name.chars().count() / 8).then_some(ours)
+        meant(name, &self.asked.borrow(), self.aliases)
     }
+
+    /// The same among the options of another function, with its name.
+    fn meant_elsewhere(&self, name: &str) -> Option<(&'static str, &'static str)> {
+        let other = self.elsewhere?;
+        let meant = meant(name, other.names, other.aliases)?;
+        Some((other.function, meant))
+    }
+}
+
+/// The one of these options that a wrong name stands for, if one is near.
+fn meant(name: &str, known: &[&'static str], aliases: Aliases) -> Option<&'static str> {
+    if name.len() > MAX_COMPARED {
+        return None;
+    }
+    let name = name.to_lowercase();
+    let other = aliases.iter().find(|(alias, _)| *alias == name);
+    if let Some((_, ours)) = other.filter(|(_, ours)| known.contains(ours)) {
+        return Some(ours);
+    }
+    let near = known
+        .iter()
+        .map(|ours| (distance(&name, &ours.to_lowercase()), *ours));
+    let (distance, ours) = near.min_by_key(|(distance, _)| *distance)?;
+    (distance <= 1 + name.chars().count() / 8).then_some(ours)
 }
 
 /// How many characters have to be added, left out, replaced or swapped with their neighbour to make one text the other.

@@ -11,6 +11,7 @@ mod fields;
 mod listen;
 mod memory;
 mod metrics;
+mod names;
 mod object;
 mod options;
 mod orders;

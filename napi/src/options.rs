@@ -14,8 +14,9 @@ use zocket::{
 
 use crate::check::{is_function, is_undefined, object, type_error, unexpected};
 use crate::compression;
-use crate::fields::{Aliases, Fields};
+use crate::fields::Fields;
 use crate::listen;
+use crate::names;
 #[cfg(feature = "tls")]
 use crate::tls;
 
@@ -23,92 +24,6 @@ use crate::tls;
 const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 /// Longest time in milliseconds, as for JavaScript's own timers: about 24.8 days.
 const MAX_MILLISECONDS: f64 = 2_147_483_647.0;
-
-/// What other libraries call the options.
-const ALIASES: Aliases = &[
-    ("address", "hostname"),
-    ("bind", "hostname"),
-    ("host", "hostname"),
-    ("ip", "hostname"),
-    ("https", "tls"),
-    ("ssl", "tls"),
-    ("cert", "tls"),
-    ("socket", "socketPath"),
-    ("unix", "socketPath"),
-    ("unixsocket", "socketPath"),
-    ("reuseport", "reusePort"),
-    ("httpserver", "server"),
-    ("detached", "noServer"),
-    ("pathname", "path"),
-    ("route", "path"),
-    ("checkorigin", "allowedOrigins"),
-    ("adapter", "bus"),
-    ("redis", "bus"),
-    ("nats", "bus"),
-    ("cors", "allowedOrigins"),
-    ("handleprotocols", "protocols"),
-    ("subprotocol", "protocols"),
-    ("subprotocols", "protocols"),
-    ("protocol", "protocols"),
-    ("origin", "allowedOrigins"),
-    ("origins", "allowedOrigins"),
-    ("proxy", "trustProxy"),
-    ("trustedproxies", "trustProxy"),
-    ("trustproxies", "trustProxy"),
-    ("maxhttpbuffersize", "maxPayload"),
-    ("maxmessagelength", "maxPayload"),
-    ("maxmessagesize", "maxPayload"),
-    ("maxpayloadlength", "maxPayload"),
-    ("maxpayloadsize", "maxPayload"),
-    ("backpressurelimit", "maxBackpressure"),
-    ("maxbufferedamount", "maxBackpressure"),
-    ("maxbuffered", "maxBufferedBytes"),
-    ("maxmemory", "maxBufferedBytes"),
-    ("memorylimit", "maxBufferedBytes"),
-    ("closeonbackpressurelimit", "slowClient"),
-    ("slowconsumer", "slowClient"),
-    ("permessagedeflate", compression::NAME),
-    ("permessage_deflate", compression::NAME),
-    ("compress", compression::NAME),
-    ("deflate", compression::NAME),
-    ("heartbeat", "heartbeatInterval"),
-    ("idletimeout", "heartbeatInterval"),
-    ("keepalive", "heartbeatInterval"),
-    ("pinginterval", "heartbeatInterval"),
-    ("pingtimeout", "heartbeatInterval"),
-    ("connecttimeout", "handshakeTimeout"),
-    ("connectiontimeout", "handshakeTimeout"),
-    ("headerstimeout", "handshakeTimeout"),
-    ("upgradetimeout", "handshakeTimeout"),
-    ("maxclients", "maxConnections"),
-    ("maxsockets", "maxConnections"),
-    ("maxconnectionsperip", "maxConnectionsPerAddress"),
-    ("maxconnectionspersecond", "maxUpgradesPerSecond"),
-    (
-        "maxconnectionspersecondperip",
-        "maxUpgradesPerSecondPerAddress",
-    ),
-    (
-        "maxupgradespersecondperip",
-        "maxUpgradesPerSecondPerAddress",
-    ),
-    ("ratelimit", "maxMessagesPerSecond"),
-    ("concurrency", "maxHandlersInFlight"),
-    ("maxcalls", "maxCallsPerClient"),
-    ("maxrooms", "maxRoomsPerClient"),
-    ("iothreadcount", "ioThreads"),
-    ("threads", "ioThreads"),
-    ("workers", "ioThreads"),
-    ("health", "observe"),
-    ("healthcheck", "observe"),
-    ("validate", "validateOutgoing"),
-    ("validation", "validateOutgoing"),
-    ("validateoutput", "validateOutgoing"),
-    ("error", "onError"),
-    ("errorhandler", "onError"),
-    ("log", "onError"),
-    ("logger", "onError"),
-];
 
 /// What `path` and `observe.health` take.
 const PATH: &str = "a path that starts with / and has no ? or #";
@@ -155,13 +70,15 @@ pub(crate) fn config(
     memory: f64,
     heap: f64,
 ) -> Result<(Config, Option<String>)> {
-    let options = Options(Fields::new(
+    let between = ": options.";
+    let fields = Fields::new(
         env,
         *options,
         "createServer",
-        ": options.",
-        ALIASES,
-    ));
+        between,
+        names::OF_SERVER.aliases,
+    );
+    let options = Options(fields.or_of(names::OF_INSTANCE));
     let mut config = Config {
         max_buffered_bytes: part(memory, PART_OF_MEMORY),
         ..Config::default()
