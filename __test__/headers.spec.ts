@@ -287,7 +287,8 @@ describe("allowedOrigins", () => {
       "capacitor://localhost",
       "file://",
       "app://.",
-      "https://Example.com:443",
+      "https://example.com:80",
+      "app://Example:443",
     ];
     const app = serve(t, { options: { allowedOrigins: kinds } });
     for (const Origin of kinds) {

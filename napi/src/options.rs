@@ -33,21 +33,32 @@ fn is_path(text: &str) -> bool {
 }
 
 /// What `allowedOrigins` takes in the array.
-const ORIGIN: &str = "an exact origin such as https://example.com, without a path or a wildcard";
+const ORIGIN: &str = "an exact origin as browsers send it, such as https://example.com: in lower case, without a path, a wildcard or \
+                      the port that the scheme has anyway";
 
-/// Whether a client may send this as its origin: `null`, or a scheme, a host and perhaps a port. Browser extensions and applications
+/// Whether a browser may send this as its origin: `null`, or a scheme, a host and perhaps a port. Browser extensions and applications
 /// have schemes of their own, and some, such as `file`, have no host.
+///
+/// Browsers write the scheme in lower case. The URL standard (4.4) does the same with the host of a web page, and leaves out the default
+/// port.
 fn is_origin(text: &str) -> bool {
     let is_scheme = |it: &str| {
-        let right = |it: u8| it.is_ascii_alphanumeric() || b"+-.".contains(&it);
-        it.starts_with(|it: char| it.is_ascii_alphabetic()) && it.bytes().all(right)
+        let right = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || b"+-.".contains(&it);
+        it.starts_with(|it: char| it.is_ascii_lowercase()) && it.bytes().all(right)
     };
     let is_rest = |it: &str| {
         it.bytes()
             .all(|it| it.is_ascii_graphic() && !b"/\\?#*@".contains(&it))
     };
+    let is_of_page =
+        |it: &str, port: &str| !it.bytes().any(|it| it.is_ascii_uppercase()) && !it.ends_with(port);
+    let is_right = |(scheme, rest): (&str, &str)| match scheme {
+        "http" => is_of_page(rest, ":80"),
+        "https" => is_of_page(rest, ":443"),
+        _ => is_scheme(scheme),
+    };
     let parts = text.split_once("://");
-    text == "null" || parts.is_some_and(|(scheme, rest)| is_scheme(scheme) && is_rest(rest))
+    text == "null" || parts.is_some_and(|parts| is_right(parts) && is_rest(parts.1))
 }
 
 /// What `trustProxy` takes.

@@ -111,7 +111,8 @@ export interface ServerOptions {
   readonly path?: string | undefined;
   /**
    * The exact origins that may connect, such as `https://example.com`, or a function that gets the origin and decides. A request with
-   * another `Origin` gets 403. `createServer` throws for an entry that no client sends, such as `*` or one with a path.
+   * another `Origin` gets 403. `createServer` throws for an entry that no browser sends, such as `*`, `https://Example.com` or one with
+   * a path.
    *
    * Harmless headers hold nothing of the visitor: no `cookie`, no `authorization`, nothing that a proxy says of the visitor.
    * @default any origin, but requests from another site come with nothing except harmless headers
