@@ -66,26 +66,26 @@ function meantBy(
 
 /** How many characters have to be added, left out, replaced or swapped with their neighbour to make one text the other. */
 function distance(left: string, right: string): number {
-  // A row holds the distances from a beginning of `left` to every beginning of `right`.
-  let before: readonly number[] = [];
-  let last: readonly number[] = Array.from({ length: right.length + 1 }, (_, at) => at);
-  for (let i = 0; i < left.length; i += 1) {
-    const row = [i + 1];
-    for (let j = 0; j < right.length; j += 1) {
-      const replaced = at(last, j) + (left[i] === right[j] ? 0 : 1);
-      let least = Math.min(replaced, at(last, j + 1) + 1, at(row, j) + 1);
-      if (i > 0 && j > 0 && left[i] === right[j - 1] && left[i - 1] === right[j]) {
-        least = Math.min(least, at(before, j - 1) + 1);
-      }
+  // The distances from each beginning of `left`, a row each, to each beginning of `right`.
+  const rows: number[][] = [];
+  const from = (i: number, j: number) => rows[i]?.[j] ?? Infinity;
+  for (let i = 0; i <= left.length; i += 1) {
+    const row: number[] = [];
+    rows.push(row);
+    for (let j = 0; j <= right.length; j += 1) {
+      const isSame = left[i - 1] === right[j - 1];
+      const isSwapped = left[i - 1] === right[j - 2] && left[i - 2] === right[j - 1];
+      const least = Math.min(
+        i === 0 || j === 0 ? i + j : Infinity,
+        from(i - 1, j - 1) + (isSame ? 0 : 1),
+        from(i - 1, j) + 1,
+        from(i, j - 1) + 1,
+        isSwapped ? from(i - 2, j - 2) + 1 : Infinity,
+      );
       row.push(least);
     }
-    [before, last] = [last, row];
   }
-  return at(last, right.length);
-}
-
-function at(row: readonly number[], index: number): number {
-  return row[index] ?? Infinity;
+  return from(left.length, right.length);
 }
 
 /** A name as errors show it: shortened, with control characters escaped. */

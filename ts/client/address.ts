@@ -1,7 +1,7 @@
 // Builds the address to connect to, on platforms whose `URL` does little. React Native's has no setters, some of its getters
 // throw, it takes any text for a URL, and it appends a slash to paths.
 import type { Headers } from "./headers.js";
-import { kindOf } from "./kind.js";
+import { wrongKind } from "./kind.js";
 
 /**
  * The URL as a WebSocket takes it. A path alone takes scheme and host from the page.
@@ -35,7 +35,7 @@ export function isLoopback(whole: string): boolean {
 function absolute(url: string | URL): string {
   // Neither is a URL to be resolved: what is no text would become one.
   if (typeof url !== "string" && typeof (url as Partial<URL> | null)?.href !== "string") {
-    throw new TypeError(`createZocketClient: url: expected a string or a URL, got ${kindOf(url)}`);
+    throw wrongKind("createZocketClient: url", "a string or a URL", url);
   }
   const page = (globalThis as { location?: { href?: string } }).location?.href;
   const text = String(url).trim();

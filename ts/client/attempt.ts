@@ -7,6 +7,7 @@ import {
   type RefusedPayload,
 } from "../envelope.js";
 import { withQuery } from "./address.js";
+import { ABNORMAL, GIVEN_UP, NORMAL } from "./close-codes.js";
 import { checkedHeaders, offered, PROTOCOL, type Headers } from "./headers.js";
 import { Heartbeat, type Line } from "./heartbeat.js";
 import { envelopeIn, sizeOf, type Data } from "./message.js";
@@ -18,10 +19,6 @@ import { Unsent } from "./unsent.js";
 
 /** Longest time in ms for one step of an attempt: longer than the server's `handshakeTimeout` of 10 s, which decides before. */
 const PATIENCE = 15_000;
-const NORMAL_CLOSURE = 1000;
-const ABNORMAL_CLOSURE = 1006;
-/** The client gives a socket up. */
-const GIVEN_UP = 4000;
 const CONNECTING = 0;
 const OPEN = 1;
 
@@ -141,7 +138,7 @@ export class Attempt implements Line {
   close(): boolean {
     this.#isClosing = true;
     this.#rest();
-    this.#socket?.close(NORMAL_CLOSURE);
+    this.#socket?.close(NORMAL);
     return this.#socket !== undefined;
   }
 
@@ -167,14 +164,14 @@ export class Attempt implements Line {
 
   /** The `WebSocket` class threw, with no caller to throw to. */
   broke(error: unknown): void {
-    console.error("zocket: the WebSocket class failed:", error);
-    if (!this.#isOver) this.#end(ABNORMAL_CLOSURE, "", false);
+    classFailed(error);
+    if (!this.#isOver) this.#end(ABNORMAL, "", false);
   }
 
   /** The application's function did not give headers. */
   #withoutHeaders(cause: unknown): void {
     const message = "The option headers failed, so the client could not connect";
-    this.#end(ABNORMAL_CLOSURE, "headers", false, { code: "HEADERS", message, cause });
+    this.#end(ABNORMAL, "headers", false, { code: "HEADERS", message, cause });
   }
 
   #connect(headers: Headers): void {
@@ -186,7 +183,6 @@ export class Attempt implements Line {
     this.#socket = socket;
     socket.binaryType = "arraybuffer";
     let hasConnected = false;
-    const failed = this.#whileCurrent(() => this.#end(ABNORMAL_CLOSURE, "", false));
     socket.addEventListener(
       "open",
       this.#whileCurrent(() => {
@@ -202,19 +198,18 @@ export class Attempt implements Line {
     socket.addEventListener(
       "close",
       // React Native leaves fields out.
-      this.#whileCurrent(
-        ({ code = ABNORMAL_CLOSURE, reason, wasClean = code !== ABNORMAL_CLOSURE }) =>
-          this.#end(code, reason ?? "", wasClean),
+      this.#whileCurrent(({ code = ABNORMAL, reason, wasClean = code !== ABNORMAL }) =>
+        this.#end(code, reason ?? "", wasClean),
       ),
     );
     socket.addEventListener(
       "error",
       this.#whileCurrent(() => {
         // A close event follows, but some versions of undici leave it out where there never was a connection.
-        if (!hasConnected) setTimeout(failed, 0);
+        if (!hasConnected) this.after(0, () => this.#end(ABNORMAL, "", false));
       }),
     );
-    this.#limit(() => this.#giveUp("timeout", hasConnected ? GIVEN_UP : ABNORMAL_CLOSURE));
+    this.#limit(() => this.#giveUp("timeout", hasConnected ? GIVEN_UP : ABNORMAL));
   }
 
   #received(data: unknown): void {
@@ -269,4 +264,9 @@ export class Attempt implements Line {
         if (!this.#isOver) listener(event);
       });
   }
+}
+
+/** Says that the `WebSocket` class threw where there is no caller to throw to. */
+export function classFailed(error: unknown): void {
+  console.error("zocket: the WebSocket class failed:", error);
 }

@@ -37,7 +37,7 @@ export class PendingCall implements StreamCall<unknown, unknown, ZocketError> {
   #end: End | undefined;
   #promise: Promise<unknown> | undefined;
   /** Those that wait for the end. */
-  #waiting: (() => void)[] = [];
+  #waiting: ((end: End) => void)[] = [];
   /** Items that nobody has taken yet. */
   #items: unknown[] = [];
   /** How many were taken since the last acknowledgement. */
@@ -212,7 +212,7 @@ export class PendingCall implements StreamCall<unknown, unknown, ZocketError> {
 
   /** Somebody waits for the end. Unless there is an iterator by the end of this turn, nobody wants the items. */
   #awaited(): void {
-    if (this.#promise || this.#reading !== "nobody" || this.#isAwaited) return;
+    if (this.#reading !== "nobody" || this.#isAwaited) return;
     this.#isAwaited = true;
     setTimeout(() => {
       if (this.#reading !== "nobody") return;
@@ -234,9 +234,8 @@ export class PendingCall implements StreamCall<unknown, unknown, ZocketError> {
   }
 
   #whenOver(step: (end: End) => void): void {
-    const end = this.#end;
-    if (end) step(end);
-    else this.#waiting.push(() => step(this.#end as End));
+    if (this.#end) step(this.#end);
+    else this.#waiting.push(step);
   }
 
   #settle(end: End): void {
@@ -247,7 +246,7 @@ export class PendingCall implements StreamCall<unknown, unknown, ZocketError> {
     const waiting = [...this.#waiting, ...this.#readers];
     this.#waiting = [];
     this.#readers = [];
-    for (const step of waiting) step();
+    for (const step of waiting) step(end);
   }
 
   #next(
@@ -275,10 +274,9 @@ export class PendingCall implements StreamCall<unknown, unknown, ZocketError> {
 
   #tookOne(): void {
     this.#taken += 1;
-    const isEmpty = this.#items.length === 0;
     if (this.#end) return;
-    if (isEmpty) this.#startTimer();
-    if (!isEmpty && this.#taken < PORTION) return;
+    if (this.#items.length === 0) this.#startTimer();
+    else if (this.#taken < PORTION) return;
     const taken = this.#taken;
     this.#taken = 0;
     this.#caller.more(this, taken);

@@ -1,6 +1,7 @@
 // Owns the connection, and the next one when it is lost. Knows nothing of envelopes and routes.
 import type { Envelope } from "../envelope.js";
 import { Attempt, type Losses } from "./attempt.js";
+import { ABNORMAL, NORMAL } from "./close-codes.js";
 import { delayAfter, hinted, MAX_TIMER } from "./delay.js";
 import { Haste, PROVEN_AFTER } from "./haste.js";
 import { Network, type NetworkChange } from "./network.js";
@@ -8,9 +9,6 @@ import type { Order } from "./order.js";
 import type { Settings } from "./settings.js";
 import type { ClientCloseEvent, ClientState } from "./types.js";
 import { verdict } from "./verdict.js";
-
-const NORMAL_CLOSURE = 1000;
-const ABNORMAL_CLOSURE = 1006;
 
 /** Whom a connection tells what happens to it. Promises are those of asynchronous listeners, fulfilled when these are done. */
 export interface ConnectionEvents {
@@ -88,7 +86,7 @@ export class Connection {
     if (attempt && !attempt.close()) {
       // It only asked for headers, so that no socket tells of its end.
       this.#leave();
-      this.#tellLater({ code: ABNORMAL_CLOSURE, reason: "", wasClean: false });
+      this.#tellLater({ code: ABNORMAL, reason: "", wasClean: false });
     }
     this.#order.soon(this.#enter("closed"));
   }
@@ -128,8 +126,8 @@ export class Connection {
   #replace(): void {
     const attempt = this.#attempt;
     const event = attempt?.hasOpened
-      ? { code: NORMAL_CLOSURE, reason: "", wasClean: true }
-      : { code: ABNORMAL_CLOSURE, reason: "", wasClean: false };
+      ? { code: NORMAL, reason: "", wasClean: true }
+      : { code: ABNORMAL, reason: "", wasClean: false };
     this.#leave();
     attempt?.close();
     this.#renew();

@@ -1,4 +1,5 @@
 // Says how long the client waits before the next attempt to connect.
+import { GOING_AWAY } from "./close-codes.js";
 import type { Settings } from "./settings.js";
 import type { ClientCloseEvent } from "./types.js";
 
@@ -6,7 +7,6 @@ import type { ClientCloseEvent } from "./types.js";
 export const MAX_TIMER = 2 ** 31 - 1;
 /** What grows where the first delay is none, in ms. */
 const SMALLEST = 100;
-const GOING_AWAY = 1001;
 /** Longest time in ms for which a server that drains can make the client wait. */
 const MAX_HINT = 600_000;
 

@@ -1,5 +1,6 @@
 // Owns the application's headers on their way to the server: checked, and as the subprotocols that carry them.
-import { kindOf } from "./kind.js";
+import { isPlainObject } from "../faults/check.js";
+import { wrongKind } from "./kind.js";
 
 /** Headers that were checked. */
 export type Headers = Readonly<Record<string, string>>;
@@ -16,17 +17,13 @@ const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
  * @throws `TypeError` naming the header that is wrong, behind `place`.
  */
 export function checkedHeaders(given: unknown, place: string): Headers {
-  if (!isPlain(given)) {
-    throw new TypeError(`${place}: expected a plain object of strings, got ${kindOf(given)}`);
-  }
+  if (!isPlainObject(given)) throw wrongKind(place, "a plain object of strings", given);
   const whole = (text: string) => text.replace(/[\ud800-\udfff]/gu, "\ufffd");
   const pairs: [string, string][] = [];
   for (const [name, value] of Object.entries(given) as [string, unknown][]) {
     if (typeof value === "string") pairs.push([whole(name), whole(value)]);
     else if (value !== undefined) {
-      throw new TypeError(
-        `${place}[${JSON.stringify(name)}]: expected a string, got ${kindOf(value)}`,
-      );
+      throw wrongKind(`${place}[${JSON.stringify(name)}]`, "a string", value);
     }
   }
   return Object.fromEntries(pairs);
@@ -52,11 +49,4 @@ function base64url(text: string): string {
     }
   }
   return bits > 0 ? encoded + ALPHABET[held << (6 - bits)] : encoded;
-}
-
-function isPlain(value: unknown): value is object {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
-  // The prototype may be the one of another realm.
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }

@@ -1,5 +1,5 @@
 // Owns one list of listeners. What a listener throws, or rejects with, ends at `console.error`.
-import { kindOf } from "./kind.js";
+import { wrongKind } from "./kind.js";
 import type { Unsubscribe } from "./types.js";
 
 /** The functions that listen to one thing, called in the order they came. */
@@ -14,9 +14,7 @@ export class Listeners<TArguments extends readonly unknown[]> {
 
   /** Adds a listener; `name` says in the error what a wrong one was given to. */
   add(listener: (...values: TArguments) => unknown, name: string): Unsubscribe {
-    if (typeof listener !== "function") {
-      throw new TypeError(`${name}: expected a function, got ${kindOf(listener)}`);
-    }
+    if (typeof listener !== "function") throw wrongKind(name, "a function", listener);
     const entry = { listener };
     this.#entries.add(entry);
     return () => void this.#entries.delete(entry);

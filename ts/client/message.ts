@@ -72,14 +72,11 @@ export function sizeOf(data: unknown): number {
 function byteLength(text: string): number {
   let bytes = text.length;
   for (let at = 0; at < text.length; at += 1) {
-    const unit = text.charCodeAt(at);
-    if (unit < 0x80) continue;
-    bytes += unit < 0x800 ? 1 : 2;
+    const point = text.codePointAt(at) ?? 0;
+    if (point < 0x80) continue;
+    bytes += point < 0x800 ? 1 : 2;
     // Two halves of a pair have four bytes together. Half a pair alone goes out as U+FFFD, in three.
-    if (isHigh(unit) && isLow(text.charCodeAt(at + 1))) at += 1;
+    if (point > 0xffff) at += 1;
   }
   return bytes;
 }
-
-const isHigh = (unit: number) => unit >= 0xd800 && unit < 0xdc00;
-const isLow = (unit: number) => unit >= 0xdc00 && unit < 0xe000;

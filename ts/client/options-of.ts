@@ -1,8 +1,9 @@
 // The options of one call, or of one wait for a message.
+import { isObject } from "../faults/check.js";
 import type { CallOptions } from "../types/call.js";
 import { refuseUnknown } from "../unknown-options.js";
 import { MAX_TIMER } from "./delay.js";
-import { kindOf } from "./kind.js";
+import { wrongKind } from "./kind.js";
 
 /** How long somebody waits, in ms, where 0 is for ever; and what ends it early. */
 export interface Patience {
@@ -14,18 +15,16 @@ export interface Patience {
 export function optionsOf(name: string, options: unknown, defaultTimeout: number): Patience {
   const place = `client.${name}: options`;
   if (options === undefined) return { timeout: defaultTimeout, signal: undefined };
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(`${place}: expected an object, got ${kindOf(options)}`);
-  }
+  if (!isObject(options)) throw wrongKind(place, "an object", options);
   refuseUnknown(`${place}.`, options, ["timeout", "signal"], { abortsignal: "signal" });
   const { timeout = defaultTimeout, signal } = options as CallOptions;
   if (typeof timeout !== "number" || !(timeout >= 0 && timeout <= MAX_TIMER)) {
     const expected = `a number of milliseconds from 0 to ${MAX_TIMER}`;
-    throw new TypeError(`${place}.timeout: expected ${expected}, got ${kindOf(timeout)}`);
+    throw wrongKind(`${place}.timeout`, expected, timeout);
   }
   const isSignal = typeof signal === "object" && typeof signal?.addEventListener === "function";
   if (signal !== undefined && !isSignal) {
-    throw new TypeError(`${place}.signal: expected an AbortSignal, got ${kindOf(signal)}`);
+    throw wrongKind(`${place}.signal`, "an AbortSignal", signal);
   }
   return { timeout, signal };
 }

@@ -1,5 +1,6 @@
 // Reads what a server says of a connection or a message, which may be anything.
 import type { ErrorPayload, RefusedPayload } from "../envelope.js";
+import { isObject } from "../faults/check.js";
 
 /** What a server says of the connection that it admitted. */
 export interface Welcome {
@@ -9,7 +10,7 @@ export interface Welcome {
 }
 
 export function welcomeIn(payload: unknown): Welcome {
-  const { clientId, maxPayload } = isObject(payload) ? payload : {};
+  const { clientId, maxPayload } = fieldsOf(payload);
   return {
     clientId: typeof clientId === "string" ? clientId : undefined,
     maxPayload: typeof maxPayload === "number" ? maxPayload : Infinity,
@@ -17,13 +18,13 @@ export function welcomeIn(payload: unknown): Welcome {
 }
 
 export function isRefusedPayload(payload: unknown): payload is RefusedPayload {
-  return isObject(payload) && typeof payload["status"] === "number";
+  return typeof fieldsOf(payload)["status"] === "number";
 }
 
 export function isErrorPayload(payload: unknown): payload is ErrorPayload {
-  return isObject(payload) && typeof payload["code"] === "string";
+  return typeof fieldsOf(payload)["code"] === "string";
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
+function fieldsOf(payload: unknown): Record<string, unknown> {
+  return isObject(payload) ? (payload as Record<string, unknown>) : {};
 }

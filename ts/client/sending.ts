@@ -1,14 +1,13 @@
 // Sends messages, or keeps them until there is a connection. Tells the application of each message that does not make it, as far as
 // the client can know.
-import type { Attempt } from "./attempt.js";
+import { classFailed, type Attempt } from "./attempt.js";
+import { TOO_LARGE } from "./close-codes.js";
 import { sizeOf } from "./message.js";
 import type { Order } from "./order.js";
 import { Queue, type Fate, type Waiting } from "./queue.js";
 import type { Settings } from "./settings.js";
 import type { ClientError } from "./types.js";
 
-/** The close code for a message that is too large (RFC 6455, 7.4.1). */
-const TOO_LARGE = 1009;
 /** How many bytes wait at most in the socket of an open connection whose server does not read. */
 const MAX_IN_SOCKET = 16 * 1024 * 1024;
 
@@ -52,7 +51,7 @@ export class Sending {
     try {
       if (connection?.isOpen) connection.send(text, "");
     } catch (error) {
-      console.error("zocket: the WebSocket class failed:", error);
+      classFailed(error);
     }
   }
 
@@ -81,7 +80,7 @@ export class Sending {
         this.#sendNow(message, current);
         return true;
       } catch (error) {
-        console.error("zocket: the WebSocket class failed:", error);
+        classFailed(error);
         return false;
       }
     });

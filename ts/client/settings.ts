@@ -1,10 +1,11 @@
 // Checks what `createZocketClient` was given, and fills in the defaults.
 import { isTransformer } from "../contract/transform.js";
+import { isFunction, isOptions } from "../faults/check.js";
 import type { Transformer } from "../types/transformer.js";
 import { refuseUnknown } from "../unknown-options.js";
 import { address } from "./address.js";
 import { checkedHeaders, type Headers } from "./headers.js";
-import { kindOf } from "./kind.js";
+import { kindOf, wrongKind } from "./kind.js";
 import type { ClientCloseEvent, ClientOptions, WebSocketClass } from "./types.js";
 
 /** The options that the client goes by, complete. */
@@ -34,78 +35,46 @@ export interface Settings {
   log(text: string): void;
 }
 
-const NAMES: Record<keyof ClientOptions, true> = {
-  headers: true,
-  headersIn: true,
-  minReconnectionDelay: true,
-  maxReconnectionDelay: true,
-  reconnectionDelayGrowFactor: true,
-  maxRetries: true,
-  maxQueuedBytes: true,
-  callTimeout: true,
-  transformer: true,
-  routes: true,
-  validateIncoming: true,
-  heartbeatInterval: true,
-  autoConnect: true,
-  shouldReconnect: true,
-  debug: true,
-  onOpen: true,
-  onClose: true,
-  WebSocket: true,
+/** The options, each with what it is called elsewhere: in lower case, with a space between two names. */
+const NAMES: Record<keyof ClientOptions, string> = {
+  headers: "auth query params connectionparams extraheaders",
+  headersIn: "",
+  minReconnectionDelay: "delay reconnectiondelay reconnectdelay reconnectinterval",
+  maxReconnectionDelay: "reconnectiondelaymax",
+  reconnectionDelayGrowFactor: "growfactor",
+  maxRetries:
+    "retry retries maxretry attempts maxattempts maxreconnectattempts reconnectionattempts",
+  maxQueuedBytes: "maxenqueuedmessages",
+  callTimeout: "acktimeout requesttimeout timeout",
+  transformer: "",
+  routes: "router approuter contract schemas",
+  validateIncoming: "validate",
+  heartbeatInterval: "heartbeat keepalive",
+  autoConnect: "lazy",
+  shouldReconnect: "retryif shouldretry",
+  debug: "",
+  onOpen: "",
+  onClose: "",
+  WebSocket: "ws websocketimpl websocketclass",
 };
 
 const PLACE = "createZocketClient: options";
-
-/** What the options are called elsewhere, in lower case. */
-const ALIASES = {
-  retry: "maxRetries",
-  retries: "maxRetries",
-  maxretry: "maxRetries",
-  attempts: "maxRetries",
-  maxattempts: "maxRetries",
-  maxreconnectattempts: "maxRetries",
-  reconnectionattempts: "maxRetries",
-  delay: "minReconnectionDelay",
-  reconnectiondelay: "minReconnectionDelay",
-  reconnectiondelaymax: "maxReconnectionDelay",
-  reconnectdelay: "minReconnectionDelay",
-  reconnectinterval: "minReconnectionDelay",
-  growfactor: "reconnectionDelayGrowFactor",
-  maxenqueuedmessages: "maxQueuedBytes",
-  acktimeout: "callTimeout",
-  requesttimeout: "callTimeout",
-  timeout: "callTimeout",
-  router: "routes",
-  approuter: "routes",
-  contract: "routes",
-  schemas: "routes",
-  validate: "validateIncoming",
-  auth: "headers",
-  query: "headers",
-  params: "headers",
-  connectionparams: "headers",
-  extraheaders: "headers",
-  onerror: "client.onError(listener)",
-  heartbeat: "heartbeatInterval",
-  keepalive: "heartbeatInterval",
-  lazy: "autoConnect",
-  retryif: "shouldReconnect",
-  shouldretry: "shouldReconnect",
-  ws: "WebSocket",
-  websocketimpl: "WebSocket",
-  websocketclass: "WebSocket",
-};
+const TRANSFORMER = "an object with serialize() and deserialize()";
 
 /** @throws `TypeError` naming the option that is wrong or missing. */
 export function settings(url: string | URL, options: ClientOptions): Settings {
-  if (typeof options !== "object" || options === null || Symbol.iterator in options) {
-    throw wrong("", "an object", kindOf(options));
-  }
-  refuseUnknown(`${PLACE}.`, options, Object.keys(NAMES), ALIASES);
-  const debug = boolean(options, "debug", false);
-  const autoConnect = boolean(options, "autoConnect", true);
-  const webSocket = webSocketClass(options.WebSocket);
+  if (!isOptions(options)) throw wrongKind(PLACE, "an object", options);
+  refuseUnknown(`${PLACE}.`, options, Object.keys(NAMES), aliases());
+  const boolean = (name: keyof ClientOptions, fallback: boolean) =>
+    option(options, name, fallback, (given) => typeof given === "boolean", "true or false");
+  // A NaN or a negative delay would connect again and again without a pause.
+  const number = (name: keyof ClientOptions, min: number, fallback: number) => {
+    const fits = (given: unknown) => typeof given === "number" && given >= min;
+    return option(options, name, fallback, fits, `a number from ${min}`, shown);
+  };
+  const debug = boolean("debug", false);
+  const autoConnect = boolean("autoConnect", true);
+  const webSocket = webSocketClass(options);
   // Where there is none, as on Node 20, nothing else would say so before the first attempt.
   if (autoConnect) webSocket();
   return {
@@ -113,20 +82,28 @@ export function settings(url: string | URL, options: ClientOptions): Settings {
     autoConnect,
     url: address(url),
     headers: headers(options.headers),
-    isOurs: headersIn(options.headersIn) === "protocol",
-    minDelay: number(options, "minReconnectionDelay", 0, 1_000),
-    maxDelay: number(options, "maxReconnectionDelay", 0, 10_000),
-    growFactor: number(options, "reconnectionDelayGrowFactor", 1, 1.3),
-    maxRetries: number(options, "maxRetries", 0, Infinity),
-    maxQueuedBytes: number(options, "maxQueuedBytes", 0, 1024 * 1024),
-    callTimeout: number(options, "callTimeout", 0, 30_000),
-    validateIncoming: validateIncoming(options),
-    heartbeatInterval: number(options, "heartbeatInterval", 0, 25_000),
-    shouldReconnect: optionalFunction(options.shouldReconnect),
-    transformer: transformer(options.transformer),
+    isOurs: headersIn(options) === "protocol",
+    minDelay: number("minReconnectionDelay", 0, 1_000),
+    maxDelay: number("maxReconnectionDelay", 0, 10_000),
+    growFactor: number("reconnectionDelayGrowFactor", 1, 1.3),
+    maxRetries: number("maxRetries", 0, Infinity),
+    maxQueuedBytes: number("maxQueuedBytes", 0, 1024 * 1024),
+    callTimeout: number("callTimeout", 0, 30_000),
+    validateIncoming: validateIncoming(options, boolean("validateIncoming", false)),
+    heartbeatInterval: number("heartbeatInterval", 0, 25_000),
+    shouldReconnect: option(options, "shouldReconnect", undefined, isFunction, "a function"),
+    transformer: option(options, "transformer", undefined, isTransformer, TRANSFORMER),
     debug,
     log: debug ? (text) => console.debug(`zocket: ${text}`) : () => {},
   };
+}
+
+/** What else the options are called, each with our name. */
+function aliases(): Record<string, string> {
+  const pairs = Object.entries(NAMES).flatMap(([name, others]) =>
+    (others.match(/\w+/g) ?? []).map((other) => [other, name] as const),
+  );
+  return { ...Object.fromEntries(pairs), onerror: "client.onError(listener)" };
 }
 
 function headers(given: unknown = {}): Settings["headers"] {
@@ -134,33 +111,27 @@ function headers(given: unknown = {}): Settings["headers"] {
   return checkedHeaders(given, `${PLACE}.headers`);
 }
 
-function headersIn(given: unknown = "protocol"): "protocol" | "query" {
-  if (given === "protocol" || given === "query") return given;
-  throw wrong(".headersIn", '"protocol" or "query"', shown(given));
+function headersIn(options: ClientOptions): unknown {
+  const [protocol, query] = ["protocol", "query"];
+  const fits = (given: unknown) => given === protocol || given === query;
+  return option(options, "headersIn", protocol, fits, '"protocol" or "query"', shown);
 }
 
-function optionalFunction(given: Settings["shouldReconnect"]): Settings["shouldReconnect"] {
-  if (given === undefined || typeof given === "function") return given;
-  throw wrong(".shouldReconnect", "a function", kindOf(given));
-}
-
-function transformer(given: unknown): Transformer | undefined {
-  if (given === undefined || isTransformer(given)) return given;
-  throw wrong(".transformer", "an object with serialize() and deserialize()", kindOf(given));
-}
-
-function validateIncoming(options: ClientOptions): boolean {
-  const given = boolean(options, "validateIncoming", false);
-  if (given && options.routes === undefined) throw wrong(".routes", "the routes", "undefined");
-  return given;
+function validateIncoming(options: ClientOptions, isWanted: boolean): boolean {
+  if (isWanted && options.routes === undefined)
+    throw wrongKind(`${PLACE}.routes`, "the routes", undefined);
+  return isWanted;
 }
 
 /** The global one may be missing until it is needed. */
-function webSocketClass(given: WebSocketClass | undefined): () => WebSocketClass {
-  if (given !== undefined && typeof given !== "function") {
-    throw wrong(".WebSocket", "a class", kindOf(given));
-  }
-  let found = given;
+function webSocketClass(options: ClientOptions): () => WebSocketClass {
+  let found = option<WebSocketClass | undefined>(
+    options,
+    "WebSocket",
+    undefined,
+    isFunction,
+    "a class",
+  );
   return () => {
     found ??= (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
     if (typeof found === "function") return found;
@@ -170,40 +141,23 @@ function webSocketClass(given: WebSocketClass | undefined): () => WebSocketClass
   };
 }
 
-function boolean(
+/** An option, or its default if it is left out. `show` says in an error what was given. */
+function option<TValue>(
   options: ClientOptions,
-  name: "debug" | "autoConnect" | "validateIncoming",
-  fallback: boolean,
-) {
+  name: keyof ClientOptions,
+  fallback: TValue,
+  fits: (given: unknown) => boolean,
+  expected: string,
+  show?: (given: unknown) => string,
+): TValue {
   const given: unknown = options[name];
   if (given === undefined) return fallback;
-  if (typeof given === "boolean") return given;
-  throw wrong(`.${name}`, "true or false", kindOf(given));
-}
-
-type NumericOption = {
-  [TName in keyof ClientOptions]-?: number extends ClientOptions[TName] ? TName : never;
-}[keyof ClientOptions];
-
-/** A NaN or a negative delay would connect again and again without a pause. */
-function number(
-  options: ClientOptions,
-  name: NumericOption,
-  min: number,
-  fallback: number,
-): number {
-  const value: unknown = options[name];
-  if (value === undefined) return fallback;
-  if (typeof value === "number" && value >= min) return value;
-  throw wrong(`.${name}`, `a number from ${min}`, shown(value));
+  if (fits(given)) return given as TValue;
+  throw wrongKind(`${PLACE}.${name}`, expected, given, show);
 }
 
 /** Of an option that is no secret. */
 function shown(value: unknown): string {
   const isShort = typeof value === "number" || typeof value === "string";
   return isShort ? String(value).slice(0, 30) : kindOf(value);
-}
-
-function wrong(option: string, expected: string, got: string): TypeError {
-  return new TypeError(`${PLACE}${option}: expected ${expected}, got ${got}`);
 }

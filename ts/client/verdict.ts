@@ -1,10 +1,8 @@
 // Decides whether another attempt makes sense after an end. Browsers hide the HTTP status of a refused WebSocket, so our servers close
 // with 4000 and the status.
+import { GIVEN_UP, POLICY_VIOLATION } from "./close-codes.js";
 import type { ClientCloseEvent } from "./types.js";
 
-/** The server closed the connection on purpose, and does not want this client. */
-const POLICY_VIOLATION = 1008;
-const STATUS = 4000;
 const UNAUTHORIZED = 401;
 /** Statuses from 400 to 499 that say "later", not "never". */
 const FOR_NOW: readonly number[] = [408, 429];
@@ -13,7 +11,7 @@ const FOR_NOW: readonly number[] = [408, 429];
 export function verdict({ code, refused }: ClientCloseEvent): boolean | "with other headers" {
   if (code === POLICY_VIOLATION) return false;
   // The close frame may get lost behind the reason.
-  const status = refused?.status ?? code - STATUS;
+  const status = refused?.status ?? code - GIVEN_UP;
   if (status === UNAUTHORIZED) return "with other headers";
   return status < 400 || status > 499 || FOR_NOW.includes(status);
 }

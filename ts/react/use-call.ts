@@ -1,7 +1,7 @@
 // `useCall`: makes calls for a component, and shows what came of them.
 import { useEffect, useInsertionEffect, useState, useSyncExternalStore } from "react";
 
-import { kindOf } from "../client/kind.js";
+import { wrongKind } from "../client/kind.js";
 import type { Call, StreamCall } from "../types/call.js";
 import { refuseUnknown } from "../unknown-options.js";
 import { Runs, type Calling } from "./runs.js";
@@ -27,9 +27,7 @@ export function useCall<TArguments extends readonly unknown[], TReply, TError>(
   call: (...args: TArguments) => Call<TReply, TError>,
 ): CallHook<TArguments, TReply, TError>;
 export function useCall(call: unknown, options?: CallHookOptions): unknown {
-  if (typeof call !== "function") {
-    throw new TypeError(`useCall: expected a function of client.call, got ${kindOf(call)}`);
-  }
+  if (typeof call !== "function") throw wrongKind("useCall", "a function of client.call", call);
   const calling = call as Calling;
   const maxItems = maxItemsIn(options);
   const [runs] = useState(() => new Runs(calling));
@@ -46,7 +44,5 @@ function maxItemsIn(options: CallHookOptions = {}): number {
   refuseUnknown("useCall: options.", options, ["maxItems"]);
   const { maxItems = Infinity } = options;
   if (typeof maxItems === "number" && maxItems >= 1) return maxItems;
-  throw new TypeError(
-    `useCall: options.maxItems: expected a number from 1, got ${kindOf(maxItems)}`,
-  );
+  throw wrongKind("useCall: options.maxItems", "a number from 1", maxItems);
 }
