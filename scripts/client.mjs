@@ -3,7 +3,11 @@
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 
-import { main, root, tool } from "./steps.mjs";
+import { main, onlyHelp, root, tool } from "./steps.mjs";
+
+onlyHelp(`Usage: npm run build:client [-- --help]
+
+Builds what browsers load into dist/esm: the client, the hooks for React and the message definitions.`);
 
 await main(async () => {
   await tool("typescript/bin/tsc", "--project", "tsconfig.browser.json");

@@ -1,6 +1,10 @@
 // `npm run lint`: what needs no build. Stops at the first complaint.
 import { checkFloors } from "./floors.mjs";
-import { main, run, step, tool } from "./steps.mjs";
+import { main, onlyHelp, run, step, tool } from "./steps.mjs";
+
+onlyHelp(`Usage: npm run lint [-- --help]
+
+Checks formatting, lints, floors and types, in Rust and TypeScript. It needs no build, and stops at the first complaint.`);
 
 await main(async () => {
   await step("cargo fmt", () => run("cargo", ["fmt", "--all", "--check"]));

@@ -3,7 +3,11 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 
-import { StepError, main, root, step } from "./steps.mjs";
+import { StepError, main, onlyHelp, root, step } from "./steps.mjs";
+
+onlyHelp(`Usage: npm run loom [-- --help]
+
+Models what threads share, and tries every order of what they do with at most two preemptions.`);
 
 const MODELS = "src/border/models.rs";
 

@@ -1,5 +1,9 @@
 // `npm run ready`: everything CI runs, in order. Stops at the first failure.
-import { StepError, main, npm, output, paint, run, step } from "./steps.mjs";
+import { StepError, main, npm, onlyHelp, output, paint, run, step } from "./steps.mjs";
+
+onlyHelp(`Usage: npm run ready [-- --help]
+
+Runs everything that CI runs, in the same order. It stops at the first failure.`);
 
 /** `binding.js` and `binding.d.ts` are generated and committed, so what was built must be what git has. */
 function checkBinding() {

@@ -1,8 +1,6 @@
 // `npm start`: from a fresh clone to the running chat of `examples/chat/`. Needs Node and Rust, nothing installed.
-import { parseArgs } from "node:util";
-
 import { prepare } from "./prepare.mjs";
-import { helpOr, main, step } from "./steps.mjs";
+import { main, onlyHelp, step } from "./steps.mjs";
 
 const HELP = `Usage: npm start [-- --help]
 
@@ -13,7 +11,7 @@ Environment:
   PORT          the port of the page (default 3000; 0 takes any free one)
   SOCKETS_PORT  the port of the WebSocket server (default 0: any free one, which the page is told)`;
 
-helpOr(() => parseArgs({ options: { help: { type: "boolean", short: "h" } } }), HELP);
+onlyHelp(HELP);
 
 await main(async () => {
   await prepare();

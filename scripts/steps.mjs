@@ -2,6 +2,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 
 /** The repository's folder. */
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
@@ -101,4 +102,9 @@ export function helpOr(parse, help) {
     process.exit(0);
   }
   return options.values;
+}
+
+/** The same for a script that has no other option. */
+export function onlyHelp(help) {
+  helpOr(() => parseArgs({ options: { help: { type: "boolean", short: "h" } } }), help);
 }

@@ -5,6 +5,7 @@ import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 
+import { helpOr } from "../../scripts/steps.mjs";
 import { figures } from "./figures.mjs";
 import { judge } from "./goals.mjs";
 import { load, memory, mostFiles, starts } from "./measure.mjs";
@@ -33,21 +34,17 @@ usage: npm run bench -- [options]
   --help
 
 peers: ${Object.keys(PEERS).join(", ")} (of uws, bun, socketio, trpc and orpc those that are installed)
-cases: ${Object.keys(CASES).join(", ")}
-`;
+cases: ${Object.keys(CASES).join(", ")}`;
 
-const { values: options } = parseArgs({
-  options: { ...running.COMMON, before: { type: "string" } },
-});
+const options = helpOr(
+  () => parseArgs({ options: { ...running.COMMON, before: { type: "string" } } }),
+  HELP,
+);
 
 /** The peers of `--quick`. */
 const QUICK = ["zocket", "before", "ws"];
 
-if (options.help) {
-  process.stdout.write(HELP);
-} else {
-  await main();
-}
+await main();
 
 async function main() {
   if (options.install) running.install();

@@ -2,6 +2,7 @@
 import os from "node:os";
 import { parseArgs } from "node:util";
 
+import { helpOr } from "../../../scripts/steps.mjs";
 import { compute } from "../apps/application.mjs";
 import { figures, median } from "../figures.mjs";
 import { judge } from "../goals.mjs";
@@ -31,14 +32,12 @@ It starts a redis-server and a nats-server for each measurement, on free ports. 
 not installed are left out.
 
 peers: ${Object.keys(PEERS).join(", ")}
-cases: ${Object.keys(CASES).join(", ")}
-`;
+cases: ${Object.keys(CASES).join(", ")}`;
 
-const { values: options } = parseArgs({ options: running.COMMON });
+const options = helpOr(() => parseArgs({ options: running.COMMON }), HELP);
 const REPORT = { columns: COLUMNS, yardstick: (name) => CASES[name].yardstick };
 
-if (options.help) process.stdout.write(HELP);
-else await main();
+await main();
 
 async function main() {
   if (options.install) running.install();
