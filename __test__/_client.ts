@@ -1,10 +1,10 @@
 // What the specs share of how the client connects: a client of plain routes, attempts that are counted, a dead address.
-import { createServer } from "node:net";
 import type { TestContext } from "node:test";
 
 import { createZocketClient, zocket, type ClientOptions } from "@zocket/core";
 import { WebSocket } from "ws";
 
+import { freePort } from "./_port.ts";
 import { anything } from "./_talk.ts";
 
 const { message } = zocket.create({ headers: anything });
@@ -35,11 +35,7 @@ export function counting() {
 
 /** An address where nobody listens any more. */
 export async function deadUrl(): Promise<string> {
-  const listener = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => listener.once("listening", resolve));
-  const { port } = listener.address() as { port: number };
-  await new Promise((resolve) => listener.close(resolve));
-  return `ws://127.0.0.1:${port}`;
+  return `ws://127.0.0.1:${await freePort()}`;
 }
 
 /** Passes once the methods that were called have told what they had to. */

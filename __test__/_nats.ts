@@ -9,7 +9,8 @@ import { nats, type Bus } from "@zocket/core/bus";
 
 import type { MoreOptions } from "./_bus.ts";
 import { Child, Fragile } from "./_child.ts";
-import { findProgram, freePort } from "./_redis.ts";
+import { freePort } from "./_port.ts";
+import { findProgram } from "./_redis.ts";
 import { until } from "./_wait.ts";
 
 export const NATS = findProgram("nats-server");

@@ -10,7 +10,8 @@ import { redis, type Bus } from "@zocket/core/bus";
 
 import type { MoreOptions } from "./_bus.ts";
 import { Child } from "./_child.ts";
-import { freePort, REDIS, Redis } from "./_redis.ts";
+import { freePort } from "./_port.ts";
+import { REDIS, Redis } from "./_redis.ts";
 import { until } from "./_wait.ts";
 
 /** A folder that goes with the test. */

@@ -1,7 +1,7 @@
 // A Redis of the tests' own, and a client that speaks its protocol and nothing else.
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { connect, createServer as createTcpServer, type AddressInfo, type Socket } from "node:net";
+import { connect, type Socket } from "node:net";
 import path from "node:path";
 import type { TestContext } from "node:test";
 
@@ -9,6 +9,7 @@ import { redis, type Bus } from "@zocket/core/bus";
 
 import type { MoreOptions } from "./_bus.ts";
 import { Child, Fragile } from "./_child.ts";
+import { freePort } from "./_port.ts";
 import { until } from "./_wait.ts";
 
 /** Where a program is that Debian may put beside the path. */
@@ -25,14 +26,6 @@ export const REDIS =
   process.env["ZOCKET_REDIS"] ?? findProgram("redis-server") ?? findProgram("valkey-server");
 /** For tests that need one. */
 export const needsRedis = { skip: REDIS ? false : "there is no redis-server" };
-
-export async function freePort(): Promise<number> {
-  const server = createTcpServer();
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((done) => server.close(done));
-  return port;
-}
 
 /** A running Redis. */
 export class Redis extends Fragile {

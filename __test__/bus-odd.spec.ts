@@ -8,7 +8,8 @@ import { createPublisher, redis } from "@zocket/core/bus";
 
 import { begin, counters, heard, join, PREFIX, toldOf } from "./_bus.ts";
 import { Child } from "./_child.ts";
-import { freePort, needsRedis, Redis } from "./_redis.ts";
+import { freePort } from "./_port.ts";
+import { needsRedis, Redis } from "./_redis.ts";
 import { Client, serve, type App } from "./_support.ts";
 import { isSettled, soon, until } from "./_wait.ts";
 

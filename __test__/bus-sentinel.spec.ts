@@ -5,7 +5,8 @@ import { describe, test } from "node:test";
 import { redis } from "@zocket/core/bus";
 
 import { begin, counters, heard, join, PREFIX, textsOf } from "./_bus.ts";
-import { freePort, needsRedis, Redis } from "./_redis.ts";
+import { freePort } from "./_port.ts";
+import { needsRedis, Redis } from "./_redis.ts";
 import { startSentinel, Watched } from "./_redis-fleet.ts";
 import { Client } from "./_support.ts";
 import { until } from "./_wait.ts";

@@ -6,7 +6,8 @@ import { describe, test, type TestContext } from "node:test";
 
 import { begin, textsOf, type MoreOptions } from "./_bus.ts";
 import { Authority } from "./_certificates.ts";
-import { freePort, needsRedis, Redis } from "./_redis.ts";
+import { freePort } from "./_port.ts";
+import { needsRedis, Redis } from "./_redis.ts";
 import { flagsOf, folder } from "./_redis-fleet.ts";
 import { Client } from "./_support.ts";
 import { until } from "./_wait.ts";

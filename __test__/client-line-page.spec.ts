@@ -11,6 +11,7 @@ import type {
 import type { Browser, BrowserContext, Page } from "playwright-core";
 
 import { launch, serveClient, type Site } from "./_browser.ts";
+import { freePort } from "./_port.ts";
 import { startProxy } from "./_proxy.ts";
 import { serve } from "./_support.ts";
 import { until } from "./_wait.ts";
@@ -69,7 +70,7 @@ describe("a client in a browser", () => {
   const HOUR = { minReconnectionDelay: 3_600_000, maxReconnectionDelay: 3_600_000 };
 
   test("waits while the browser is offline, without a time, and connects at once when it is back", async (t) => {
-    const app = serve(t);
+    const app = serve(t, { options: { port: await freePort() } });
     await connect(app.url, HOUR);
     await is("open");
     await context.setOffline(true);
@@ -85,7 +86,7 @@ describe("a client in a browser", () => {
   });
 
   test("gives up its time while the browser is offline", async (t) => {
-    const app = serve(t);
+    const app = serve(t, { options: { port: await freePort() } });
     await app.server.stop();
     await connect(app.url, HOUR);
     await is("waiting");

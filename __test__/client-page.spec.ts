@@ -8,6 +8,7 @@ import type { createZocketClient, ClientOptions } from "@zocket/core";
 import type { Browser, Page } from "playwright-core";
 
 import { launch, serveClient, type Site } from "./_browser.ts";
+import { freePort } from "./_port.ts";
 import { serve, type App } from "./_support.ts";
 import { latch, until } from "./_wait.ts";
 
@@ -129,7 +130,7 @@ for (const entry of ["@zocket/core", "@zocket/core/client"]) {
     });
 
     test("comes back when the server was restarted, with what was sent meanwhile, in order", async (t) => {
-      const app = serve(t);
+      const app = serve(t, { options: { port: await freePort() } });
       await connect(app);
       await opened();
       await app.server.stop();

@@ -1,7 +1,6 @@
 // Behind proxies that nobody here wrote, with the configuration that docs/behind-a-proxy.md shows.
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer as createTcpServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { Agent, request as httpsRequest } from "node:https";
@@ -13,6 +12,7 @@ import type { ClientOptions } from "ws";
 import { Authority } from "./_certificates.ts";
 import { Child } from "./_child.ts";
 import { blocksOf, readPage } from "./_pages.ts";
+import { freePort } from "./_port.ts";
 import { Client, serve, type App } from "./_support.ts";
 import { until } from "./_wait.ts";
 
@@ -35,14 +35,6 @@ function folder(t: TestContext): string {
   writeFileSync(path.join(made, "app.example.key"), key);
   writeFileSync(path.join(made, "app.example.pem"), `${cert.trim()}\n${key.trim()}\n`);
   return made;
-}
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer();
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((done) => server.close(done));
-  return port;
 }
 
 /** The page's configuration, with the ports and the files of this test. */

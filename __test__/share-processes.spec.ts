@@ -8,7 +8,8 @@ import { redis, type RedisOptions } from "@zocket/core/bus";
 
 import { Child, ROOT } from "./_child.ts";
 import { assertCompiled, blocksOf, COMPILERS, Project, readPage } from "./_pages.ts";
-import { freePort, needsRedis, Redis } from "./_redis.ts";
+import { freePort } from "./_port.ts";
+import { needsRedis, Redis } from "./_redis.ts";
 import { Client, codeOf, name } from "./_share-clients.ts";
 import { PROGRAM, Sharing } from "./_share.ts";
 import { serve } from "./_support.ts";

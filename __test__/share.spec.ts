@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import { Raw } from "./_raw.ts";
-import { freePort } from "./_redis.ts";
+import { freePort } from "./_port.ts";
 import { Client, codeOf, name, two } from "./_share-clients.ts";
 import { Sharing } from "./_share.ts";
 import { soon, until } from "./_wait.ts";

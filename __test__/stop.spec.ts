@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
+import { freePort } from "./_port.ts";
 import { Raw, frame, request } from "./_raw.ts";
 import { Client, serve } from "./_support.ts";
 import { isSettled, latch, soon, until } from "./_wait.ts";
@@ -184,7 +185,7 @@ describe("stop()", () => {
   });
 
   test("frees the port", async (t) => {
-    const app = serve(t);
+    const app = serve(t, { options: { port: await freePort() } });
     const client = await Client.open(t, app.url);
     await app.server.stop();
     await client.closed;

@@ -1,4 +1,6 @@
 // Redis and NATS as benchmarks and tests start them: where they are, how they are started and asked.
+import { randomInt } from "node:crypto";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import path from "node:path";
@@ -49,13 +51,19 @@ export const BUSES = {
   },
 };
 
-/** A port that nothing listens on. */
+/** A port that nothing listens on. Systems give those from 32,768 to everybody who wants any, for connections too. */
 export async function freePort() {
-  const server = createServer();
-  await new Promise((done) => server.listen(0, "127.0.0.1", done));
-  const { port } = server.address();
-  await new Promise((done) => server.close(done));
-  return port;
+  for (;;) {
+    const port = randomInt(15_000, 32_000);
+    const server = createServer().listen(port, "127.0.0.1");
+    const isFree = await once(server, "listening").then(
+      () => true,
+      () => false,
+    );
+    if (!isFree) continue;
+    await new Promise((done) => server.close(done));
+    return port;
+  }
 }
 
 /** The texts and numbers in the answer of Redis to one command. */
