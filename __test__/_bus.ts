@@ -70,6 +70,10 @@ export const toldOf = (app: App) =>
       text: (it.error as Error).message,
     }));
 
+/** How many seconds have begun since then: so many reports there may be of what is told once a second. */
+export const secondsSince = (since: number): number =>
+  Math.ceil((performance.now() - since) / 1_000);
+
 /** The texts of it. */
 export const textsOf = (app: App): string[] => toldOf(app).map(({ text }) => text);
 

@@ -1,12 +1,25 @@
 // Programs in processes of their own.
 import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
 import type { TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { soon, until } from "./_wait.ts";
+import { PATIENCE, soon, until } from "./_wait.ts";
 
 export const ROOT = fileURLToPath(new URL("../", import.meta.url));
+
+/** Returns once no thread of a process runs. After a signal the system stops them one after the other. */
+function standsStill(pid: number): void {
+  if (process.platform !== "linux") return;
+  const tasks = `/proc/${pid}/task`;
+  const isStopped = (task: string) =>
+    readFileSync(`${tasks}/${task}/stat`, "utf8").includes(") T ");
+  const end = performance.now() + PATIENCE;
+  while (!readdirSync(tasks).every(isStopped)) {
+    assert.ok(performance.now() < end, "waited in vain for the threads to stop");
+  }
+}
 
 /** A program that ends and starts again, and stands still, as a test wants. */
 export class Fragile {
@@ -21,6 +34,7 @@ export class Fragile {
   /** It answers nothing until {@link resume}. */
   pause(): void {
     this.child?.process.kill("SIGSTOP");
+    if (this.child) standsStill(this.child.process.pid as number);
   }
 
   resume(): void {

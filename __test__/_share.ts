@@ -1,5 +1,9 @@
 // A worker thread that shares a server with others, and does what a spec asks.
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import type { TestContext } from "node:test";
 import { Worker } from "node:worker_threads";
 
@@ -55,6 +59,17 @@ parentPort.on("message", async ({ number, text }) => {
   if (text.includes("exit")) parentPort.close();
 });
 `;
+
+/** What blocks a worker for as long as a test wants, and a minute at most. */
+export function blockUntilTold() {
+  const file = path.join(tmpdir(), `zocket-block-${randomUUID()}`);
+  const program = `
+    const { existsSync, rmSync } = process.getBuiltinModule("node:fs");
+    const [file, end] = [${JSON.stringify(file)}, Date.now() + 60_000];
+    while (!existsSync(file) && Date.now() < end);
+    rmSync(file, { force: true });`;
+  return { program, end: () => writeFileSync(file, "") };
+}
 
 export interface Started {
   readonly url?: string;

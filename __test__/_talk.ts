@@ -8,7 +8,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { WebSocket } from "ws";
 
 /** Longest wait for anything, in ms: only a test that fails ever waits so long. */
-export const PATIENCE = 20_000;
+export const PATIENCE = 45_000;
 
 /** Settles as the promise does, or fails and says what did not happen in time. */
 export function within<T>(promise: Promise<T>, what: string): Promise<T> {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** Longest wait for anything that is to happen, in ms. Reaching it is always a failure. */
-export const PATIENCE = 20_000;
+export const PATIENCE = 45_000;
 
 /** Waits until the condition holds. */
 export async function until(what: string, holds: () => unknown): Promise<void> {

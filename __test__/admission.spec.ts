@@ -325,7 +325,7 @@ describe("onConnect", () => {
       "~standard": { version: 1, vendor: "specs", validate: () => never },
     };
     for (const given of [{ onConnect: () => never }, { headers: slow }]) {
-      const app = serve(t, { ...given, options: { handshakeTimeout: 100 } });
+      const app = serve(t, { ...given, options: { handshakeTimeout: 1_000 } });
       assert.equal((await ask(t, app.port, request())).status, 503);
       assert.deepEqual(app.server.metrics().refused, { TIMEOUT: 1 });
       assert.equal(app.server.clientCount(), 0);

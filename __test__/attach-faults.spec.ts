@@ -113,12 +113,14 @@ describe("a client of an HTTP server", () => {
           const told = new Promise((done) => socket.on("data", done).on("close", () => done("closed")));
           return { socket, told };
         };
+        let accepted = 0;
+        const all = new Promise((done) => http.on("connection", () => ++accepted === 3 && done()));
         const send = (socket) => socket.write(${JSON.stringify(ASK)});
         const first = ask();
         const second = ask();
         const third = ask();
         // They are accepted before the descriptors are gone.
-        await new Promise((done) => setTimeout(done, 200));
+        await all;
         const taken = [];
         try { for (;;) taken.push(openSync(process.execPath)); } catch {}
         send(first.socket);

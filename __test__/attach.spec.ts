@@ -106,7 +106,7 @@ for (const kind of KINDS) {
     test("a client leaves at the deadline of the handshake, if an earlier response does not end", async (t) => {
       const listener = (_: IncomingMessage, response: ServerResponse) =>
         void response.write("a piece");
-      const given = { options: { handshakeTimeout: 500 } };
+      const given = { options: { handshakeTimeout: 1_000 } };
       const house = await attached(t, { kind, listener, given });
       const socket = dial(t, house, kind);
       const seen = collect(socket);
@@ -201,7 +201,7 @@ for (const kind of KINDS) {
         kind,
         given: {
           onConnect: ({ wait }) => (wait ? never.promise : {}),
-          options: { maxConnections: 2, handshakeTimeout: 500, maxConnectionsPerAddress: 1 },
+          options: { maxConnections: 2, handshakeTimeout: 2_000, maxConnectionsPerAddress: 1 },
         },
       });
       const answer = async (text: string) => {

@@ -48,6 +48,7 @@ describe("a Redis Cluster", needsRedis, () => {
     await until("all of it", () => saidTo(there).length === expected.length);
     assert.deepEqual(saidTo(there).toSorted(), expected.toSorted());
     await until("the broadcast", () => heard(other, "to everybody") === 1);
+    await until("the local ones", () => saidTo(here).length >= 4);
     assert.equal(saidTo(other).length, 1);
     assert.deepEqual(saidTo(here), [all[0], "to all of them", "to many", "to everybody"]);
     const served = await Promise.all(
@@ -78,10 +79,14 @@ describe("a Redis Cluster", needsRedis, () => {
     const stop = stream(one, room);
     await until("some of it", () => saidTo(there).length > 50);
     const slot = await cluster.slotOf(channelOf(room));
+    let meanwhile = -counters(one).published;
     await cluster.move(slot, 0, 2);
+    meanwhile += counters(one).published;
     const before = saidTo(there).length;
     await until("more of it", () => saidTo(there).length > before + 300);
+    meanwhile -= counters(one).published;
     await cluster.move(slot, 2, 1);
+    meanwhile += counters(one).published;
     const later = saidTo(there).length;
     await until("still more of it", () => saidTo(there).length > later + 300);
     await addsUp(pair, room, await stop());
@@ -91,7 +96,8 @@ describe("a Redis Cluster", needsRedis, () => {
       `${published} published: ${confirmed} confirmed, ${unconfirmed} unconfirmed, ${dropped} dropped; ${missed} missed`,
     );
     assert.equal(unconfirmed + dropped, 0);
-    assert.ok(missed < 60, `${missed} were missed`);
+    // A slow machine takes longer for the move, and for following it.
+    assert.ok(missed < 60 + meanwhile, `${missed} were missed, and ${meanwhile} sent meanwhile`);
     assert.deepEqual([one.errors, two.errors], [[], []]);
     assert.deepEqual([counters(one).connected, counters(two).connected], [true, true]);
   });
@@ -115,6 +121,7 @@ describe("a Redis Cluster", needsRedis, () => {
     await until("the local delivery", () => heard(here, "waits") === 1);
     // All but that one are confirmed. On a slow machine it may have waited its whole time already.
     await until("their answers", () => counters(one).queued + counters(one).dropped === 1);
+    await until("the news of it", () => textsOf(one).length > 0);
     assert.match(textsOf(one)[0] as string, /is away: its node 127\.0\.0\.1:\d+: /);
     await until("the drop of what waited", () => counters(one).dropped === 1);
     one.server.send.said("late").toRoom(gone);
@@ -126,6 +133,7 @@ describe("a Redis Cluster", needsRedis, () => {
     assert.equal(heard(there, "waits"), 0);
     // The other server may have come back after the late one was published.
     assert.equal(counters(two).missed, 2 - heard(there, "late"));
+    await until("the news of the return", () => textsOf(one).length >= 2);
     assert.equal(textsOf(one).length, 2, textsOf(one).join("\n"));
     assert.equal(counters(one).reconnects, 1);
   });
@@ -199,6 +207,7 @@ describe("a Redis Cluster", needsRedis, () => {
     const before = saidTo(there).length;
     await until("more of it", () => saidTo(there).length > before + 100);
     await addsUp(pair, room, await stop());
+    await until("the news of the return", () => textsOf(one).length >= 2);
     const [away, back] = textsOf(one);
     assert.match(away as string, /its node 127\.0\.0\.1:\d+/);
     assert.match(back as string, /is back/);

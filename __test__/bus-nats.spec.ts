@@ -268,7 +268,8 @@ describe("what NATS refuses", needsNats, () => {
     one.shout(long);
     one.shout("short");
     await until("the short one", () => heard(there, "short") === 1);
-    assert.deepEqual([heard(here, long), heard(there, long)], [1, 0]);
+    await until("the long one here", () => heard(here, long) === 1);
+    assert.equal(heard(there, long), 0);
     await until("the report", () => told(one).length === 1);
     assert.match(told(one)[0] as string, /refused 1 publications.*the server takes 2000/);
     await until("the confirmation", () => counters(one).confirmed === 1);
@@ -372,11 +373,9 @@ describe("what is strange on NATS", needsNats, () => {
     await until("what was sent before", () => heard(there, "before") === 1);
     bus.pause();
     t.after(() => bus.resume());
-    // Its threads do not stop at once.
-    await sleep(100);
     for (let turn = 0; turn < 10; turn += 1) one.shout(turn);
     await until("the outage", () => told(one).length === 1);
-    assert.equal(saidTo(here).length, 11);
+    await until("all here", () => saidTo(here).length === 11);
     assert.equal(counters(one).unconfirmed, 10);
     await sleep(2_000);
     bus.resume();
@@ -405,6 +404,7 @@ describe("what is strange on NATS", needsNats, () => {
       await publisher.flush();
     }
     await until("all of them", () => counters(two).received + counters(two).missed === published);
+    await until("all at the client", () => saidTo(there).length >= 1 + counters(two).received);
     const numbers = saidTo(there)
       .slice(1)
       .map((it) => (it as [number])[0]);
@@ -453,15 +453,16 @@ describe("what is strange on NATS", needsNats, () => {
     };
     await until("its return", async () => {
       const { reconnects, connected } = await metrics();
-      return reconnects === 1 && connected;
+      return reconnects > 0 && connected;
     });
     publisher.send.said("last").broadcast();
     await until("the last", () => heard(there, "last") === 1);
     const { received, missed } = await metrics();
     assert.ok(missed > 0);
     assert.equal(received + missed, published + 1);
-    const texts = saidTo(there).filter((it) => typeof it === "string");
-    assert.equal(texts.length, received);
+    const texts = () => saidTo(there).filter((it) => typeof it === "string").length;
+    await until("all that it received", () => texts() >= received);
+    assert.equal(texts(), received);
     assert.equal(publisher.metrics().confirmed, published + 1);
   });
 

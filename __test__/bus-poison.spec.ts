@@ -13,6 +13,7 @@ import {
   PREFIX,
   publication,
   saidTo,
+  secondsSince,
   toldOf,
   watch,
 } from "./_bus.ts";
@@ -60,6 +61,7 @@ describe("poison on the channels", needsRedis, () => {
       publication({ rooms: ["a"], route: "say" }),
       publication({ rooms: ["a"], route: "\n".repeat(100_000) }),
     ];
+    const since = performance.now();
     await bus.publish(channelOf("a"), poison);
     await until("the count", () => counters(two).malformed === poison.length);
     one.server.send.said("after").toRoom("a");
@@ -70,7 +72,7 @@ describe("poison on the channels", needsRedis, () => {
       assert.equal(connected, undefined);
       assert.ok(text.length < 400, `${text.length} characters`);
     }
-    assert.ok(toldOf(two).length < 10, "once a second");
+    assert.ok(toldOf(two).length <= 1 + secondsSince(since), "once a second");
     assert.deepEqual([counters(two).missed, counters(two).reconnects], [0, 0]);
   });
 

@@ -39,6 +39,7 @@ describe("a Redis with sentinels", needsRedis, () => {
     assert.equal(heard(there, "meanwhile") + counters(two).missed, 1);
     assert.ok(heard(there, "meanwhile") <= 1 && dropped + unconfirmed <= 1);
     assert.equal(counters(one).reconnects, 1);
+    await until("the news of the return", () => textsOf(one).length >= 2);
     const texts = textsOf(one);
     assert.equal(texts.length, 2, texts.join("\n"));
     assert.match(texts[0] as string, /main of the sentinels 127\.0\.0\.1:\d+, .* is away/);
@@ -56,6 +57,7 @@ describe("a Redis with sentinels", needsRedis, () => {
     );
     one.shout("after");
     await until("what was sent after", () => heard(there, "after") === 1);
+    await until("the news of it", () => textsOf(one).length > 0);
     assert.match(textsOf(one)[0] as string, /replaced|closed/);
   });
 

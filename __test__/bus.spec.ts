@@ -1,11 +1,21 @@
 // Several servers that share a bus: sends reach clients wherever they are connected, and the counters add up.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 
 import { createPublisher, redis } from "@zocket/core/bus";
 
-import { counters, heard, join, PREFIX, restless, saidTo, type MoreOptions } from "./_bus.ts";
+import {
+  counters,
+  heard,
+  join,
+  PREFIX,
+  restless,
+  saidTo,
+  secondsSince,
+  textsOf,
+  toldOf,
+  type MoreOptions,
+} from "./_bus.ts";
 import { onEachBus, type AnyBus } from "./_buses.ts";
 import { Child, portOf } from "./_child.ts";
 import { blocksOf, readPage } from "./_pages.ts";
@@ -19,7 +29,7 @@ onEachBus("two servers", (Bus) => {
     const [one, two] = [await join(t, bus), await join(t, bus)];
     const [here, there] = [await Client.open(t, one.url), await Client.open(t, two.url)];
     one.shout("hello");
-    await until("the broadcast", () => heard(there, "hello") > 0);
+    await until("the broadcast", () => heard(there, "hello") > 0 && heard(here, "hello") > 0);
     assert.equal(heard(here, "hello"), 1);
     assert.equal(heard(there, "hello"), 1);
     await until("the confirmation", () => counters(one).confirmed === 1);
@@ -41,7 +51,7 @@ onEachBus("two servers", (Bus) => {
     one.server.send.said("to nobody").toRoom("c");
     one.shout("last");
     await until("the last", () => heard(both, "last") && heard(neither, "last"));
-    await until("both", () => heard(both, "to both") > 0);
+    await until("both", () => heard(both, "to both") > 0 && heard(here, "to both") > 0);
     assert.deepEqual(saidTo(both).slice(2, 4), ["to a", "to both"]);
     assert.equal(heard(both, "to both"), 1);
     assert.equal(heard(here, "to both"), 1);
@@ -80,7 +90,7 @@ onEachBus("two servers", (Bus) => {
     one.server.send.said("one room").toRoom("a", { except });
     one.server.send.said("all").broadcast({ except });
     one.shout("last");
-    await until("the last", () => heard(there, "last") === 1);
+    await until("the last", () => heard(there, "last") === 1 && heard(here, "last") === 1);
     await until("the others", () => saidTo(other).length === 5);
     assert.deepEqual(saidTo(here), ["in a", "last"]);
     assert.deepEqual(saidTo(there), ["in a", "last"]);
@@ -197,9 +207,11 @@ onEachBus("a bus that goes away", (Bus) => {
     one.server.send.said("after").toRoom("a");
     await until("what was sent after", () => heard(there, "after") === 1);
     assert.equal(heard(there, "lost"), 0);
+    await until("the local member", () => heard(here, "after") === 1);
     assert.equal(heard(here, "late"), 1);
     // The other server may have come back after the late one was published.
     assert.equal(counters(two).missed, 2 - heard(there, "late"));
+    await until("the news of the return", () => told().length === 2);
     assert.deepEqual(
       told().map((it) => (it as unknown as { connected: boolean }).connected),
       [false, true],
@@ -214,12 +226,16 @@ onEachBus("a bus that goes away", (Bus) => {
     await until("the outage", () => !counters(one).connected);
     await bus.again();
     one.shout("waits");
-    await until("the return", () => counters(one).connected);
-    const since = performance.now();
-    assert.equal(counters(one).queued, 1);
+    // Before the return, however late the test sees it.
+    let away = performance.now();
+    await until("the return", () => {
+      const now = performance.now();
+      const { connected } = counters(one);
+      if (!connected) away = now;
+      return connected;
+    });
     await until("the confirmation", () => counters(one).confirmed === 1);
-    // A test under load sees the return late.
-    assert.ok(performance.now() - since > 200, "it left at once");
+    assert.ok(performance.now() - away > 490, "it left at once");
   });
 
   test("a bus that answers nothing is away within seconds, and back when it goes on", async (t) => {
@@ -257,16 +273,21 @@ onEachBus("a bus that goes away", (Bus) => {
     bus.pause();
     t.after(() => bus.resume());
     const payload = "x".repeat(100_000);
+    const since = performance.now();
     for (let number = 0; number < 80; number += 1) one.shout(payload);
     await until("the drops", () => counters(one).published === 80);
     const { dropped } = counters(one);
     bus.resume();
     assert.ok(dropped >= 20, `${dropped} were dropped`);
-    await until("the report", () => one.errors.length > 0);
-    assert.match(String(one.errors[0]?.error), /stayed in this process, as too many others waited/);
+    const full = () =>
+      textsOf(one).filter((text) => /stayed in this process, as too many others waited/.test(text));
+    await until("the report", () => full().length > 0);
     await until("the others", () => counters(one).queued === 0);
-    assert.ok(one.errors.length <= 2, "once a second");
-    assert.equal(counters(one).dropped, dropped);
+    assert.ok(full().length <= 1 + secondsSince(since), "once a second");
+    // A machine that needs seconds for this takes the bus for one that is away, and drops more of them.
+    if (toldOf(one).every(({ connected }) => connected === undefined)) {
+      assert.equal(counters(one).dropped, dropped);
+    }
   });
 
   test("two thousand rooms that were joined meanwhile are read after its return", async (t) => {
@@ -413,6 +434,7 @@ onEachBus("what is wrong on the bus", (Bus) => {
     const [one, two] = [await join(t, bus), await join(t, bus)];
     const there = await Client.open(t, two.url);
     const garbage = ["", "z", "{}", "z\x02\x01", '{"type":"said","payload":1}', "z\x01\x01\x01"];
+    const since = performance.now();
     for (const bytes of garbage) await bus.say("all", bytes);
     // Another kind of message, of a version to come.
     await bus.say("all", "z\x01\xc8x");
@@ -421,7 +443,7 @@ onEachBus("what is wrong on the bus", (Bus) => {
     one.shout("after");
     await until("what was sent after", () => heard(there, "after") === 1);
     assert.deepEqual(saidTo(there), ["after"]);
-    assert.ok(two.errors.length <= 2, "once a second");
+    assert.ok(two.errors.length <= 1 + secondsSince(since), "once a second");
   });
 
   test("a publication that is too long stays here, is dropped, and told", async (t) => {
@@ -514,7 +536,6 @@ describe("what is wrong with a user of Redis", needsRedis, () => {
     await until("the outage", () => one.errors.some(({ error }) => /password/.test(String(error))));
     await bus.command("ACL", "SETUSER", "app", ...rules);
     await until("the return", () => counters(one).connected);
-    await sleep(10);
-    assert.match(String(one.errors.at(-1)?.error), /is back/);
+    await until("the news of it", () => /is back/.test(String(one.errors.at(-1)?.error)));
   });
 });

@@ -370,7 +370,7 @@ describe("a call is ended", () => {
     assert.deepEqual(await Promise.all(held), ["one", "two"]);
   });
 
-  test("once, in a crowd whose server stops in the middle", { timeout: 60_000 }, async (t) => {
+  test("once, in a crowd whose server stops in the middle", { timeout: 300_000 }, async (t) => {
     const { client, server, running } = serve(t, { maxCallsPerClient: 200 });
     const clients = Array.from({ length: 100 }, () => client({ maxRetries: 0 }));
     let settled = 0;
@@ -447,9 +447,11 @@ describe("a stream", () => {
 
   test("is not changed by a break after its end", async (t) => {
     const { client, happened } = serve(t);
-    const asked = client().call.chat.count(3);
+    const { call } = client();
+    const asked = call.chat.count(3);
     await until("finally", () => happened.includes("finally"));
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    // Its end has come before this reply.
+    await call.chat.join({ room: "lobby" });
     for await (const _ of asked) break;
     assert.equal(await asked, "done");
   });
@@ -497,11 +499,11 @@ describe("a stream", () => {
 
   test("has time for a reader that is slow, and none for a server that is silent", async (t) => {
     const { client } = serve(t);
-    const { call } = client({ callTimeout: 1_000 });
+    const { call } = client({ callTimeout: 2_000 });
     let items = 0;
     for await (const _ of call.chat.count(5)) {
       items += 1;
-      if (items === 2) await new Promise((resolve) => setTimeout(resolve, 2_000));
+      if (items === 2) await new Promise((resolve) => setTimeout(resolve, 3_000));
     }
     assert.equal(items, 5);
   });

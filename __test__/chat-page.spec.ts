@@ -10,7 +10,7 @@ import type { Browser, Page } from "playwright-core";
 import { launch } from "./_browser.ts";
 
 /** Longest wait for anything the page is to show, in ms. */
-const PATIENCE = 15_000;
+const PATIENCE = 45_000;
 const ROOT = new URL("../", import.meta.url);
 
 let server: ChildProcess | undefined;

@@ -170,11 +170,11 @@ describe("reconnect", () => {
     client.send.say("where");
     let found = 0;
     const living: Visit[] = [];
-    for (let round = 0; round < 200 && found === 0; round++) {
+    await until(() => {
       living.push(...visits.drain());
       found = living.filter(({ messages }) => messages.drain().length > 0).length;
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
+      return found > 0;
+    }, "the message");
     assert.equal(found, 1);
     await until(
       () => living.filter(({ socket }) => socket.readyState === 1).length === 1,

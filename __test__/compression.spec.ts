@@ -140,6 +140,7 @@ describe("compression", () => {
     await until("four messages", () => client.received.length === 4);
     assert.ok(client.received.every((message) => message.payload === LONG));
     const bytes = Buffer.byteLength(LONG);
+    await until("all of it to be counted", () => server.metrics().queued === 0);
     const { bytesOut } = server.metrics();
     assert.ok(bytesOut > 3 * bytes && bytesOut < 3.7 * bytes, `${bytesOut} bytes out`);
   });

@@ -128,7 +128,7 @@ test("a client that goes before onConnect is done is 1006 by the network", async
 });
 
 test("a client whose onConnect takes too long is 1006 by the server", async (t) => {
-  const { app, open } = slow(t, { options: { handshakeTimeout: 50 } });
+  const { app, open } = slow(t, { options: { handshakeTimeout: 1_000 } });
   assert.equal((await ask(t, app.port, request())).status, 503);
   open();
   assert.deepEqual(await infoOf(app), info("server", 1006));

@@ -125,7 +125,7 @@ describe("onDisconnect runs exactly once", () => {
     const admission = latch<object>();
     const app = serve(t, {
       onConnect: () => admission.promise,
-      options: { handshakeTimeout: 100 },
+      options: { handshakeTimeout: 1_000 },
     });
     assert.equal((await ask(t, app.port, request())).status, 503);
     assert.equal(app.disconnects.length, 0);
@@ -254,7 +254,10 @@ describe("onDisconnect does not run", () => {
 
   test("when onConnect failed after the handshake timeout; what it threw is told", async (t) => {
     const verdict = latch<never>();
-    const app = serve(t, { onConnect: () => verdict.promise, options: { handshakeTimeout: 100 } });
+    const app = serve(t, {
+      onConnect: () => verdict.promise,
+      options: { handshakeTimeout: 1_000 },
+    });
     assert.equal((await ask(t, app.port, request())).status, 503);
     const thrown = new Error("too late");
     verdict.fail(thrown);

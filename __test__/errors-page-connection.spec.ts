@@ -153,7 +153,7 @@ eachRow("Close codes", ["Code", "At fault"], {
     // It was pinged, and no close frame came.
     assert.deepEqual([...new Set(silent.frames().map(({ opcode }) => opcode))], [9]);
     assert.equal(await silent.closeCode(), 1006);
-    assert.equal(app.disconnects.length, 1);
+    await until("onDisconnect", () => app.disconnects.length === 1);
   },
 });
 
@@ -212,8 +212,8 @@ function isRefusal({ status, headers }: Answer, row: Readonly<Record<string, str
 const namesProtocol = ({ headers }: Answer) => assert.equal(headers["upgrade"], "websocket");
 const without = (name: string) => request({ [name]: undefined });
 
-/** Waits for an answer that takes an option's time; half a second is enough for a request to be read by then. */
-const SOON = { handshakeTimeout: 500 };
+/** Waits for an answer that takes an option's time; a second is enough for a request to be read by then. */
+const SOON = { handshakeTimeout: 1_000 };
 
 eachRow("Refused upgrades", ["Status", "refused", "At fault"], {
   "400, HEADERS, client": refused({
@@ -391,7 +391,7 @@ eachRow("Refusals in a frame", ["Code", "code"], {
   "4500, CONNECT": refusedInAFrame(500, { onConnect: () => 1 }),
   "4503, TIMEOUT": refusedInAFrame(503, {
     onConnect: () => new Promise(() => {}),
-    options: { handshakeTimeout: 300 },
+    options: { handshakeTimeout: 1_000 },
   }),
 });
 

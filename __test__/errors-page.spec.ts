@@ -232,7 +232,7 @@ const FAULTS: Record<string, Fault[]> = {
     { given: { onOpen: throws }, act: opens, knows: ["clientId"] },
     { given: { onOpen: rejects }, act: opens, knows: ["clientId"] },
     {
-      given: { onOpen: never, options: { handshakeTimeout: 200 } },
+      given: { onOpen: never, options: { handshakeTimeout: 1_000 } },
       act: opens,
       knows: ["clientId"],
     },

@@ -67,7 +67,7 @@ describe("limits", () => {
   });
 
   test("a silent client is pinged, and one that answers stays", async (t) => {
-    const { url, disconnects } = serve(t, { options: { heartbeatInterval: 50 } });
+    const { url, disconnects } = serve(t, { options: { heartbeatInterval: 500 } });
     const client = await Client.open(t, url);
     let pings = 0;
     client.socket.on("ping", () => pings++);

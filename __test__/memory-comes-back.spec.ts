@@ -121,6 +121,9 @@ function frame(payload: string, announced = payload.length): Buffer {
 }
 const say = (payload: string) => frame(JSON.stringify({ type: "say", payload }));
 
+/** What may be resident after the last crowd. Something always comes and goes; a crowd is many times as much. */
+const mostInAll = ([first]: readonly { all: number }[]) => (first?.all ?? 0) * 1.05 + 2 * MIB;
+
 /** What one crowd does; it leaves when the promise resolves. */
 type Kind = (server: Server) => Promise<Socket[]>;
 
@@ -168,12 +171,13 @@ const KINDS: Record<string, Kind> = {
 
 describe("memory comes back", { concurrency: true }, () => {
   for (const [name, kind] of Object.entries(KINDS)) {
-    it(`after three crowds: ${name}`, { timeout: 240_000 }, async (t) => {
+    it(`after three crowds: ${name}`, { timeout: 550_000 }, async (t) => {
       if (process.platform !== "linux") return t.skip("only Linux tells what is resident");
       const server = await Server.start(t);
       const before = await server.resident();
+      const most = before.native * 1.1 + 16 * MIB;
       let peak = 0;
-      const after = [];
+      const after: (typeof before)[] = [];
       for (let round = 0; round < 3; round++) {
         const sockets = await kind(server);
         peak = Math.max(peak, (await server.resident()).native);
@@ -181,6 +185,14 @@ describe("memory comes back", { concurrency: true }, () => {
         await server.reaches("no clients", (it) => it.clients === 0);
         await sleep(round === 1 ? 1000 : LATER_MS);
         after.push(await server.resident());
+        // A slow machine may need longer.
+        const deadline = Date.now() + PATIENCE_MS;
+        const isBack = ({ native, all }: typeof before) =>
+          native <= most && (round === 0 || all <= mostInAll(after));
+        while (round !== 1 && !isBack(after[round] as typeof before) && Date.now() < deadline) {
+          await sleep(500);
+          after[round] = await server.resident();
+        }
       }
       const mib = (bytes: number) => (bytes / MIB).toFixed(1);
       const [first, , third] = after as [typeof before, typeof before, typeof before];
@@ -189,10 +201,9 @@ describe("memory comes back", { concurrency: true }, () => {
         `${mib(first.native)} after the first, ${mib(third.native)} after the third; ` +
         `in all ${mib(first.all)} after the first, ${mib(third.all)} after the third`;
       t.diagnostic(told);
-      assert.ok(first.native <= before.native * 1.1 + 16 * MIB, told);
-      assert.ok(third.native <= before.native * 1.1 + 16 * MIB, told);
-      // Something always comes and goes; a crowd is many times as much.
-      assert.ok(third.all <= first.all * 1.05 + 2 * MIB, told);
+      assert.ok(first.native <= most, told);
+      assert.ok(third.native <= most, told);
+      assert.ok(third.all <= mostInAll(after), told);
     });
   }
 });

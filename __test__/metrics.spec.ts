@@ -179,7 +179,9 @@ describe("metrics", () => {
     said(4).toRoom("empty");
     said(5).toRoom([]);
     app.server.publish("b", "said", 6);
-    await until("the last one", () => second.received.some(({ payload }) => payload === 6));
+    await until("the last one", () =>
+      [first, second].every(({ received }) => received.some(({ payload }) => payload === 6)),
+    );
     assert.equal(app.server.metrics().sent, before + 2 + 2 + 2);
     first.socket.send("no json");
     await until("the $error", () => first.received.some(({ type }) => type === "$error"));

@@ -166,10 +166,10 @@ describe("handleUpgrade", () => {
   });
 
   test("counts the time from the call, not from the request", async (t) => {
-    const app = serve(t, { options: { ...none, handshakeTimeout: 400 } as ServerOptions });
+    const app = serve(t, { options: { ...none, handshakeTimeout: 1_000 } as ServerOptions });
     const http = httpServer();
     http.on("upgrade", async (request, socket, head) => {
-      await new Promise((resolve) => setTimeout(resolve, 600));
+      await new Promise((resolve) => setTimeout(resolve, 1_300));
       app.server.handleUpgrade(request, socket, head);
     });
     await listen(t, http);

@@ -200,7 +200,7 @@ describe("onOpen", () => {
 
   test("that takes longer than handshakeTimeout closes with 1011, and is reported once", async (t) => {
     const { promise, fail } = latch();
-    const app = serve(t, { onOpen: () => promise, options: { handshakeTimeout: 100 } });
+    const app = serve(t, { onOpen: () => promise, options: { handshakeTimeout: 1_000 } });
     const raw = new Raw(t, app.server.port, request(), said(1));
     assert.equal(await raw.closeCode(), 1011);
     raw.socket.end();
@@ -210,7 +210,7 @@ describe("onOpen", () => {
     assert.deepEqual(app.order, ["connect", "open", "disconnect"]);
     assert.deepEqual(
       app.errors.map(({ error, code }) => [(error as Error).message, code]),
-      [["onOpen took longer than handshakeTimeout (100 ms)", "OPEN"]],
+      [["onOpen took longer than handshakeTimeout (1000 ms)", "OPEN"]],
     );
   });
 
@@ -267,7 +267,7 @@ describe("onDisconnect waits for onOpen", () => {
   test("handshakeTimeout at most", async (t) => {
     const app = serve(t, {
       onOpen: () => new Promise(() => {}),
-      options: { handshakeTimeout: 100 },
+      options: { handshakeTimeout: 1_000 },
     });
     const client = await Client.open(t, app.url);
     client.drop();
@@ -314,7 +314,7 @@ describe("onDisconnect waits for onOpen", () => {
 
 test("onOpen does not run for a client that never gets its 101", async (t) => {
   const { promise, open } = latch();
-  const app = serve(t, { onConnect: () => promise, options: { handshakeTimeout: 50 } });
+  const app = serve(t, { onConnect: () => promise, options: { handshakeTimeout: 1_000 } });
   const raw = new Raw(t, app.server.port, request());
   assert.equal((await raw.answer()).status, 503);
   open();

@@ -150,7 +150,7 @@ describe("a client that offers zocket.1", () => {
 
   test("for which onConnect is too slow is closed with 4503, and onDisconnect follows if it succeeds", async (t) => {
     const { promise, open } = latch<object>();
-    const app = serve(t, { onConnect: () => promise, options: { handshakeTimeout: 200 } });
+    const app = serve(t, { onConnect: () => promise, options: { handshakeTimeout: 1_000 } });
     const { code, payload } = await refusal(t, app);
     assert.deepEqual([code, payload], [4503, { status: 503, code: "TIMEOUT" }]);
     assert.deepEqual(app.server.metrics().refused, { TIMEOUT: 1 });

@@ -101,7 +101,10 @@ describe("A thread that shares a server", () => {
     const late = a.ask(`await server.disconnect(${text([idB, id])})`);
     await c.ask("await server.stop()");
     await late;
-    assert.equal(await a.ask("return server.clientCount()"), 1);
+    await until(
+      "the others to be gone",
+      async () => (await a.ask<number>("return server.clientCount()")) === 1,
+    );
   });
 
   test("has order among its joins, sends and leaves for a client of another thread", async (t) => {

@@ -186,7 +186,7 @@ describe("threads on a bus that all end", needsRedis, () => {
     assert.equal(await elsewhere.ask(size), 3);
     await threads[1]?.ask("await server.stop({ share: true })");
     for (const thread of threads) await thread.ask("await server.stop()");
-    assert.equal(await readersOf(running), 1);
+    await until("the end of their connections", async () => (await readersOf(running)) === 1);
     for (const { worker } of threads) await worker.terminate();
     assert.equal(await elsewhere.ask(size), 0);
   });

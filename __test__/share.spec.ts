@@ -5,7 +5,7 @@ import { describe, test } from "node:test";
 import { Raw } from "./_raw.ts";
 import { freePort } from "./_port.ts";
 import { Client, codeOf, name, two } from "./_share-clients.ts";
-import { Sharing } from "./_share.ts";
+import { blockUntilTold, Sharing } from "./_share.ts";
 import { soon, until } from "./_wait.ts";
 
 describe("A server that threads share", () => {
@@ -89,9 +89,13 @@ describe("A server that threads share", () => {
         ["both", "both", "one"],
       ],
     );
-    const { sent, written, dropped } =
-      await a.ask<Record<string, number>>("return server.metrics()");
-    assert.equal(sent, (written ?? 0) + (dropped ?? 0));
+    await until("the count of all", async () => {
+      const { sent, written, queued, dropped } =
+        await a.ask<Record<"sent" | "written" | "queued" | "dropped", number>>(
+          "return server.metrics()",
+        );
+      return queued === 0 && sent === written + dropped;
+    });
   });
 
   test("goes on when one worker stops, and ends with the last", async (t) => {
@@ -245,13 +249,15 @@ describe("A server that threads share", () => {
     const first = await Client.open(t, a.url);
     const second = await Client.open(t, a.url);
     assert.equal((await first.who()).worker, "a");
-    const blocked = a.ask("const end = Date.now() + 5000; while (Date.now() < end);");
+    const block = blockUntilTold();
+    const blocked = a.ask(block.program);
     // Nothing comes for it meanwhile.
     await new Promise((resolve) => setTimeout(resolve, 1_500));
     for (let n = 0; n < 5; n++) {
       assert.equal((await (await Client.open(t, b.url)).who()).worker, "b");
       assert.equal((await second.who()).worker, "b");
     }
+    block.end();
     await blocked;
     assert.equal((await first.who()).worker, "a");
   });

@@ -84,7 +84,9 @@ async fn an_owner_that_does_not_answer_gets_no_new_connections() {
     let mut second = first.share();
     // The first to look rings; nobody answers for the first owner.
     let mut sockets = Vec::new();
+    let before = first.rings();
     let waiting = tokio::spawn(connect_async(first.url()));
+    wait_for(&first.server, |_| first.rings() > before);
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     for _ in 0..3 {
         sockets.push(second.client().await);

@@ -179,19 +179,16 @@ async fn a_hello_without_end_is_cut_short() {
     // One message of 60,000 bytes in records of 4,096.
     let mut record = vec![22, 3, 1, 16, 0, 1, 0, 0xea, 0x60];
     record.resize(5 + 4096, 0);
-    let mut sent = 0;
-    while sent < 60_000 && stream.write_all(&record).await.is_ok() {
-        record[5..9].fill(0);
-        sent += 4096;
-        if refused(&owner, Reason::Malformed) > 0 {
+    // More of it is not needed.
+    for _ in 0..9 {
+        if stream.write_all(&record).await.is_err() {
             break;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        record[5..9].fill(0);
     }
     wait_for(&owner.server, |it| {
         it.refused[Reason::Malformed as usize] == 1
     });
-    assert!(sent < 40_000, "{sent}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

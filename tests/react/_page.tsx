@@ -16,7 +16,7 @@ export function act<T>(work: () => T): T {
 }
 
 /** Longest wait for anything that is to happen, in ms. */
-const PATIENCE = 20_000;
+const PATIENCE = 45_000;
 
 /** Waits until the function no longer throws, and returns something. */
 export const until = (what: string, holds: () => unknown): Promise<void> =>

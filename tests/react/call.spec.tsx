@@ -91,11 +91,13 @@ describe("useCall", () => {
     show(t, <Page url={url} children={<slow.Probe />} />);
     const first = codeOf(act(() => slow.latest.run("first")));
     await until("the handler", () => seen.begun.includes("first"));
-    const second = act(() => slow.latest.run("second", { timeout: 200 }));
+    const second = codeOf(act(() => slow.latest.run("second")));
     assert.equal(await first, "ABORTED");
     await until("the abort", () => seen.aborted.includes("first"));
     assert.equal(slow.latest.pending, true);
-    assert.equal(await codeOf(second), "TIMEOUT");
+    const third = codeOf(act(() => slow.latest.run("third", { timeout: 50 })));
+    assert.equal(await second, "ABORTED");
+    assert.equal(await third, "TIMEOUT");
     await until("its end", () => !slow.latest.pending);
     assert.equal(slow.latest.error?.code, "TIMEOUT");
   });

@@ -148,6 +148,11 @@ impl Owner {
         }
     }
 
+    /// How often the engine has rung.
+    pub fn rings(&self) -> u64 {
+        *self.rung.count.lock().unwrap()
+    }
+
     pub fn url(&self) -> String {
         format!("ws://{}", self.server.address())
     }
