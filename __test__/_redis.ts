@@ -122,6 +122,16 @@ export class Redis extends Fragile {
     }
   }
 
+  /** What a program that listens to a channel has heard since then. */
+  async listen(channel: string): Promise<() => Buffer> {
+    const heard: Buffer[] = [];
+    const socket = connect(this.port, "127.0.0.1");
+    this.#t.after(() => socket.destroy());
+    socket.on("data", (bytes) => heard.push(bytes));
+    await ask(socket, ["SUBSCRIBE", channel]);
+    return () => Buffer.concat(heard);
+  }
+
   /** How often a command was called so far. */
   async calls(name: string): Promise<number> {
     const stats = await this.command("INFO", "commandstats");

@@ -206,6 +206,49 @@ describe("members, roomSize and clientCount with a bus", needsRedis, () => {
     assert.equal(await old[0].server.roomSize("a"), 3);
   });
 
+  test("a process is asked although its announcement has not been read yet", async (t) => {
+    const bus = await Redis.start(t);
+    const network = await Network.to(t, bus.port);
+    const one = await join(t, network);
+    const { id: own } = await meet(t, one);
+    const heard = await bus.listen(EVERYBODY);
+    const isHeard = (kind: number, id: string, from = 0) => {
+      const process = Buffer.from(id.slice(0, 13).replace("-", ""), "hex");
+      const head = Buffer.concat([Buffer.from([0x7a, 1, kind]), field(2, process)]);
+      return heard().includes(head, from);
+    };
+    let turn = 0;
+    // On a slow machine, an answer can come too late, or the bus count as away before the second server is there.
+    await until("a whole answer", async () => {
+      const isThere = () =>
+        one.server.roomSize("nobody's").then(
+          () => true,
+          () => false,
+        );
+      await until("the first server on the bus", isThere);
+      turn += 1;
+      const room = `room ${turn}`;
+      // What Redis sends to the first server lies on the way. What that sends arrives.
+      network.cut({ back: true });
+      const two = await join(t, bus);
+      const { id } = await meet(t, two, room);
+      await until("its announcement", () => isHeard(2, id));
+      const before = heard().length;
+      let members: string[] | undefined;
+      let hasEnded = false;
+      const asked = one.server.members(room).then(
+        (all) => ((members = all), (hasEnded = true)),
+        () => (hasEnded = true),
+      );
+      await until("the question", () => hasEnded || isHeard(3, own, before));
+      network.heal();
+      await asked;
+      if (members !== undefined) assert.deepEqual(members, [id]);
+      return members !== undefined;
+    });
+    assertUncounted(one);
+  });
+
   test("a process that stops is not asked any more", async (t) => {
     const bus = await Redis.start(t);
     const [one, two] = [await join(t, bus), await join(t, bus)];

@@ -28,7 +28,7 @@ const SPREAD: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(5
 /// Up to so many get an answer on their own channels. One announcement on the channel for everybody answers more.
 const MOST_ANSWERS: usize = 4;
 /// How many processes are known. Past that, others are not.
-const MOST: usize = 16_384;
+pub(crate) const MOST: usize = 16_384;
 /// How often those that are silent are looked for.
 const LOOK: Duration = Duration::from_millis(250);
 

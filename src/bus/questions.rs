@@ -2,8 +2,15 @@
 //!
 //! A question goes to all processes, and each answers on the channel of the asker, in parts if there are many ids. The owner hears the
 //! answers as one, in parts that it asks for, as from a shard.
+//!
+//! This process reads the channel on which it asks, so its question comes back to it. The bus keeps that channel in order, so by then
+//! this process has heard all announcements that were published before the question. No answer is whole without that.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -14,7 +21,12 @@ use crate::{
         handle::{ClientId, Process},
         owner::OwnerNumber,
     },
-    bus::{channels::Channel, control::Note, parts::Hands, processes::Processes},
+    bus::{
+        channels::Channel,
+        control::Note,
+        parts::Hands,
+        processes::{MOST, Processes},
+    },
     shrink::shrink_map,
 };
 
@@ -34,7 +46,7 @@ struct Asked {
     asks: Asks,
     room: Arc<[u8]>,
     stage: Stage,
-    /// How many processes have not answered.
+    /// How many processes have not answered. At least 1 if there may be some that are not known.
     missing: usize,
     size: u64,
     ids: Vec<ClientId>,
@@ -44,10 +56,72 @@ struct Asked {
 enum Stage {
     /// The other processes are not known yet.
     Held,
-    /// These have not answered in full, and the question ends then.
-    Open(HashMap<Process, Progress>, Instant),
+    /// It was asked.
+    Open(Open),
     /// The owner has so many of the ids.
     Told(usize),
+}
+
+/// A question that was asked.
+struct Open {
+    /// Those that have not answered in full.
+    waiting: HashMap<Process, Progress>,
+    /// Those that have, or have ended. Their further answers do not count.
+    done: HashSet<Process>,
+    /// Whether it has come back.
+    is_back: bool,
+    /// When it ends.
+    until: Instant,
+}
+
+impl Open {
+    fn new(processes: &Processes, until: Instant) -> Self {
+        let mut open = Self {
+            waiting: HashMap::new(),
+            done: HashSet::new(),
+            is_back: false,
+            until,
+        };
+        open.wait_for(processes);
+        open
+    }
+
+    /// Waits for all that are known.
+    fn wait_for(&mut self, processes: &Processes) {
+        for process in processes.all() {
+            if !self.done.contains(&process) {
+                self.waiting.entry(process).or_default();
+            }
+        }
+    }
+
+    /// How far a process that answers is; `None` if its answer does not count. A process may answer before its announcement is here.
+    fn progress(&mut self, process: Process) -> Option<&mut Progress> {
+        let has_room = self.waiting.len() + self.done.len() < MOST;
+        let is_known = self.waiting.contains_key(&process);
+        if self.done.contains(&process) || !(is_known || has_room) {
+            return None;
+        }
+        Some(self.waiting.entry(process).or_default())
+    }
+
+    /// Nothing more is to come from a process.
+    fn finish(&mut self, process: Process) {
+        let was_waiting = self.waiting.remove(&process).is_some();
+        if was_waiting || self.waiting.len() + self.done.len() < MOST {
+            self.done.insert(process);
+        }
+    }
+
+    /// Whether all have answered.
+    fn is_whole(&self) -> bool {
+        self.is_back && self.waiting.is_empty()
+    }
+
+    /// How many are missing if it ends now.
+    fn missing(&self) -> usize {
+        self.waiting.len().max(usize::from(!self.is_back))
+    }
 }
 
 /// How much of its answer a process has sent.
@@ -122,10 +196,10 @@ impl Questions {
         let Some(asked) = self.asked.get_mut(&number) else {
             return;
         };
-        let Stage::Open(waiting, _) = &mut asked.stage else {
+        let Stage::Open(open) = &mut asked.stage else {
             return;
         };
-        let Some(progress) = waiting.get_mut(&process) else {
+        let Some(progress) = open.progress(process) else {
             return;
         };
         // A part is missing, or came twice.
@@ -144,9 +218,25 @@ impl Questions {
         if has_more {
             return;
         }
-        waiting.remove(&process);
-        if waiting.is_empty() {
+        open.finish(process);
+        if open.is_whole() {
             self.tell(number, hands);
+        }
+    }
+
+    /// A question of this process has come back. All that were there when it was published are known by now, and have got it too.
+    pub(crate) fn came_back(&mut self, number: u64, processes: &Processes, hands: &Hands<'_>) {
+        let Some(asked) = self.asked.get_mut(&number) else {
+            return;
+        };
+        if let Stage::Open(open) = &mut asked.stage
+            && !open.is_back
+        {
+            open.is_back = true;
+            open.wait_for(processes);
+            if open.is_whole() {
+                self.tell(number, hands);
+            }
         }
     }
 
@@ -154,11 +244,11 @@ impl Questions {
     pub(crate) fn ended(&mut self, process: Process, hands: &Hands<'_>) {
         let mut done = Vec::new();
         for (number, asked) in &mut self.asked {
-            if let Stage::Open(waiting, _) = &mut asked.stage
-                && waiting.remove(&process).is_some()
-                && waiting.is_empty()
-            {
-                done.push(*number);
+            if let Stage::Open(open) = &mut asked.stage {
+                open.finish(process);
+                if open.is_whole() {
+                    done.push(*number);
+                }
             }
         }
         for number in done {
@@ -177,26 +267,22 @@ impl Questions {
                     done.push(*number);
                 }
                 Stage::Held if processes.are_known(now) => {
-                    let waiting: HashMap<_, _> = processes
-                        .all()
-                        .map(|it| (it, Progress::default()))
-                        .collect();
+                    let open = Open::new(processes, now + PATIENCE);
                     let note = Note::Question {
                         number: *number,
                         asks: asked.asks,
                         room: &asked.room,
                     };
-                    if waiting.is_empty() {
-                        done.push(*number);
-                    } else if hands.post(Channel::Everybody, note) {
-                        asked.stage = Stage::Open(waiting, now + PATIENCE);
+                    // Also if nobody is known: somebody may just have come.
+                    if hands.post(Channel::Everybody, note) {
+                        asked.stage = Stage::Open(open);
                     } else {
-                        asked.missing = waiting.len();
+                        asked.missing = open.missing();
                         done.push(*number);
                     }
                 }
-                Stage::Open(waiting, until) if *until <= now => {
-                    asked.missing = waiting.len();
+                Stage::Open(open) if open.until <= now => {
+                    asked.missing = open.missing();
                     done.push(*number);
                 }
                 _ => {}
@@ -209,8 +295,8 @@ impl Questions {
 
     /// When something is due.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let until = |it: &Asked| match it.stage {
-            Stage::Open(_, until) => Some(until),
+        let until = |it: &Asked| match &it.stage {
+            Stage::Open(open) => Some(open.until),
             _ => None,
         };
         self.asked.values().filter_map(until).min()
@@ -271,6 +357,7 @@ mod tests {
     use crate::bus::parts::testing::Here;
 
     const OTHERS: [Process; 2] = [Process([2; 6]), Process([3; 6])];
+    const FRESH: Process = Process([4; 6]);
     const SECOND: Duration = Duration::from_secs(1);
 
     /// A process that knows the others.
@@ -295,6 +382,18 @@ mod tests {
         questions.ask((owner, number), asks, b"a", &here.hands());
     }
 
+    /// Asks, and the question comes back at once.
+    fn ask_all(
+        here: &mut Here,
+        (questions, processes): (&mut Questions, &Processes),
+        number: u32,
+        asks: Asks,
+    ) {
+        ask(here, questions, number, asks);
+        questions.advance(processes, false, &mut here.hands());
+        questions.came_back(questions.last, processes, &here.hands());
+    }
+
     #[test]
     fn a_question_waits_until_all_are_known_and_ends_with_the_last_answer() {
         let mut here = Here::new();
@@ -306,13 +405,13 @@ mod tests {
         let processes = settled(&mut here);
         questions.advance(&processes, false, &mut here.hands());
         assert_eq!(here.posted().len(), 1);
+        questions.came_back(1, &processes, &here.hands());
         let [one, two] = OTHERS;
         let all = ids(3);
         questions.hear(one, 1, (0, 2), &all[..1], &here.hands());
-        // A part that came twice, one that comes too early, and a stranger's change nothing.
+        // A part that came twice and one that comes too early change nothing.
         questions.hear(one, 1, (0, 2), &all[..1], &here.hands());
         questions.hear(one, 1, (2, 2), &all[..1], &here.hands());
-        questions.hear(Process([9; 6]), 1, (0, 1), &all[..1], &here.hands());
         questions.hear(two, 1, (0, 1), &all[1..2], &here.hands());
         assert_eq!(here.heard(), "");
         questions.hear(one, 1, (1, 2), &all[2..], &here.hands());
@@ -326,14 +425,12 @@ mod tests {
         let mut here = Here::new();
         let mut questions = Questions::default();
         let processes = settled(&mut here);
-        ask(&mut here, &mut questions, 1, Asks::Size);
-        questions.advance(&processes, false, &mut here.hands());
+        ask_all(&mut here, (&mut questions, &processes), 1, Asks::Size);
         questions.hear(OTHERS[0], 1, (0, 5), &[], &here.hands());
         here.now += PATIENCE;
         questions.advance(&processes, false, &mut here.hands());
         assert_eq!(here.heard(), "[[1,1,5]]");
-        ask(&mut here, &mut questions, 2, Asks::Clients);
-        questions.advance(&processes, false, &mut here.hands());
+        ask_all(&mut here, (&mut questions, &processes), 2, Asks::Clients);
         questions.hear(OTHERS[0], 2, (0, 5), &[], &here.hands());
         questions.ended(OTHERS[1], &here.hands());
         assert_eq!(here.heard(), "[[2,0,5]]");
@@ -343,12 +440,133 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_is_heard_of_before_the_question_is_back_is_waited_for() {
+        let mut here = Here::new();
+        let mut questions = Questions::default();
+        let mut processes = settled(&mut here);
+        ask(&mut here, &mut questions, 1, Asks::Size);
+        questions.advance(&processes, false, &mut here.hands());
+        for other in OTHERS {
+            questions.hear(other, 1, (0, 1), &[], &here.hands());
+        }
+        // The announcement was published before the question, and is read after it was asked.
+        processes.hear(FRESH, Some(SECOND), false, here.now);
+        questions.came_back(1, &processes, &here.hands());
+        assert_eq!(here.heard(), "");
+        // This one came later, and has not got the question.
+        processes.hear(Process([5; 6]), Some(SECOND), false, here.now);
+        questions.came_back(1, &processes, &here.hands());
+        questions.hear(FRESH, 1, (0, 5), &[], &here.hands());
+        assert_eq!(here.heard(), "[[1,0,7]]");
+    }
+
+    #[test]
+    fn an_answer_that_comes_before_the_announcement_counts_once() {
+        let mut here = Here::new();
+        let mut questions = Questions::default();
+        let mut processes = settled(&mut here);
+        ask(&mut here, &mut questions, 1, Asks::Size);
+        questions.advance(&processes, false, &mut here.hands());
+        for process in [FRESH, OTHERS[0], FRESH] {
+            questions.hear(process, 1, (0, 5), &[], &here.hands());
+        }
+        processes.hear(FRESH, Some(SECOND), false, here.now);
+        questions.came_back(1, &processes, &here.hands());
+        for process in [FRESH, OTHERS[0]] {
+            questions.hear(process, 1, (0, 5), &[], &here.hands());
+        }
+        assert_eq!(here.heard(), "");
+        questions.hear(OTHERS[1], 1, (0, 1), &[], &here.hands());
+        assert_eq!(here.heard(), "[[1,0,11]]");
+        // A stranger that has begun to answer is waited for.
+        ask_all(&mut here, (&mut questions, &processes), 2, Asks::Ids);
+        let part = ids(1);
+        questions.hear(Process([5; 6]), 2, (0, 2), &part, &here.hands());
+        for process in [OTHERS[0], OTHERS[1], FRESH] {
+            questions.hear(process, 2, (0, 0), &[], &here.hands());
+        }
+        here.now += PATIENCE;
+        questions.advance(&processes, false, &mut here.hands());
+        assert_eq!(here.heard(), format!(r#"[[2,1,1,"{}"]]"#, part[0]));
+    }
+
+    #[test]
+    fn an_answer_is_not_whole_before_the_question_is_back() {
+        let mut here = Here::new();
+        let mut questions = Questions::default();
+        let processes = settled(&mut here);
+        ask(&mut here, &mut questions, 1, Asks::Size);
+        questions.advance(&processes, false, &mut here.hands());
+        questions.hear(OTHERS[0], 1, (0, 5), &[], &here.hands());
+        questions.ended(OTHERS[1], &here.hands());
+        assert_eq!(here.heard(), "");
+        // What a process that has ended has said before does not count.
+        questions.hear(OTHERS[1], 1, (0, 5), &[], &here.hands());
+        here.now += PATIENCE;
+        questions.advance(&processes, false, &mut here.hands());
+        assert_eq!(here.heard(), "[[1,1,5]]");
+        questions.came_back(1, &processes, &here.hands());
+        assert_eq!(here.heard(), "");
+    }
+
+    #[test]
+    fn whoever_knows_nobody_asks_all_the_same_and_ends_when_the_question_is_back() {
+        let mut here = Here::new();
+        let mut questions = Questions::default();
+        let mut processes = settled(&mut here);
+        for other in OTHERS {
+            processes.ended(other);
+        }
+        ask(&mut here, &mut questions, 1, Asks::Ids);
+        questions.advance(&processes, false, &mut here.hands());
+        assert_eq!(here.posted().len(), 1);
+        assert_eq!(here.heard(), "");
+        questions.came_back(1, &processes, &here.hands());
+        assert_eq!(here.heard(), "[[1,0,0]]");
+        assert!(questions.is_empty());
+        // One that cannot leave is not whole.
+        while here
+            .queue
+            .push_uncounted(Channel::Everybody, vec![0; 50_000], here.now)
+        {}
+        while here
+            .queue
+            .push_uncounted(Channel::Everybody, vec![], here.now)
+        {}
+        ask(&mut here, &mut questions, 2, Asks::Ids);
+        questions.advance(&processes, false, &mut here.hands());
+        assert_eq!(here.heard(), "[[2,1,0]]");
+    }
+
+    #[test]
+    fn the_strangers_that_answer_a_question_are_bounded() {
+        let mut here = Here::new();
+        let mut questions = Questions::default();
+        let processes = settled(&mut here);
+        ask_all(&mut here, (&mut questions, &processes), 1, Asks::Size);
+        for number in 0..u32::try_from(MOST).unwrap() + 10 {
+            let [a, b, c, d] = number.to_le_bytes();
+            let stranger = Process([9, 9, a, b, c, d]);
+            let size = u64::from(number % 2);
+            questions.hear(stranger, 1, (0, size), &[], &here.hands());
+            questions.ended(Process([8, 8, a, b, c, d]), &here.hands());
+        }
+        let Some(Stage::Open(open)) = questions.asked.get(&1).map(|it| &it.stage) else {
+            panic!("it waits for the others");
+        };
+        assert_eq!(open.waiting.len() + open.done.len(), MOST);
+        for other in OTHERS {
+            questions.hear(other, 1, (0, 0), &[], &here.hands());
+        }
+        assert!(here.heard().starts_with("[[1,0,"));
+    }
+
+    #[test]
     fn an_owner_gets_many_ids_in_parts_as_it_asks_for_them() {
         let mut here = Here::new();
         let mut questions = Questions::default();
         let processes = settled(&mut here);
-        ask(&mut here, &mut questions, 1, Asks::Ids);
-        questions.advance(&processes, false, &mut here.hands());
+        ask_all(&mut here, (&mut questions, &processes), 1, Asks::Ids);
         let many = ids(PART + 1);
         let size = many.len() as u64;
         questions.hear(OTHERS[0], 1, (0, size), &many, &here.hands());

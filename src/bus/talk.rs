@@ -45,6 +45,9 @@ impl Talk {
     ) -> Result<(), Malformed> {
         let Control { process, note } = control::read(bytes)?;
         if process == hands.parts.process {
+            if let (Channel::Everybody, Note::Question { number, .. }) = (channel, note) {
+                self.questions.came_back(number, &self.processes, hands);
+            }
             return Ok(());
         }
         let is_for_all = matches!(note, Note::Announcement { .. } | Note::Question { .. });
@@ -104,5 +107,61 @@ impl Talk {
         // Never at once, so that nothing that is late keeps the thread busy.
         let soon = now + Duration::from_millis(1);
         all.into_iter().flatten().min().map(|it| it.max(soon))
+    }
+}
+
+#[cfg(all(test, feature = "redis"))]
+mod tests {
+    use super::*;
+    use crate::{
+        border::{command::Asks, handle::Process},
+        bus::parts::testing::{Here, OWN},
+    };
+
+    #[test]
+    fn a_question_ends_when_it_comes_back_on_the_channel_for_everybody() {
+        let mut here = Here::new();
+        let mut talk = Talk::new(true, here.now);
+        let from = here.now;
+        talk.processes.connected(from, &mut here.hands());
+        here.now += Duration::from_secs(2);
+        talk.advance(false, &mut here.hands());
+        let ours = here.posted();
+        let asker = (here.owner.number, 1);
+        (talk.questions).ask(asker, Asks::Size, b"a", &here.hands());
+        talk.advance(false, &mut here.hands());
+        let question = here.posted();
+        let [(Channel::Everybody, question)] = &question[..] else {
+            panic!("{question:?}");
+        };
+        // It is of another process, so it is waited for.
+        let note = Note::Announcement {
+            interval: Some(Duration::from_secs(1)),
+            asks: false,
+            ends: false,
+        };
+        let process = Process([2; 6]);
+        let announcement = control::write(&Control { process, note });
+        let mut hear = |here: &mut Here, channel, bytes: &[u8]| {
+            let heard = talk.hear(channel, bytes, &mut here.hands());
+            assert!(heard.is_ok());
+            here.heard()
+        };
+        // What else is ours, or comes on another channel, changes nothing.
+        for (channel, bytes) in &ours {
+            assert_eq!(hear(&mut here, *channel, bytes), "");
+        }
+        assert_eq!(hear(&mut here, Channel::Process(OWN), question), "");
+        hear(&mut here, Channel::Everybody, &announcement);
+        assert_eq!(hear(&mut here, Channel::Everybody, question), "");
+        let note = Note::Answer {
+            number: 1,
+            place: 0,
+            size: 3,
+            clients: vec![],
+        };
+        let answer = control::write(&Control { process, note });
+        let end = hear(&mut here, Channel::Process(OWN), &answer);
+        assert_eq!(end, "[[1,0,3]]");
     }
 }
