@@ -1,7 +1,8 @@
 // Limits how long events may occupy the event loop. After that, the rest waits for the loop's next turn, so that the application's
 // timers, sockets and promises continue, whatever clients send.
 import { performance } from "node:perf_hooks";
-import { setImmediate, setTimeout } from "node:timers";
+
+import { setImmediate, setTimeout } from "./timers.js";
 
 /** Handling in one turn, in ms, user code included. */
 const BUDGET = 10;

@@ -3,10 +3,12 @@
 import { closeSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
 import { Socket, connect } from "node:net";
+import { performance } from "node:perf_hooks";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 
 import { openDoor, type Arrival, type Link, type Native } from "../../border/native.js";
+import { setImmediate } from "../../user-code/timers.js";
 import { isOfTcp, release, type Inner } from "./http-server.js";
 import { Pump } from "./pump.js";
 import { headOf } from "./request-head.js";
@@ -20,6 +22,10 @@ const HAS_PAIRS = process.platform !== "win32";
 
 /** So many clients are handed over at most before the engine is woken. */
 const MOST_TAKEN = 32;
+/** The first of them waits no longer than this, in ms, and a turn of the event loop. The application may make a turn long. */
+const LONGEST_WAIT = 5;
+
+const now = performance.now.bind(performance);
 
 /** What was read from a socket, the head of the request first. */
 type Chunks = [Buffer, ...Buffer[]];
@@ -43,6 +49,8 @@ export class TakeOver {
   /** Clients since the engine was woken last, and those of this turn. */
   #taken = 0;
   #fresh = 0;
+  /** When the first of them came. */
+  #since = 0;
 
   constructor(native: Native) {
     this.#native = native;
@@ -78,12 +86,16 @@ export class TakeOver {
    */
   #wake(): void {
     this.#fresh += 1;
-    if (this.#taken === 0) setImmediate(this.#look);
+    if (this.#taken === 0) {
+      this.#since = now();
+      setImmediate(this.#look);
+    }
     this.#taken += 1;
   }
 
   readonly #look = (): void => {
-    if (this.#fresh > 0 && this.#taken < MOST_TAKEN) {
+    const isEarly = this.#taken < MOST_TAKEN && now() - this.#since < LONGEST_WAIT;
+    if (this.#fresh > 0 && isEarly) {
       this.#fresh = 0;
       setImmediate(this.#look);
       return;
