@@ -9,6 +9,7 @@ import { zocket } from "@zocket/core";
 import { BAD, HEAD, MESSAGE, PIECE } from "../dist/border/codes.js";
 import type { Upgrade } from "../dist/connections/upgrade.js";
 import { serve } from "../dist/server/serve.js";
+import { Turn } from "../dist/user-code/turn.js";
 import { anything, schema } from "./_talk.ts";
 import { until } from "./_wait.ts";
 
@@ -42,6 +43,10 @@ const upgradeOf = (handle: number): Upgrade => ({
 
 /** A server on an engine of two shards that does what the test says. */
 function play(t: TestContext, callbacks: Callbacks = {}, options: object = {}) {
+  // A busy machine uses a turn up at any place. What happens then is tested with floods of messages.
+  t.mock.getter(Turn.prototype, "isOver", () => false);
+  t.mock.method(Turn.prototype, "look", () => false);
+  t.mock.method(Turn.prototype, "next", () => undefined);
   const inboxes: { heads: number[]; text: string }[][] = [[], []];
   const commands: { name: string | undefined; words: number[]; bytes: Buffer }[] = [];
   const texts: string[] = [];
