@@ -154,8 +154,7 @@ fn the_other_end_of_a_pair_sees_when_the_engine_has_closed_its_own() {
         read: REQUEST.to_vec(),
         link: Some(link),
     });
-    // It lies there until the owner wakes the thread, which may have more to hand over.
-    assert!(owner.next_within(Duration::from_millis(100)).is_none());
+    // It may lie there until then. A thread that is just awake takes it before.
     owner.server.wake();
     let handle = owner.admit();
     let mut head = [0; 12];
