@@ -1,5 +1,6 @@
 //! The bytes of RFC 6455, section 5: incoming and outgoing frames.
 
+pub(crate) mod closing;
 pub(crate) mod deflate;
 pub(crate) mod fault;
 pub(crate) mod incoming;

@@ -45,12 +45,37 @@ async fn a_client_that_closes_gives_the_code_and_the_reason() {
             close(1002, "your fault"),
             json!([CLIENT, 1002, "your fault"]),
         ),
+        // What a library for WebSocket says of a code that no client may send.
+        (
+            close(1002, "Protocol violation"),
+            json!([CLIENT, 1002, "Protocol violation"]),
+        ),
+        (close(1012, ""), json!([CLIENT, 1012, ""])),
+        (close(1013, "later"), json!([CLIENT, 1013, "later"])),
+        (
+            close(1014, "bad gateway"),
+            json!([CLIENT, 1014, "bad gateway"]),
+        ),
     ] {
         let (mut raw, _) = Raw::open(&mut owner).await;
         raw.send(&sent).await;
         assert_eq!(end(&mut owner), expected);
-        raw.closed().await;
+        let answer = raw.closed().await.0.map(u64::from);
+        assert_eq!(answer, expected[1].as_u64(), "{expected}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_close_frame_may_come_in_pieces_in_the_middle_of_a_message() {
+    let mut owner = Owner::start(config());
+    let (mut raw, _) = Raw::open(&mut owner).await;
+    raw.send(&frame(0x01, b"[\"a\"")).await;
+    for byte in close(1014, "in pieces") {
+        raw.send(&[byte]).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(end(&mut owner), json!([CLIENT, 1014, "in pieces"]));
+    assert_eq!(raw.closed().await.0, Some(1014));
 }
 
 #[tokio::test(flavor = "multi_thread")]

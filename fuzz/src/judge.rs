@@ -136,7 +136,7 @@ fn close_code(payload: &[u8]) -> u16 {
     };
     match u16::from_be_bytes(*code) {
         _ if str::from_utf8(reason).is_err() => 1007,
-        code @ (1000..=1003 | 1007..=1013 | 3000..=4999) => code,
+        code @ (1000..=1003 | 1007..=1014 | 3000..=4999) => code,
         _ => 1002,
     }
 }

@@ -75,6 +75,11 @@ impl Frame {
         self.header[0] & CONTROL != 0
     }
 
+    /// Whether the frame ends the connection.
+    pub(crate) fn is_close(&self) -> bool {
+        self.header[0] & OPCODE == CLOSE
+    }
+
     /// Whether the frame starts a text message.
     pub(crate) fn is_text(&self) -> bool {
         self.header[0] & OPCODE == TEXT

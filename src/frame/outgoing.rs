@@ -8,6 +8,9 @@ pub(crate) const MAX_HEADER: usize = 2 + 8;
 /// A ping without a payload.
 pub(crate) const EMPTY_PING: [u8; 2] = [FIN | PING, 0];
 
+/// A close frame without a code.
+pub(crate) const EMPTY_CLOSE: [u8; 2] = [FIN | CLOSE, 0];
+
 /// Appends the header of a frame that is a whole message, or a control frame.
 pub(crate) fn push_header(out: &mut Vec<u8>, opcode: u8, length: usize) {
     out.push(FIN | opcode);

@@ -1,7 +1,9 @@
-//! Takes the bytes of one connection, frame by frame. It puts messages together itself, and gives control frames to tungstenite.
+//! Takes the bytes of one connection, frame by frame. It puts messages and close frames together itself, and gives the other control
+//! frames to tungstenite.
 //!
 //! tungstenite never sees a message. It would reserve the memory that a frame announces and keep it for ever, and it would copy
-//! fragments once more. It reads control frames, which are short, and answers them.
+//! fragments once more. Nor does it see a client's close frame, as it takes a code for wrong that IANA has registered: 1014. It reads
+//! pings and pongs, and answers them.
 
 use std::{
     io::{self, Read, Write},
@@ -11,6 +13,7 @@ use std::{
 use crate::{
     connection::Connection,
     frame::{
+        closing::Closing,
         fault::Fault,
         incoming::{Frame, unmask},
     },
@@ -62,7 +65,9 @@ pub(crate) enum Next<'a> {
     Message(Message<'a>),
     /// A complete message that is to be inflated.
     Compressed,
-    /// A control frame, or a part of one, which tungstenite is to read.
+    /// A complete close frame.
+    Close(&'a Closing),
+    /// Another control frame, or a part of one, which tungstenite is to read.
     Control,
     /// Nothing that is complete.
     Nothing,
@@ -80,6 +85,8 @@ pub(crate) struct Feed {
     message: Option<Partial>,
     /// The same of a compressed message.
     inflating: Option<Box<Inflating>>,
+    /// The close frame under way.
+    closing: Option<Box<Closing>>,
 }
 
 impl Feed {
@@ -91,6 +98,7 @@ impl Feed {
             given: 0,
             message: None,
             inflating: None,
+            closing: None,
         }
     }
 
@@ -109,6 +117,9 @@ impl Feed {
                 if !self.frame.has_header() {
                     return Ok(Next::Nothing);
                 }
+            }
+            if self.frame.is_close() {
+                return Ok(self.close());
             }
             if self.frame.is_control() {
                 let has_more =
@@ -136,6 +147,23 @@ impl Feed {
                 inflating.complete();
                 return Ok(Next::Compressed);
             }
+        }
+    }
+
+    /// Takes what has arrived of the close frame under way.
+    fn close(&mut self) -> Next<'_> {
+        let mask = self.frame.mask();
+        let rest = self.arrived.rest();
+        let arrived = rest.len().min(self.frame.left());
+        let payload = &mut rest[..arrived];
+        unmask(payload, mask);
+        let closing = self.closing.get_or_insert_default();
+        closing.extend(payload);
+        self.arrived.at += arrived;
+        if self.frame.pass(arrived) {
+            Next::Close(closing)
+        } else {
+            Next::Nothing
         }
     }
 

@@ -21,7 +21,7 @@ use crate::{
         event::Event,
     },
     connection::{Connection, Order, State, calls::Limits, output::Flush},
-    frame::{MASK, MAX_CONTROL, fault::Fault, outgoing},
+    frame::{MASK, MAX_CONTROL, closing::may_be_sent, fault::Fault, outgoing},
     limits::capacity::Seat,
     message::{
         error::BadCode,
@@ -318,6 +318,12 @@ impl Task {
                     Ok(None) => {}
                     Err(fault) => break Some(End::Fault(fault)),
                 },
+                Ok(Next::Close(closing)) => {
+                    let said = closing.read().map(|said| {
+                        said.map(|(code, reason)| Ending::new(EndedBy::Client, code, reason))
+                    });
+                    break Some(self.closed(said));
+                }
                 Ok(Next::Control) => {
                     if let Err(error) = self.read_control() {
                         break Some(end_of(&error));
@@ -351,15 +357,33 @@ impl Task {
         feed.inflate(compressor, max_payload, turn)
     }
 
+    /// The client has sent a close frame. It gets one in return, unless it has ours.
+    fn closed(&self, said: Result<Option<Ending>, Fault>) -> End {
+        let (ending, frame) = match said {
+            Err(fault) => return End::Fault(fault),
+            Ok(None) => (Ending::without_code(), outgoing::EMPTY_CLOSE.to_vec()),
+            Ok(Some(said)) => {
+                let ending = if may_be_sent(said.code) {
+                    said
+                } else {
+                    End::Fault(Fault::Protocol).ending()
+                };
+                let frame = outgoing::close(ending.code, &ending.reason);
+                (ending, frame)
+            }
+        };
+        let Registered { connection, .. } = &self.registered;
+        if self.socket.can_write() {
+            connection.output.push_control(&frame);
+        }
+        connection.set_ending(ending);
+        End::Closed
+    }
+
     /// Lets tungstenite read of a control frame, and answer it when it is whole.
     fn read_control(&mut self) -> Result<(), tungstenite::Error> {
         match self.socket.read() {
-            Ok(message) => {
-                if let tungstenite::Message::Close(frame) = message {
-                    (self.registered.connection).set_ending(ending_of(frame));
-                }
-                self.socket.flush()
-            }
+            Ok(_) => self.socket.flush(),
             Err(tungstenite::Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                 Ok(())
             }
@@ -511,26 +535,10 @@ fn lasts_long(shard: &Shard, connection: &Connection) -> bool {
         || relief::holds_back(shard, connection)
 }
 
-/// The end of the connection that the first close frame of its client means.
-fn ending_of(frame: Option<CloseFrame>) -> Ending {
-    let Some(CloseFrame { code, reason }) = frame else {
-        return Ending::without_code();
-    };
-    // tungstenite puts this in the place of a code that no client may send, and answers with it.
-    let is_fault = code == CloseCode::Protocol && reason.as_str() == "Protocol violation";
-    let by = if is_fault {
-        EndedBy::Server
-    } else {
-        EndedBy::Client
-    };
-    Ending::new(by, code.into(), &reason)
-}
-
 /// The end of the connection that an error of tungstenite means.
 fn end_of(error: &tungstenite::Error) -> End {
     match error {
         tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => End::Closed,
-        tungstenite::Error::Utf8(_) => End::Fault(Fault::NotUtf8),
         tungstenite::Error::Protocol(_) => End::Fault(Fault::Protocol),
         _ => End::Gone,
     }
