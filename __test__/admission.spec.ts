@@ -332,6 +332,48 @@ describe("onConnect", () => {
     }
   });
 
+  for (const [what, isOrigin] of [
+    ["its headers schema", false],
+    ["allowedOrigins", true],
+  ] as const) {
+    test(`is not called for a client that has left during ${what}`, async (t) => {
+      const first = latch();
+      let asked = 0;
+      const later = () => ((asked += 1) === 1 ? first.promise : Promise.resolve());
+      const slow: StandardSchemaV1<unknown, Headers> = {
+        "~standard": {
+          version: 1,
+          vendor: "specs",
+          validate: (value) => later().then(() => ({ value: value as Headers })),
+        },
+      };
+      const options = { ioThreads: 1, maxConnections: 1 };
+      const app = isOrigin
+        ? serve(t, { options: { ...options, allowedOrigins: () => later().then(() => true) } })
+        : serve(t, { headers: slow, options });
+      const from = isOrigin ? { Origin: "https://example.com" } : {};
+      const left = new Raw(t, app.port, request({ ...from, Name: "left" }));
+      await until("the question", () => asked === 1);
+      left.socket.destroy();
+      // It has its place until the server knows that it has left.
+      let stays: Raw | undefined;
+      await until("its place", async () => {
+        stays = new Raw(t, app.port, request({ ...from, Name: "stays" }));
+        return (await stays.answer()).status === 101;
+      });
+      first.open();
+      stays?.write(said("here"));
+      await until("the message", () => app.messages.length === 1);
+      await app.server.stop(true);
+      assert.deepEqual(
+        app.connects.map(({ headers }) => headers["name"]),
+        ["stays"],
+      );
+      assert.deepEqual(app.errors, []);
+      assert.equal(app.disconnects.length, 1);
+    });
+  }
+
   test("of a slow client does not hold up others", async (t) => {
     const admission = latch<object>();
     const app = serve(t, {
