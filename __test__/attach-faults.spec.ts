@@ -69,6 +69,25 @@ describe("a client of an HTTP server", () => {
     });
   }
 
+  test("that sends a long body with its refused request gets the answer, and no reset", async (t) => {
+    const { port } = await attached(t);
+    // More than the system keeps for a socket that nobody reads.
+    const body = Buffer.alloc(16 * 1024 * 1024);
+    const attempt = async () => {
+      const raw = new Raw(t, port, request({}, "GET /other HTTP/1.1"));
+      let isReset = false;
+      raw.socket.on("error", () => (isReset = true));
+      const written = new Promise((resolve) => raw.socket.write(body, resolve));
+      assert.equal((await raw.answer()).status, 404);
+      await soon("the end of the body", written);
+      raw.socket.end();
+      await soon("the end", raw.ended);
+      return !isReset;
+    };
+    // Two seconds after the answer the server gives such a client up, which is not long for a machine that is busy.
+    await until("one that has not been reset", attempt);
+  });
+
   test("whose socket somebody has destroyed before is none of ours", async (t) => {
     const http = httpServer();
     let events = 0;

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
+import { connect } from "node:net";
 import { Duplex } from "node:stream";
 import { describe, test } from "node:test";
 
@@ -99,6 +100,46 @@ describe("handleUpgrade", () => {
       await client.roundTrip();
       await client.close();
       await until("onDisconnect", () => app.disconnects.length === 1);
+    });
+  }
+
+  // On a socket that Node has written all to, the engine writes from then on. Otherwise what Node has left would be lost, or come late.
+  for (const [what, bytes, isCorked] of [
+    ["that the system does not take at once", 16 * 1024 * 1024, false],
+    ["that is held back for now", 10, true],
+  ] as const) {
+    test(`lets what was written before leave first, ${what}`, async (t) => {
+      const app = serve(t, { options: none });
+      const http = httpServer();
+      http.on("upgrade", (request, socket, head) => {
+        if (isCorked) socket.cork();
+        socket.write(Buffer.alloc(bytes, "x"));
+        assert.ok(socket.writableLength > 0);
+        app.server.handleUpgrade(request, socket, head);
+        if (isCorked) setImmediate(() => socket.uncork());
+      });
+      await listen(t, http);
+      const socket = connect(portOf(http), "127.0.0.1");
+      t.after(() => socket.destroy());
+      let early = 0;
+      let text = "";
+      socket.on("data", (chunk: Buffer) => {
+        const at = text === "" ? chunk.indexOf("H") : 0;
+        const end = at < 0 ? chunk.length : at;
+        early += end;
+        text += chunk.toString("latin1", end);
+      });
+      socket.write(request());
+      socket.write(said("first"));
+      await until("the echo", () => text.includes('"first"') || socket.destroyed);
+      assert.equal(early, bytes);
+      assert.match(text, /^HTTP\/1\.1 101 [^]*"first"/);
+      socket.write(said("second"));
+      await until("the other echo", () => text.includes('"second"') || socket.destroyed);
+      assert.deepEqual(
+        app.messages.map(({ payload }) => payload),
+        ["first", "second"],
+      );
     });
   }
 

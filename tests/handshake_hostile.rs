@@ -9,9 +9,10 @@ use support::{
     raw::{Raw, UPGRADE, frame},
     wait_for,
 };
-#[cfg(target_os = "linux")]
-use tokio::io::AsyncReadExt;
-use tokio::{io::AsyncWriteExt, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
 use zocket::{
     AllowedOrigins, Config, Reason, Rules, StopMode,
     handshake::head::{MAX_FIELDS, MAX_HEAD},
@@ -196,6 +197,80 @@ async fn who_goes_on_sending_after_a_refusal_is_cut_off() {
         owner.server.metrics().refused[Reason::NotUpgrade as usize],
         1
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_sends_a_body_with_its_refused_request_gets_the_answer_and_no_reset() {
+    let mut owner = Owner::start(Config {
+        max_connections: Some(1),
+        rules: Rules {
+            path: Some("/ws".to_owned()),
+            ..Rules::default()
+        },
+        ..config()
+    });
+    let on_path = [b"GET /ws", UPGRADE.strip_prefix(b"GET /").unwrap()].concat();
+    let (_bystander, ..) = Raw::open_with(&mut owner, &on_path).await;
+    // More than the system keeps for a socket that nobody reads.
+    let body = vec![b'x'; 16 * 1024 * 1024];
+    for (status, request) in [(404, UPGRADE), (503, &on_path[..])] {
+        let mut plain = Raw::connect(&owner).await;
+        plain.send(request).await;
+        let answer = plain.rest().await;
+        assert_eq!(only_status(&answer), Some(status));
+        // The engine reads on for two seconds, which are not long for a machine that is busy.
+        let until_one_is_read = async {
+            loop {
+                let mut raw = Raw::connect(&owner).await;
+                raw.send(request).await;
+                let mut same = Vec::new();
+                let is_read = raw.stream.write_all(&body).await.is_ok();
+                let is_whole = raw.stream.read_to_end(&mut same).await.is_ok();
+                if is_read && is_whole {
+                    return same;
+                }
+            }
+        };
+        let same = timeout(DEADLINE, until_one_is_read).await;
+        assert_eq!(same.expect("no reset"), answer);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_requests_give_their_places_back() {
+    // Never so many at once that one is dropped for another.
+    const PLACES: usize = 32;
+    const AT_ONCE: usize = 8;
+    for (status, request) in [
+        (404, UPGRADE.to_vec()),
+        (426, b"GET /ws HTTP/1.1\r\nhost: x\r\n\r\n".to_vec()),
+        (431, [&b"GET /ws?"[..], &[b'x'; MAX_HEAD]].concat()),
+    ] {
+        let mut owner = Owner::start(Config {
+            max_pending_handshakes: Some(PLACES),
+            rules: Rules {
+                path: Some("/ws".to_owned()),
+                ..Rules::default()
+            },
+            ..config()
+        });
+        for _ in 0..3 * PLACES / AT_ONCE {
+            let mut all = Vec::new();
+            for _ in 0..AT_ONCE {
+                let mut raw = Raw::connect(&owner).await;
+                raw.send(&request).await;
+                all.push(raw);
+            }
+            for mut raw in all {
+                assert_eq!(only_status(&raw.rest().await), Some(status));
+            }
+        }
+        let on_path = [b"GET /ws", UPGRADE.strip_prefix(b"GET /").unwrap()].concat();
+        let mut good = Vec::new();
+        for _ in 0..=PLACES {
+            good.push(Raw::open_with(&mut owner, &on_path).await);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
