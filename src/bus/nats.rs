@@ -246,6 +246,7 @@ impl<'a> Session<'a> {
     fn hear(&mut self, event: Event) -> Result<(), Failure> {
         match event {
             Event::ServerError(error) => self.refused(&error),
+            // One for each message. But `async_nats` keeps 128 events for us and discards more, so there may have been others.
             Event::SlowConsumer(_) => {
                 self.reports.discard();
                 Ok(())
@@ -351,7 +352,119 @@ fn subject_of_refused(error: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::{
+        io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+        net::TcpListener,
+        sync::{mpsc, oneshot},
+        time::timeout,
+    };
+
     use super::*;
+    use crate::{border::handle::Process, bus::link::REPORTS};
+
+    /// How many messages `async_nats` keeps for one subscription.
+    const MOST_KEPT: usize = 64 * 1024;
+
+    /// A session on a server of NATS that sends so many messages to whoever reads the channel for everybody. The receiver hears
+    /// when `async_nats` has read all of them.
+    async fn session(
+        messages: usize,
+    ) -> (Session<'static>, Receiver<Event>, oneshot::Receiver<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (all_read, read) = oneshot::channel();
+        tokio::spawn(async move {
+            let mut all_read = Some(all_read);
+            let (reader, mut writer) = listener.accept().await.unwrap().0.into_split();
+            let info = r#"INFO {"server_id":"a","version":"2.9.0","max_payload":1000,"proto":1}"#;
+            writer
+                .write_all(format!("{info}\r\n").as_bytes())
+                .await
+                .unwrap();
+            let mut lines = BufReader::new(reader).split(b'\n');
+            while let Ok(Some(line)) = lines.next_segment().await {
+                let line = String::from_utf8_lossy(&line);
+                let words: Vec<_> = line.split_whitespace().collect();
+                let answer = match words[..] {
+                    ["PING"] => "PONG\r\n".to_owned(),
+                    ["SUB", subject @ "test.all", id] => {
+                        let all = format!("MSG {subject} {id} 1\r\nx\r\n").repeat(messages);
+                        format!("{all}PING\r\n")
+                    }
+                    ["PONG"] => {
+                        let _ = all_read.take().map(|it| it.send(()));
+                        continue;
+                    }
+                    _ => continue,
+                };
+                writer.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let place = Place {
+            host: "127.0.0.1".to_owned(),
+            port,
+            tls: None,
+            username: None,
+            password: None,
+        };
+        let connected = connect::connect_to_any(&[place]).await;
+        let Ok(Connection { client, events }) = connected else {
+            panic!("the server is there");
+        };
+        let own = Channel::Process(Process([1; 6]));
+        (Session::new(client, "test", own), events, read)
+    }
+
+    #[tokio::test]
+    async fn messages_that_async_nats_discards_are_counted() {
+        const LOST: usize = 5;
+        let (mut session, events, all_read) = session(MOST_KEPT + LOST).await;
+        let everybody = Ask::Subscribe(Channel::Everybody);
+        session.obey(everybody).await.unwrap();
+        // Nobody takes them meanwhile.
+        all_read.await.unwrap();
+        let (asks, asked) = mpsc::unbounded_channel();
+        let (reports, mut reported) = mpsc::channel(REPORTS);
+        let mut line = Line {
+            asks: asked,
+            reports,
+        };
+        let count = async {
+            let (mut received, mut discarded) = (0, 0);
+            while received < MOST_KEPT || discarded < LOST as u64 {
+                match reported.recv().await {
+                    Some(Report::Received(Channel::Everybody, _)) => received += 1,
+                    Some(Report::Discarded(count)) => discarded += count,
+                    other => panic!("{other:?}"),
+                }
+            }
+            (received, discarded)
+        };
+        let counted = tokio::select! {
+            counted = timeout(Duration::from_secs(60), count) => counted.expect("all of them"),
+            _ = session.work(events, &mut line) => panic!("the connection goes on"),
+        };
+        assert_eq!(counted, (MOST_KEPT, LOST as u64));
+        drop(asks);
+    }
+
+    #[tokio::test]
+    async fn a_subscription_is_told_when_the_other_servers_have_had_time_to_learn_of_it() {
+        let (mut session, _events, _) = session(0).await;
+        let everybody = Ask::Subscribe(Channel::Everybody);
+        session.obey(everybody).await.unwrap();
+        // A mark speaks for what was written before the mark ahead of it.
+        let first = session.progress.mark().unwrap();
+        assert!(session.echoed(first));
+        let second = session.progress.mark().unwrap();
+        let before = Instant::now();
+        assert!(session.echoed(second));
+        session.spread(before + Duration::from_millis(99));
+        assert!(session.reports.is_empty());
+        session.spread(Instant::now() + Duration::from_millis(100));
+        let told = session.reports.take();
+        assert!(matches!(told, Some(Report::Subscribed(Channel::Everybody))));
+    }
 
     #[test]
     fn marks_are_known_by_their_secret() {

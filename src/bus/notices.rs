@@ -41,7 +41,9 @@ impl Trouble {
             Self::Malformed => {
                 format!("{count} messages on the bus made no sense; the last one: {last}")
             }
-            Self::Discarded => format!("{count} messages of other processes were lost, {last}"),
+            Self::Discarded => {
+                format!("at least {count} messages of other processes were lost, {last}")
+            }
         }
     }
 }

@@ -526,3 +526,23 @@ impl Bus {
         }
     }
 }
+
+#[cfg(all(test, feature = "redis"))]
+mod tests {
+    use super::*;
+    use crate::bus::parts::testing::Here;
+
+    #[test]
+    fn the_owner_hears_how_many_messages_a_connection_has_discarded() {
+        let Here { parts, .. } = Here::new();
+        let mut bus = Bus::new(parts);
+        bus.hear(Report::Discarded(3));
+        bus.hear(Report::Discarded(4));
+        let soon = Instant::now() + Duration::from_secs(1);
+        let told = bus.messages.troubles.take(soon).concat();
+        assert!(
+            told.contains("at least 7 messages of other processes were lost"),
+            "{told}"
+        );
+    }
+}
