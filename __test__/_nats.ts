@@ -51,7 +51,7 @@ export class Nats extends Fragile {
     };
     const servers = await Promise.all(ports.map(begin));
     for (const server of servers) {
-      await until("the routes", async () => (await server.#routes()) >= size - 1);
+      await until("the routes", async () => (await server.routes()) >= size - 1);
     }
     return servers;
   }
@@ -116,7 +116,8 @@ export class Nats extends Fragile {
     socket.destroy();
   }
 
-  async #routes(): Promise<number> {
+  /** How many routes it has to other servers of its cluster. */
+  async routes(): Promise<number> {
     return (await this.#watch("routez"))["num_routes"] ?? 0;
   }
 

@@ -348,8 +348,9 @@ describe("onConnect", () => {
         },
       };
       const options = { ioThreads: 1, maxConnections: 1 };
+      const allowedOrigins = (() => later().then(() => true)) as unknown as () => boolean;
       const app = isOrigin
-        ? serve(t, { options: { ...options, allowedOrigins: () => later().then(() => true) } })
+        ? serve(t, { options: { ...options, allowedOrigins } })
         : serve(t, { headers: slow, options });
       const from = isOrigin ? { Origin: "https://example.com" } : {};
       const left = new Raw(t, app.port, request({ ...from, Name: "left" }));

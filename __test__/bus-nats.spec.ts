@@ -1,6 +1,8 @@
 // What only NATS has: clusters, its permissions, its TLS, its limits. bus.spec.ts has what all buses promise.
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { once } from "node:events";
+import { connect, createServer, type AddressInfo } from "node:net";
+import { describe, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { createPublisher, nats, type BusMetrics, type NatsOptions } from "@zocket/core/bus";
@@ -10,11 +12,31 @@ import { Authority } from "./_certificates.ts";
 import { Child, portOf } from "./_child.ts";
 import { Nats, needsNats } from "./_nats.ts";
 import { blocksOf, readPage } from "./_pages.ts";
+import { freePort } from "./_redis.ts";
 import { Client, serve, type App } from "./_support.ts";
 import { until } from "./_wait.ts";
 
 /** What `onError` heard of the bus. */
 const told = (app: App) => app.errors.map(({ error }) => String(error));
+
+/** A way to a port of this machine on which all bytes take 50 ms, half of what a server of a cluster may take. */
+async function lateWay(t: TestContext, port: number): Promise<number> {
+  const server = createServer((client) => {
+    const target = connect(port, "127.0.0.1");
+    for (const [from, to] of [
+      [client, target],
+      [target, client],
+    ] as const) {
+      from.on("error", () => {});
+      from.on("data", (bytes) => setTimeout(() => to.write(bytes), 50));
+      from.on("close", () => to.destroy());
+      t.after(() => from.destroy());
+    }
+  }).listen(0, "127.0.0.1");
+  t.after(() => void server.close());
+  await once(server, "listening");
+  return (server.address() as AddressInfo).port;
+}
 
 describe("the options of nats", () => {
   const given = { servers: ["nats://localhost"], prefix: PREFIX };
@@ -119,6 +141,35 @@ describe("a cluster of three", needsNats, () => {
       one.server.send.said(room).toRoom(`room ${room}`);
     }
     await until("all of them", () => saidTo(there).length === 40);
+  });
+
+  test("a message right after synced arrives, although its server learns late who reads the room", async (t) => {
+    const [first, second, third] = [await freePort(), await freePort(), await freePort()];
+    const late = await lateWay(t, first);
+    const start = async (port: number, ...routes: number[]) => {
+      const to = routes.map((route) => `nats://127.0.0.1:${route}`).join(", ");
+      const cluster = `cluster { name: spec, listen: "127.0.0.1:${port}", routes: [${to}] }`;
+      return Nats.start(t, `${cluster}\nhttp: "127.0.0.1:-1"`);
+    };
+    const [near, far] = [await start(first), await start(second, late)];
+    // Two that have a route take no other one when they hear of each other.
+    await until("the late route", async () => (await near.routes()) > 0);
+    const cluster = [near, far, await start(third, first, second)];
+    for (const server of cluster)
+      await until("the routes", async () => (await server.routes()) >= 2);
+    const [one, two] = [await join(t, near), await join(t, far)];
+    const there = await Client.open(t, two.url);
+    let turn = 0;
+    // A machine that is busy may be later than a server may be.
+    await until("one that arrives", async () => {
+      turn += 1;
+      await there.join(`room ${turn}`);
+      await two.server.synced();
+      one.server.send.said(turn).toRoom(`room ${turn}`);
+      one.shout(`after ${turn}`);
+      await until("what was sent after it", () => heard(there, `after ${turn}`) === 1);
+      return heard(there, turn) === 1;
+    });
   });
 
   test("one is killed while two servers publish: they go on over another, and the counters add up", async (t) => {

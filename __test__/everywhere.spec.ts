@@ -1,6 +1,8 @@
 // Servers on one bus as one: who is in a room, how many clients there are, and joins, leaves and disconnects by id.
 import assert from "node:assert/strict";
 import { randomBytes, randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { connect } from "node:net";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -166,6 +168,44 @@ describe("members, roomSize and clientCount with a bus", needsRedis, () => {
     const error = await refusal(asked);
     assert.equal(error.code, "PARTIAL");
     assert.equal(app.server.metrics().bus?.malformed, 0);
+  });
+
+  test("are whole when the only process that has not answered says that it ends", async (t) => {
+    const bus = await Redis.start(t);
+    const app = await join(t, bus);
+    const { id } = await meet(t, app, "a");
+    // Another program plays that process. It hears the question as all do.
+    const theirs = randomBytes(6);
+    const say = (...fields: Buffer[]) =>
+      bus.publish(EVERYBODY, [
+        Buffer.concat([Buffer.from([0x7a, 1, 2]), field(2, theirs), ...fields]),
+      ]);
+    const minute = Buffer.alloc(4);
+    minute.writeUInt32LE(60_000, 0);
+    const listener = connect(Number(new URL(bus.url).port), "127.0.0.1");
+    t.after(() => listener.destroy());
+    let said = "";
+    listener.on("data", (bytes: Buffer) => (said += bytes.toString("latin1")));
+    const questions = () => said.split("\x7a\x01\x03").length;
+    listener.write(`SUBSCRIBE ${EVERYBODY}\r\n`);
+    await once(listener, "data");
+    // It has most of a second, which is not long for a machine that is busy.
+    let whole: string[] | undefined;
+    await until("a whole answer", async () => {
+      await say(field(12, minute));
+      const before = questions();
+      const asked = app.server.members("a").catch((error: Error & { code?: string }) => {
+        assert.equal(error.code, "PARTIAL");
+        return undefined;
+      });
+      await until("the question", () => questions() > before);
+      const isOver = await isSettled(asked);
+      await say(field(14, ""));
+      whole = await asked;
+      assert.ok(!isOver || whole === undefined, "it waited for that process");
+      return whole;
+    });
+    assert.deepEqual(whole, [id]);
   });
 
   test("are answered for a process whose JavaScript is busy", async (t) => {
