@@ -12,7 +12,7 @@ import { Authority } from "./_certificates.ts";
 import { Child, portOf } from "./_child.ts";
 import { Nats, needsNats } from "./_nats.ts";
 import { blocksOf, readPage } from "./_pages.ts";
-import { freePort } from "./_redis.ts";
+import { freePort } from "./_port.ts";
 import { Client, serve, type App } from "./_support.ts";
 import { until } from "./_wait.ts";
 
