@@ -127,7 +127,7 @@ export class Redis extends Fragile {
     const heard: Buffer[] = [];
     const socket = connect(this.port, "127.0.0.1");
     this.#t.after(() => socket.destroy());
-    socket.on("data", (bytes) => heard.push(bytes));
+    socket.on("data", (bytes: Buffer) => void heard.push(bytes));
     await ask(socket, ["SUBSCRIBE", channel]);
     return () => Buffer.concat(heard);
   }
