@@ -159,6 +159,10 @@ describe("a cluster of three", needsNats, () => {
       await until("the routes", async () => (await server.routes()) >= 2);
     const [one, two] = [await join(t, near), await join(t, far)];
     const there = await Client.open(t, two.url);
+    await until("the channel for everybody", () => {
+      one.shout("early");
+      return heard(there, "early") > 0;
+    });
     let turn = 0;
     // A machine that is busy may be later than a server may be.
     await until("one that arrives", async () => {
