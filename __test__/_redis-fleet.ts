@@ -75,7 +75,12 @@ export class Watched {
   /** The sentinels replace the server by its replica, though it is well. */
   async failover(): Promise<void> {
     const [port] = this.#ports;
-    const answer = await new Raw(port as number).commands(["SENTINEL", "FAILOVER", NAME]);
+    let answer = "";
+    await until("the failover", async () => {
+      answer = await new Raw(port as number).commands(["SENTINEL", "FAILOVER", NAME]);
+      // On a slow machine the sentinel may think for a moment that the replica is away.
+      return !answer.startsWith("-NOGOODSLAVE");
+    });
     if (!answer.startsWith("+OK")) throw new Error(answer);
   }
 
