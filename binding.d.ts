@@ -383,6 +383,13 @@ export declare namespace refusal {
   export const ORIGIN: number
 }
 
+export declare namespace upgrade {
+  export const OTHER_SITE: number
+  export const PORT_BITS: number
+  export const SECURE: number
+  export const WITHHELD: number
+}
+
 export declare namespace word {
   export const ILL_FORMED: number
   export const NO_NUMBER_HIGH: number

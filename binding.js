@@ -852,5 +852,6 @@ module.exports.opcode = nativeBinding.opcode
 module.exports.order = nativeBinding.order
 module.exports.piece = nativeBinding.piece
 module.exports.refusal = nativeBinding.refusal
+module.exports.upgrade = nativeBinding.upgrade
 module.exports.word = nativeBinding.word
 module.exports.zocket = nativeBinding.zocket

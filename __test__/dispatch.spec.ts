@@ -32,14 +32,19 @@ interface Callbacks {
 }
 
 /** The value of an UPGRADE event, as the engine makes it of a request of our own. */
-const upgradeOf = (handle: number): Upgrade => ({
-  id: `id-${handle}`,
-  headers: {},
-  fields: "",
-  otherSite: false,
-  origin: null,
-  request: ["/", "/", "localhost:1", "127.0.0.1", 50_000, false, null, null],
-});
+const upgradeOf = (handle: number): Upgrade => [
+  `id-${handle}`,
+  {},
+  null,
+  null,
+  "/",
+  null,
+  "localhost:1",
+  "127.0.0.1",
+  50_000,
+  null,
+  null,
+];
 
 /** A server on an engine of two shards that does what the test says. */
 function play(t: TestContext, callbacks: Callbacks = {}, options: object = {}) {

@@ -156,8 +156,13 @@ impl Connection {
     /// Pending to open: queues the 101.
     pub(crate) fn open(&self) {
         self.state.set(State::Open);
-        self.output.push_answer(&self.welcome.take());
+        self.output.push_answer(self.take_welcome());
         self.wake();
+    }
+
+    /// The 101 and the frame that goes with it, once.
+    pub(crate) fn take_welcome(&self) -> Vec<u8> {
+        self.welcome.take().into()
     }
 
     /// Whether the 101 has been queued.

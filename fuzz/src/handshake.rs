@@ -147,8 +147,9 @@ fn check_request(head: &[u8], request: &UpgradeRequest, rules: &Rules) {
     }
     let other_site = request.site == Site::Other;
     assert!(!other_site || rules.origins == AllowedOrigins::Any && !all("origin").is_empty());
-    assert!(request.path.starts_with('/'));
-    assert!(rules.path.as_ref().is_none_or(|path| *path == request.path));
+    assert!(request.path().starts_with('/'));
+    let path = rules.path.as_deref();
+    assert!(path.is_none_or(|path| path == request.path()));
     let origins = all("origin");
     let origin = (!origins.is_empty()).then(|| origins.join(", "));
     assert_eq!(request.origin, origin);

@@ -101,6 +101,17 @@ macro_rules! border_codes {
                 /// Its payload is bytes, which are beside the values.
                 BYTES = 4,
             }
+            /// What the number of an upgrade holds: bits.
+            upgrade: u32 {
+                /// How many bits the client's port has.
+                PORT_BITS = 16,
+                /// The client's way here is encrypted.
+                SECURE = 1 << 16,
+                /// A page of another site asks, that no rule has let in.
+                OTHER_SITE = 1 << 17,
+                /// Headers that may tell of the visitor were left out.
+                WITHHELD = 1 << 18,
+            }
             /// Special values in the words of a command; see [`payloads`](crate::border::payloads).
             word: u32 {
                 /// Bits of the first word that hold the opcode. The others count the words of the payload.

@@ -9,7 +9,7 @@
 //! | 0 and up | payload or `null` | a message for incoming route `code >> 3`; with `code & 1` it had no payload |
 //! | with `code & 2` | the same | one to be answered, by the number of its head: of a call that is the owner's, otherwise it is the client's `id` |
 //! | with `code & 4` | `null` | one whose payload is bytes, beside the values |
-//! | −1 | `{"id","headers","fields","otherSite","origin","withheld"?,"request"}` | an upgrade waits for admission; `fields` has the names of the real header fields, with commas between; `origin` is text or `null`; `withheld` is there if the engine withheld fields that may tell of the visitor; `request` is a list, as those are quicker to parse: url, path, host, address (empty if nobody knows it), port, whether it is encrypted, subprotocol and certificate (text or `null`) |
+//! | −1 | a list, as those are quicker to parse | an upgrade waits for admission: id, headers, the names of the real header fields with commas between (`null` if all are), origin (or `null`), url, path (`null` if it is the whole url), host, address (empty if nobody knows it), [port and more](codes::upgrade), subprotocol and certificate (text or `null`) |
 //! | −2 | `[by,code,reason]`, or `by` alone | the connection ended, after its 101 or before: who ended it, and the code and reason of the close frame |
 //! | −3 | `{"code","route"?,"message","retryAfterMs"?,"count"?}` | a bad message, already answered with `$error`; with `count`, that number of further ones |
 //! | −4 | `{"code","message","id"?}` | something else went wrong |
@@ -29,7 +29,7 @@ use std::{fmt::Display, io::Write as _};
 use crate::{
     border::{
         act::{self, Act, Outcome},
-        codes::{event, head, message},
+        codes::{event, head, message, upgrade},
         ending::Ending,
         handle::{ClientId, Handle},
     },
@@ -237,7 +237,7 @@ impl Event<'_> {
                 512 + request.headers.bytes()
                     + 8 * request.headers.len()
                     + request.url.len()
-                    + request.path.len()
+                    + request.path.as_deref().map_or(0, str::len)
                     + request.host.len()
                     + request.origin.as_deref().map_or(0, str::len)
                     + request.certificate.as_deref().map_or(0, str::len)
@@ -395,30 +395,18 @@ fn write_ending(out: &mut Vec<u8>, opened: bool, ending: &Ending) {
 }
 
 fn write_upgrade(out: &mut Vec<u8>, id: ClientId, request: &UpgradeRequest) {
-    out.extend_from_slice(b"{\"id\":\"");
-    push_shown(out, id);
-    out.extend_from_slice(b"\",\"headers\":");
+    out.extend_from_slice(b"[\"");
+    id.push(out);
+    out.extend_from_slice(b"\",");
     write_headers(out, &request.headers);
-    out.extend_from_slice(b",\"fields\":\"");
-    // Names of fields are tokens (RFC 9110, section 5.1): no comma is in them, and nothing that JSON escapes.
-    for (index, name) in request.headers.fields().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(name.as_bytes());
-    }
-    out.extend_from_slice(match request.site {
-        Site::Own => b"\",\"otherSite\":false,\"origin\":",
-        Site::Other => b"\",\"otherSite\":true,\"origin\":",
-    });
+    out.push(b',');
+    write_fields(out, &request.headers);
+    out.push(b',');
     push_text_or_null(out, request.origin.as_deref());
-    if request.is_withheld {
-        out.extend_from_slice(b",\"withheld\":true");
-    }
-    out.extend_from_slice(b",\"request\":[");
+    out.push(b',');
     push_json_string(out, &request.url);
     out.push(b',');
-    push_json_string(out, &request.path);
+    push_text_or_null(out, request.path.as_deref());
     out.push(b',');
     push_json_string(out, &request.host);
     out.extend_from_slice(b",\"");
@@ -426,9 +414,7 @@ fn write_upgrade(out: &mut Vec<u8>, id: ClientId, request: &UpgradeRequest) {
         push_shown(out, address);
     }
     out.extend_from_slice(b"\",");
-    push_shown(out, request.port);
-    out.push(b',');
-    push_shown(out, request.secure);
+    out.extend_from_slice(itoa::Buffer::new().format(number_of(request)).as_bytes());
     out.push(b',');
     let protocol = match &request.protocol {
         Subprotocol::Other(name) => Some(&**name),
@@ -438,7 +424,35 @@ fn write_upgrade(out: &mut Vec<u8>, id: ClientId, request: &UpgradeRequest) {
     push_text_or_null(out, protocol);
     out.push(b',');
     push_text_or_null(out, request.certificate.as_deref());
-    out.extend_from_slice(b"]}");
+    out.push(b']');
+}
+
+/// What fits into one number, which is quicker to parse than several: see [`upgrade`].
+fn number_of(request: &UpgradeRequest) -> u32 {
+    [
+        (request.secure, upgrade::SECURE),
+        (request.site == Site::Other, upgrade::OTHER_SITE),
+        (request.is_withheld, upgrade::WITHHELD),
+    ]
+    .into_iter()
+    .filter_map(|(holds, bit)| holds.then_some(bit))
+    .fold(u32::from(request.port), |number, bit| number | bit)
+}
+
+/// Appends the names of the headers that are fields, or `null` if all are.
+fn write_fields(out: &mut Vec<u8>, headers: &Headers) {
+    if headers.count_of_fields() == headers.len() {
+        return out.extend_from_slice(b"null");
+    }
+    out.push(b'"');
+    // Names of fields are tokens (RFC 9110, section 5.1): no comma is in them, and nothing that JSON escapes.
+    for (index, name) in headers.fields().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(name.as_bytes());
+    }
+    out.push(b'"');
 }
 
 fn push_text_or_null(out: &mut Vec<u8>, text: Option<&str>) {
@@ -462,7 +476,14 @@ pub fn write_headers(out: &mut Vec<u8>, headers: &Headers) {
         if index > 0 {
             out.push(b',');
         }
-        push_json_string(out, name);
+        if index < headers.count_of_fields() {
+            // A token, in which nothing is to be escaped.
+            out.push(b'"');
+            out.extend_from_slice(name.as_bytes());
+            out.push(b'"');
+        } else {
+            push_json_string(out, name);
+        }
         out.push(b':');
         push_json_string(out, value);
     }

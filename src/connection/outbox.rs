@@ -168,12 +168,20 @@ impl Outbox {
         self.push_own(OWN_BYTES, |out| out.extend_from_slice(frame));
     }
 
-    /// Queues bytes that no message is counted for, whatever they are: the answer to the upgrade request, frames of the
-    /// engine's own. Nothing else may wait.
-    pub(crate) fn push_uncounted(&mut self, bytes: &[u8]) {
+    /// Queues a frame of the engine's own that no message is counted for. Nothing else may wait.
+    pub(crate) fn push_uncounted(&mut self, frame: &[u8]) {
         debug_assert!(self.is_empty());
-        self.under_way = UnderWay::new(bytes.len(), false);
-        self.push_control(bytes);
+        self.under_way = UnderWay::new(frame.len(), false);
+        self.push_control(frame);
+    }
+
+    /// Queues the answer to the upgrade request, and frames that no message is counted for. Nothing else may wait.
+    pub(crate) fn push_answer(&mut self, answer: Vec<u8>) {
+        debug_assert!(self.is_empty());
+        self.under_way = UnderWay::new(answer.len(), false);
+        self.bytes += answer.len();
+        self.enqueue(Chunk::Own(answer));
+        self.tell();
     }
 
     /// Queues shared messages while no more than `limit` bytes are held; returns how many it took. Short ones are copied

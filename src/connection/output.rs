@@ -160,8 +160,8 @@ impl Output {
     }
 
     /// Queues the answer to the upgrade request, and frames that no message is counted for.
-    pub(crate) fn push_answer(&self, answer: &[u8]) {
-        self.outbox.borrow_mut().push_uncounted(answer);
+    pub(crate) fn push_answer(&self, answer: Vec<u8>) {
+        self.outbox.borrow_mut().push_answer(answer);
     }
 
     /// Queues a `$pong`, unless one waits already.

@@ -84,6 +84,12 @@ impl Headers {
         fields.find_map(|(field, value)| (field == name).then_some(value))
     }
 
+    /// How many of them are header fields: the first ones.
+    #[must_use]
+    pub fn count_of_fields(&self) -> usize {
+        self.fields
+    }
+
     /// The names of those that are header fields.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         self.iter().take(self.fields).map(|(name, _)| name)

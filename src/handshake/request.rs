@@ -24,10 +24,6 @@ use super::{
 
 /// What the bytes read so far amount to.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a request is moved once, and a box would cost each handshake an allocation"
-)]
 pub enum Head {
     /// More must be read.
     Partial,
@@ -38,8 +34,8 @@ pub enum Head {
         length: usize,
         /// What it is about, whatever becomes of it.
         about: About,
-        /// The request, or what to answer instead of upgrading.
-        request: Result<UpgradeRequest, Refusal>,
+        /// The request, or what to answer instead of upgrading. Boxed, as it is handed on many times.
+        request: Result<Box<UpgradeRequest>, Box<Refusal>>,
     },
 }
 
@@ -69,8 +65,8 @@ pub struct UpgradeRequest {
     pub accept: String,
     /// The target as the client wrote it.
     pub url: String,
-    /// The path as the client wrote it, without the query.
-    pub path: String,
+    /// The path as the client wrote it, without the query; `None` if it is the whole target.
+    pub path: Option<String>,
     /// The subprotocol that is spoken from the 101 on.
     pub protocol: Subprotocol,
     /// Header fields, and what the client named besides, merged.
@@ -93,17 +89,25 @@ pub struct UpgradeRequest {
     pub certificate: Option<Arc<str>>,
 }
 
+impl UpgradeRequest {
+    /// The path as the client wrote it, without the query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.path.as_deref().unwrap_or(&self.url)
+    }
+}
+
 /// Looks at everything that has arrived so far on a fresh connection.
 ///
 /// Costs one pass over at most [`MAX_HEAD`](super::head::MAX_HEAD) bytes, so it may be called after every read.
 #[must_use]
 pub fn parse(bytes: &[u8], rules: &Rules, caller: &Caller) -> Head {
     let mut about = About::of(caller);
-    let refuse = |refusal| (bytes.len(), Err(refusal));
+    let refuse = |refusal| (bytes.len(), Err(Box::new(refusal)));
     let (length, request) = match head::find_end(bytes) {
         End::At(length) => {
             let request = check(&bytes[..length], rules, caller, &mut about);
-            (length, request)
+            (length, request.map_err(Box::new))
         }
         End::NotYet => return Head::Partial,
         End::TooLarge => refuse(Refusal::new(431, Reason::HeadTooLarge)),
@@ -124,7 +128,7 @@ fn check(
     rules: &Rules,
     caller: &Caller,
     about: &mut About,
-) -> Result<UpgradeRequest, Refusal> {
+) -> Result<Box<UpgradeRequest>, Refusal> {
     let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut request = httparse::Request::new(&mut []);
     let parsed = request.parse_with_uninit_headers(head, &mut slots);
@@ -148,10 +152,10 @@ fn check(
     rules.check_path(target.path)?;
     let origin = fields.joined("origin");
     let site = rules.site(origin.as_ref(), &host)?;
-    Ok(UpgradeRequest {
+    Ok(Box::new(UpgradeRequest {
         accept: derive_accept_key(key),
         url: url.to_owned(),
-        path: target.path.to_owned(),
+        path: (target.path != url).then(|| target.path.to_owned()),
         protocol: settled.protocol,
         headers: fields.merge(site, settled.claims, target.query, &rules.trusted_headers),
         site,
@@ -164,7 +168,7 @@ fn check(
         secure: client.secure,
         // Browsers present it for any page.
         certificate: (caller.certificate.clone()).filter(|_| site == Site::Own),
-    })
+    }))
 }
 
 /// Whether this asks for the protocol that is spoken here, in its only version.

@@ -11,26 +11,29 @@ pub struct SwitchingProtocols<'a> {
     pub extensions: Option<&'a str>,
 }
 
+const START: &str = "HTTP/1.1 101 Switching Protocols\r\n\
+    Upgrade: websocket\r\n\
+    Connection: Upgrade\r\n\
+    Sec-WebSocket-Accept: ";
+
 impl SwitchingProtocols<'_> {
     /// The whole HTTP response.
     #[must_use]
     pub fn to_response(&self) -> Vec<u8> {
-        let mut response = b"HTTP/1.1 101 Switching Protocols\r\n\
-            Upgrade: websocket\r\n\
-            Connection: Upgrade\r\n"
-            .to_vec();
         let fields = [
-            ("Accept", Some(self.accept)),
-            ("Protocol", self.protocol),
-            ("Extensions", self.extensions),
+            ("\r\nSec-WebSocket-Protocol: ", self.protocol),
+            ("\r\nSec-WebSocket-Extensions: ", self.extensions),
         ];
-        for (name, value) in fields {
-            let Some(value) = value else { continue };
-            for part in ["Sec-WebSocket-", name, ": ", value, "\r\n"] {
-                response.extend_from_slice(part.as_bytes());
-            }
+        let fields = fields.map(|(name, value)| value.map(|value| [name, value]));
+        let parts = [START, self.accept].into_iter();
+        let parts = parts.chain(fields.iter().flatten().flatten().copied());
+        let parts = parts.chain(["\r\n\r\n"]);
+        // Exactly, as it is kept until the owner has decided.
+        let length = parts.clone().map(str::len).sum();
+        let mut response = Vec::with_capacity(length);
+        for part in parts {
+            response.extend_from_slice(part.as_bytes());
         }
-        response.extend_from_slice(b"\r\n");
         response
     }
 }

@@ -109,6 +109,10 @@ impl PendingPlaces {
     /// Before, the server does not know whether a next socket comes, and from which address.
     pub(crate) async fn room(&self) {
         loop {
+            // Mostly, and then nobody asks what time it is.
+            if self.has_room() {
+                return;
+            }
             match self.make_room(Instant::now()) {
                 Room::Now => return,
                 Room::From(at) => {
@@ -117,6 +121,10 @@ impl PendingPlaces {
                 Room::Unknown => self.changed.notified().await,
             }
         }
+    }
+
+    fn has_room(&self) -> bool {
+        self.lock().staying() <= self.limit
     }
 
     fn make_room(&self, now: Instant) -> Room {

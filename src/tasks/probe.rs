@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 use crate::{border::mailbox::StopMode, handshake::health::Health, shard::Shard, tasks::signal};
 
@@ -33,9 +33,9 @@ pub(crate) async fn stopping(shard: &Shard) {
         return;
     }
     if let Some(StopMode::Drain(_)) = shard.stopping() {
-        tokio::select! {
-            () = sleep(WAIT) => {}
-            () = signal::beyond_draining(shard) => {}
-        }
+        // Boxed, so that no handshake carries the timer along.
+        Box::pin(timeout(WAIT, signal::beyond_draining(shard)))
+            .await
+            .ok();
     }
 }

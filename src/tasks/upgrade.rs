@@ -4,13 +4,14 @@
 use std::{
     future::poll_fn,
     net::IpAddr,
+    pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll},
 };
 
 use tokio::{
-    io::{AsyncReadExt, ReadBuf},
-    time::{Instant, timeout_at},
+    io::{AsyncRead, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
 };
 
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
         event::{Event, FaultCode},
         inbox::InboxWriter,
         mailbox::Arrival,
+        owner::OwnerNumber,
     },
     connection::{Connection, Name, Order, State},
     frame::deflate::Window,
@@ -42,105 +44,71 @@ use crate::{
     transport::stream::{Reader, Stream},
 };
 
-/// Room for a head, as long as most are; a little less than what allocators begin to call large.
-const HEAD: usize = 1000;
 /// Bytes of messages kept from before the 101; more waits in the system.
 const MAX_EARLY: usize = 64 * 1024;
 
+/// A socket whose request is read. The place is given back after it is closed.
+struct Newcomer {
+    stream: Stream,
+    caller: Caller,
+    pending: PendingPlace,
+}
+
 /// Serves an accepted socket until it is admitted; `None` if it came to nothing.
 ///
-/// The pending place is bound before the socket, so that it is dropped after it.
-pub(crate) async fn open(shard: Rc<Shard>, stream: Stream, arrival: Arrival) -> Option<Open> {
+/// Makes what it begins with outside the future, because the future of an `async fn` would keep its arguments twice. Up to 1,032 bytes are
+/// quick to allocate.
+pub(crate) fn open(
+    shard: Rc<Shard>,
+    stream: Stream,
+    arrival: Arrival,
+) -> impl Future<Output = Option<Open>> {
     let Arrival {
-        place: mut pending,
+        place: pending,
         caller,
         at,
         read,
         ..
     } = arrival;
-    let deadline = Instant::from(at) + shard.config().handshake_timeout;
-    let shard = &shard;
     stream.send_at_once();
-    let (mut stream, mut caller) = secure::begin(shard, stream, caller);
-    let ReadHead {
-        about,
-        request,
-        early,
-    } = read_request(
-        shard,
-        &mut pending,
-        &mut stream,
-        read,
-        &mut caller,
-        deadline,
-    )
-    .await?;
-    if about.is_probe {
-        let headers_only = request.is_err_and(|refusal| refusal.headers_only);
-        let response = probe::health(shard).to_response(headers_only);
-        linger::answer(shard, &mut pending, stream, response).await;
-        return None;
-    }
-    let decided = decide(shard, about.address, request).and_then(|(request, seat)| {
-        let no_place = || Refusal::new(503, Reason::MaxConnections);
-        let nobody = || Refusal::new(503, Reason::Stop);
-        pending.complete().then_some(()).ok_or_else(no_place)?;
-        let owner = shard.next_owner().ok_or_else(nobody)?;
-        Ok((request, seat, owner))
-    });
-    let (request, seat, owner) = match decided {
-        Ok(asked) => asked,
-        Err(refusal) => {
-            drop(early);
-            linger::refuse(shard, &mut pending, stream, &refusal).await;
+    let (stream, caller) = secure::begin(&shard, stream, caller);
+    let mut newcomer = Newcomer {
+        stream,
+        caller,
+        pending,
+    };
+    async move {
+        let shard = &shard;
+        // One for all that is waited for.
+        let deadline = sleep_until(Instant::from(at) + shard.config().handshake_timeout);
+        let mut deadline = pin!(deadline);
+        let ReadHead {
+            about,
+            request,
+            early,
+        } = read_request(shard, &mut newcomer, read, deadline.as_mut()).await?;
+        // Dropped first.
+        let stream = newcomer.stream;
+        let pending = &mut newcomer.pending;
+        if about.is_probe {
+            let headers_only = request.is_err_and(|refusal| refusal.headers_only);
+            let response = probe::health(shard).to_response(headers_only);
+            linger::answer(shard, pending, stream, response).await;
             return None;
         }
-    };
-    let id = shard.shared.new_id();
-    let deflate = agree(shard, &request);
-    let extensions = deflate.map(|deflate| deflate.to_string());
-    let switching = SwitchingProtocols {
-        accept: &request.accept,
-        protocol: request.protocol.name(),
-        extensions: extensions.as_deref(),
-    };
-    let switching = switching.to_response();
-    let speaks_zocket = request.protocol == Subprotocol::Zocket;
-    let mut welcome = switching.clone();
-    if speaks_zocket {
-        let config = shard.config();
-        own::push_welcome(
-            &mut welcome,
-            id,
-            config.max_payload,
-            config.heartbeat_interval,
-        );
+        let (request, seat, owner) = match decide(shard, about.address, pending, request) {
+            Ok(asked) => asked,
+            Err(refusal) => {
+                drop(early);
+                linger::refuse(shard, pending, stream, &refusal).await;
+                return None;
+            }
+        };
+        let mut upgrade = Upgrade::new(shard, stream, early, &request, seat, owner);
+        let verdict = upgrade.admission(&request, deadline).await;
+        drop(request);
+        upgrade.conclude(verdict, pending).await
     }
-    let window = deflate.map(|deflate| deflate.window());
-    let (reader, writer) = stream.into_split();
-    let registered = life::register(shard, owner, |handle| {
-        Connection::new(
-            Name { handle, id },
-            owner,
-            writer,
-            welcome,
-            window,
-            speaks_zocket,
-            shard.tally().clone(),
-        )
-    });
-    registered.connection.set_held(early.len());
-    let mut upgrade = Upgrade {
-        shard,
-        registered,
-        reader,
-        early,
-        seat,
-        switching,
-    };
-    let verdict = upgrade.admission(&request, deadline).await;
-    drop(request);
-    upgrade.conclude(verdict, &mut pending).await
 }
 
 /// How the connection compresses its messages, if the server and its client can.
@@ -155,17 +123,19 @@ fn agree(shard: &Shard, request: &UpgradeRequest) -> Option<Deflate> {
 fn decide(
     shard: &Shard,
     address: Option<IpAddr>,
-    request: Result<UpgradeRequest, Refusal>,
-) -> Result<(UpgradeRequest, Seat), Refusal> {
+    pending: &mut PendingPlace,
+    request: Result<Box<UpgradeRequest>, Box<Refusal>>,
+) -> Result<(Box<UpgradeRequest>, Seat, OwnerNumber), Box<Refusal>> {
     let reason = request.as_ref().err().map(|refusal| refusal.reason);
     if matches!(reason, None | Some(Reason::Path | Reason::Origin)) && shard.is_stopping() {
-        return Err(Refusal::new(503, Reason::Stop));
+        return Err(Refusal::new(503, Reason::Stop).into());
     }
     let request = match request {
         Err(refusal) if refusal.reason != Reason::Origin => return Err(refusal),
         other => other,
     };
-    let seat = (shard.shared.capacity).enter(address, shard.shared.now())?;
+    let seat = (shard.shared.capacity).enter(address, shard.shared.now());
+    let seat = seat.map_err(Box::new)?;
     let request = request.inspect_err(|_| {
         // Any number of these can come; those an owner that does not look misses are counted.
         if !shard.is_inbox_full() {
@@ -173,101 +143,130 @@ fn decide(
             shard.fault(FaultCode::Origin, message);
         }
     })?;
-    Ok((request, seat))
+    let refused = |reason| Box::new(Refusal::new(503, reason));
+    if !pending.complete() {
+        return Err(refused(Reason::MaxConnections));
+    }
+    let owner = (shard.next_owner()).ok_or_else(|| refused(Reason::Stop))?;
+    Ok((request, seat, owner))
 }
 
 /// What the client asks for and what came behind it, or why not; `None` if the client left.
 async fn read_request(
     shard: &Shard,
-    pending: &mut PendingPlace,
-    stream: &mut Stream,
+    newcomer: &mut Newcomer,
     read: Vec<u8>,
-    caller: &mut Caller,
-    deadline: Instant,
+    deadline: Pin<&mut Sleep>,
 ) -> Option<ReadHead> {
     let refused = |status, reason| ReadHead {
         about: About::default(),
-        request: Err(Refusal::new(status, reason)),
+        request: Err(Refusal::new(status, reason).into()),
         early: Vec::new(),
     };
     let head = tokio::select! {
         // What has arrived is judged by what it is; what has not is not waited for.
         biased;
-        head = timeout_at(deadline, read_head(shard, pending, stream, read, caller)) => head,
+        head = read_head(shard, newcomer, read) => head?,
+        () = deadline => return Some(refused(408, Reason::Timeout)),
         () = probe::stopping(shard) => return Some(refused(503, Reason::Stop)),
     };
-    let Ok(head) = head else {
-        return Some(refused(408, Reason::Timeout));
-    };
-    let head = head?;
-    pending.belong_to(Source::of(head.about.address));
+    let source = Source::of(head.about.address);
+    newcomer.pending.belong_to(source);
     Some(head)
 }
 
 /// A head, read to its end.
 struct ReadHead {
     about: About,
-    request: Result<UpgradeRequest, Refusal>,
+    request: Result<Box<UpgradeRequest>, Box<Refusal>>,
     /// What came behind it.
     early: Vec<u8>,
 }
 
 /// The head and what came behind it, `bytes` of which have been read; `None` if the client left, or had to.
-async fn read_head(
+async fn read_head(shard: &Shard, newcomer: &mut Newcomer, mut bytes: Vec<u8>) -> Option<ReadHead> {
+    let Newcomer {
+        stream,
+        caller,
+        pending,
+    } = newcomer;
+    if let Some(head) = judge(shard, caller, &bytes) {
+        return Some(head);
+    }
+    tokio::select! {
+        biased;
+        head = poll_fn(|cx| poll_head(cx, shard, stream, caller, &mut bytes)) => return head,
+        () = pending.told_to_leave() => {}
+    }
+    // A request that has arrived is not late.
+    stream.read_arrived(&mut bytes, MAX_HEAD);
+    secure::identify(caller, stream);
+    let head = judge(shard, caller, &bytes);
+    if head.is_none() {
+        shard.metrics().refuse(Reason::Timeout);
+        stream.end_with_reset();
+    }
+    head
+}
+
+/// Reads on. Keeps of a head what it has to: nothing if all of it comes at once, and otherwise no more than came, as this costs memory for each
+/// of the many that only pretend to have one.
+fn poll_head(
+    cx: &mut Context<'_>,
     shard: &Shard,
-    pending: &PendingPlace,
     stream: &mut Stream,
-    mut bytes: Vec<u8>,
     caller: &mut Caller,
-) -> Option<ReadHead> {
-    let mut is_told = false;
-    loop {
-        match request::parse(&bytes, &shard.config().rules, caller) {
-            Head::Complete {
-                length,
-                about,
-                request,
-            } => {
-                bytes.drain(..length.min(bytes.len()));
-                return Some(ReadHead {
-                    about,
-                    request,
-                    early: bytes,
-                });
-            }
-            Head::Partial if is_told => {
-                shard.metrics().refuse(Reason::Timeout);
-                stream.end_with_reset();
-                return None;
-            }
-            Head::Partial => {}
-        }
-        // Exactly, as doubling would cost twice the memory for each of the many that only pretend to have a head.
-        bytes.reserve_exact(HEAD);
-        let mut limited = (&mut *stream).take((MAX_HEAD + MAX_EARLY) as u64);
-        let read = tokio::select! {
-            biased;
-            read = limited.read_buf(&mut bytes) => read,
-            () = pending.told_to_leave() => {
-                is_told = true;
-                // A request that has arrived is not late.
-                stream.read_arrived(&mut bytes, MAX_HEAD);
-                secure::identify(caller, stream);
-                continue;
-            }
-        };
-        match read {
-            Ok(0) => return None,
-            Err(_) => {
-                return secure::refusal(stream).map(|refusal| ReadHead {
+    bytes: &mut Vec<u8>,
+) -> Poll<Option<ReadHead>> {
+    let mut scratch = shard.take_scratch();
+    let polled = loop {
+        let mut buffer = ReadBuf::new(&mut scratch);
+        match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
+            Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+            Poll::Ready(Ok(())) => break Poll::Ready(None),
+            Poll::Ready(Err(_)) => {
+                break Poll::Ready(secure::refusal(stream).map(|refusal| ReadHead {
                     about: About::of(caller),
-                    request: Err(refusal),
-                    early: bytes,
-                });
+                    request: Err(refusal.into()),
+                    early: Vec::new(),
+                }));
             }
-            Ok(read) if read == bytes.len() => secure::identify(caller, stream),
-            Ok(_) => {}
+            Poll::Pending => break Poll::Pending,
         }
+        let read = buffer.filled();
+        let head = if bytes.is_empty() {
+            secure::identify(caller, stream);
+            let head = judge(shard, caller, read);
+            if head.is_none() {
+                *bytes = read.to_vec();
+            }
+            head
+        } else {
+            bytes.reserve_exact(read.len());
+            bytes.extend_from_slice(read);
+            judge(shard, caller, bytes)
+        };
+        if head.is_some() {
+            break Poll::Ready(head);
+        }
+    };
+    shard.return_scratch(scratch);
+    polled
+}
+
+/// What has been read, if it is a whole head.
+fn judge(shard: &Shard, caller: &Caller, bytes: &[u8]) -> Option<ReadHead> {
+    match request::parse(bytes, &shard.config().rules, caller) {
+        Head::Complete {
+            length,
+            about,
+            request,
+        } => Some(ReadHead {
+            about,
+            request,
+            early: bytes.get(length..).unwrap_or_default().to_vec(),
+        }),
+        Head::Partial => None,
     }
 }
 
@@ -300,25 +299,85 @@ struct Upgrade<'a> {
     reader: Reader,
     early: Vec<u8>,
     seat: Seat,
-    /// The 101.
-    switching: Vec<u8>,
+    /// How long the 101 is.
+    switching: usize,
 }
 
-impl Upgrade<'_> {
-    async fn admission(&mut self, request: &UpgradeRequest, deadline: Instant) -> Verdict {
+impl<'a> Upgrade<'a> {
+    /// Gives a client whose request is sound a connection, which waits for admission.
+    fn new(
+        shard: &'a Rc<Shard>,
+        stream: Stream,
+        early: Vec<u8>,
+        request: &UpgradeRequest,
+        seat: Seat,
+        owner: OwnerNumber,
+    ) -> Self {
+        let id = shard.shared.new_id();
+        let deflate = agree(shard, request);
+        let extensions = deflate.map(|deflate| deflate.to_string());
+        let switching = SwitchingProtocols {
+            accept: &request.accept,
+            protocol: request.protocol.name(),
+            extensions: extensions.as_deref(),
+        };
+        let mut welcome = switching.to_response();
+        let switching = welcome.len();
+        let speaks_zocket = request.protocol == Subprotocol::Zocket;
+        if speaks_zocket {
+            let config = shard.config();
+            own::push_welcome(
+                &mut welcome,
+                id,
+                config.max_payload,
+                config.heartbeat_interval,
+            );
+        }
+        let window = deflate.map(|deflate| deflate.window());
+        let (reader, writer) = stream.into_split();
+        let registered = life::register(shard, owner, |handle| {
+            Connection::new(
+                Name { handle, id },
+                owner,
+                writer,
+                welcome,
+                window,
+                speaks_zocket,
+                shard.tally().clone(),
+            )
+        });
+        registered.connection.set_held(early.len());
+        Self {
+            shard,
+            registered,
+            reader,
+            early,
+            seat,
+            switching,
+        }
+    }
+
+    async fn admission(
+        &mut self,
+        request: &UpgradeRequest,
+        mut deadline: Pin<&mut Sleep>,
+    ) -> Verdict {
         if self.shard.protocol().admission() == Admission::Immediate {
             life::admit(self.shard, &self.registered.connection);
             return Verdict::Admitted;
         }
         let shard = self.shard;
         // A full inbox takes no more upgrades; the deadline goes on.
-        tokio::select! {
-            room = timeout_at(deadline, inbox_room(shard, &self.registered.connection)) => {
-                if room.is_err() {
-                    return Verdict::TimedOut(Reason::Timeout);
-                }
+        if shard.waits_while(&self.registered.connection, InboxWriter::is_full) {
+            let room = inbox_room(shard, &self.registered.connection);
+            // Boxed, as there mostly is room at once.
+            let mut room = Box::pin(room);
+            tokio::select! {
+                biased;
+                () = &mut room => {}
+                () = deadline.as_mut() => return Verdict::TimedOut(Reason::Timeout),
+                () = signal::stopping(shard) => return Verdict::TimedOut(Reason::Stop),
             }
-            () = signal::stopping(shard) => return Verdict::TimedOut(Reason::Stop),
         }
         if self.registered.connection.state() == State::Ended {
             // Cut off in the moment there was room.
@@ -333,9 +392,9 @@ impl Upgrade<'_> {
             },
         );
         tokio::select! {
-            verdict = timeout_at(deadline, self.verdict()) => {
-                verdict.unwrap_or(Verdict::TimedOut(Reason::Timeout))
-            }
+            biased;
+            verdict = self.verdict() => verdict,
+            () = deadline => Verdict::TimedOut(Reason::Timeout),
             () = signal::stopping(shard) => Verdict::TimedOut(Reason::Stop),
         }
     }
@@ -346,28 +405,36 @@ impl Upgrade<'_> {
             if let Some(verdict) = poll_fn(|cx| self.poll_verdict(cx)).await {
                 return verdict;
             }
-            // Nobody knows how long the client is not read. Only a reset shows then that it has gone.
-            let Self {
-                shard,
-                registered,
-                reader,
-                early,
-                ..
-            } = self;
-            let connection = &registered.connection;
-            let decided = poll_fn(|cx| {
-                connection.register(cx);
-                let decision = decision(connection);
-                if decision.is_some() || takes_early(shard, connection, early) {
-                    Poll::Ready(decision)
-                } else {
-                    Poll::Pending
-                }
-            });
-            tokio::select! {
-                decision = decided => if let Some(verdict) = decision { return verdict },
-                () = reader.failed() => return Verdict::Gone,
+            // Boxed, as nearly every client is decided on before it has sent so much.
+            if let Some(verdict) = Box::pin(self.verdict_unread()).await {
+                return verdict;
             }
+        }
+    }
+
+    /// The same while the client is not to be read; nothing when it may be. Nobody knows how long that takes, and only a reset shows
+    /// then that it has gone.
+    async fn verdict_unread(&mut self) -> Option<Verdict> {
+        let Self {
+            shard,
+            registered,
+            reader,
+            early,
+            ..
+        } = self;
+        let connection = &registered.connection;
+        let decided = poll_fn(|cx| {
+            connection.register(cx);
+            let decision = decision(connection);
+            if decision.is_some() || takes_early(shard, connection, early) {
+                Poll::Ready(decision)
+            } else {
+                Poll::Pending
+            }
+        });
+        tokio::select! {
+            decision = decided => decision,
+            () = reader.failed() => Some(Verdict::Gone),
         }
     }
 
@@ -430,7 +497,7 @@ impl Upgrade<'_> {
         };
         connection
             .output
-            .push_answer(&answer(connection, switching, &refusal));
+            .push_answer(answer(connection, switching, &refusal));
         // What it sent is not kept while it is on its way out.
         drop(early);
         connection.set_held(0);
@@ -463,11 +530,28 @@ fn takes_early(shard: &Shard, connection: &Rc<Connection>, early: &[u8]) -> bool
 }
 
 /// How a refusal is told. A client that speaks `zocket.1` gets what the owner decided behind the 101, as a browser shows a page no HTTP status.
-fn answer(connection: &Connection, switching: Vec<u8>, refusal: &Refusal) -> Vec<u8> {
+/// `switching` says how long that is.
+fn answer(connection: &Connection, switching: usize, refusal: &Refusal) -> Vec<u8> {
     if !connection.speaks_zocket() || !refusal.reason.is_of_owner() {
         return refusal.to_response();
     }
-    let mut answer = switching;
+    let mut answer = connection.take_welcome();
+    answer.truncate(switching);
     own::push_refused(&mut answer, refusal);
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_handshake_is_quick_to_allocate() {
+        fn size<F>(_: fn(Rc<Shard>, Stream, Arrival) -> F) -> usize {
+            size_of::<F>()
+        }
+        // What glibc keeps at hand for each thread.
+        assert!(size(open) <= 1032, "{}", size(open));
+    }
 }

@@ -12,6 +12,9 @@ export const EVENT = Object.freeze({ ...codes.event });
 /** The bits of the code of a message: how many there are, and what they say. The rest is the number of its route. */
 export const MESSAGE = Object.freeze({ ...codes.message });
 
+/** The bits of the number of an upgrade: how many the client's port has, and what those above say. */
+export const UPGRADE = Object.freeze({ ...codes.upgrade });
+
 /** The ways to answer a message with an `id`. `BYTES` is a bit: the payload is bytes. */
 export const ANSWER = Object.freeze({ ...codes.answer });
 

@@ -25,6 +25,7 @@ export const codes: Pick<
   | "order"
   | "piece"
   | "refusal"
+  | "upgrade"
   | "word"
 > = binding;
 

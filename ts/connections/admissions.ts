@@ -12,7 +12,15 @@ import { issuesOf } from "../faults/schema.js";
 import type { UpgradeRequest } from "../types/upgrade-request.js";
 import type { Scope } from "../user-code/scope.js";
 import type { Disconnects } from "./disconnects.js";
-import { requestOf, textOfWithheld, type Upgrade } from "./upgrade.js";
+import {
+  AT,
+  confidentialOf,
+  isOfOtherSite,
+  isWithheld,
+  requestOf,
+  textOfWithheld,
+  type Upgrade,
+} from "./upgrade.js";
 
 /** The callback of that name. */
 export type OnConnect = (headers: unknown, clientId: string, request: UpgradeRequest) => unknown;
@@ -66,21 +74,21 @@ export class Admissions {
     this.#scope = scope;
   }
 
-  /** Answers an upgrade request, unless its client is gone before. Never throws. */
-  decide(client: Client, request: Upgrade): void {
-    const { origin } = request;
+  /** Answers an upgrade request, unless its client is gone before. Never throws. Returns whether the application takes its time. */
+  decide(client: Client, request: Upgrade): boolean {
+    const origin = request[AT.ORIGIN];
     const { allowedOrigins } = this.#gate;
-    if (request.withheld) this.#tellOfWithheld(request);
+    if (isWithheld(request)) this.#tellOfWithheld(request);
     let allowed: unknown = true;
     try {
       if (origin !== null && allowedOrigins) allowed = allowedOrigins(origin);
       // Inside, as a getter may be what is asked for.
-      if (isThenable(allowed)) return void this.#later(client, request, "ORIGIN", allowed);
+      if (isThenable(allowed)) return this.#later(client, request, "ORIGIN", allowed);
     } catch (error) {
       this.#failed(client, "ORIGIN", error);
-      return;
+      return false;
     }
-    this.#originDecided(client, request, allowed);
+    return this.#originDecided(client, request, allowed);
   }
 
   /** Once: from then on the owner knows. */
@@ -90,41 +98,42 @@ export class Admissions {
     this.#faults.notice(new ClientFault(textOfWithheld(request)), "ORIGIN");
   }
 
-  #originDecided(client: Client, request: Upgrade, allowed: unknown): void {
+  #originDecided(client: Client, request: Upgrade, allowed: unknown): boolean {
     if (!allowed) {
-      this.#refuseOrigin(client, request.origin ?? "");
-      return;
+      this.#refuseOrigin(client, request[AT.ORIGIN] ?? "");
+      return false;
     }
     let result: unknown;
     try {
-      result = this.#schema.validate(request.headers);
-      if (isThenable(result)) return void this.#later(client, request, "HEADERS", result);
+      result = this.#schema.validate(request[AT.HEADERS]);
+      if (isThenable(result)) return this.#later(client, request, "HEADERS", result);
     } catch (error) {
       this.#failed(client, "HEADERS", error);
-      return;
+      return false;
     }
-    this.#validated(client, request, result);
+    return this.#validated(client, request, result);
   }
 
-  #validated(client: Client, request: Upgrade, result: unknown): void {
-    if (client.phase === "gone") return;
+  #validated(client: Client, request: Upgrade, result: unknown): boolean {
+    if (client.phase === "gone") return false;
     let context: unknown;
     let reason: Reason = "HEADERS";
     try {
       const issues = issuesOf(result);
       if (issues) {
         this.#refuseHeaders(client, request, issues);
-        return;
+        return false;
       }
       const { value } = result as StandardSchemaV1.SuccessResult<unknown>;
       reason = "CONNECT";
       context = this.#gate.onConnect?.(value, client.id, requestOf(request));
-      if (isThenable(context)) return void this.#later(client, undefined, "CONNECT", context);
+      if (isThenable(context)) return this.#later(client, undefined, "CONNECT", context);
     } catch (error) {
       this.#failed(client, reason, error);
-      return;
+      return false;
     }
     this.#connected(client, context);
+    return false;
   }
 
   #connected(client: Client, context: unknown): void {
@@ -143,9 +152,10 @@ export class Admissions {
     request: Upgrade | undefined,
     step: Reason,
     pending: PromiseLike<unknown>,
-  ): Promise<void> {
+  ): true {
     const suspended = (client.suspended = { payload: request, ctx: undefined });
-    return this.#settled(client, suspended, step, pending);
+    void this.#settled(client, suspended, step, pending);
+    return true;
   }
 
   async #settled(
@@ -188,7 +198,9 @@ export class Admissions {
   }
 
   #refuseHeaders(client: Client, request: Upgrade, issues: readonly unknown[]): void {
-    const details = request.otherSite ? "[]" : headersIssues(issues, request, MAX_DETAILS);
+    const details = isOfOtherSite(request)
+      ? "[]"
+      : headersIssues(issues, confidentialOf(request), MAX_DETAILS);
     this.#refuse(client, "HEADERS", 400, NO_RETRY, details);
     const fault = () => new ClientFault("the headers do not match the headers schema", issues);
     this.#faults.reportClient(fault, "HEADERS", client.id);

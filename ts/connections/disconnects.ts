@@ -8,13 +8,7 @@ import type { DisconnectInfo } from "../types/disconnect.js";
 import type { Scope } from "../user-code/scope.js";
 import type { Turn } from "../user-code/turn.js";
 import { brokenInfo } from "./ending.js";
-
-/** An entry for a pending call of `onDisconnect`, or of an `onOpen` that it waits for. */
-export interface DisconnectCall {
-  readonly clientId: string;
-  /** Whether it called `stop()`: then a `stop()` called in such a call must not wait for it, or both wait for ever. */
-  stops: boolean;
-}
+import { PendingCalls, type DisconnectCall } from "./pending-calls.js";
 
 /** The callback of that name. */
 export type OnDisconnect = (ctx: object, clientId: string, info: DisconnectInfo) => unknown;
@@ -25,7 +19,7 @@ export class Disconnects {
   readonly #faults: Faults;
   readonly #scope: Scope;
   readonly #turn: Turn;
-  readonly #pending = new Set<DisconnectCall>();
+  readonly #pending = new PendingCalls();
   readonly #watchers = new Set<() => void>();
   /** How the clients went whose `onConnect` is still pending. */
   readonly #early = new WeakMap<Client, DisconnectInfo>();
@@ -49,8 +43,8 @@ export class Disconnects {
 
   /** The call that the running code belongs to, if it is pending. */
   current(): DisconnectCall | undefined {
-    const call = this.#pending.size > 0 ? this.#storage.getStore() : undefined;
-    return call && this.#pending.has(call) ? call : undefined;
+    const call = this.#pending.isEmpty ? undefined : this.#storage.getStore();
+    return call?.isPending ? call : undefined;
   }
 
   /** Notes that a call waits for `stop()`. */
@@ -69,25 +63,27 @@ export class Disconnects {
     this.run(client, this.#early.get(client) ?? brokenInfo());
   }
 
-  /** The rooms that a client was in when it went. It leaves them. */
-  takeRooms(client: Client): ReadonlySet<string> {
-    const rooms = client.rooms ?? new Set();
+  /** The rooms that a client was in when it went, if any. It leaves them. */
+  takeRooms(client: Client): ReadonlySet<string> | undefined {
+    const { rooms } = client;
     client.rooms = undefined;
     return rooms;
   }
 
-  /** Calls `onDisconnect` for a client that is gone, in a new asynchronous context. `call` is its entry, if it has begun one. */
+  /** Calls `onDisconnect` for a client that is gone, in a new asynchronous context. `begun` is its entry, if it has one. */
   run(
     client: Client,
     info: DisconnectInfo,
     rooms = this.takeRooms(client),
-    call = this.begin(client),
+    begun?: DisconnectCall,
   ): void {
     const onDisconnect = this.#onDisconnect;
     if (onDisconnect) {
-      this.#scope.runApart(this.#call, this, call, client, onDisconnect, rooms, info);
-    } else {
-      this.done(call);
+      const call = begun ?? this.begin(client);
+      const left = rooms ?? new Set();
+      this.#scope.runApart(this.#call, this, call, client, onDisconnect, left, info);
+    } else if (begun) {
+      this.done(begun);
     }
     // A handler that never settles keeps the client object in memory.
     client.context = NO_CONTEXT;
@@ -95,9 +91,7 @@ export class Disconnects {
 
   /** Begins an entry for a client: `stop()` waits until it is {@link done}. */
   begin(client: Client): DisconnectCall {
-    const call: DisconnectCall = { clientId: client.id, stops: false };
-    this.#pending.add(call);
-    return call;
+    return this.#pending.begin(client.id);
   }
 
   /** Calls a function of the application. A `stop()` that it calls knows of the entry, and does not wait for it. */
@@ -143,7 +137,7 @@ export class Disconnects {
   /** Resolves when every pending call, or every one that does not itself wait for `stop()`, is done. */
   settled(which: "all" | "others"): Promise<void> {
     const isSettled = () =>
-      which === "all" ? this.#pending.size === 0 : [...this.#pending].every(({ stops }) => stops);
+      which === "all" ? this.#pending.isEmpty : [...this.#pending].every(({ stops }) => stops);
     return new Promise((resolve) => {
       const look = () => {
         if (!isSettled()) return;
@@ -166,8 +160,8 @@ export class Disconnects {
 
   /** Ends an entry. */
   done(call: DisconnectCall): void {
-    this.#pending.delete(call);
-    if (this.#pending.size === 0) this.#storage.disable();
+    this.#pending.end(call);
+    if (this.#pending.isEmpty) this.#storage.disable();
     this.#changed();
   }
 

@@ -7,7 +7,8 @@ import type { Faults } from "../faults/report.js";
 import type { DisconnectInfo } from "../types/disconnect.js";
 import type { Scope } from "../user-code/scope.js";
 import type { Turn } from "../user-code/turn.js";
-import type { DisconnectCall, Disconnects } from "./disconnects.js";
+import type { Disconnects } from "./disconnects.js";
+import type { DisconnectCall } from "./pending-calls.js";
 
 /** The callback of that name. */
 export type OnOpen = (ctx: object, clientId: string) => unknown;
@@ -82,12 +83,15 @@ export class Openings {
     const { disconnects } = this.#parts;
     const rooms = disconnects.takeRooms(client);
     const opening = this.#pending.get(client);
-    const run = () => {
+    if (opening === undefined) {
       begins();
-      disconnects.run(client, info, rooms, opening?.call);
-    };
-    if (opening) void opening.done.then(run);
-    else run();
+      disconnects.run(client, info, rooms);
+      return;
+    }
+    void opening.done.then(() => {
+      begins();
+      disconnects.run(client, info, rooms, opening.call);
+    });
   }
 
   async #settled(

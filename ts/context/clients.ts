@@ -1,5 +1,6 @@
 // Keeps what JavaScript knows about each client, and finds clients by the engine's handle or by id.
 import type { RoomOperations, ZocketContext } from "../types/context.js";
+import { ById, hashOf } from "./by-id.js";
 
 /** A message that waits behind one that is pending: an event's code and value, and the bytes and weight of the JSON that was. */
 export interface WaitingMessage {
@@ -85,12 +86,18 @@ export class Client {
   held = 0;
   /** Whether the engine was told not to read it. */
   paused = false;
+  /** The handle of the next client in its bucket of {@link ById}. */
+  nextById = -1;
+  /** What chooses that bucket. */
+  readonly hash: number;
 
   constructor(
     /** The engine's number for it; not to be used once it is gone. */
     readonly handle: number,
     readonly id: string,
-  ) {}
+  ) {
+    this.hash = hashOf(id);
+  }
 }
 
 /** The calls of a client. */
@@ -106,9 +113,7 @@ export function openCallsOf(client: Client): OpenCalls {
 /** All clients of one server. */
 export class Clients {
   readonly #byHandle: (Client | undefined)[] = [];
-  readonly #open = new Map<string, Client>();
-  /** Ids of the clients that are not open yet, while somebody wants to know. */
-  #deciding: Set<string> | undefined = undefined;
+  readonly #byId = new ById(this.#byHandle);
   /** How many there are, open or not. */
   #count = 0;
   /** Called with `true` when the first client comes, and with `false` when the last one has gone. */
@@ -124,18 +129,13 @@ export class Clients {
     this.#byHandle[handle] = client;
     this.#count += 1;
     if (this.#count === 1) this.onPresence?.(true);
-    this.#deciding?.add(id);
+    this.#byId.add(client);
     return client;
-  }
-
-  /** From now on {@link isDeciding} knows, until it is turned off: it costs a little for each client. */
-  watchDeciding(on: boolean): void {
-    this.#deciding = on ? new Set() : undefined;
   }
 
   /** Whether the id is of a client that is not open yet. */
   isDeciding(id: string): boolean {
-    return this.#deciding?.has(id) ?? false;
+    return this.#byId.get(id)?.phase === "deciding";
   }
 
   /** The client that the engine calls so. */
@@ -146,14 +146,13 @@ export class Clients {
   /** The open client with this id. */
   find(id: string): Client | undefined {
     const last = this.#last;
-    return last?.id === id && last.phase === "open" ? last : this.#open.get(id);
+    const client = last?.id === id ? last : this.#byId.get(id);
+    return client?.phase === "deciding" ? undefined : client;
   }
 
   /** Opens a client: from now on it can be sent to. */
   open(client: Client): void {
     client.phase = "open";
-    this.#deciding?.delete(client.id);
-    this.#open.set(client.id, client);
   }
 
   /** Begins to close an open client: no message of it that waits is handled any more. It can still be found. */
@@ -165,8 +164,7 @@ export class Clients {
   /** Forgets a client: its handle is free from now on. */
   end(client: Client): void {
     client.phase = "gone";
-    this.#deciding?.delete(client.id);
-    this.#open.delete(client.id);
+    this.#byId.remove(client);
     this.#byHandle[client.handle] = undefined;
     this.#count -= 1;
     // The engine begins anew too when nobody is left.

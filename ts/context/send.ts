@@ -42,7 +42,7 @@ export class Outlet {
   readonly send: UntypedSender;
   /** Ends connections. */
   readonly closing: Closing;
-  readonly #sentEarly: Hints["sentEarly"] | undefined;
+  #sentEarly: Hints["sentEarly"] | undefined;
   /** Whether clients of other processes can be reached. */
   hasOthers = false;
   /** How many rooms a client may be in; the engine tells once it has read the options. */
@@ -64,7 +64,6 @@ export class Outlet {
     this.closing = new Closing(commands, clients);
     this.questions = new Questions(commands);
     this.#sentEarly = hints?.sentEarly;
-    if (hints) clients.watchDeciding(true);
     const send = group();
     for (const [number, given] of routes.entries()) {
       const { name } = given;
@@ -91,11 +90,12 @@ export class Outlet {
   /** The client with this id. An unknown id is not an error, except for a client whose `onConnect` is pending. */
   find(id: string, place: string, method: string, lost: string): Client | undefined {
     const client = this.clients.find(id);
-    if (client === undefined && this.clients.isDeciding(id)) {
+    const tell = this.#sentEarly;
+    if (client === undefined && tell && this.clients.isDeciding(id)) {
       // One report is enough to find the place in the code.
-      this.clients.watchDeciding(false);
+      this.#sentEarly = undefined;
       const why = `the onConnect of this client is still pending, so ${lost}`;
-      this.#sentEarly?.(new Error(`${place}.${method}: ${why}; do it in onOpen`), id);
+      tell(new Error(`${place}.${method}: ${why}; do it in onOpen`), id);
     }
     return client;
   }

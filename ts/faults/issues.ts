@@ -23,8 +23,8 @@ type Segment = string | number | { readonly key: string | number };
 
 /** The parts of a request that its issues may not reveal. */
 export interface Confidential {
-  /** The names of the real header fields, in lower case, with commas between. */
-  readonly fields: string;
+  /** The names of the real header fields, in lower case. */
+  readonly fields: readonly string[];
   /** The headers by name. */
   readonly headers: Readonly<Record<string, string>>;
 }
@@ -52,9 +52,8 @@ export function headersIssues(
   { fields, headers }: Confidential,
   maxBytes: number,
 ): string {
-  const names = fields.split(",");
-  const real = new Set(names.map(text));
-  const values = names
+  const real = new Set(fields.map(text));
+  const values = fields
     .map((name) => text(headers[name]).slice(0, MAX_RECOGNISED))
     .filter((value) => value.length >= MIN_RECOGNISED);
   const told = (issue: Essence): Essence => {

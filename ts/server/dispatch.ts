@@ -9,7 +9,7 @@ import type { Admissions } from "../connections/admissions.js";
 import type { Disconnects } from "../connections/disconnects.js";
 import { brokenInfo, infoOf, type Ending } from "../connections/ending.js";
 import type { Openings } from "../connections/openings.js";
-import type { Upgrade } from "../connections/upgrade.js";
+import { AT, type Upgrade } from "../connections/upgrade.js";
 import type { Client, Clients } from "../context/clients.js";
 import { carryOut } from "../context/from-outside.js";
 import type { Order, Ordered } from "../context/orders.js";
@@ -207,8 +207,7 @@ export class Dispatch {
     switch (code) {
       case EVENT.UPGRADE: {
         const request = value as Upgrade;
-        admissions.decide(clients.add(handle, request.id), request);
-        turn.count();
+        if (admissions.decide(clients.add(handle, request[AT.ID]), request)) turn.count();
         break;
       }
       case EVENT.OPENED: {
@@ -283,12 +282,13 @@ export class Dispatch {
     clients.end(client);
     calls.ended(client);
     held.end(client);
-    const count = () => {
-      if (opened) this.#ended += 1;
-    };
-    if (admitted) openings.ended(client, info, count);
+    if (admitted) openings.ended(client, info, opened ? this.#countEnd : nothing);
     else disconnects.wentEarly(client, info);
   }
+
+  readonly #countEnd = (): void => {
+    this.#ended += 1;
+  };
 
   #report(error: unknown): void {
     const { faults, scope } = this.#parts;
@@ -301,3 +301,5 @@ export class Dispatch {
     else faults.reportClient(() => new ClientFault(message), code, id);
   }
 }
+
+function nothing(): void {}
