@@ -119,6 +119,8 @@ describe("a 400 for headers", () => {
       const [field, ...deeper] = details[0]?.path ?? [];
       assert.match(String(Object(field).key ?? field), /^x-user$/i);
       assert.deepEqual(deeper, []);
+      // The same where the client named nothing, so that all headers are real.
+      assert.equal((await detailsOf(t, schema, undefined, "/")).body, body);
     });
 
     test(`(${what}) says what is wrong with a field that the client named`, async (t) => {
@@ -196,8 +198,11 @@ describe("a 400 for headers", () => {
       for (const name of Object.keys(headers)) delete headers[name];
       return issues;
     });
-    const { details } = await detailsOf(t, taking);
-    assert.deepEqual(details, [{ message: "not accepted", path: ["x-user"] }]);
+    // Also where the client named nothing, so that all of them are real.
+    for (const target of [`/?role=${OWN}`, "/"]) {
+      const { details } = await detailsOf(t, taking, undefined, target);
+      assert.deepEqual(details, [{ message: "not accepted", path: ["x-user"] }], target);
+    }
   });
 
   const named = any(z.object({ role: z.enum(["a"]) }));

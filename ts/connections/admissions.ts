@@ -17,6 +17,7 @@ import {
   confidentialOf,
   isOfOtherSite,
   isWithheld,
+  noteFields,
   requestOf,
   textOfWithheld,
   type Upgrade,
@@ -103,6 +104,7 @@ export class Admissions {
       this.#refuseOrigin(client, request[AT.ORIGIN] ?? "");
       return false;
     }
+    noteFields(request);
     let result: unknown;
     try {
       result = this.#schema.validate(request[AT.HEADERS]);

@@ -5,11 +5,11 @@ import type { Confidential } from "../faults/issues.js";
 import type { UpgradeRequest } from "../types/upgrade-request.js";
 
 /** What the engine tells of an upgrade that waits for admission. A list, as those are quicker to parse than objects. */
-export type Upgrade = readonly [
+export type Upgrade = [
   id: string,
   headers: Readonly<Record<string, string>>,
-  /** The names of those that are real header fields, with commas between; `null` if all are. */
-  fields: string | null,
+  /** The names of those that are real header fields, with commas between; `null` if all are. See also {@link noteFields}. */
+  fields: string | readonly string[] | null,
   origin: string | null,
   url: string,
   /** `null` if it is the whole `url`. */
@@ -49,6 +49,11 @@ export function isWithheld(upgrade: Upgrade): boolean {
   return (upgrade[AT.NUMBER] & UPGRADE.WITHHELD) !== 0;
 }
 
+/** Notes which headers are real header fields. To be called before the schema sees the headers, because it may change them. */
+export function noteFields(upgrade: Upgrade): void {
+  upgrade[AT.FIELDS] ??= Object.keys(upgrade[AT.HEADERS]);
+}
+
 /** The third argument of `onConnect`: a plain object of its own for each call. */
 export function requestOf(upgrade: Upgrade): UpgradeRequest {
   return {
@@ -64,10 +69,13 @@ export function requestOf(upgrade: Upgrade): UpgradeRequest {
   };
 }
 
-/** The part of it that a client who is refused may not learn. */
+/** The part of it that a client who is refused may not learn, once its fields are {@link noteFields | noted}. */
 export function confidentialOf(upgrade: Upgrade): Confidential {
-  const headers = upgrade[AT.HEADERS];
-  return { fields: upgrade[AT.FIELDS]?.split(",") ?? Object.keys(headers), headers };
+  const fields = upgrade[AT.FIELDS] ?? [];
+  return {
+    fields: typeof fields === "string" ? fields.split(",") : fields,
+    headers: upgrade[AT.HEADERS],
+  };
 }
 
 /** What to know, and to do, about headers that were left out. It costs hours to find out behind a proxy. */
