@@ -1,9 +1,11 @@
 // What floods leave of the event loop, and what the messages of clients hold in JavaScript.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { describe, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { Child, portOf } from "./_child.ts";
+import { Raw, request } from "./_raw.ts";
 import { Client, serve, type Given } from "./_support.ts";
 import { latch, until } from "./_wait.ts";
 
@@ -287,6 +289,24 @@ describe("what continues after promises of many clients", () => {
     await until("the handlers", () => app.messages.length === 3 * CLIENTS);
     // 10 ms of it in each turn, and as much again for what was not measured yet.
     assert.ok(most() <= 40, `${most()} handlers of 1 ms in one turn`);
+  });
+
+  test("counts in onConnect too, when all of them come at once, also where it does not wait for that", async (t) => {
+    const { happens, most } = turns(t);
+    const app = serve(t, {
+      onConnect: () => {
+        void Promise.resolve().then(happens);
+        return {};
+      },
+    });
+    const clients = Array.from({ length: 2 * CLIENTS }, () => new Raw(t, app.port));
+    await Promise.all(clients.map(({ socket }) => once(socket, "connect")));
+    for (const client of clients) client.write(request());
+    // The engine reads them meanwhile, so that they come at once.
+    spin(500);
+    await until("all have come", () => app.connects.length === 2 * CLIENTS);
+    // Before one is measured, two hundred may begin.
+    assert.ok(most() <= 1.25 * CLIENTS, `${most()} calls of 1 ms in one turn`);
   });
 
   test("counts in onDisconnect too, when all of them leave at once", async (t) => {

@@ -75,8 +75,8 @@ export class Admissions {
     this.#scope = scope;
   }
 
-  /** Answers an upgrade request, unless its client is gone before. Never throws. Returns whether the application takes its time. */
-  decide(client: Client, request: Upgrade): boolean {
+  /** Answers an upgrade request, unless its client is gone before. Never throws. */
+  decide(client: Client, request: Upgrade): void {
     const origin = request[AT.ORIGIN];
     const { allowedOrigins } = this.#gate;
     if (isWithheld(request)) this.#tellOfWithheld(request);
@@ -84,12 +84,12 @@ export class Admissions {
     try {
       if (origin !== null && allowedOrigins) allowed = allowedOrigins(origin);
       // Inside, as a getter may be what is asked for.
-      if (isThenable(allowed)) return this.#later(client, request, "ORIGIN", allowed);
+      if (isThenable(allowed)) return void this.#later(client, request, "ORIGIN", allowed);
     } catch (error) {
       this.#failed(client, "ORIGIN", error);
-      return false;
+      return;
     }
-    return this.#originDecided(client, request, allowed);
+    this.#originDecided(client, request, allowed);
   }
 
   /** Once: from then on the owner knows. */
@@ -99,43 +99,42 @@ export class Admissions {
     this.#faults.notice(new ClientFault(textOfWithheld(request)), "ORIGIN");
   }
 
-  #originDecided(client: Client, request: Upgrade, allowed: unknown): boolean {
+  #originDecided(client: Client, request: Upgrade, allowed: unknown): void {
     if (!allowed) {
       this.#refuseOrigin(client, request[AT.ORIGIN] ?? "");
-      return false;
+      return;
     }
     noteFields(request);
     let result: unknown;
     try {
       result = this.#schema.validate(request[AT.HEADERS]);
-      if (isThenable(result)) return this.#later(client, request, "HEADERS", result);
+      if (isThenable(result)) return void this.#later(client, request, "HEADERS", result);
     } catch (error) {
       this.#failed(client, "HEADERS", error);
-      return false;
+      return;
     }
-    return this.#validated(client, request, result);
+    this.#validated(client, request, result);
   }
 
-  #validated(client: Client, request: Upgrade, result: unknown): boolean {
-    if (client.phase === "gone") return false;
+  #validated(client: Client, request: Upgrade, result: unknown): void {
+    if (client.phase === "gone") return;
     let context: unknown;
     let reason: Reason = "HEADERS";
     try {
       const issues = issuesOf(result);
       if (issues) {
         this.#refuseHeaders(client, request, issues);
-        return false;
+        return;
       }
       const { value } = result as StandardSchemaV1.SuccessResult<unknown>;
       reason = "CONNECT";
       context = this.#gate.onConnect?.(value, client.id, requestOf(request));
-      if (isThenable(context)) return this.#later(client, undefined, "CONNECT", context);
+      if (isThenable(context)) return void this.#later(client, undefined, "CONNECT", context);
     } catch (error) {
       this.#failed(client, reason, error);
-      return false;
+      return;
     }
     this.#connected(client, context);
-    return false;
   }
 
   #connected(client: Client, context: unknown): void {
@@ -154,10 +153,9 @@ export class Admissions {
     request: Upgrade | undefined,
     step: Reason,
     pending: PromiseLike<unknown>,
-  ): true {
+  ): Promise<void> {
     const suspended = (client.suspended = { payload: request, ctx: undefined });
-    void this.#settled(client, suspended, step, pending);
-    return true;
+    return this.#settled(client, suspended, step, pending);
   }
 
   async #settled(

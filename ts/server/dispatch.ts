@@ -207,7 +207,9 @@ export class Dispatch {
     switch (code) {
       case EVENT.UPGRADE: {
         const request = value as Upgrade;
-        if (admissions.decide(clients.add(handle, request[AT.ID]), request)) turn.count();
+        admissions.decide(clients.add(handle, request[AT.ID]), request);
+        // Also one that is decided at once: `onConnect` may have begun something that nobody waits for.
+        turn.count();
         break;
       }
       case EVENT.OPENED: {
