@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 
 import { Child, portOf } from "./_child.ts";
-import { Raw, frame } from "./_raw.ts";
+import { Raw, frame, request, said } from "./_raw.ts";
 import { Client, serve } from "./_support.ts";
 import { until } from "./_wait.ts";
 
@@ -149,6 +149,21 @@ describe("maxBufferedBytes", () => {
       watched.send();
       for (const raw of crowd.slice(CROWD / 2)) raw.write(HALF);
     });
+  });
+
+  test("bounds what comes with the requests of clients that wait for onConnect", async (t) => {
+    const bound = 2 * MIB;
+    const app = serve(t, {
+      onConnect: () => new Promise(() => {}),
+      options: { maxBufferedBytes: bound, ioThreads: 1 },
+    });
+    const early = Buffer.concat([Buffer.from(request()), said("x".repeat(50_000))]);
+    // Five times the bound.
+    for (let number = 0; number < 200; number += 1) new Raw(t, app.port, early);
+    await until("their requests", () => app.connects.length === 200);
+    const { buffered } = app.server.metrics();
+    assert.ok(buffered > bound / 2, `${buffered} bytes`);
+    assert.ok(buffered < 1.1 * bound, `${buffered} bytes`);
   });
 
   test("metrics().buffered tells what waits for a client, and is 0 when it is gone", async (t) => {

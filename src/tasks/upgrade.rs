@@ -220,7 +220,9 @@ fn poll_head(
 ) -> Poll<Option<ReadHead>> {
     let mut scratch = shard.take_scratch();
     let polled = loop {
-        let mut buffer = ReadBuf::new(&mut scratch);
+        // What comes behind the head is kept, too.
+        let at_once = relief::reads_at_once(shard);
+        let mut buffer = ReadBuf::new(&mut scratch[..at_once]);
         match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
             Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
             Poll::Ready(Ok(())) => break Poll::Ready(None),
