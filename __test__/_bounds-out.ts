@@ -234,7 +234,7 @@ const BUS: Record<string, Case> = {
     "who_waits_while_the_bus_is_away_is_forgotten_in_time",
   ),
   "questions to other processes": engine(
-    "src/bus/questions.rs",
+    "src/bus/questions/tests.rs",
     "ids_that_are_held_are_bounded_and_those_of_owners_that_are_gone_are_freed",
   ),
   "questions of other processes": engine(
