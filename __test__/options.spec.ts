@@ -45,6 +45,16 @@ const NO_ORIGINS = [
   "Null",
 ].map((entry) => ["https://a.example", entry]);
 
+/** What a function takes, as its error about an unknown option lists it. */
+function listedBy(use: () => unknown): string[] {
+  let names: string[] = [];
+  assert.throws(use, ({ message }: Error) => {
+    names = message.split(": unknown option; expected one of ")[1]?.split(", ") ?? [];
+    return names.length > 0;
+  });
+  return names;
+}
+
 describe("options", () => {
   const WRONG: [name: string, ...values: unknown[]][] = [
     ["port", -1, 65_536, 1.5, NaN, "3000", null, true],
@@ -166,15 +176,11 @@ describe("options", () => {
       void createServer(router, zo, { port: 0, [name]: value }).stop();
     const made = (name: string, value?: unknown) =>
       zocket.create({ headers, [name]: value } as { headers: typeof headers });
-    const other = [
-      ["headers", "onConnect", "onOpen", "onDisconnect", "transformer"],
-      WRONG.map(([name]) => name),
-    ] as const;
     const near = [
       ["context", "onConnect"],
       ["onDisconect", "onDisconnect"],
     ] as const;
-    for (const name of other[0]) {
+    for (const name of listedBy(() => made("clientTracking"))) {
       const message = `createServer: options.${name}: unknown option; zocket.create takes it`;
       assert.throws(() => given(name, () => {}), { name: "TypeError", message });
     }
@@ -182,7 +188,7 @@ describe("options", () => {
       const message = `createServer: options.${wrong}: unknown option; did you mean ${meant} of zocket.create?`;
       assert.throws(() => given(wrong), { name: "TypeError", message });
     }
-    for (const name of other[1]) {
+    for (const name of listedBy(() => given("clientTracking"))) {
       const message = `zocket.create: config.${name}: unknown option; createServer takes it`;
       assert.throws(() => made(name), { name: "TypeError", message });
       // Whatever else is missing.
