@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
+import { zocket } from "@zocket/core";
 import { createPublisher, redis } from "@zocket/core/bus";
 
 import {
@@ -20,7 +21,7 @@ import { onEachBus, type AnyBus } from "./_buses.ts";
 import { Child, portOf } from "./_child.ts";
 import { blocksOf, readPage } from "./_pages.ts";
 import { findProgram, needsRedis, REDIS, Redis } from "./_redis.ts";
-import { Client, serve, type App } from "./_support.ts";
+import { Client, anything, serve, type App } from "./_support.ts";
 import { soon, until } from "./_wait.ts";
 
 onEachBus("two servers", (Bus) => {
@@ -345,6 +346,27 @@ onEachBus("a publisher", (Bus) => {
       [[], /options: expected an object, got an array$/],
     ] as const) {
       assert.throws(() => createPublisher(bus, options as object), { name: "TypeError", message });
+    }
+  });
+
+  test("says which argument is the bus, and that the router is none", () => {
+    const bus = redis({ url: "redis://localhost", prefix: PREFIX });
+    const router = zocket.create({ headers: anything() }).router({}, {});
+    const isNoBus = "bus: expected what redis(…) or nats(…) of @zocket/core/bus returned, got ";
+    const isBehind =
+      "options: expected an object of options, got a bus; the bus is the first argument, and the router is only a type: createPublisher<typeof app>(bus, options)";
+    for (const [text, ...given] of [
+      [isBehind, router, bus],
+      [isBehind, router, bus, { onError() {} }],
+      [isBehind, bus, bus],
+      [`${isNoBus}an object`, router],
+      [`${isNoBus}an object`, router, { onErorr() {} }],
+      [`${isNoBus}an object`, { bus }, null],
+      [`${isNoBus}undefined`],
+    ] as const) {
+      const message = `createPublisher: ${text}`;
+      const create = createPublisher as (...given: unknown[]) => unknown;
+      assert.throws(() => create(...given), { name: "TypeError", message });
     }
   });
 

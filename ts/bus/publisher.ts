@@ -28,7 +28,7 @@ import { Turn } from "../user-code/turn.js";
 import { busError, Joined } from "./joined.js";
 import { busMetricsOf, type BusMetrics } from "./metrics.js";
 import { wrong } from "./options.js";
-import { knownBus, nativeBusOf, type Bus } from "./settings.js";
+import { isBus, knownBus, nativeBusOf, type Bus, type KnownBus } from "./settings.js";
 
 /** How many routes a publisher may use. Their names are texts of the application, and each is kept. */
 const MOST_ROUTES = 10_000;
@@ -115,8 +115,7 @@ class Engine {
   #stopped = (): void => {};
   #closing: Promise<void> | undefined;
 
-  constructor(bus: Bus, onError: OnError | undefined) {
-    const known = knownBus("createPublisher: bus", bus);
+  constructor(known: KnownBus, onError: OnError | undefined) {
     this.#faults = new Faults(onError, this.#scope, new Turn());
     let running: Native | undefined;
     this.#handOver = new HandOver(
@@ -211,8 +210,9 @@ export function createPublisher<TRouter extends AnyRouter>(
   bus: Bus,
   options: PublisherOptions = {},
 ): Publisher<TRouter> {
+  const known = checkedBus(bus, options);
   const { onError, transformer } = checked(options);
-  const engine = new Engine(bus, onError);
+  const engine = new Engine(known, onError);
   const { commands, joined, native, outlet } = engine;
   const numberOf = numbersOf(commands);
   const serialise = serialiserOf(transformer);
@@ -233,6 +233,17 @@ export function createPublisher<TRouter extends AnyRouter>(
     metrics: () => busMetricsOf(native) as BusMetrics,
     close: () => engine.close(),
   };
+}
+
+/** The bus of the first argument. Some callers give their router there, as to `createServer`, and the bus behind it. */
+function checkedBus(bus: unknown, options: unknown): KnownBus {
+  if (isBus(options)) {
+    const order = "the bus is the first argument, and the router is only a type";
+    throw new TypeError(
+      `createPublisher: options: expected an object of options, got a bus; ${order}: createPublisher<typeof app>(bus, options)`,
+    );
+  }
+  return knownBus("createPublisher: bus", bus);
 }
 
 function checked(options: unknown): PublisherOptions {

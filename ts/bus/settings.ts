@@ -1,5 +1,5 @@
 // What `redis()` and `nats()` return: the settings of a bus, checked, and out of sight because they hold secrets.
-import { unexpected } from "../faults/check.js";
+import { isObject, unexpected } from "../faults/check.js";
 
 /** A server of a bus, and who we are there. */
 export interface BusPlace {
@@ -74,13 +74,16 @@ export function busOf(bus: KnownBus): Bus {
   return it;
 }
 
+/** Whether {@link busOf} has made the value. */
+export const isBus = (value: unknown): boolean => isObject(value) && known.has(value);
+
 /**
  * The settings of a bus.
  *
  * @throws `TypeError` for anything that {@link busOf} has not made. `place` names it there.
  */
 export function knownBus(place: string, bus: unknown): KnownBus {
-  const found = typeof bus === "object" && bus !== null ? known.get(bus) : undefined;
+  const found = isObject(bus) ? known.get(bus) : undefined;
   if (found) return found;
   const expected = "what redis(…) or nats(…) of @zocket/core/bus returned";
   // A URL is given by mistake at times, and may have a password.
