@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createServer as createHttpServer, type RequestListener, type Server } from "node:http";
 import { createSecureServer } from "node:http2";
 import { createServer as createHttpsServer } from "node:https";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { TestContext } from "node:test";
@@ -74,6 +74,17 @@ export function portOf(http: Server): number {
   const address = http.address();
   return typeof address === "object" && address ? address.port : 0;
 }
+
+/** How many sockets this process has open. Only Linux tells. */
+export const sockets = () =>
+  readdirSync("/proc/self/fd").filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith("socket:");
+    } catch {
+      // It was closed between the two looks.
+      return false;
+    }
+  }).length;
 
 /** Starts an application on a new HTTP server. */
 export async function attached(

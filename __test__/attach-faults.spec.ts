@@ -2,12 +2,11 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { get, type IncomingMessage } from "node:http";
-import { readdirSync, readlinkSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { describe, test } from "node:test";
 import { connect as secure } from "node:tls";
 
-import { attached, httpServer, listen, on, portOf } from "./_attached.ts";
+import { attached, httpServer, listen, on, portOf, sockets } from "./_attached.ts";
 import { Child, portOf as portOfChild } from "./_child.ts";
 import { Raw, request } from "./_raw.ts";
 import { Client, serve } from "./_support.ts";
@@ -15,16 +14,6 @@ import { soon, until } from "./_wait.ts";
 
 const onLinux = process.platform === "linux";
 const ASK = request({}, "GET /ws HTTP/1.1");
-
-/** How many sockets this process has open. */
-const sockets = () =>
-  readdirSync("/proc/self/fd").filter((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`).startsWith("socket:");
-    } catch {
-      return false;
-    }
-  }).length;
 
 describe("a client of an HTTP server", () => {
   test("that resets between the event and the take-over is forgotten", async (t) => {

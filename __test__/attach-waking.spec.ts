@@ -2,12 +2,11 @@
 // nobody is left lying, whatever happens in the same turn.
 import assert from "node:assert/strict";
 import type { IncomingMessage, Server } from "node:http";
-import { readdirSync, readlinkSync } from "node:fs";
 import { Socket } from "node:net";
 import { describe, test } from "node:test";
 
 import { TakeOver } from "../dist/server/attach/take-over.js";
-import { attached, httpServer, listen, on, portOf } from "./_attached.ts";
+import { attached, httpServer, listen, on, portOf, sockets } from "./_attached.ts";
 import { Child, portOf as portOfChild } from "./_child.ts";
 import { Raw, request } from "./_raw.ts";
 import { Client, serve } from "./_support.ts";
@@ -17,16 +16,6 @@ const ASK = request({}, "GET /ws HTTP/1.1");
 const onLinux = process.platform === "linux";
 // Elsewhere every client goes through a pump, which wakes the engine at once.
 const takesOver = { skip: !onLinux && process.platform !== "darwin" };
-
-/** How many sockets this process has open. */
-const sockets = () =>
-  readdirSync("/proc/self/fd").filter((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`).startsWith("socket:");
-    } catch {
-      return false;
-    }
-  }).length;
 
 /** Does something once, right behind the first upgrade that was taken, in the same turn. */
 function behindUpgrade(http: Server, act: () => void): void {
