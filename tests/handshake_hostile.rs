@@ -174,7 +174,7 @@ async fn as_many_parameters_and_fields_as_fit_all_arrive() {
     let mut raw = Raw::connect(&owner).await;
     raw.send(request.as_bytes()).await;
     let told = owner.next();
-    assert_eq!(told.value["headers"].as_object().unwrap().len(), 3805);
+    assert_eq!(told.value[1].as_object().unwrap().len(), 3805);
 
     let fields: Vec<_> = (5..MAX_FIELDS).map(|n| format!("f{n}: v\r\n")).collect();
     let fields = fields.concat();
@@ -182,7 +182,7 @@ async fn as_many_parameters_and_fields_as_fit_all_arrive() {
     let mut raw = Raw::connect(&owner).await;
     raw.send(request.as_bytes()).await;
     let told = owner.next_of(support::UPGRADE);
-    assert_eq!(told.value["headers"].as_object().unwrap().len(), MAX_FIELDS);
+    assert_eq!(told.value[1].as_object().unwrap().len(), MAX_FIELDS);
 }
 
 #[tokio::test(flavor = "multi_thread")]

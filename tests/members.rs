@@ -26,7 +26,7 @@ async fn crowd(
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
         socket.write_all(head.as_bytes()).await.unwrap();
         let told = owner.next_of(UPGRADE);
-        let id = told.value["id"].as_str().unwrap().to_owned();
+        let id = told.value[0].as_str().unwrap().to_owned();
         owner.submit(|it| {
             it.admit(told.handle).join(told.handle, room);
         });
