@@ -6,7 +6,7 @@ import { runInThisContext } from "node:vm";
 import { createServer, zocket } from "@zocket/core";
 import { z } from "zod";
 
-import { mayCopy } from "../dist/messages/run.js";
+import { usesOf } from "../dist/messages/run.js";
 import { Line } from "./_line.ts";
 import { latch, until } from "./_wait.ts";
 
@@ -154,9 +154,16 @@ describe("the source of a handler", () => {
   const method = (source: string) => (made(`{ ${source} }`) as { say: unknown }).say;
 
   test("says whether it can only read properties by their names", () => {
-    for (const source of names) assert.equal(mayCopy(made(source)), false, source);
-    for (const source of methods) assert.equal(mayCopy(method(source)), false, source);
-    for (const source of others) assert.equal(mayCopy(made(source)), true, source);
-    assert.equal(mayCopy(method("say(message) {}")), true);
+    for (const source of names) assert.equal(usesOf(made(source)).copies, false, source);
+    for (const source of methods) assert.equal(usesOf(method(source)).copies, false, source);
+    for (const source of others) assert.equal(usesOf(made(source)).copies, true, source);
+    assert.equal(usesOf(method("say(message) {}")).copies, true);
+  });
+
+  test("says whether it can read the context", () => {
+    const without = ["({ payload }) => payload", "async ({ payload, fail }) => {}", "({}) => {}"];
+    const reading = ["({ payload, ctx }) => {}", "({\n  ctx: context,\n}) => {}", ...others];
+    for (const source of without) assert.equal(usesOf(made(source)).takesContext, false, source);
+    for (const source of reading) assert.equal(usesOf(made(source)).takesContext, true, source);
   });
 });

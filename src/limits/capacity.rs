@@ -61,12 +61,12 @@ impl Capacity {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// A seat for a client that asks at `now`, in nanoseconds, if one is left. A refused upgrade takes nothing from the rate. A
-    /// client without an address is exempt from the limits of addresses.
+    /// A seat for a client, if one is left. A refused upgrade takes nothing from the rate. A client without an address is exempt
+    /// from the limits of addresses. `now` is the time in nanoseconds, which is asked for only where a rate is limited.
     pub(crate) fn enter(
         self: &Arc<Self>,
         address: Option<IpAddr>,
-        now: u64,
+        now: impl FnOnce() -> u64,
     ) -> Result<Seat, Refusal> {
         let mut source = None;
         if let (Some(limit), Some(address)) = (self.most_per_address, address) {
@@ -85,7 +85,9 @@ impl Capacity {
         if before >= self.most {
             return Err(Refusal::new(503, Reason::MaxConnections));
         }
-        self.take_upgrade(address.map(Source::from), now)?;
+        if self.address_rates.is_some() || self.upgrades.is_some() {
+            self.take_upgrade(address.map(Source::from), now())?;
+        }
         Ok(seat)
     }
 

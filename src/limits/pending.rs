@@ -109,10 +109,7 @@ impl PendingPlaces {
     /// Before, the server does not know whether a next socket comes, and from which address.
     pub(crate) async fn room(&self) {
         loop {
-            if self.has_plenty() {
-                return;
-            }
-            match self.make_room(Instant::now()) {
+            match self.make_room(Instant::now) {
                 Room::Now => return,
                 Room::From(at) => {
                     let _ = timeout_at(at, self.changed.notified()).await;
@@ -122,15 +119,11 @@ impl PendingPlaces {
         }
     }
 
-    /// Whether there is room, whatever the time is. That is the usual case, and the clock costs more to read.
-    fn has_plenty(&self) -> bool {
-        let state = self.lock();
-        state.staying() < self.limit && state.leaving == 0
-    }
-
-    fn make_room(&self, now: Instant) -> Room {
+    /// Mostly there is room, and then nobody asks what time it is.
+    fn make_room(&self, now: impl Fn() -> Instant) -> Room {
         let mut state = self.lock();
         while state.staying() > self.limit {
+            let now = now();
             match state.first_to_go(self.limit) {
                 Some((key, from)) if from <= now => state.tell_to_leave(key, now),
                 _ if state.staying() < self.limit + self.spare => break,
@@ -148,7 +141,7 @@ impl PendingPlaces {
 
     /// Makes room after a socket that could not be made to wait has taken a place; false if there is none.
     pub(crate) fn squeeze(&self, now: Instant) -> bool {
-        self.make_room(now);
+        self.make_room(|| now);
         let state = self.lock();
         state.staying() <= self.limit && state.leaving <= (self.limit / LEAVING).max(1)
     }
@@ -361,16 +354,12 @@ mod tests {
         /// As the listener does it: only when there is room.
         fn enter(&self, address: &str, milliseconds: u64) -> PendingPlace {
             let now = self.at(milliseconds);
-            assert_eq!(self.places.make_room(now), Room::Now);
+            assert_eq!(self.places.make_room(|| now), Room::Now);
             self.places.enter(source(address), now)
         }
 
-        /// What the listener finds. A short cut on its way there finds the same.
         fn room(&self, milliseconds: u64) -> Room {
-            let has_plenty = self.places.has_plenty();
-            let room = self.places.make_room(self.at(milliseconds));
-            assert!(!has_plenty || room == Room::Now);
-            room
+            self.places.make_room(|| self.at(milliseconds))
         }
 
         fn taken(&self) -> usize {
@@ -397,7 +386,7 @@ mod tests {
         let start = Instant::now();
         let places = Arc::new(PendingPlaces::new(2, 2));
         let enter = || {
-            assert_eq!(places.make_room(start), Room::Now);
+            assert_eq!(places.make_room(|| start), Room::Now);
             places.enter(source(A), start)
         };
         let mut all = vec![enter(), enter()];
@@ -407,9 +396,9 @@ mod tests {
         assert!(!late.complete());
         probe.refused();
         late.refused();
-        assert!(matches!(places.make_room(start), Room::From(_)));
+        assert!(matches!(places.make_room(|| start), Room::From(_)));
         drop(probe);
-        assert_eq!(places.make_room(start), Room::Now);
+        assert_eq!(places.make_room(|| start), Room::Now);
         drop(all.pop());
         let mut next = enter();
         assert!(next.complete());

@@ -134,7 +134,7 @@ fn decide(
         Err(refusal) if refusal.reason != Reason::Origin => return Err(refusal),
         other => other,
     };
-    let seat = (shard.shared.capacity).enter(address, shard.shared.now());
+    let seat = (shard.shared.capacity).enter(address, || shard.shared.now());
     let seat = seat.map_err(Box::new)?;
     let request = request.inspect_err(|_| {
         // Any number of these can come; those an owner that does not look misses are counted.

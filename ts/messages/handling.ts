@@ -57,14 +57,15 @@ export class Handling {
     weight: number,
     call: Call | undefined,
     payload: unknown,
-    ctx: Context,
+    ctx: Context | undefined,
   ): void {
     const { handler, copies, fail } = route;
     const argument = copies
       ? new CopiedArgument(payload, ctx, fail, client)
       : new HandlerArgument(payload, ctx, fail, client);
     try {
-      const result = handler(argument);
+      // A handler that does not read the context does not miss it.
+      const result = handler(argument as HandlerArgument & { readonly ctx: object });
       if (isThenable(result)) {
         this.#parts.turn.count();
         void this.#follow(handledOf(client, route, call, argument), bytes, weight, result);

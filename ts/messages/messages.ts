@@ -242,9 +242,9 @@ export class Messages {
       this.#refusals.invalid(client, route, call, issues);
       return undefined;
     }
-    let ctx: Context;
+    let ctx: Context | undefined;
     try {
-      ctx = freshContext(client, this.#outlet);
+      if (route.takesContext) ctx = freshContext(client, this.#outlet);
     } catch (error) {
       // A getter of the user context threw.
       this.#refusals.handlerThrew(client, route, call, error);
@@ -261,14 +261,14 @@ export class Messages {
     weight: number,
     call: Call | undefined,
     payload: unknown,
-    ctx: Context,
+    ctx: Context | undefined,
     step: number,
   ): Pending {
     const { middlewares } = route;
     let extended = ctx;
     for (let next = step; ; next += 1) {
       const middleware = middlewares[next];
-      if (middleware === undefined) break;
+      if (middleware === undefined || extended === undefined) break;
       try {
         const additions = middleware({ ctx: extended, payload });
         if (isThenable(additions)) {

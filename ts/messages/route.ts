@@ -6,7 +6,7 @@ import { deserialized } from "../contract/transform.js";
 import type { ErrorSchemas } from "../types/message.js";
 import type { IncomingRoute } from "../types/routes.js";
 import type { Transformer } from "../types/transformer.js";
-import { failOf, mayCopy, type Fail } from "./run.js";
+import { failOf, usesOf, type Fail } from "./run.js";
 
 type Schema = Pick<StandardSchemaV1["~standard"], "validate">;
 
@@ -29,6 +29,8 @@ export interface Route {
   readonly handler: IncomingRoute["handler"];
   /** Whether the handler may copy its argument. */
   readonly copies: boolean;
+  /** Whether a middleware or the handler may read the context. */
+  readonly takesContext: boolean;
   readonly fail: Fail;
 }
 
@@ -37,22 +39,28 @@ export function routesOf(
   incoming: readonly IncomingRoute[],
   transformer: Transformer | undefined,
 ): readonly Route[] {
-  return incoming.map(({ name, schema, reply, stream, errors, middlewares, handler }, number) => ({
-    name,
-    number,
-    schema: transformer && !isBytes(schema) ? afterwards(schema, transformer) : schema["~standard"],
-    reply: reply?.["~standard"],
-    stream: stream?.["~standard"],
-    hasBytesReply: isBytes(reply),
-    hasBytesItems: isBytes(stream),
-    isCall: reply !== undefined || stream !== undefined,
-    errors,
-    codes: codesOf(errors),
-    middlewares,
-    handler,
-    copies: mayCopy(handler),
-    fail: failOf({ name, errors }),
-  }));
+  return incoming.map((route, number) => {
+    const { name, schema, reply, stream, errors, middlewares, handler } = route;
+    const { copies, takesContext } = usesOf(handler);
+    return {
+      name,
+      number,
+      schema:
+        transformer && !isBytes(schema) ? afterwards(schema, transformer) : schema["~standard"],
+      reply: reply?.["~standard"],
+      stream: stream?.["~standard"],
+      hasBytesReply: isBytes(reply),
+      hasBytesItems: isBytes(stream),
+      isCall: reply !== undefined || stream !== undefined,
+      errors,
+      codes: codesOf(errors),
+      middlewares,
+      handler,
+      copies,
+      takesContext: takesContext || middlewares.length > 0,
+      fail: failOf({ name, errors }),
+    };
+  });
 }
 
 /** A payload that the transformer cannot read, because of the client that sent it. */

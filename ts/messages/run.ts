@@ -73,14 +73,15 @@ export class Run {
 /** The argument of a handler. It makes its signal when somebody reads it, because most handlers never do. */
 export class HandlerArgument {
   readonly payload: unknown;
-  readonly ctx: object;
+  /** Left out if the handler does not read it, as it takes as long to make as all the rest. */
+  readonly ctx: object | undefined;
   /** Makes a declared error. */
   readonly fail: Fail;
   readonly #client: Client;
   /** Made when somebody needs it; `null` if the handler has settled before. */
   #run: Run | undefined | null = undefined;
 
-  constructor(payload: unknown, ctx: object, fail: Fail, client: Client) {
+  constructor(payload: unknown, ctx: object | undefined, fail: Fail, client: Client) {
     this.payload = payload;
     this.ctx = ctx;
     this.fail = fail;
@@ -118,7 +119,7 @@ const SIGNAL: PropertyDescriptor = {
 
 /** The argument of a handler that may copy it. A copy has own properties alone, so the signal is one here: it takes 70 ns to define. */
 export class CopiedArgument extends HandlerArgument {
-  constructor(payload: unknown, ctx: object, fail: Fail, client: Client) {
+  constructor(payload: unknown, ctx: object | undefined, fail: Fail, client: Client) {
     super(payload, ctx, fail, client);
     Object.defineProperty(this, "signal", SIGNAL);
   }
@@ -127,10 +128,21 @@ export class CopiedArgument extends HandlerArgument {
 /** A first parameter that takes named properties out of the argument, and not the rest of them: `({ payload, ctx }) =>`. */
 const TAKES_NAMES = /^(async\s+)?(function\b)?[\s*]*[\w$]*\s*\(\s*\{[\w\s$,:]*\}/;
 
-/** Whether a function may do something else with its argument than read properties by their names. */
-export function mayCopy(handler: unknown): boolean {
+/** What a handler may do with its argument. */
+export interface Uses {
+  /** Something else than read properties by their names. */
+  readonly copies: boolean;
+  /** Read the context. */
+  readonly takesContext: boolean;
+}
+
+/** What a function may do with its argument, by its source. */
+export function usesOf(handler: unknown): Uses {
   const source = Function.prototype.toString.call(handler);
-  return !TAKES_NAMES.test(source) || /\barguments\b|\beval\b/.test(source);
+  const [names] = TAKES_NAMES.exec(source) ?? [];
+  const copies = names === undefined || /\barguments\b|\beval\b/.test(source);
+  // A name may be written with an escape, but that has a backslash, which no pattern here may have.
+  return { copies, takesContext: copies || /\bctx\b/.test(names) };
 }
 
 /** Makes a declared error. */
