@@ -51,7 +51,6 @@ async function main() {
   if (options.before) process.env["ZOCKET_BEFORE"] = path.resolve(options.before);
   const rounds = running.positive(options, "rounds", options.quick ? 2 : 5);
   const seconds = running.positive(options, "seconds", options.quick ? 1.5 : 3);
-  const warmUp = options.quick ? 0.7 : 1;
   const node = nodeOf(options.node);
   const { peers, cases } = choose();
   enoughFiles(cases);
@@ -69,7 +68,8 @@ async function main() {
         (peer) => takesPart(peer, name) && !(peer === "before" && beyond.has(name)),
       );
       for (const peer of running.rotate(parts, round)) {
-        const { args: plain, memory: isMemory, pinned, tls } = CASES[name];
+        const { args: plain, memory: isMemory, pinned, tls, warmUp: long = 1 } = CASES[name];
+        const warmUp = options.quick ? 0.7 : long;
         const args = tls ? [...plain, "--tls", secure().TLS_CERT] : plain;
         const measure = isMemory ? memory : load;
         const dialect = PEERS[peer].dialect ?? "json";
