@@ -23,6 +23,7 @@ const LEAST_GUESS = 0.05;
 const MOST_RELEASED = 1_000;
 
 const now = performance.now.bind(performance);
+const settled = Promise.resolve();
 
 /**
  * The budget of one server.
@@ -100,8 +101,8 @@ export class Turn {
     this.#continuing += 1;
     if (this.#continuing > 1) return;
     this.#began = this.#inSlice ? Infinity : now();
-    // A tick that a microtask asks for comes when there is no microtask left.
-    queueMicrotask(() => process.nextTick(this.#drained));
+    // A tick that a microtask asks for comes when there is no microtask left. `queueMicrotask` costs more.
+    void settled.then(this.#ask);
   }
 
   /**
@@ -130,6 +131,8 @@ export class Turn {
     if (this.#inSlice || this.#continuing === 0) return this.isOver;
     return this.#spent - this.#counted + (now() - this.#began) >= BUDGET;
   }
+
+  readonly #ask = (): void => process.nextTick(this.#drained);
 
   /** All promise callbacks that were due have run: what they really cost takes the place of the guess. */
   readonly #drained = (): void => {
