@@ -110,6 +110,9 @@ export function openCallsOf(client: Client): OpenCalls {
   });
 }
 
+/** Places of clients that are kept while there are none: 8 KiB. */
+const KEPT = 1_024;
+
 /** All clients of one server. */
 export class Clients {
   readonly #byHandle: (Client | undefined)[] = [];
@@ -167,9 +170,9 @@ export class Clients {
     this.#byId.remove(client);
     this.#byHandle[client.handle] = undefined;
     this.#count -= 1;
-    // The engine begins anew too when nobody is left.
     if (this.#count === 0) {
-      this.#byHandle.length = 0;
+      // The engine begins anew too when nobody is left.
+      if (this.#byHandle.length > KEPT) this.#byHandle.length = 0;
       this.onPresence?.(false);
     }
     if (this.#last === client) this.#last = undefined;

@@ -1,5 +1,6 @@
 // What keeps Node alive: the listener of a server, or, where it has none, its clients.
 import type { Native } from "../border/native.js";
+import { setImmediate } from "../user-code/timers.js";
 
 /** Tells the engine whether it is to keep Node alive. */
 export class Hold {
@@ -12,6 +13,8 @@ export class Hold {
   /** The engine does so from its start. */
   #isHeld = true;
   #isStopping = false;
+  /** Whether it will be looked at soon if there are clients. */
+  #isDue = false;
 
   constructor(native: Native, listens: boolean) {
     this.#native = native;
@@ -29,8 +32,19 @@ export class Hold {
   /** The first client has come, or the last one has gone. */
   clients(hasClients: boolean): void {
     this.#hasClients = hasClients;
-    this.#update();
+    if (this.#listens) return;
+    if (hasClients) this.#update();
+    else if (!this.#isDue) {
+      // Where clients come and go, the next one is often there in the same turn. To tell the engine takes as long as many events.
+      this.#isDue = true;
+      setImmediate(this.#look);
+    }
   }
+
+  readonly #look = (): void => {
+    this.#isDue = false;
+    this.#update();
+  };
 
   /** The server stops, and keeps Node alive until that is done, whoever leaves meanwhile. */
   stop(): void {
