@@ -166,6 +166,19 @@ describe("maxBufferedBytes", () => {
     assert.ok(buffered < 1.1 * bound, `${buffered} bytes`);
   });
 
+  test("cuts off those of them that hold the most, although nobody decides on any", async (t) => {
+    const bound = MIB;
+    const app = serve(t, {
+      onConnect: () => new Promise(() => {}),
+      options: { maxBufferedBytes: bound, ioThreads: 1, handshakeTimeout: 600_000 },
+    });
+    const early = Buffer.concat([Buffer.from(request()), said("x".repeat(50_000))]);
+    for (let number = 0; number < 60; number += 1) new Raw(t, app.port, early);
+    await until("their requests", () => app.connects.length === 60);
+    await until("some are cut off", () => app.errors.some(({ code }) => code === "SLOW_CLIENT"));
+    await until("the rest keeps to it", () => app.server.metrics().buffered <= bound);
+  });
+
   test("metrics().buffered tells what waits for a client, and is 0 when it is gone", async (t) => {
     const { server, port } = serve(t);
     const raw = await Raw.open(t, port);

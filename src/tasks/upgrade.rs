@@ -348,7 +348,10 @@ impl<'a> Upgrade<'a> {
                 shard.tally().clone(),
             )
         });
-        registered.connection.set_held(early.len());
+        if !early.is_empty() {
+            registered.connection.set_held(early.len());
+            relief::watch_buffers(shard);
+        }
         Self {
             shard,
             registered,
@@ -455,6 +458,7 @@ impl<'a> Upgrade<'a> {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
                     self.early.extend_from_slice(buffer.filled());
                     connection.set_held(self.early.len());
+                    relief::watch_buffers(self.shard);
                 }
                 Poll::Ready(_) => return Poll::Ready(Some(Verdict::Gone)),
                 Poll::Pending => return Poll::Pending,
