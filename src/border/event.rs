@@ -9,7 +9,7 @@
 //! | 0 and up | payload or `null` | a message for incoming route `code >> 3`; with `code & 1` it had no payload |
 //! | with `code & 2` | the same | one to be answered, by the number of its head: of a call that is the owner's, otherwise it is the client's `id` |
 //! | with `code & 4` | `null` | one whose payload is bytes, beside the values |
-//! | −1 | a list, as those are quicker to parse | an upgrade waits for admission: id, headers, the names of the real header fields with commas between (`null` if all are), origin (or `null`), url, path (`null` if it is the whole url), host, address (empty if nobody knows it), [port and more](codes::upgrade), subprotocol and certificate (text or `null`) |
+//! | −1 | a list, as those are quicker to parse | an upgrade waits for admission: id, headers, the names of the real header fields with commas between (`null` if all are), origin (or `null`), url, path (`null` if it is the whole url), host, address (empty if nobody knows it), [port and more](crate::border::codes::upgrade), subprotocol and certificate (text or `null`) |
 //! | −2 | `[by,code,reason]`, or `by` alone | the connection ended, after its 101 or before: who ended it, and the code and reason of the close frame |
 //! | −3 | `{"code","route"?,"message","retryAfterMs"?,"count"?}` | a bad message, already answered with `$error`; with `count`, that number of further ones |
 //! | −4 | `{"code","message","id"?}` | something else went wrong |
