@@ -4,6 +4,7 @@ import { randomUUID } from "node:crypto";
 import { describe, test } from "node:test";
 
 import { PendingCalls } from "../dist/connections/pending-calls.js";
+import { hashOf } from "../dist/context/by-id.js";
 import { Clients, type Client } from "../dist/context/clients.js";
 import { Child } from "./_child.ts";
 import { dice } from "./_support.ts";
@@ -46,6 +47,8 @@ describe("clients are found by their ids", () => {
     const ids = Array.from({ length: 500 }, () => `0123456789ab${randomUUID().slice(12)}`);
     for (const [handle, id] of ids.entries()) clients.open(clients.add(handle, id));
     for (const [handle, id] of ids.entries()) assert.equal(clients.find(id)?.handle, handle);
+    // They are spread over the buckets, or each would be looked for among all.
+    assert.ok(new Set(ids.map(hashOf)).size > 490);
   });
 
   test("and any other text is nobody's", () => {

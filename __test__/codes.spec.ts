@@ -14,6 +14,7 @@ describe("the numbers of the border", () => {
       REFUSAL: "refusal",
       BAD: "bad",
       HEAD: "head",
+      UPGRADE: "upgrade",
     } as const;
     for (const [name, group] of Object.entries(groups)) {
       const numbers = codes[name as keyof typeof groups];

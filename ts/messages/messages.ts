@@ -265,10 +265,11 @@ export class Messages {
     step: number,
   ): Pending {
     const { middlewares } = route;
-    let extended = ctx;
+    // Where there are middlewares, there is one; see `takesContext`.
+    let extended = ctx as Context;
     for (let next = step; ; next += 1) {
       const middleware = middlewares[next];
-      if (middleware === undefined || extended === undefined) break;
+      if (middleware === undefined) break;
       try {
         const additions = middleware({ ctx: extended, payload });
         if (isThenable(additions)) {

@@ -73,7 +73,7 @@ export class Run {
 /** The argument of a handler. It makes its signal when somebody reads it, because most handlers never do. */
 export class HandlerArgument {
   readonly payload: unknown;
-  /** Left out if the handler does not read it, as it takes as long to make as all the rest. */
+  /** Left out if the handler cannot read it, as it costs something to make. */
   readonly ctx: object | undefined;
   /** Makes a declared error. */
   readonly fail: Fail;
